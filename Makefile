@@ -1,0 +1,70 @@
+# Every target sets up what it needs. `make` alone lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+CORES ?= $(shell nproc 2>/dev/null || echo 2)
+PORT ?= 8000
+# Further words for Snakemake: SMK=--dry-run, SMK="--config profile=smoke".
+SMK ?=
+# Where the jobs run, if not on this machine's cores: PROFILE_DIR=profiles/slurm.
+PROFILE_DIR ?=
+
+READY := .venv/.ready
+BUILD := book/_build
+PAGE = $(patsubst notebooks/%,$(BUILD)/pages/%,$(wildcard notebooks/*_$(P).ipynb))
+PAPERS = $(shell ls notebooks | sed -n 's/^[0-9]*_\(.*\)\.ipynb$$/\1/p')
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# One thread a process: the graph starts as many processes as it has cores.
+export OMP_NUM_THREADS ?= 1
+
+# A recipe line that starts with $(alone) waits until no other make of this folder is in one. Where flock is missing
+# (macOS), Snakemake's own lock refuses a second run instead.
+HAS_FLOCK := $(shell command -v flock)
+alone = $(if $(HAS_FLOCK),exec 9>.make.lock; flock --nonblock 9 || { \
+	echo "Another make is at work in this folder: waiting for it to end." >&2; flock 9; };)
+snakemake = snakemake $(1) $(if $(HAS_FLOCK),--nolock) --rerun-incomplete --quiet host progress \
+	$(if $(PROFILE_DIR),--profile $(PROFILE_DIR),--cores $(CORES)) $(SMK)
+
+.PHONY: help book test paper bench lint serve clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+book: $(READY) ## train what is missing, execute the notebooks, build the book
+	@$(alone) $(call snakemake,book)
+	@echo "The book: $(CURDIR)/$(BUILD)/html/index.html"
+
+paper: $(READY) ## run and execute one paper's page: make paper P=loss_rescaling
+	@if [ -z "$(PAGE)" ]; then \
+		echo "P must name a paper that has a notebook, got '$(P)'; choose one of:" $(PAPERS) >&2; exit 2; fi
+	@$(alone) $(call snakemake,$(PAGE))
+	@echo "The executed page: $(CURDIR)/$(PAGE)"
+
+test: lint ## lint, then every test, the notebooks and the rendered book included
+	@pytest tests -n 2 --dist loadscope
+
+lint: $(READY) ## check the style
+	@ruff check .
+
+bench: $(READY) ## time the library against the usual way of doing it
+	@for benchmark in benchmarks/*.py; do python "$$benchmark"; done
+
+serve: $(READY) ## show the built book at http://localhost:8000 (PORT=8000)
+	@if [ ! -e $(BUILD)/html/index.html ]; then echo "There is no book yet: run 'make book' first." >&2; exit 2; fi
+	@python -m http.server --bind 127.0.0.1 --directory $(BUILD)/html $(PORT)
+
+clean: ## remove the built book and the executed notebooks; records and data stay
+	@rm -rf $(BUILD)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "vqabook needs Python 3.11 or newer, '$(PYTHON)' is not; name another: make PYTHON=python3.12" >&2; exit 2; }
+	@$(alone) if [[ $@ -nt requirements.lock && $@ -nt pyproject.toml ]]; then exit 0; fi; \
+		echo "Installing requirements.lock into .venv (2.5 GB, once; some minutes)."; \
+		$(PYTHON) -m venv .venv; \
+		.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock; \
+		.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .; \
+		touch $@

@@ -1,0 +1,141 @@
+"""Shapes in signatures are checked at run time by every test; the small data sets that the tests share.
+
+The library imports jaxtyping only `if TYPE_CHECKING`, so that it needs none. Here that name is true while our modules
+are imported under jaxtyping's hook, which makes beartype check every function and dataclass of theirs.
+"""
+
+from __future__ import annotations
+
+import gzip
+import importlib
+import json
+import os
+import pkgutil
+import typing
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import h5py
+import jaxtyping
+import matplotlib.pyplot
+import numpy as np
+import pandas
+import pytest
+import scipy.stats
+import seaborn
+import torch
+import tqdm
+import typer
+
+ROOT = Path(__file__).resolve().parents[1]
+THIRD_PARTY = (h5py, matplotlib.pyplot, np, pandas, scipy.stats, seaborn, torch, tqdm, typer)  # know no TYPE_CHECKING
+
+
+def _import_checked() -> None:
+    """Import all of vqabook with its annotations checked."""
+    typing.TYPE_CHECKING = True
+    try:
+        with jaxtyping.install_import_hook("vqabook", "beartype.beartype"):
+            package = importlib.import_module("vqabook")
+            for module in pkgutil.walk_packages(package.__path__, "vqabook."):
+                importlib.import_module(module.name)
+    finally:
+        typing.TYPE_CHECKING = False
+
+
+matplotlib.pyplot.switch_backend("agg")
+torch.set_num_threads(1)
+_import_checked()
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """Folder of the real data sets."""
+    root = Path(os.environ.get("VQABOOK_DATA", ROOT.parent / "shared" / "data"))
+    if not root.is_dir():
+        pytest.skip(f"set VQABOOK_DATA to the folder of the real data sets; {root} is none")
+    return root
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder of the session's own, in place of the user's."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def ask() -> Callable[..., dict]:
+    """Factory of one question with its ten answers, as a dict that `write_split` takes."""
+
+    def make(
+        answers: str | Sequence[str] = "red",
+        *,
+        image_id: int = 1,
+        question: str = "What color is the bus?",
+        question_type: str = "what color is the",
+        answer_type: str = "other",
+    ) -> dict:
+        ten = [answers] * 10 if isinstance(answers, str) else list(answers)
+        return {
+            "image_id": image_id,
+            "question": question,
+            "question_type": question_type,
+            "answer_type": answer_type,
+            "multiple_choice_answer": max(ten, key=ten.count),
+            "answers": [{"answer": answer, "answer_id": i} for i, answer in enumerate(ten, start=1)],
+        }
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def write_split() -> Callable[..., tuple[Path, Path]]:
+    """Writer of the official question and annotation files: VQA v2's dicts or VQA-CP's lists, plain or gzipped."""
+
+    def write(folder: Path, rows: Sequence[dict], *, layout: str = "v2", gz: bool = False) -> tuple[Path, Path]:
+        asked = [{"question_id": i, **{k: r[k] for k in ("image_id", "question")}} for i, r in enumerate(rows)]
+        answered = [{"question_id": i, **{k: v for k, v in r.items() if k != "question"}} for i, r in enumerate(rows)]
+        paths = folder / "questions.json", folder / "annotations.json"
+        for path, entries in zip(paths, (asked, answered), strict=True):
+            text = json.dumps({"info": {}, path.stem: entries} if layout == "v2" else entries)
+            if gz:
+                path.with_name(path.name + ".gz").write_bytes(gzip.compress(text.encode()))
+            else:
+                path.write_text(text)
+        return paths
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_features() -> Callable[..., Path]:
+    """Writer of a feature file; `None` leaves a data set out."""
+
+    def write(path: Path, features: np.ndarray, image_ids: Sequence[int] | None, *, chunked=False, **more) -> Path:
+        with h5py.File(path, "w") as file:
+            options = {"chunks": (1, *features.shape[1:]), "compression": "gzip"} if chunked else {}
+            file.create_dataset("features", data=features, **options)
+            for name, values in {"image_ids": image_ids, **more}.items():
+                if values is not None:
+                    file[name] = values
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def toy_table() -> Callable:
+    """Factory of a small learnable Table: a point [3], its answers' soft scores [4], its question type."""
+    from vqabook.core import Table
+
+    def make(n: int = 64, *, seed: int = 0) -> Table:
+        rng = torch.Generator().manual_seed(seed)
+        x, kind = torch.randn(n, 3, generator=rng), torch.randint(0, 2, (n,), generator=rng)
+        best = (x @ torch.randn(3, 4, generator=rng)).argmax(1)
+        target = torch.nn.functional.one_hot(best, 4) * 0.9
+        return Table((x,), target, n_classes=4, side={"question_type": kind})
+
+    return make

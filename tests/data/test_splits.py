@@ -1,0 +1,173 @@
+"""Laws of the splits, on a toy pool and on the real VQA-CP v1 subset."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vqabook.data.splits import changing_prior_split, same_prior_split, validation_split
+
+DATA = Path(os.environ.get("VQABOOK_DATA") or Path(__file__).parents[3] / "shared" / "data")
+
+
+def toy_pool(n: int = 6000, seed: int = 0) -> tuple[list[str], list[str]]:
+    """Twelve types over four shared answer sets, Zipf priors in another order for every type."""
+    rng = np.random.default_rng(seed)
+    colors = ["red", "blue", "green", "dark red", "light blue"]
+    domains = [["yes", "no"], ["1", "2", "3", "4"], colors, list("abcdefghij")]
+    types = rng.integers(0, 12, n)
+    answers = []
+    for kind in types:
+        domain = domains[kind % 4]
+        prior = 1 / (1 + np.random.default_rng(kind).permutation(len(domain)))
+        answers.append(domain[rng.choice(len(domain), p=prior / prior.sum())])
+    return [f"what {'abcdefghijkl'[kind]} is" for kind in types], answers
+
+
+def priors_distance(types: list[str], answers: list[str], train, test) -> dict[str, float]:
+    """Total variation between the train and the test prior of every tested type."""
+    priors: tuple[dict[str, Counter], dict[str, Counter]] = ({}, {})
+    for prior, rows in zip(priors, (train, test), strict=True):
+        for i in rows:
+            prior.setdefault(types[i], Counter())[answers[i]] += 1
+    distances = {}
+    for kind, test_prior in priors[1].items():
+        train_prior = priors[0].get(kind, Counter())
+        n_train, n_test = max(1, train_prior.total()), test_prior.total()
+        distances[kind] = (
+            sum(abs(train_prior[a] / n_train - test_prior[a] / n_test) for a in train_prior | test_prior) / 2
+        )
+    return distances
+
+
+def concepts(types: list[str], answers: list[str], rows) -> set[str]:
+    return {word for i in rows for word in f"{types[i]} {answers[i]}".split()}
+
+
+def test_changing_split_keeps_groups_whole_and_takes_the_asked_share():
+    types, answers = toy_pool()
+    train, test = changing_prior_split(types, answers)
+    np.testing.assert_array_equal(np.sort(np.r_[train, test]), np.arange(len(types)))
+    assert not {(types[i], answers[i]) for i in train} & {(types[i], answers[i]) for i in test}
+    assert 0.30 < len(test) / len(types) <= 1 / 3
+
+
+def test_changing_split_changes_the_prior_of_every_type_and_random_does_not():
+    types, answers = toy_pool()
+    changed = priors_distance(types, answers, *changing_prior_split(types, answers))
+    assert changed.keys() == set(types)
+    assert min(changed.values()) == pytest.approx(1)
+    assert max(priors_distance(types, answers, *same_prior_split(len(types))).values()) < 0.15
+
+
+def test_train_covers_the_concepts_of_test():
+    types, answers = toy_pool()
+    train, test = (concepts(types, answers, rows) for rows in changing_prior_split(types, answers))
+    assert len(test & train) >= 0.95 * len(test)
+
+
+def test_coverage_pulls_the_group_that_shares_most_words_into_train():
+    # "dark red" may be tested only if the words dark and red stay in train, so one of its twins must be there
+    types = ["what color is the"] * 40 + ["what color are the"] * 40
+    answers = (["dark red"] * 10 + ["blue"] * 15 + ["green"] * 15) * 2
+    for seed in range(20):
+        train, test = (concepts(types, answers, rows) for rows in changing_prior_split(types, answers, seed=seed))
+        assert test <= train
+
+
+def test_changing_split_does_not_depend_on_the_order_of_the_rows():
+    types, answers = toy_pool()
+    order = np.random.default_rng(1).permutation(len(types))
+    shuffled = changing_prior_split([types[i] for i in order], [answers[i] for i in order], seed=3)
+    for side, of_shuffled in zip(changing_prior_split(types, answers, seed=3), shuffled, strict=True):
+        np.testing.assert_array_equal(side, np.sort(order[of_shuffled]))
+
+
+@pytest.mark.parametrize("split", [changing_prior_split, lambda *pool, seed: same_prior_split(len(pool[0]), seed=seed)])
+def test_a_seed_fixes_the_split_and_another_changes_it(split):
+    pool = toy_pool()
+    np.testing.assert_array_equal(split(*pool, seed=0)[1], split(*pool, seed=0)[1])
+    assert not np.array_equal(split(*pool, seed=0)[1], split(*pool, seed=1)[1])
+
+
+def test_a_type_with_one_answer_is_never_tested():
+    types, answers = toy_pool()
+    _, test = changing_prior_split(types + ["why"] * 200, answers + ["because"] * 200)
+    assert (test < len(types)).all()
+
+
+def test_validation_is_stratified_and_leaves_singletons_in_train():
+    strata = np.repeat(np.arange(50), 100).tolist() + list(range(50, 80))
+    train, valid = validation_split(strata, fraction=0.1)
+    np.testing.assert_array_equal(np.sort(np.r_[train, valid]), np.arange(len(strata)))
+    assert (valid < 5000).all()
+    per_stratum = np.bincount(valid // 100, minlength=50)
+    assert per_stratum.min() >= 9 and per_stratum.max() <= 11
+
+
+def test_validation_takes_its_share_of_small_strata_on_average():
+    train, valid = validation_split(np.repeat(np.arange(4000), 3), fraction=0.1)
+    assert len(valid) / 12000 == pytest.approx(0.1, abs=0.01)
+    assert len(set(train // 3)) == 4000  # no stratum moves whole
+
+
+def test_validation_reads_code_rows_as_one_stratum():
+    codes = np.stack([np.repeat([0, 1], 500), np.tile([0, 1], 500)], 1)
+    _, valid = validation_split(codes, fraction=0.2)
+    np.testing.assert_allclose(np.unique(codes[valid], axis=0, return_counts=True)[1], 50, atol=1)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, 33.0, float("nan")])
+def test_fractions_lie_between_zero_and_one(fraction: float):
+    calls = [
+        lambda: changing_prior_split(*toy_pool(100), test_fraction=fraction),
+        lambda: same_prior_split(100, test_fraction=fraction),
+        lambda: validation_split([0, 1] * 50, fraction=fraction),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=r"lies in \(0, 1\), got"):
+            call()
+
+
+def test_bad_pools_get_one_clear_sentence():
+    with pytest.raises(ValueError, match=r"lengths \[2, 1\]"):
+        changing_prior_split(["a", "b"], ["yes"])
+    with pytest.raises(ValueError, match="got none"):
+        changing_prior_split([], [])
+    with pytest.raises(ValueError, match="groups of .* move whole"):
+        changing_prior_split(["is the"] * 10, ["yes"] * 10)
+    with pytest.raises(ValueError, match="both sides"):
+        same_prior_split(2, test_fraction=0.1)
+    with pytest.raises(ValueError, match="a validation set needs rows"):
+        validation_split(list(range(10)))
+
+
+def test_on_real_questions_priors_change_as_in_the_official_split():
+    folder = DATA / "vqacp_v1_coco16k"
+    if not folder.exists():
+        pytest.skip(f"the VQA-CP v1 subset is not at {folder}; set VQABOOK_DATA")
+    official: list[list[dict]] = []
+    for side in ("train", "test"):
+        with gzip.open(folder / f"vqacp_v1_{side}_annotations.json.gz", "rt") as file:
+            official.append(json.load(file))
+    pool = official[0] + official[1]
+    types, answers = ([a[key] for a in pool] for key in ("question_type", "multiple_choice_answer"))
+    n_train = len(official[0])
+    splits = {
+        "official": (np.arange(n_train), np.arange(n_train, len(pool))),
+        "ours": changing_prior_split(types, answers, test_fraction=len(official[1]) / len(pool)),
+    }
+    distance, covered = {}, {}
+    for name, (train, test) in splits.items():
+        distance[name] = np.mean(list(priors_distance(types, answers, train, test).values()))
+        known, asked = concepts(types, answers, train), concepts(types, answers, test)
+        covered[name] = len(known & asked) / len(asked)
+    assert distance["official"] > 0.98 and distance["ours"] == pytest.approx(1)
+    assert covered["ours"] > covered["official"] - 0.02
+    assert len(splits["ours"][1]) == pytest.approx(len(official[1]), rel=0.02)

@@ -1,0 +1,51 @@
+"""One exact set of packages: the lock, pyproject.toml, what conda users get, and what is installed agree."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from importlib.metadata import distributions
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+LOCK_LINES = (ROOT / "requirements.lock").read_text().split()
+LOCK = {canonicalize_name(name): Version(pin) for name, _, pin in (line.partition("==") for line in LOCK_LINES)}
+ASKED = PROJECT["dependencies"] + [line for extra in PROJECT["optional-dependencies"].values() for line in extra]
+
+# What an environment holds beside the lock: itself, its installer, and the wheels that a GPU build of torch brings.
+BESIDE = re.compile(r"vqabook|pip|wheel|triton|(nvidia|cuda)-.*")
+
+
+@pytest.mark.parametrize("line", LOCK_LINES)
+def test_a_pin_names_one_public_release(line: str):
+    # A local version (+cpu) or a file URL would bind the lock to one machine.
+    assert re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9A-Za-z.]*", line)
+
+
+@pytest.mark.parametrize("line", ASKED)
+def test_the_lock_lies_in_the_ranges_of_pyproject(line: str):
+    requirement = Requirement(line)
+    assert LOCK[canonicalize_name(requirement.name)] in requirement.specifier
+
+
+def test_what_is_installed_is_the_lock():
+    installed = {canonicalize_name(d.name): Version(Version(d.version).public) for d in distributions()}
+    assert {name: pin for name, pin in installed.items() if not BESIDE.fullmatch(name)} == LOCK
+
+
+def test_conda_users_get_the_same_set():
+    # environment.yml points at the lock and the package and adds no pin of its own.
+    *from_conda, pip = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    assert from_conda == [f"python{PROJECT['requires-python']}", "pip"]
+    assert pip == {"pip": ["-r requirements.lock", "-e ."]}
+
+
+def test_the_citation_names_this_version():
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == PROJECT["version"]

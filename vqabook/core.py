@@ -1,0 +1,109 @@
+"""The three nouns that every room shares: a `Table` of examples, a `Batch` of its rows, a model's `Output`.
+
+Before a Table there are files and formats, and nothing after it knows them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+
+class Output(NamedTuple):
+    """What every model returns. A head that a model lacks stays None."""
+
+    logits: Float[Tensor, "... b a"]
+    hidden: Float[Tensor, "b h"] | None = None  # the fused vector that the classifier reads
+    question: Float[Tensor, "b hq"] | None = None  # the question encoding alone
+    attention: Float[Tensor, "b o"] | None = None  # over regions, sums to 1
+    mask: Float[Tensor, "b a"] | None = None  # answer mask in [0, 1], Guo et al. Eq. 4
+
+
+class Batch(NamedTuple):
+    """Rows of a Table, ready for a model: `model(*batch.inputs)`."""
+
+    inputs: tuple[Tensor, ...]
+    target: Tensor
+    side: Mapping[str, Tensor]
+    rows: Int[Tensor, " b"]
+
+
+@dataclass(frozen=True)
+class SparseScores:
+    """Soft targets with few answers a row; indexing it gives the dense rows.
+
+    `answer` [n, k] holds answer ids, padded with any id at `score` 0; `score` [n, k] is in [0, 1].
+    Ten annotators give at most ten answers, so k <= 10 whatever the vocabulary's size.
+    """
+
+    answer: Int[Tensor, "n k"]
+    score: Float[Tensor, "n k"]
+    n_answers: int
+
+    def __getitem__(self, rows: Int[Tensor, " b"]) -> Float[Tensor, "b a"]:
+        answer, score = self.answer[rows], self.score[rows]
+        dense = score.new_zeros(len(answer), self.n_answers)
+        return dense.scatter_add_(1, answer.long(), score)
+
+    def __len__(self) -> int:
+        return len(self.answer)
+
+    def to(self, device: torch.device | str) -> SparseScores:
+        return replace(self, answer=self.answer.to(device), score=self.score.to(device))
+
+
+def identity(*columns: Tensor) -> tuple[Tensor, ...]:
+    """The default `Table.lookup`: the columns are the model's arguments already."""
+    return columns
+
+
+@dataclass(frozen=True)
+class Table:
+    """Equal-length columns on one device. A split is a Table; a subset of a Table is a Table.
+
+    `inputs` are `model.forward`'s arguments, or row ids that `lookup` turns into them (an image row into its
+    region features). `side` holds what an objective or a report needs besides: "question_type", "answer_type", ...
+    """
+
+    inputs: tuple[Tensor, ...]
+    target: Tensor | SparseScores
+    n_classes: int
+    side: Mapping[str, Tensor] = field(default_factory=dict)
+    lookup: Callable[..., tuple[Tensor, ...]] = identity
+
+    def __post_init__(self):
+        lengths = {len(column) for column in (*self.inputs, self.target, *self.side.values())}
+        if len(lengths) != 1:
+            raise ValueError(
+                f"the columns of a Table have one length, got {sorted(lengths)}; cut them to the same rows"
+            )
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    @property
+    def device(self) -> torch.device:
+        return self.inputs[0].device
+
+    def batch(self, rows: Int[Tensor, " b"]) -> Batch:
+        """The given rows; all work is indexing and one scatter on the table's device."""
+        inputs = self.lookup(*(column[rows] for column in self.inputs))
+        return Batch(inputs, self.target[rows], {name: column[rows] for name, column in self.side.items()}, rows)
+
+    def subset(self, rows: Int[Tensor, " s"]) -> Table:
+        """The Table of these rows; lookups stay shared."""
+        rows = rows.to(self.device)
+        target = self.target
+        if isinstance(target, SparseScores):
+            target = replace(target, answer=target.answer[rows], score=target.score[rows])
+        else:
+            target = target[rows]
+        side = {name: column[rows] for name, column in self.side.items()}
+        return replace(self, inputs=tuple(c[rows] for c in self.inputs), target=target, side=side)

@@ -1,0 +1,123 @@
+"""The book's figures: one visual language, the same colour for the same method on every page, in light and in dark.
+
+Every function draws from records' plain numbers. `show` renders a drawing once for each theme, with alt text.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+_COLORS = sns.color_palette("colorblind").as_hex()  # Okabe and Ito's: safe for colour-blind readers
+METHOD_COLORS = {
+    "baseline": "#949494",
+    "mask (sigmoid)": _COLORS[9],
+    "mask (softplus-G)": _COLORS[0],
+    "re-scaling": _COLORS[1],
+    "both": _COLORS[2],
+}
+PART_COLORS = {"question encoder": _COLORS[3], "classifier": _COLORS[0], "train": _COLORS[0], "test": _COLORS[1]}
+_INK = {"light": "#24292f", "dark": "#d5dae1"}
+
+
+def show(draw: Callable[[Figure], None], *, alt: str, size: tuple[float, float] = (7.2, 3.4)) -> None:
+    """Draw once for light and once for dark pages and display both; the theme picks one. `alt` says what is seen."""
+    from IPython.display import HTML, display
+
+    images = []
+    for theme, ink in _INK.items():
+        names = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "axes.titlecolor")
+        with sns.axes_style(
+            "ticks", dict.fromkeys(names, ink) | {"figure.facecolor": "none", "axes.facecolor": "none"}
+        ):
+            figure = plt.figure(figsize=size, layout="constrained")
+            draw(figure)
+            for axes in figure.axes:
+                sns.despine(ax=axes)
+                if legend := axes.get_legend():
+                    legend.set_frame_on(False)
+            page = io.BytesIO()
+            figure.savefig(page, format="svg", transparent=True, metadata={"Date": None})
+            plt.close(figure)
+        data = base64.b64encode(page.getvalue()).decode()
+        images.append(
+            f'<img class="only-{theme}" alt="{escape(alt, quote=True)}" src="data:image/svg+xml;base64,{data}">'
+        )
+    notebook_only = (
+        "<style>html:not([data-theme]) .only-dark {display: none}</style>"  # outside the book there is one theme
+    )
+    display(HTML(f'<figure class="plot">{notebook_only}{"".join(images)}</figure>'))
+
+
+def bars(axes: Axes, values: Mapping[str, Sequence[float]], *, label: str) -> None:
+    """One bar a method: mean over seeds, one dot a seed."""
+    for x, (name, seeds) in enumerate(values.items()):
+        if not len(seeds):
+            continue
+        axes.bar(x, np.mean(seeds), color=METHOD_COLORS[name], width=0.7, alpha=0.75)
+        axes.plot(
+            np.full(len(seeds), x),
+            seeds,
+            "o",
+            color=METHOD_COLORS[name],
+            markersize=4,
+            markeredgecolor="white",
+            markeredgewidth=0.6,
+        )
+    axes.set_xticks(range(len(values)), [name.replace(" (", "\n(") for name in values], fontsize=8)
+    axes.set_ylabel(label)
+
+
+def lines(axes: Axes, x: Sequence[float], seeds: Sequence[Sequence[float]], *, color: str, label: str) -> None:
+    """Mean over seeds, with a band of one standard deviation."""
+    values = np.asarray(seeds, dtype=float)
+    mean, std = values.mean(0), values.std(0, ddof=1) if len(values) > 1 else np.zeros(values.shape[1])
+    axes.plot(x, mean, color=color, label=label, marker="o", markersize=3)
+    axes.fill_between(x, mean - std, mean + std, color=color, alpha=0.2, linewidth=0)
+
+
+def matrix(axes: Axes, mean: Sequence[Sequence[float | None]], answers: Sequence[str], *, title: str) -> None:
+    """Fig. 2 of Guo et al.: mean loss of each confusion, frequent answers first; hard mistakes above the diagonal."""
+    values = np.array([[np.nan if x is None else x for x in row] for row in mean], dtype=float)
+    sns.heatmap(
+        values, ax=axes, cmap="rocket_r", annot=True, fmt=".1f", annot_kws={"fontsize": 7}, linewidths=0.4, linecolor="none",
+        xticklabels=answers, yticklabels=answers, cbar_kws={"label": "mean loss", "shrink": 0.8}, mask=np.isnan(values),
+    )  # fmt: skip
+    axes.plot([0, len(answers)], [0, len(answers)], color="gray", linewidth=0.8, linestyle=":")
+    axes.set(title=title, xlabel="predicted, frequent to sparse", ylabel="ground truth")
+    axes.tick_params(labelsize=8)
+
+
+def distribution(axes: Axes, answers: Sequence[str], train: Sequence[int], test: Sequence[int], *, title: str) -> None:
+    """Shares of the most frequent training answers of a type, in train (up) and test (down)."""
+    x = np.arange(len(answers))
+    for counts, sign, name in ((train, 1, "train"), (test, -1, "test")):
+        total = max(sum(counts), 1)
+        axes.bar(x, [sign * 100 * c / total for c in counts], color=PART_COLORS[name], label=name, width=0.8)
+    axes.axhline(0, color="gray", linewidth=0.8)
+    axes.set_xticks(x, answers, rotation=60, ha="right", fontsize=8)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{abs(value):.0f}")
+    axes.set(title=title, ylabel="% of questions")
+
+
+def weights(axes: Axes, types: Mapping[str, Mapping]) -> None:
+    """The weight of each answer against its share of its question type's votes, one line a type (Eqs. 7-8)."""
+    palette = sns.color_palette("crest", len(types)).as_hex()
+    for color, (name, entry) in zip(palette, types.items(), strict=True):
+        votes = np.array(entry["votes"], dtype=float)
+        shares, weight = 100 * votes / max(votes.sum(), 1), np.array(entry["weight"])
+        used = votes > 0
+        axes.plot(shares[used], weight[used], "o", color=color, label=name, markersize=5, alpha=0.85)
+    axes.axhline(1, color="gray", linewidth=0.8, linestyle=":")
+    axes.annotate(
+        "out of type: 1", (0.98, 1.06), xycoords=("axes fraction", "data"), ha="right", fontsize=8, color="gray"
+    )
+    axes.set(xscale="log", yscale="log", xlabel="share of the type's votes (%)", ylabel="weight µ")

@@ -1,0 +1,93 @@
+"""A page's parameters: typed, checked, and refused in one sentence before anything runs.
+
+papermill only warns about a parameter that the notebook lacks and hands every `-p` list over as text; both end here.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+_IPYTHON = {"In", "Out", "exit", "quit", "get_ipython", "open"}
+
+
+def knob(default: Any, *, rule: tuple[str, Callable[[Any], bool]] | None = None) -> Any:
+    """A dataclass field with an optional (text, test) rule for its value."""
+    return dataclasses.field(default=default, metadata={"rule": rule})
+
+
+def positive() -> tuple[str, Callable]:
+    return "must be positive", lambda x: x > 0
+
+
+def within(low: float, high: float) -> tuple[str, Callable]:
+    return f"must be in [{low}, {high}]", lambda x: low <= x <= high
+
+
+def one_of(*choices: Any) -> tuple[str, Callable]:
+    return f"is one of {', '.join(map(str, choices))}", lambda x: x in choices
+
+
+def from_page(cls: type[T], profiles: Mapping[str, Mapping], namespace: Mapping[str, Any]) -> T:
+    """The setting that a notebook's parameters ask for: call it with `globals()` right below the parameters cell.
+
+    Parameters are the plain names defined so far; None means "as the profile says".
+    """
+    given = {
+        k: v
+        for k, v in namespace.items()
+        if not k.startswith("_")
+        and k not in _IPYTHON
+        and not isinstance(v, types.ModuleType | type)
+        and not callable(v)
+    }
+    return from_values(cls, profiles, given)
+
+
+def from_values(cls: type[T], profiles: Mapping[str, Mapping], values: Mapping[str, Any]) -> T:
+    """A `cls` from the profile named in `values`, overridden by the values that are not None."""
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    unknown = [name for name in values if name not in fields]
+    if unknown:
+        raise ValueError(
+            f"parameters of this page are {', '.join(fields)}; got {', '.join(unknown)}: check the spelling"
+        )
+    profile = values.get("profile")
+    if profile not in profiles:
+        raise ValueError(f"profile is one of {', '.join(profiles)}; got {profile!r}")
+    hints = typing.get_type_hints(cls)
+    merged = {**profiles[profile], **{k: v for k, v in values.items() if v not in (None, "None")}}
+    return cls(**{name: _checked(fields[name], hints[name], value) for name, value in merged.items()})
+
+
+def _checked(field: dataclasses.Field, hint: Any, value: Any) -> Any:
+    value = _converted(field.name, hint, value)
+    rule = field.metadata.get("rule")
+    for one in value if isinstance(value, tuple) else (value,):
+        if rule and one is not None and not rule[1](one):
+            raise ValueError(f"{field.name} {rule[0]}, got {one!r}; its default is {field.default!r}")
+    return value
+
+
+def _converted(name: str, hint: Any, value: Any) -> Any:
+    """`value` as the type of the field; text as papermill hands it over is read as a Python literal."""
+    plain, item = next(h for h in (*typing.get_args(hint), hint) if h is not type(None)), None
+    if typing.get_origin(hint) is tuple:
+        plain, item = tuple, typing.get_args(hint)[0]
+    if isinstance(value, str) and plain is not str:
+        try:
+            value = ast.literal_eval(value)
+        except (SyntaxError, ValueError):
+            raise ValueError(f"{name} must be {getattr(plain, '__name__', plain)}, got the text {value!r}") from None
+    if plain is tuple and isinstance(value, list | tuple):
+        return tuple(_converted(name, item, x) for x in value)
+    if plain is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, plain) or (isinstance(value, bool) and plain is not bool):
+        raise ValueError(f"{name} must be {getattr(plain, '__name__', plain)}, got {value!r} ({type(value).__name__})")
+    return value

@@ -1,0 +1,71 @@
+"""Loss re-scaling: the weights, the in-type answer sets, and the mask loss of Guo et al. 2021, Sec. IV-B and IV-C."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+# 1 + log 2: the release smooths the weight of an out-of-type answer and adds 1
+RELEASE_OUT_OF_TYPE = 1.6931471805599453
+
+
+def type_counts(
+    question_type: Int[Tensor, " n"],
+    answer: Int[Tensor, "n k"],
+    votes: Int[Tensor, "n k"],
+    *,
+    n_types: int,
+    n_answers: int,
+) -> Int[Tensor, "q a"]:
+    """n_i^j: annotator votes for answer i over all questions of type j (before Eq. 7)."""
+    counts = votes.new_zeros(n_types, n_answers, dtype=torch.long)
+    at = (question_type[:, None].expand_as(answer), answer.long())
+    return counts.index_put_(at, votes.long(), accumulate=True)
+
+
+def in_type(counts: Int[Tensor, "q a"], *, min_votes: int = 1) -> Float[Tensor, "q a"]:
+    """m_a: 1 for the answers of each question type, else 0 (before Eq. 5). The release asks for `min_votes` = 10."""
+    return (counts >= min_votes).float()
+
+
+def rescaling_weights(
+    counts: Int[Tensor, "q a"], *, min_votes: int = 1, cap: float = 100.0, out_of_type: float = 1.0
+) -> Float[Tensor, "q a"]:
+    """µ per question type and answer: softplus((Σ_k n_k - n_i) / n_i) up to `cap` (Eqs. 7-8), else `out_of_type`.
+
+    Σ runs over the in-type answers (those with `min_votes` or more). Eq. 8 prints max(100, ·), which would make every
+    weight at least 100; min is meant and released. `out_of_type` is 1 in the paper and `RELEASE_OUT_OF_TYPE` in its
+    release. An answer that has its type to itself gets log 2, since µ = 0 before smoothing.
+    """
+    inside = counts >= min_votes
+    n = torch.where(inside, counts, 0).float()
+    mu = (n.sum(1, keepdim=True) - n) / n.clamp(min=1)
+    return torch.where(inside, F.softplus(mu).clamp(max=cap), out_of_type)
+
+
+def mask_loss(
+    mask: Float[Tensor, "b a"],
+    label: Float[Tensor, "b a"],
+    *,
+    second_sigmoid: bool = False,
+    reduction: Literal["sum", "mean"] = "sum",
+) -> Float[Tensor, " b"]:
+    """BCE between the predicted mask m_p in [0, 1] and m_a: Eq. 5, with the minus sign it lacks.
+
+    Over answers by sum (paper) or mean (release).
+    `second_sigmoid` feeds the already activated mask to a sigmoid again, as the release does: the loss then cannot fall
+    below 0.313 a positive and 0.693 a negative answer.
+    """
+    if second_sigmoid:
+        loss = F.binary_cross_entropy_with_logits(mask, label, reduction="none")
+    else:
+        # F.binary_cross_entropy refuses to run under autocast, and 1 - 1e-6 is 1 in half precision
+        p = mask.to(torch.promote_types(mask.dtype, torch.float32)).clamp(1e-6, 1 - 1e-6)
+        loss = -(label * p.log() + (1 - label) * (-p).log1p())
+    return loss.sum(-1) if reduction == "sum" else loss.mean(-1)

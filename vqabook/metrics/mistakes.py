@@ -1,0 +1,75 @@
+"""Which mistakes cost a trained model most: Guo et al. 2021 (loss re-scaling VQA), Sec. III, Table I and Fig. 2."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+
+class MistakeLosses(NamedTuple):
+    """Mean loss of hard and easy mistakes, and of the same pairs of answers both ways."""
+
+    hard: float  # truth more frequent than prediction (Table I), mean over cells
+    easy: float  # truth less frequent than prediction, mean over cells
+    hard_paired: float  # the same over answer pairs confused in both directions
+    easy_paired: float
+    n_hard: int  # mistakes counted
+    n_easy: int
+    n_pairs: int
+
+
+def mistake_losses(
+    loss: Float[np.ndarray, " n"],
+    truth: Int[np.ndarray, " n"],
+    predicted: Int[np.ndarray, " n"],
+    group: Int[np.ndarray, " n"],
+    frequency: Int[np.ndarray, "q a"],
+) -> MistakeLosses:
+    """Loss of mistakes by what is more frequent in the group (question type), truth (hard) or prediction (easy).
+
+    A cell is (group, truth, prediction); cells weigh alike, "the numbers of each case are kept identical" (Fig. 2).
+    `truth` < 0 marks an example whose answer is not in the vocabulary: it is left out, as are correct predictions and
+    equal frequencies. The paired means use only the pairs of answers that were confused in both directions, so that
+    both see the same answers.
+    """
+    n_answers = frequency.shape[1]
+    used = (truth >= 0) & (truth != predicted)
+    loss, truth, predicted, group = loss[used], truth[used], predicted[used], group[used]
+    cells, at, n = np.unique(
+        (group * n_answers + truth) * n_answers + predicted, return_inverse=True, return_counts=True
+    )
+    mean = np.bincount(at, loss, minlength=len(cells)) / n
+    g, t, p = cells // n_answers**2, cells // n_answers % n_answers, cells % n_answers
+    more = np.sign(frequency[g, t].astype(np.int64) - frequency[g, p])
+    mirror = (g * n_answers + p) * n_answers + t
+    both = np.isin(mirror, cells) & (more != 0)
+    mean_of = lambda chosen: float(mean[chosen].mean()) if chosen.any() else float("nan")  # noqa: E731
+    return MistakeLosses(
+        mean_of(more > 0),
+        mean_of(more < 0),
+        mean_of(both & (more > 0)),
+        mean_of(both & (more < 0)),
+        int(n[more > 0].sum()),
+        int(n[more < 0].sum()),
+        int(both.sum() // 2),
+    )
+
+
+def loss_matrix(
+    loss: Float[np.ndarray, " n"],
+    truth: Int[np.ndarray, " n"],
+    predicted: Int[np.ndarray, " n"],
+    answers: Int[np.ndarray, " k"],
+) -> tuple[Float[np.ndarray, "k k"], Int[np.ndarray, "k k"]]:
+    """Mean loss and count of mistakes (truth answers[i], predicted answers[j]), NaN if none or i = j. Fig. 2."""
+    place = {int(answer): i for i, answer in enumerate(answers)}
+    i, j = (np.array([place.get(int(x), -1) for x in column], dtype=np.int64) for column in (truth, predicted))
+    used = (i >= 0) & (j >= 0) & (i != j)
+    total, count = np.zeros((len(answers),) * 2), np.zeros((len(answers),) * 2, dtype=np.int64)
+    np.add.at(total, (i[used], j[used]), loss[used])
+    np.add.at(count, (i[used], j[used]), 1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan), count

@@ -1,0 +1,79 @@
+"""UpDn, bottom-up and top-down attention: Anderson et al. 2018, arXiv:1707.07998; layers as in Teney et al. 2018."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
+
+from vqabook.core import Output
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+
+@dataclass(frozen=True)
+class UpDnConfig:
+    """Sizes and dropout rates. The defaults are those of the VQA-CP literature (1024 units, 36x2048 features)."""
+
+    n_words: int  # vocabulary with the pad (0) and unknown (1) words
+    n_answers: int
+    feature: int = 2048
+    hidden: int = 1024
+    word: int = 300
+    attention_dropout: float = 0.2
+    classifier_dropout: float = 0.5
+
+
+def _dense(n_in: int, n_out: int) -> nn.Linear:
+    """A weight-normalised linear layer with one scale for the whole matrix."""
+    return weight_norm(nn.Linear(n_in, n_out), dim=None)
+
+
+class UpDn(nn.Module):
+    """Question-guided attention over regions, product of both encodings, two-layer classifier."""
+
+    def __init__(self, config: UpDnConfig):
+        super().__init__()
+        c = config
+        self.config = c
+        self.words = nn.Embedding(c.n_words, c.word, padding_idx=0)
+        self.question_encoder = nn.GRU(c.word, c.hidden, batch_first=True)
+        self.attend_region = nn.Sequential(_dense(c.feature, c.hidden), nn.ReLU())
+        self.attend_question = nn.Sequential(_dense(c.hidden, c.hidden), nn.ReLU())
+        self.attend_dropout = nn.Dropout(c.attention_dropout)
+        self.attend = weight_norm(nn.Linear(c.hidden, 1, bias=False), dim=None)
+        self.question_net = nn.Sequential(_dense(c.hidden, c.hidden), nn.ReLU())
+        self.image_net = nn.Sequential(_dense(c.feature, c.hidden), nn.ReLU())
+        self.classifier = nn.Sequential(
+            _dense(c.hidden, 2 * c.hidden),
+            nn.ReLU(),
+            nn.Dropout(c.classifier_dropout),
+            _dense(2 * c.hidden, c.n_answers),
+        )
+
+    def encode(self, words: Int[Tensor, "b t"]) -> Float[Tensor, "b h"]:
+        """GRU state after the last real word.
+
+        Padding is never read: a CPU skips it, a GPU (where its length would cost a sync) steps over it.
+        """
+        length = words.ne(0).sum(1).clamp(min=1)
+        embedded = self.words(words)
+        if words.device.type != "cpu":
+            states, _ = self.question_encoder(embedded)
+            return states[torch.arange(len(words), device=words.device), length - 1]
+        packed = nn.utils.rnn.pack_padded_sequence(embedded, length, batch_first=True, enforce_sorted=False)
+        return self.question_encoder(packed)[1][0]
+
+    def forward(self, regions: Float[Tensor, "b o d"], words: Int[Tensor, "b t"]) -> Output:
+        question = self.encode(words)
+        # w . drop(f(v) * f(q)) = drop(f(v)) . (w * f(q)): one product less over [b, o, h]; softmax cancels the bias
+        asked = self.attend.weight * self.attend_question(question)  # [b, h]
+        looked = self.attend_dropout(self.attend_region(regions))  # [b, o, h]
+        attention = torch.bmm(looked, asked[:, :, None]).squeeze(-1).softmax(-1)
+        image = (attention[:, None] @ regions).squeeze(1)  # [b, d]
+        hidden = self.question_net(question) * self.image_net(image)
+        return Output(self.classifier(hidden), hidden=hidden, question=question, attention=attention)

@@ -1,0 +1,229 @@
+"""Produce-or-load: one JSON per run, named by what was asked, stamped with what ran it.
+
+A record is {"recipe": what was asked, "result": numbers, "provenance": who made it, when, from which code, on what}.
+It is written whole or not at all; two processes that want the same record do the work once.
+"""
+
+from __future__ import annotations
+
+import ast
+import errno
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+PACKAGE = Path(__file__).parent
+
+
+class Busy(Exception):
+    """Another process is producing this record right now."""
+
+
+def key_of(recipe: Mapping) -> str:
+    """The record's name: readable variant, seed, and a hash of the whole recipe."""
+    text = json.dumps(recipe, sort_keys=True)
+    name = "-".join(str(recipe[k]) for k in ("paper", "profile", "variant", "seed") if k in recipe)
+    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+
+
+def produce_or_load(
+    recipe: Mapping, produce: Callable[[Mapping, Path], dict], *, folder: Path, code: str, wait: bool = True
+) -> dict:
+    """The record of `recipe` in `folder`; unless the same `code` made it already, `produce(recipe, scratch path)` does.
+
+    With `wait=False` raises `Busy` instead of waiting for another process. A record of other code is made anew.
+    """
+    path = folder / f"{key_of(recipe)}.json"
+    found = read_record(path)
+    if found and found["provenance"]["code"] == code:
+        return found
+    ensure_writable(folder)
+    try:
+        with FileLock(path.with_suffix(".lock"), timeout=-1 if wait else 0):
+            found = read_record(path)
+            if found and found["provenance"]["code"] == code:
+                return found
+            started, clock = datetime.now(UTC), time.monotonic()
+            result = produce(recipe, path.with_suffix(f".{code}.checkpoint"))
+            seconds = round(time.monotonic() - clock, 2)
+            record = {"recipe": dict(recipe), "result": result, "provenance": provenance(code, started, seconds)}
+            write_json(path, record)
+            return record
+    except Timeout as error:
+        raise Busy(f"{path.name} is being produced by another process") from error
+
+
+def read_record(path: Path) -> dict | None:
+    """The record at `path`, or None if there is none or it is not one."""
+    try:
+        record = json.loads(path.read_text())
+    except (FileNotFoundError, UnicodeDecodeError, json.JSONDecodeError):
+        return None
+    return record if isinstance(record, dict) and {"recipe", "result", "provenance"} <= record.keys() else None
+
+
+def read_records(folder: Path) -> list[dict]:
+    """All records below `folder`, in the order of their names."""
+    found = (read_record(path) for path in sorted(folder.rglob("*.json")))
+    return [record for record in found if record]
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write JSON whole or not at all; a full disk leaves the old file as it was."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+        partial.replace(path)
+    except OSError as error:
+        reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
+        raise OSError(
+            f"results are written to {path.parent}: {reason}; free space or give another folder (runs=...), "
+            "finished records are kept"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def ensure_writable(folder: Path) -> None:
+    """Fail before the work rather than after it if results cannot be written to `folder`."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".{os.getpid()}.probe"
+        probe.write_bytes(b"\0" * 4096)
+        probe.unlink()
+    except OSError as error:
+        raise OSError(
+            f"results are written to {folder}: {error.strerror}; give a folder that you may write to (runs=...)"
+        ) from error
+
+
+def code_of(recipe: Mapping) -> str:
+    """The fingerprint of a current record of `recipe`; the embedded world's generator counts for its own records."""
+    embedded = recipe["data"]["dataset"] == "shapes"
+    return fingerprint(recipe["paper"], without="" if embedded else f"{PACKAGE.name}.data.shapes")
+
+
+@lru_cache
+def fingerprint(paper: str, *, without: str = "") -> str:
+    """Hash of the code that `vqabook.papers.<paper>.produce` reaches: in its file, and in our modules it imports.
+
+    Comments and docstrings do not count, nor do claims, profiles and lists of recipes (a recipe names its record
+    already), nor package `__init__`s, which only re-export, nor modules whose name starts with `without`.
+    """
+    hashes: dict[str, str] = {}
+    todo = [f"{PACKAGE.name}.papers.{paper}"]
+    while todo:
+        name = todo.pop()
+        path = PACKAGE.joinpath(*name.split(".")[1:]).with_suffix(".py")
+        if name in hashes or not path.exists() or (without and name.startswith(without)):
+            continue
+        tree = ast.parse(path.read_text())
+        body = tree.body[1:] if ast.get_docstring(tree) is not None else tree.body
+        nodes = _reached(body, "produce") if not hashes else body
+        hashes[name] = hashlib.sha256(
+            "".join(ast.dump(_without_docstrings(node)) for node in nodes).encode()
+        ).hexdigest()
+        todo += [module for node in nodes for module in _our_imports(node)]
+    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _reached(body: list[ast.stmt], start: str) -> list[ast.stmt]:
+    """The top-level statements that define `start` and, followed by name, what it uses."""
+    defines = [
+        {n.asname or n.name for n in node.names} if isinstance(node, ast.Import | ast.ImportFrom) else _defined(node)
+        for node in body
+    ]
+    names, kept = {start}, set()
+    while new := {i for i, defined in enumerate(defines) if defined & names} - kept:
+        kept |= new
+        names |= {n.id for i in new for n in ast.walk(body[i]) if isinstance(n, ast.Name)}
+    return [node for i, node in enumerate(body) if i in kept]
+
+
+def _defined(node: ast.stmt) -> set[str]:
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return {node.name}
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+
+
+def _our_imports(statement: ast.stmt) -> list[str]:
+    found = [
+        n
+        for n in ast.walk(statement)
+        if isinstance(n, ast.ImportFrom) and (n.module or "").split(".")[0] == PACKAGE.name
+    ]
+    return [name for n in found for name in (n.module, *(f"{n.module}.{alias.name}" for alias in n.names))]
+
+
+def _without_docstrings(statement: ast.stmt) -> ast.stmt:
+    for node in ast.walk(statement):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return statement
+
+
+def provenance(code: str, started: datetime, seconds: float) -> dict:
+    """Commit, code hash, time, machine and versions of a run."""
+    return {
+        "code": code,
+        **commit(),
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": seconds,
+        "hardware": hardware(),
+        "versions": {"python": platform.python_version(), **_versions(("torch", "numpy", "h5py"))},
+    }
+
+
+@lru_cache
+def commit() -> dict:
+    """The repository's commit, and whether tracked files differed from it."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(("git", *words), cwd=PACKAGE, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return {
+            "commit": git("rev-parse", "--short=12", "HEAD"),
+            "dirty": bool(git("status", "--porcelain", "-uno", "--", str(PACKAGE))),
+        }
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": "unknown", "dirty": False}
+
+
+@lru_cache
+def hardware() -> str:
+    """Processor or accelerator and count, as short text."""
+    torch = __import__("sys").modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
+    threads = torch.get_num_threads() if torch is not None else 1
+    return f"{_processor()}, {os.cpu_count()} cores, {threads} thread{'s'[: threads > 1]} a run"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _versions(names: Iterable[str]) -> dict[str, str]:
+    found = {}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "absent"
+    return found
