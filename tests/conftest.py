@@ -15,6 +15,8 @@ import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import beartype.claw
+import filelock
 import h5py
 import jaxtyping
 import matplotlib.pyplot
@@ -28,7 +30,8 @@ import tqdm
 import typer
 
 ROOT = Path(__file__).resolve().parents[1]
-THIRD_PARTY = (h5py, matplotlib.pyplot, np, pandas, scipy.stats, seaborn, torch, tqdm, typer)  # know no TYPE_CHECKING
+# Imported before TYPE_CHECKING is true, because it would make them import what is not there at run time.
+THIRD_PARTY = (beartype.claw, filelock, h5py, matplotlib.pyplot, np, pandas, scipy.stats, seaborn, torch, tqdm, typer)
 
 
 def _import_checked() -> None:

@@ -119,7 +119,7 @@ def read_questions(questions: str | os.PathLike, annotations: str | os.PathLike)
         given = (q["image_id"], N_ANNOTATORS, True)
         if (a["image_id"], len(a["answers"]), a["answer_type"] in ANSWER_TYPES) != given:
             raise ValueError(
-                f"an annotation has its question's image, {N_ANNOTATORS} answers and a type: {', '.join(ANSWER_TYPES)}; "
+                f"an annotation has its question's image, {N_ANNOTATORS} answers, a type: {', '.join(ANSWER_TYPES)}; "
                 f"question {q['question_id']} about image {q['image_id']} has image {a['image_id']}, "
                 f"{len(a['answers'])} answers and type {a['answer_type']!r}; fetch both files again"
             )
