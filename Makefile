@@ -28,7 +28,7 @@ alone = $(if $(HAS_FLOCK),exec 9>.make.lock; flock --nonblock 9 || { \
 snakemake = snakemake $(1) $(if $(HAS_FLOCK),--nolock) --rerun-incomplete --quiet host progress \
 	$(if $(PROFILE_DIR),--profile $(PROFILE_DIR),--cores $(CORES)) $(SMK)
 
-.PHONY: help book test paper bench lint serve clean
+.PHONY: help book test paper bench notebooks lint serve clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -44,7 +44,10 @@ paper: $(READY) ## run and execute one paper's page: make paper P=loss_rescaling
 	@echo "The executed page: $(CURDIR)/$(PAGE)"
 
 test: lint ## lint, then every test, the notebooks and the rendered book included
-	@pytest tests -n 2 --dist loadscope
+	@pytest -n 2 --dist loadscope
+
+notebooks: $(READY) ## store the notebook outputs that the tests compare (after a change to a notebook)
+	@vqabook freeze notebooks/*.ipynb
 
 lint: $(READY) ## check the style
 	@ruff check .

@@ -95,7 +95,7 @@ rule ledger:
     message:
         "write the ledger"
     shell:
-        "vqabook ledger --runs {RUNS} --evidence book/evidence --profile {PROFILE} --out {BUILD}/_generated"
+        "vqabook ledger --runs {RUNS} --profile {PROFILE} --out {BUILD}/_generated"
 
 
 rule page:
@@ -126,6 +126,6 @@ rule runs:
         "train what is missing for {wildcards.paper}, profile {PROFILE}"
     shell:
         """
-        seq {threads} | OMP_NUM_THREADS=1 xargs -P {threads} -I@ vqabook run {wildcards.paper} {params.settings}
+        seq {threads} | xargs -P {threads} -I@ vqabook run {wildcards.paper} {params.settings}
         echo {params.fingerprint} > {output}
         """

@@ -12,7 +12,7 @@ import json
 import os
 import pkgutil
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import beartype.claw
@@ -32,13 +32,14 @@ import typer
 ROOT = Path(__file__).resolve().parents[1]
 # Imported before TYPE_CHECKING is true, because it would make them import what is not there at run time.
 THIRD_PARTY = (beartype.claw, filelock, h5py, matplotlib.pyplot, np, pandas, scipy.stats, seaborn, torch, tqdm, typer)
+CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"  # an int is a float
 
 
 def _import_checked() -> None:
     """Import all of vqabook with its annotations checked."""
     typing.TYPE_CHECKING = True
     try:
-        with jaxtyping.install_import_hook("vqabook", "beartype.beartype"):
+        with jaxtyping.install_import_hook("vqabook", CHECKER):
             package = importlib.import_module("vqabook")
             for module in pkgutil.walk_packages(package.__path__, "vqabook."):
                 importlib.import_module(module.name)
@@ -51,6 +52,14 @@ torch.set_num_threads(1)
 _import_checked()
 
 
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """Annotations are not checked, as outside these tests: what is refused is refused by the library itself."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
 @pytest.fixture(scope="session")
 def data_root() -> Path:
     """Folder of the real data sets."""
@@ -61,7 +70,7 @@ def data_root() -> Path:
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A cache folder of the session's own, in place of the user's."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:

@@ -27,18 +27,26 @@ def run(
     runs: Runs = None,
     data_root: DataRoot = None,
     set_: Set = None,
+    threads: Annotated[
+        int, typer.Option(help="of this process: runs are small, so cores are better used by processes")
+    ] = 1,
     fingerprint: Annotated[
         bool, typer.Option(help="only print a hash of the code and presets behind these pages")
     ] = False,
 ):
     """Train every record of PAGES that is missing. Start it several times: each process takes the next free record."""
     if fingerprint:
+        if unknown := [page for page in pages if page not in PAGES]:
+            raise ValueError(f"pages are {', '.join(PAGES)}; got {', '.join(unknown)}")
         files = [record.PACKAGE / "papers" / f"{PAGES[page]}.py" for page in pages]
         parts = [record.fingerprint(path.stem).encode() + path.read_bytes() for path in files]
         print(hashlib.sha256(b"".join(parts)).hexdigest()[:12])
         return
+    import torch
+
     from vqabook.runs import records
 
+    torch.set_num_threads(threads)
     for page in pages:
         values = {"profile": profile, "runs": runs, "data_root": data_root, **_pairs(set_ or [])}
         records(page, paper_of(page).setting(**values))
@@ -80,29 +88,41 @@ def execute(
 
 
 @app.command()
+def freeze(notebooks: list[Path]):
+    """Execute NOTEBOOKS at smoke size and store the outputs that nbval compares: of cells tagged nbval-check-output."""
+    import nbformat
+
+    for path in notebooks:
+        out = record.PACKAGE.parent / "data" / "runs" / "frozen" / path.name
+        execute(path, out, profile="smoke")
+        source, executed = (nbformat.read(p, as_version=4) for p in (path, out))
+        ran = {cell.id: cell for cell in executed.cells}
+        for cell in source.cells:
+            if cell.cell_type == "code":
+                checked = "nbval-check-output" in cell.metadata.get("tags", [])
+                cell.outputs, cell.execution_count = (ran[cell.id].outputs if checked else []), None
+        nbformat.write(source, path)
+
+
+@app.command()
 def ledger(
     out: Annotated[Path, typer.Option(help="folder for ledger.json and ledger.html")],
     runs: Runs = None,
-    evidence: Annotated[Path | None, typer.Option(help="folder of the recorded evidence")] = None,
     profile: Profile = "small",
+    data_root: DataRoot = None,
 ):
     """Write every claim with its verdict: ledger.json for machines, ledger.html for the front page."""
-    from vqabook import report
-    from vqabook.runs import runs_folder
+    from vqabook import ledger, report
+    from vqabook.runs import existing
 
-    evidence = evidence or record.PACKAGE.parent / "book" / "evidence"
-    rows = [
-        row
-        for module in dict.fromkeys(PAGES.values())
-        for row in report.ledger(
-            paper_of(next(p for p in PAGES if PAGES[p] == module)).CLAIMS,
-            local=[r for r in record.read_records(runs_folder(runs) / module) if r["recipe"]["profile"] == profile],
-            recorded=record.read_records(evidence / module),
-            code=record.fingerprint(module),
-        )
-    ]
+    rows = []
+    for module in dict.fromkeys(PAGES.values()):
+        pages = [page for page in PAGES if PAGES[page] == module]
+        paper = paper_of(pages[0])
+        local = existing(pages, paper.setting(profile=profile, runs=runs, data_root=data_root))
+        rows += ledger.rows(paper.CLAIMS, local, report.evidence(module, **paper.RECORDED))
     record.write_json(out / "ledger.json", rows)
-    (out / "ledger.html").write_text(report.ledger_html(rows))
+    (out / "ledger.html").write_text(ledger.html(rows))
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:

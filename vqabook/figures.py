@@ -88,8 +88,8 @@ def matrix(axes: Axes, mean: Sequence[Sequence[float | None]], answers: Sequence
     """Fig. 2 of Guo et al.: mean loss of each confusion, frequent answers first; hard mistakes above the diagonal."""
     values = np.array([[np.nan if x is None else x for x in row] for row in mean], dtype=float)
     sns.heatmap(
-        values, ax=axes, cmap="rocket_r", annot=True, fmt=".1f", annot_kws={"fontsize": 7}, linewidths=0.4, linecolor="none",
-        xticklabels=answers, yticklabels=answers, cbar_kws={"label": "mean loss", "shrink": 0.8}, mask=np.isnan(values),
+        values, ax=axes, cmap="rocket_r", annot=True, fmt=".1f", annot_kws={"fontsize": 7}, mask=np.isnan(values),
+        xticklabels=answers, yticklabels=answers, cbar_kws={"label": "mean loss", "shrink": 0.8},
     )  # fmt: skip
     axes.plot([0, len(answers)], [0, len(answers)], color="gray", linewidth=0.8, linestyle=":")
     axes.set(title=title, xlabel="predicted, frequent to sparse", ylabel="ground truth")

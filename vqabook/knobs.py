@@ -22,14 +22,17 @@ def knob(default: Any, *, rule: tuple[str, Callable[[Any], bool]] | None = None)
 
 
 def positive() -> tuple[str, Callable]:
+    """Rule: greater than zero."""
     return "must be positive", lambda x: x > 0
 
 
 def within(low: float, high: float) -> tuple[str, Callable]:
+    """Rule: from `low` to `high`, both included."""
     return f"must be in [{low}, {high}]", lambda x: low <= x <= high
 
 
 def one_of(*choices: Any) -> tuple[str, Callable]:
+    """Rule: one of `choices`."""
     return f"is one of {', '.join(map(str, choices))}", lambda x: x in choices
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 PACKAGE = Path(__file__).parent
+EVIDENCE = PACKAGE.parent / "book" / "evidence"  # tracked records of long runs, a folder a paper
 
 
 class Busy(Exception):
@@ -67,7 +68,7 @@ def read_record(path: Path) -> dict | None:
     """The record at `path`, or None if there is none or it is not one."""
     try:
         record = json.loads(path.read_text())
-    except (FileNotFoundError, UnicodeDecodeError, json.JSONDecodeError):
+    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError, json.JSONDecodeError):
         return None
     return record if isinstance(record, dict) and {"recipe", "result", "provenance"} <= record.keys() else None
 

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["World", "render", "scene_graphs", "write_world"]
 
 COCO_SPLIT = {"coco_split": "shapes"}  # a key of the VQA-CP layout: where the image comes from
-VERSION = 1  # of what is written for given knobs; raise it when that changes
 
 
 def write_world(world: World, folder: str | os.PathLike, *, images: bool = False) -> None:
@@ -60,7 +59,7 @@ def write_world(world: World, folder: str | os.PathLike, *, images: bool = False
 
 
 def _identity(world: World) -> dict:
-    return json.loads(json.dumps({"version": VERSION, **asdict(world)}))
+    return json.loads(json.dumps(asdict(world)))
 
 
 def _holds(folder: Path, world: World) -> bool:

@@ -7,7 +7,9 @@ every object has a *visibility*, lowered by small size, occlusion and chance, wh
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +28,12 @@ CANVAS = 128  # pixels; boxes are in this frame
 RADIUS = np.array([0.055, 0.08, 0.11])  # of the canvas, for small, medium, large
 BOX_GAIN = 3.0  # a box is as plain to see as an attribute
 SIZE_VISIBILITY = np.array([0.8, 0.95, 1.0])  # small objects are harder to see
+
+
+def _generator() -> str:
+    folder = Path(__file__).parent
+    source = b"".join(path.read_bytes() for path in sorted((*folder.glob("shapes*.py"), folder / "splits.py")))
+    return hashlib.sha256(source).hexdigest()[:8]
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,7 @@ class World:
     disagreement: float = 0.3  # chance that an annotator errs about what is hard to see; 0 makes ten equal votes
     synonyms: float = 0.1  # chance that an annotator uses another word for the same thing
     seed: int = 0
+    generator: str = _generator()  # hash of the code that writes the world: other code, another world
 
     def __post_init__(self):
         low, high = self.objects

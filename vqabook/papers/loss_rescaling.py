@@ -26,9 +26,22 @@ from vqabook.losses.soft import sigmoid_bce, soft_cross_entropy
 from vqabook.models.answer_mask import AnswerMask
 from vqabook.models.updn import UpDn, UpDnConfig
 from vqabook.objectives.rescaling import LossRescaling
-from vqabook.papers.loss_rescaling_claims import CLAIMS, MODULES
+from vqabook.papers.loss_rescaling_claims import CLAIMS, DEPARTURES, DIAGNOSED, MODULES, PRINTED, RECORDED, UNIFORM
 
-__all__ = ["CLAIMS", "PAGES", "Setting", "page", "produce", "recipes", "root_of", "setting"]
+__all__ = [
+    "CLAIMS",
+    "DEPARTURES",
+    "MODULES",
+    "PAGES",
+    "PRINTED",
+    "RECORDED",
+    "Setting",
+    "page",
+    "produce",
+    "recipes",
+    "root_of",
+    "setting",
+]
 
 NAME = "loss_rescaling"
 
@@ -52,21 +65,6 @@ class Method:
     from_start: bool = False  # weigh from the first epoch on instead of in a second stage
 
 
-RELEASED_MASK = {"mask_combine": "multiply", "mask_second_sigmoid": True, "mask_reduction": "mean"}
-RELEASE = RELEASED_MASK | {"min_votes": 10, "out_of_type": 1.6931, "positive_only": True}
-DEPARTURES = (  # page 02: one choice at a time, then all of the release's
-    ("bce both", "out-of-type 1 + log 2", {"out_of_type": 1.6931}),
-    ("bce both", "in-type from 10 votes", {"min_votes": 10}),
-    ("bce both", "positive term only", {"positive_only": True}),
-    ("bce both", "mask times logits", {"mask_combine": "multiply"}),
-    ("bce both", "mask times logits, released mask loss", RELEASED_MASK),
-    ("bce both", "release", RELEASE),
-    ("bce re-scaling", "release", RELEASE),
-    ("ce re-scaling", "from the start", {"from_start": True}),
-)
-UNIFORM = "uniform answers"  # the control: an embedded world in which there is nothing to re-scale
-
-
 @dataclass(frozen=True)
 class Setting:
     """What a reader may change on the pages. None in a notebook means the profile's value."""
@@ -88,6 +86,8 @@ class Setting:
     min_answer_count: int = knob(9, rule=positive())  # UpDn preprocessing
     questions: int = knob(20_000, rule=positive())  # of the embedded world's training split
     world_prior: float = knob(World.prior, rule=within(0, 5))  # Zipf exponent of its answers; 0 is uniform
+    world_objects: tuple[int, ...] = knob(World.objects, rule=within(1, 10))  # fewest and most in a scene
+    world_noise: float = knob(World.noise, rule=within(0, 5))  # of its region features
     mask_dropouts: tuple[float, ...] = knob((0.2, 0.4, 0.6, 0.8), rule=within(0, 1))  # Fig. 7, beside 0
     departures: bool = True  # the release's choices, one by one
     min_votes: int = knob(1, rule=positive())
@@ -98,11 +98,12 @@ class Setting:
 PROFILES: dict[str, dict] = {
     "smoke": {
         "questions": 400, "epochs": 1, "rescale_epochs": 1, "hidden": 16, "word": 16, "batch_size": 64,
-        "seeds": (0,), "min_answer_count": 2, "mask_dropouts": (), "departures": False,
+        "seeds": (0,), "min_answer_count": 2, "mask_dropouts": (), "departures": False, "world_objects": (2, 4),
     },
     "small": {
-        "questions": 6000, "epochs": 8, "rescale_epochs": 4, "hidden": 64, "word": 64, "batch_size": 128,
-        "min_answer_count": 3, "attention_dropout": 0.0,
+        "questions": 5000, "world_objects": (2, 4), "world_noise": 0.3, "min_answer_count": 3,
+        "epochs": 8, "rescale_epochs": 4, "hidden": 64, "word": 64, "batch_size": 256, "lr": 1e-2,
+        "attention_dropout": 0.0, "mask_dropouts": (0.3, 0.6, 0.9),
     },
     "real": {
         "dataset": "vqacp_v1_coco16k", "epochs": 6, "rescale_epochs": 3, "hidden": 256, "word": 128, "batch_size": 256,
@@ -123,11 +124,11 @@ def setting(**values: object) -> Setting:
 
 
 def root_of(s: Setting) -> Path | None:
+    """Where the data sets lie: `data_root`, else $VQABOOK_DATA, else nowhere (the embedded world needs none)."""
     root = s.data_root or os.environ.get("VQABOOK_DATA")
     return Path(root) if root else None
 
 
-DIAGNOSED = ("bce baseline", "ce baseline")
 PAGES = {"class_imbalance": DIAGNOSED, "loss_rescaling": None}  # the trained variants that each shows; None: all
 
 
@@ -156,7 +157,8 @@ def _methods(s: Setting) -> list[tuple[str, str, dict]]:
 
 def _recipe(s: Setting, kind: str, seed: int, prior: str, variant: str, method: Mapping | None = None) -> dict:
     world_prior = 0.0 if variant.endswith(UNIFORM) else s.world_prior
-    world = World(n_train=s.questions, prior=world_prior) if s.dataset == "shapes" else None
+    knobs = {"objects": s.world_objects, "regions": max(s.world_objects), "noise": s.world_noise}
+    world = World(n_train=s.questions, prior=world_prior, **knobs) if s.dataset == "shapes" else None
     data = DataSpec(s.dataset, prior, world, s.min_answer_count)
     what = {"paper": NAME, "profile": s.profile, "kind": kind, "variant": variant, "prior": prior, "seed": seed}
     what["data"] = asdict(data) | {"digest": data_digest(data, root_of(s))}

@@ -1,0 +1,323 @@
+"""The training loop: the same numbers every time, also after a kill; what it measures is what it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vqabook import fit as fit_module
+from vqabook.core import Batch, Output
+from vqabook.fit import FitConfig, GradientNorms, best_answer, fit, pick_device, predict, soft_score
+from vqabook.losses import sigmoid_bce
+from vqabook.objectives import LossRescaling, Objective
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIG = FitConfig(epochs=6, batch_size=16, lr=0.05, clip=1.0, checkpoint_every=0.0)
+
+
+class Shifted(Objective):
+    """BCE on logits shifted by learnt numbers: an objective with parameters and a random draw of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(4))
+
+    def steps(self, model: nn.Module, batch: Batch, progress: float) -> Iterator[Tensor]:
+        noise = 0.1 * torch.randn(4, device=batch.target.device)
+        yield sigmoid_bce(model(*batch.inputs).logits + self.shift + noise, batch.target)
+
+
+class Twice(Objective):
+    """Two losses a batch; the second reads the model after the first one's update."""
+
+    def steps(self, model: nn.Module, batch: Batch, progress: float) -> Iterator[Tensor]:
+        self.seen = getattr(self, "seen", [])
+        for _ in range(2):
+            self.seen.append(model.layer.weight.detach().clone())
+            yield sigmoid_bce(model(*batch.inputs).logits, batch.target)
+
+
+class Toy(nn.Module):
+    """Dropout, so that the run draws random numbers, and one linear layer."""
+
+    def __init__(self, seed: int = 0):
+        super().__init__()
+        self.dropout, self.layer = nn.Dropout(0.3), nn.Linear(3, 4)
+        rng = torch.Generator().manual_seed(seed)
+        for parameter in self.parameters():
+            parameter.data = torch.randn(parameter.shape, generator=rng)
+
+    def forward(self, x: Tensor) -> Output:
+        return Output(self.layer(self.dropout(x)))
+
+
+def numbers(history: list[dict]) -> list[dict]:
+    """A history without its times."""
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in history]
+
+
+def run(table, checkpoint: Path | None = None, config: FitConfig = CONFIG, fail_at: int | None = None) -> tuple:
+    """Train once; the final weights and the history."""
+    model, objective, epoch = Toy(), Shifted(), [0]
+
+    def evaluate(model: nn.Module) -> dict:
+        epoch[0] += 1
+        if epoch[0] == fail_at:
+            raise KeyboardInterrupt
+        return {"score": float(predict(model, table, soft_score).mean())}
+
+    watch = {"layer": model.layer.parameters()}
+    history = fit(model, objective, table, config, evaluate=evaluate, watch=watch, checkpoint=checkpoint)
+    return {**model.state_dict(), **objective.state_dict()}, numbers(history)
+
+
+def assert_same(one: tuple, other: tuple) -> None:
+    assert one[1] == other[1]
+    assert all(one[0][name].equal(other[0][name]) for name in one[0])
+
+
+def test_same_seed_same_numbers(toy_table):
+    first = run(toy_table())
+    torch.manual_seed(123)  # whatever the state of the global generator
+    assert_same(first, run(toy_table()))
+    other = run(toy_table(), config=FitConfig(epochs=6, batch_size=16, lr=0.05, clip=1.0, seed=1))
+    assert other[1] != first[1]
+
+
+def test_the_seed_orders_the_examples(toy_table):
+    def losses(seed: int) -> list[float]:
+        model = Toy()
+        model.dropout.p = 0.0  # nothing else is random
+        config = FitConfig(epochs=2, batch_size=16, lr=0.05, seed=seed)
+        return [row["loss"] for row in fit(model, LossRescaling("bce"), toy_table(), config)]
+
+    assert losses(0) == losses(0) != losses(1)
+
+
+def test_global_random_state_is_untouched(toy_table):
+    model, table = Toy(), toy_table()
+    before = torch.get_rng_state()
+    fit(model, Shifted(), table, CONFIG)
+    assert torch.get_rng_state().equal(before)
+
+
+@pytest.mark.parametrize("fail_at", [1, 2, 4, 6])
+def test_resumes_to_the_same_weights(fail_at, toy_table, tmp_path):
+    table, checkpoint = toy_table(), tmp_path / "run.checkpoint"
+    with pytest.raises(KeyboardInterrupt):
+        run(table, checkpoint, fail_at=fail_at)
+    assert checkpoint.exists() == (fail_at > 1)
+    assert_same(run(table, checkpoint), run(table))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_resumed_run_goes_on_where_it_stopped(toy_table, tmp_path):
+    # control: after the kill in epoch 4 three epochs remain, not six
+    with pytest.raises(KeyboardInterrupt):
+        run(toy_table(), tmp_path / "c", fail_at=4)
+    with pytest.raises(KeyboardInterrupt):
+        run(toy_table(), tmp_path / "c", fail_at=3)  # the third evaluation of the second process
+    saved = torch.load(tmp_path / "c", weights_only=True)
+    assert [row["epoch"] for row in saved["history"]] == [1, 2, 3, 4, 5]
+
+
+KILLED = """
+import json, sys, time, torch
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from vqabook.core import Output, Table
+from vqabook.fit import FitConfig, fit
+from vqabook.objectives import LossRescaling
+torch.manual_seed(0)
+torch.set_num_threads(1)
+class Toy(torch.nn.Sequential):
+    def forward(self, x):
+        return Output(super().forward(x))
+x = torch.randn(64, 3)
+table = Table((x,), torch.rand(64, 4), 4, {"question_type": torch.zeros(64, dtype=torch.long)})
+model = Toy(torch.nn.Dropout(0.3), torch.nn.Linear(3, 4))
+config = FitConfig(epochs=8, batch_size=16, checkpoint_every=0.0)
+def slow(model):
+    time.sleep(float(sys.argv[3]))
+    return {}
+history = fit(model, LossRescaling("bce"), table, config, evaluate=slow, checkpoint=Path(sys.argv[2]) / "checkpoint")
+print(json.dumps([model.state_dict()["1.weight"].tolist(), [row["loss"] for row in history]]))
+"""
+
+
+@pytest.mark.slow
+def test_kill_9_in_the_middle_changes_nothing(tmp_path):
+    def start(folder: str, pause: float) -> subprocess.Popen:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        words = [sys.executable, "-c", KILLED, str(ROOT), str(tmp_path / folder), str(pause)]
+        return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+    whole, killed = start("whole", 0.0), start("killed", 0.2)
+    checkpoint, deadline = tmp_path / "killed" / "checkpoint", time.monotonic() + 60
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    os.kill(killed.pid, signal.SIGKILL)
+    assert killed.communicate()[0] == "" and checkpoint.exists()
+    again = start("killed", 0.0)
+    assert json.loads(again.communicate()[0]) == json.loads(whole.communicate()[0])
+    assert not checkpoint.exists()
+
+
+def test_a_checkpoint_is_whole_or_not_at_all(toy_table, tmp_path, monkeypatch):
+    checkpoint, saves, save = tmp_path / "checkpoint", [], torch.save
+
+    def full_disk(content: object, path: Path) -> None:
+        saves.append(path)
+        if len(saves) < 3:
+            return save(content, path)
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        run(toy_table(), checkpoint)
+    monkeypatch.undo()
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+    assert_same(run(toy_table(), checkpoint), run(toy_table()))
+
+
+def test_a_checkpoint_is_replaced_not_overwritten(toy_table, tmp_path):
+    # who opened the old one, or a kill while the new one is written, finds the old one whole
+    checkpoint, held = tmp_path / "checkpoint", []
+
+    def evaluate(model: nn.Module) -> dict:
+        if checkpoint.exists() and not held:
+            held.extend((checkpoint.read_bytes(), checkpoint.open("rb")))
+        return {}
+
+    fit(Toy(), Shifted(), toy_table(), CONFIG, evaluate=evaluate, checkpoint=checkpoint)
+    with held[1] as file:
+        assert file.read() == held[0]
+
+
+def test_checkpoints_wait_for_their_interval(toy_table, tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr(fit_module.Training, "save", lambda self, path: written.append(len(self.history)))
+    run(toy_table(), tmp_path / "c", FitConfig(epochs=3, checkpoint_every=3600.0))
+    assert written == []
+    run(toy_table(), tmp_path / "c", FitConfig(epochs=3, checkpoint_every=0.0))
+    assert written == [1, 2, 3]
+
+
+def test_the_objectives_own_parameters_are_trained(toy_table):
+    objective = Shifted()
+    fit(Toy(), objective, toy_table(), CONFIG)
+    assert objective.shift.abs().min() > 0
+
+
+def test_one_optimiser_step_a_yield(toy_table):
+    objective = Twice()
+    fit(Toy(), objective, toy_table(64), FitConfig(epochs=1, batch_size=32, lr=0.05))
+    assert len(objective.seen) == 4
+    assert all(not a.equal(b) for a, b in zip(objective.seen, objective.seen[1:], strict=False))
+
+
+def test_the_loss_is_the_mean_over_examples(toy_table):
+    # 50 examples in batches of 16, 16, 16, 2: at a learning rate of almost 0 no batch weighs more than its size
+    table, model = toy_table(50), Toy()
+    model.dropout.p = 0.0
+    expected = sigmoid_bce(model(*table.inputs).logits, table.target).mean().item()
+    history = fit(model, LossRescaling("bce"), table, FitConfig(epochs=1, batch_size=16, lr=1e-12))
+    assert history[0]["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_gradients_are_clipped_over_all_parameters(toy_table, monkeypatch):
+    norms, clip = [], nn.utils.clip_grad_norm_
+
+    def spy(parameters: list, limit: float) -> Tensor:
+        before = clip(parameters, limit)
+        norms.append((float(before), float(torch.stack([p.grad.norm() for p in parameters]).norm())))
+        return before
+
+    monkeypatch.setattr(nn.utils, "clip_grad_norm_", spy)
+    fit(Toy(), Shifted(), toy_table(), FitConfig(epochs=1, batch_size=16, clip=0.01))
+    assert all(before > 0.01 and after == pytest.approx(0.01, rel=1e-3) for before, after in norms)
+
+
+def test_gradients_are_watched_before_clipping(toy_table):
+    def first_norm(clip: float) -> float:
+        model = Toy()
+        model.dropout.p = 0.0
+        config = FitConfig(epochs=1, batch_size=64, clip=clip)
+        history = fit(model, LossRescaling("bce"), toy_table(), config, watch={"layer": model.layer.parameters()})
+        return history[0]["grad_layer"]
+
+    assert first_norm(1e-3) == first_norm(1e3) > 1e-2
+
+
+def test_gradient_norms_equal_a_plain_computation():
+    first, second = nn.Linear(3, 2), nn.Linear(2, 1)
+    norms, squares = GradientNorms({"first": first.parameters(), "second": second.parameters()}), []
+    for step in range(3):
+        for layer in (first, second):
+            layer.zero_grad()
+        second(first(torch.randn(5, 3, generator=torch.Generator().manual_seed(step)))).square().sum().backward()
+        norms.see()
+        squares.append([sum((p.grad**2).sum().item() for p in layer.parameters()) for layer in (first, second)])
+    expected = [(sum(column) / 3) ** 0.5 for column in zip(*squares, strict=True)]
+    assert list(norms.summary().values()) == pytest.approx(expected)
+    assert list(norms.summary()) == ["grad_first", "grad_second"]
+    norms.reset()
+    assert norms.summary() == {"grad_first": 0, "grad_second": 0}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_an_endless_loss_is_refused(value, toy_table):
+    table = toy_table()
+    table.inputs[0][7] = value
+    with pytest.raises(FloatingPointError, match=r"must stay finite, got (nan|inf) in epoch 1; lower lr \(0.05\)"):
+        run(table)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"epochs": 0}, "epochs must be positive, got 0"),
+        ({"batch_size": -1}, "batch_size must be positive, got -1"),
+        ({"lr": 0.0}, "lr must be positive, got 0.0"),
+        ({"lr": float("nan")}, "lr must be positive, got nan"),
+        ({"clip": -0.25}, "clip must be positive, got -0.25"),
+        ({"optimizer": "sgdd"}, "optimizer is one of adamax, adam, adamw, got 'sgdd'"),
+    ],
+)
+def test_settings_out_of_range_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        FitConfig(**values)
+
+
+@pytest.mark.parametrize("optimizer", ["adamax", "adam", "adamw"])
+def test_every_optimizer_learns(optimizer, toy_table):
+    config = FitConfig(epochs=5, batch_size=16, lr=0.05, optimizer=optimizer)
+    history = fit(Toy(), LossRescaling("bce"), toy_table(), config)
+    assert history[-1]["loss"] < history[0]["loss"]
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5]
+
+
+def test_predict_keeps_the_order_and_leaves_dropout_off(toy_table):
+    table, model = toy_table(50), Toy()
+    whole = predict(model, table, best_answer)
+    assert whole.equal(predict(model, table, best_answer, batch_size=7))
+    assert whole.equal(model.layer(table.inputs[0]).argmax(1))
+    scores = predict(model, table, soft_score, batch_size=7)
+    torch.testing.assert_close(scores, table.target[torch.arange(50), whole])
+
+
+def test_devices():
+    assert pick_device("cpu") == torch.device("cpu")
+    assert pick_device("auto").type in ("cpu", "cuda", "mps")

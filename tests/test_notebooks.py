@@ -1,0 +1,108 @@
+"""The pages: their notebooks have the agreed form, run at smoke size and refuse bad parameters; numbers stay put.
+
+pytest runs the notebooks themselves through nbval (see `addopts` in pyproject.toml): every cell must run, and the
+stored output of cells tagged `nbval-check-output` must come out again. What follows is what nbval cannot see.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+from papermill.exceptions import PapermillExecutionError
+
+from vqabook.papers import PAGES, paper_of
+from vqabook.report import number
+from vqabook.runs import records
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+GOLDEN = Path(__file__).parent / "golden_smoke.json"
+LOSSES = ("history.0.loss", "history.-1.loss", "history.-1.grad_question")
+SCORES = ("valid", "test.overall", "test.kappa.overall")
+
+
+def cells(path: Path) -> list:
+    return nbformat.read(path, as_version=4).cells
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebook_is_short_typed_and_has_no_training_loop(path: Path):
+    code = [c for c in cells(path) if c.cell_type == "code"]
+    parameters = [c for c in code if "parameters" in c.metadata.get("tags", [])]
+    assert len(parameters) == 1 and all(":" in line and "#" in line for line in parameters[0].source.splitlines())
+    for cell in code:
+        assert "class " not in cell.source and ".backward" not in cell.source
+        assert cell in parameters or len(cell.source.splitlines()) <= 20, cell.source
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_stored_outputs_are_those_that_nbval_compares(path: Path):
+    checked = [c for c in cells(path) if "nbval-check-output" in c.metadata.get("tags", [])]
+    assert checked and all(c.outputs for c in checked), "run `make notebooks`: nothing stored is nothing checked"
+    assert not any(c.get("outputs") for c in cells(path) if c not in checked), "run `make notebooks`"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_parameters_are_the_settings_fields(path: Path):
+    known = papermill.inspect_notebook(str(path)).keys()
+    paper = paper_of(path.stem.partition("_")[2])
+    assert known <= vars(paper.setting(profile="smoke")).keys()
+
+
+def test_every_page_has_its_notebook():
+    assert {path.stem.partition("_")[2] for path in NOTEBOOKS} == PAGES.keys()
+
+
+def test_papermill_refuses_an_unknown_parameter_before_anything_runs(tmp_path: Path):
+    with pytest.raises(PapermillExecutionError, match="got colour: check the spelling"):
+        given = {"colour": 1, "runs": str(tmp_path / "runs")}
+        papermill.execute_notebook(str(NOTEBOOKS[0]), str(tmp_path / "out.ipynb"), given, progress_bar=False)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_crashed_notebook_names_its_cell_and_is_kept(tmp_path: Path):
+    crashing = nbformat.v4.new_notebook(cells=[
+        nbformat.v4.new_code_cell("profile = 'smoke'", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell("fine = 1"),
+        nbformat.v4.new_code_cell("wrong = 1 / 0"),
+    ])  # fmt: skip
+    nbformat.write(crashing, tmp_path / "page.ipynb")
+    vqabook = str(Path(sys.executable).parent / "vqabook")
+    command = [vqabook, "execute", "page.ipynb", "out/page.ipynb", "--profile", "smoke"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert "page.ipynb failed in cell 3 (wrong = 1 / 0): ZeroDivisionError: division by zero" in result.stderr
+    assert (tmp_path / "out/failed/page.ipynb").exists() and not (tmp_path / "out/page.ipynb").exists()
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
+    """The smoke records of the pages, by prior and variant."""
+    runs = str(tmp_path_factory.mktemp("runs"))
+    found = [r for page in PAGES for r in records(page, paper_of(page).setting(profile="smoke", runs=runs))]
+    return {f"{r['recipe']['variant']}, {r['recipe']['prior']}": r for r in found}
+
+
+def test_no_number_moved(smoke: dict[str, dict]):
+    """Training is exact on one machine; between machines sums differ in the last digits, hence the tolerances."""
+    now = {}
+    for name, record in smoke.items():
+        if record["recipe"]["kind"] == "statistics":
+            now[name] = record["result"]["sizes"] | record["result"]["in_type"]
+        else:
+            now[name] = {metric: number(record, metric) for metric in LOSSES + SCORES}
+    if os.environ.get("VQABOOK_UPDATE_GOLDEN"):
+        GOLDEN.write_text(json.dumps(now, indent=1) + "\n")
+    golden = json.loads(GOLDEN.read_text())
+    assert now.keys() == golden.keys()
+    for name, numbers in golden.items():
+        for metric, value in numbers.items():
+            close = pytest.approx(value, rel=0.02, abs=3 if metric in SCORES else 1e-6)
+            assert now[name][metric] == close, (name, metric)

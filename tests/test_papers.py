@@ -1,0 +1,186 @@
+"""Every paper has its pages, notebooks and claims, every claim its runs; and the runs really run."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from filelock import FileLock
+
+from vqabook import runs
+from vqabook.claims import Claim
+from vqabook.papers import PAGES, paper_of
+from vqabook.record import key_of
+from vqabook.report import MIN_SEEDS, number
+
+ROOT = Path(__file__).resolve().parents[1]
+PAPERS = sorted(set(PAGES.values()))
+CLAIMS = [claim for page in {PAGES[p]: p for p in PAGES}.values() for claim in paper_of(page).CLAIMS]
+EMBEDDED_PROFILES = ("smoke", "small")
+
+
+def notebook_of(page: str) -> Path:
+    """The notebook of a page, whatever its number."""
+    (path,) = (ROOT / "notebooks").glob(f"[0-9][0-9]_{page}.ipynb")
+    return path
+
+
+def test_every_paper_is_on_a_page():
+    modules = {path.stem for path in (ROOT / "vqabook" / "papers").glob("[!_]*.py")}
+    assert {name for name in modules if not name.endswith("_claims")} == set(PAPERS)
+
+
+def test_an_unknown_page_is_refused():
+    with pytest.raises(ValueError, match="pages are class_imbalance, loss_rescaling; got 'css'"):
+        paper_of("css")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_has_its_notebook_and_its_line_in_the_book(page):
+    toc = (ROOT / "book" / "_toc.yml").read_text()
+    assert f"file: pages/{notebook_of(page).stem}\n" in toc
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_notebooks_parameters_are_its_papers_knobs(page):
+    cells = json.loads(notebook_of(page).read_text())["cells"]
+    (cell,) = [c for c in cells if "parameters" in c["metadata"].get("tags", [])]
+    namespace = {}
+    exec("".join(cell["source"]), namespace)
+    assert paper_of(page).page(namespace | {"profile": "smoke"}).profile == "smoke"
+    assert {"profile", "dataset", "data_root", "seeds", "device", "runs"} <= namespace.keys()
+
+
+@pytest.mark.parametrize("preset", ["smoke", "small", "real", "paper"])
+@pytest.mark.parametrize("page", PAGES)
+def test_presets_are_settings(preset, page):
+    values = yaml.safe_load((ROOT / "params" / f"{preset}.yml").read_text())
+    assert paper_of(page).setting(**values).profile == values["profile"] == preset
+
+
+def test_claims_are_told_apart():
+    assert len({claim.name for claim in CLAIMS}) == len(CLAIMS)
+    sides = [(str(claim.more), str(claim.less), claim.page) for claim in CLAIMS]
+    assert len(set(sides)) == len(CLAIMS)
+
+
+@pytest.mark.parametrize("profile", EMBEDDED_PROFILES)
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.name)
+def test_both_sides_of_a_claim_are_run_and_shown(claim: Claim, profile):
+    page = claim.page.split("_", 1)[1]
+    assert notebook_of(page).stem == claim.page
+    paper = paper_of(page)
+    recipes = paper.recipes(paper.setting(profile=profile), page)
+    for side in (claim.more, claim.less):
+        seeds = [r["seed"] for r in recipes if all(r.get(k) == v for k, v in side.where.items())]
+        assert len(seeds) == len(set(seeds)) > 0, f"no run, or several a seed, of {dict(side.where)}"
+        assert profile == "smoke" or len(seeds) >= MIN_SEEDS
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("profile", EMBEDDED_PROFILES)
+def test_recipes_are_json_and_have_names_of_their_own(page, profile):
+    paper = paper_of(page)
+    recipes = paper.recipes(paper.setting(profile=profile), page)
+    assert len({key_of(recipe) for recipe in recipes}) == len(recipes)
+    assert all(key_of(json.loads(json.dumps(recipe))) == key_of(recipe) for recipe in recipes)
+
+
+def test_knobs_enter_the_recipes():
+    paper = paper_of("loss_rescaling")
+
+    def keys(**values: object) -> set[str]:
+        return {key_of(r) for r in paper.recipes(paper.setting(profile="smoke", **values), "loss_rescaling")}
+
+    plain = keys()
+    changes = {"lr": 0.5, "cap": 3.0, "min_votes": 4, "questions": 300, "hidden": 8, "world_noise": 1.5}
+    for name, value in changes.items():
+        assert not plain & {k for k in keys(**{name: value}) if "statistics" not in k}, name
+
+
+@dataclass(frozen=True)
+class Setting:
+    """All that `records` reads of a setting."""
+
+    runs: str
+    device: str = "cpu"
+
+
+class Paper:
+    """A paper of three runs; whoever makes the first finds the second in another process's hands until it is done."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.made = folder, []
+
+    def root_of(self, setting: Setting) -> None:
+        return None
+
+    def recipes(self, setting: Setting, page: str) -> list[dict]:
+        return [{"paper": "p", "variant": f"v{i}", "data": {"dataset": "d"}} for i in range(3)]
+
+    def produce(self, recipe: dict, checkpoint: Path, **options: object) -> dict:
+        if not self.made:
+            other = FileLock(self.folder / f"{key_of(self.recipes(None, '')[1])}.lock", thread_local=False)
+            other.acquire()
+            threading.Timer(0.3, other.release).start()
+        self.made.append(recipe["variant"])
+        return {"variant": recipe["variant"]}
+
+
+def test_another_process_s_runs_are_waited_for_last(tmp_path, monkeypatch):
+    paper = Paper(tmp_path / PAGES["class_imbalance"])
+    monkeypatch.setattr(runs, "paper_of", lambda page: paper)
+    monkeypatch.setattr(runs, "code_of", lambda recipe: "c")
+    setting = Setting(str(tmp_path))
+    found = runs.records("class_imbalance", setting)
+    assert paper.made == ["v0", "v2", "v1"]
+    assert [record["result"]["variant"] for record in found] == ["v0", "v1", "v2"]
+    assert runs.records("class_imbalance", setting) == runs.existing(["class_imbalance"], setting) == found
+    assert len(paper.made) == 3
+
+
+def recipe_of(variant: str, prior: str = "changing") -> dict:
+    paper = paper_of("loss_rescaling")
+    recipes = paper.recipes(paper.setting(profile="smoke"), "loss_rescaling")
+    (recipe,) = [r for r in recipes if (r["variant"], r["prior"]) == (variant, prior)]
+    return recipe
+
+
+def produced(variant: str, tmp_path: Path, prior: str = "changing") -> dict:
+    """The result of a smoke run, through JSON without NaN as a record goes."""
+    result = paper_of("loss_rescaling").produce(recipe_of(variant, prior), tmp_path / "c", data_root=None, device="cpu")
+    return json.loads(json.dumps(result, allow_nan=False))
+
+
+@pytest.mark.parametrize("variant", ["bce baseline", "ce both"])
+def test_a_run_gives_what_its_claims_read(variant, cache, tmp_path):
+    result = produced(variant, tmp_path)
+    assert result == {**produced(variant, tmp_path), "history": result["history"]}  # times apart, the same numbers
+    assert 0 <= result["test"]["overall"] <= 100
+    assert [row["epoch"] for row in result["history"]] == [1, 2]
+    assert result["parameters"]["model"] > result["parameters"]["question"]
+    if "baseline" in variant:
+        assert all(set(m["answers"]) and len(m["loss"]) == len(m["answers"]) for m in result["matrices"].values())
+    for claim in CLAIMS:
+        for side in (claim.more, claim.less):
+            if side.where == {"variant": variant, "prior": "changing"}:
+                value = number({"result": result}, side.metric)
+                assert value is not None or "mistakes" in side.metric, side.metric
+
+
+@pytest.mark.parametrize("prior", ["changing", "same"])
+def test_statistics(prior, cache, tmp_path):
+    result = produced("statistics", tmp_path, prior)
+    sizes, types = result["sizes"], result["types"]
+    assert sizes["train"] + sizes["valid"] <= 400 and sizes["types"] == len(types)
+    assert sum(t["n_test"] for t in types.values()) <= sizes["test"]
+    for kind in types.values():
+        assert kind["train"] == sorted(kind["train"], reverse=True) and len(kind["weight"]) == len(kind["votes"])
+        voted = [(n, w) for n, w in zip(kind["votes"], kind["weight"], strict=True) if n]
+        assert [w for _, w in sorted(voted)] == sorted((w for _, w in voted), reverse=True)  # rarer is heavier
+    if prior == "changing":
+        assert result["in_type"]["by_plurality"] == 0

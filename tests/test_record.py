@@ -1,0 +1,286 @@
+"""Records: produced once, written whole or not at all, named by what was asked, stamped with the code that ran."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from vqabook import record
+from vqabook.record import Busy, fingerprint, key_of, produce_or_load, read_record, read_records, write_json
+
+ROOT = Path(__file__).resolve().parents[1]
+RECIPE = {"paper": "p", "profile": "smoke", "variant": "bce both @ mask dropout 0.2", "seed": 0, "lr": 0.1}
+
+
+class Produce:
+    """A run that counts how often it is made."""
+
+    def __init__(self):
+        self.recipes, self.scratch = [], []
+
+    def __call__(self, recipe, scratch: Path) -> dict:
+        self.recipes.append(recipe)
+        self.scratch.append(scratch)
+        return {"accuracy": 10 * len(self.recipes)}
+
+
+def test_produces_once(tmp_path):
+    produce = Produce()
+    first = produce_or_load(RECIPE, produce, folder=tmp_path, code="c1")
+    again = produce_or_load(dict(reversed(RECIPE.items())), produce, folder=tmp_path, code="c1")
+    assert first == again and produce.recipes == [RECIPE]
+    assert first["recipe"] == RECIPE and first["result"] == {"accuracy": 10}
+    assert {"code", "commit", "dirty", "started", "seconds", "hardware", "versions"} == first["provenance"].keys()
+    produce_or_load(RECIPE | {"lr": 0.2}, produce, folder=tmp_path, code="c1")
+    assert len(read_records(tmp_path)) == len(produce.recipes) == 2
+
+
+def test_other_code_produces_anew(tmp_path):
+    produce = Produce()
+    produce_or_load(RECIPE, produce, folder=tmp_path, code="c1")
+    assert produce_or_load(RECIPE, produce, folder=tmp_path, code="c2")["result"] == {"accuracy": 20}
+    assert len(read_records(tmp_path)) == 1
+    assert produce.scratch[0] != produce.scratch[1]  # nor does it go on from the other code's checkpoint
+
+
+def test_the_name_says_what_was_asked():
+    name = key_of(RECIPE)
+    assert name.startswith("p-smoke-bce both @ mask dropout 0.2-0-")
+    assert name == key_of(json.loads(json.dumps(dict(reversed(RECIPE.items())))))
+    assert len({name, key_of(RECIPE | {"seed": 1}), key_of(RECIPE | {"lr": 0.2}), key_of(RECIPE | {"new": None})}) == 4
+
+
+@pytest.mark.parametrize("content", [b"", b'{"recipe": {}, "resu', b"[1, 2]", b'{"recipe": {}}', b"\x93\xff\x00"])
+def test_a_file_that_is_no_record_is_none(content, tmp_path):
+    path, produce = tmp_path / f"{key_of(RECIPE)}.json", Produce()
+    path.write_bytes(content)
+    assert read_record(path) is None and read_records(tmp_path) == []
+    assert produce_or_load(RECIPE, produce, folder=tmp_path, code="c")["result"] == {"accuracy": 10}
+    assert read_record(path)["result"] == {"accuracy": 10}
+
+
+def test_a_failed_run_leaves_no_record(tmp_path):
+    def fail(recipe, scratch):
+        raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        produce_or_load(RECIPE, fail, folder=tmp_path, code="c")
+    assert read_records(tmp_path) == []
+    assert produce_or_load(RECIPE, Produce(), folder=tmp_path, code="c")["result"] == {
+        "accuracy": 10
+    }  # the lock is free
+
+
+TWO_AT_ONCE = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from vqabook.record import produce_or_load
+folder = Path(sys.argv[2])
+def produce(recipe, scratch):
+    with open(folder / "made.txt", "a") as made:
+        made.write("x")
+    time.sleep(0.5)
+    return {"by": "one of us"}
+(folder / f"ready{sys.argv[3]}").touch()
+while not all((folder / f"ready{i}").exists() for i in "01"):
+    time.sleep(0.01)
+print(produce_or_load({"variant": "v"}, produce, folder=folder, code="c")["provenance"]["started"])
+"""
+
+
+def test_two_processes_at_once_produce_once(tmp_path):
+    words = [sys.executable, "-c", TWO_AT_ONCE, str(ROOT), str(tmp_path)]
+    both = [subprocess.Popen([*words, i], stdout=subprocess.PIPE, text=True) for i in "01"]
+    started = {process.communicate(timeout=60)[0] for process in both}
+    assert [process.returncode for process in both] == [0, 0]
+    assert len(started) == 1 and (tmp_path / "made.txt").read_text() == "x"
+
+
+def test_busy_if_it_should_not_wait(tmp_path):
+    with FileLock(tmp_path / f"{key_of(RECIPE)}.lock"), pytest.raises(Busy, match="by another process"):
+        produce_or_load(RECIPE, Produce(), folder=tmp_path, code="c", wait=False)
+
+
+def full_disk(self: Path, *_: object) -> None:
+    self.touch()
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_keeps_what_was_there(tmp_path, monkeypatch):
+    path = tmp_path / "record.json"
+    write_json(path, {"accuracy": 1})
+    monkeypatch.setattr(Path, "write_text", full_disk)
+    with pytest.raises(OSError, match=r"the disk is full; free space or give another folder \(runs=\.\.\.\), finished"):
+        write_json(path, {"accuracy": 2})
+    monkeypatch.undo()
+    assert json.loads(path.read_text()) == {"accuracy": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["record.json"]
+
+
+def test_a_folder_that_cannot_be_written_fails_before_the_work(tmp_path, monkeypatch):
+    def refuse(self: Path, **_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    produce = Produce()
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(OSError, match=r"results are written to .*new: Permission denied; give a folder that you may"):
+        produce_or_load(RECIPE, produce, folder=tmp_path / "new", code="c")
+    assert produce.recipes == []
+
+
+def test_a_file_in_place_of_the_folder(tmp_path):
+    (tmp_path / "file").touch()
+    produce = Produce()
+    with pytest.raises(OSError, match=r"results are written to .*file: .*; give a folder that you may write to"):
+        produce_or_load(RECIPE, produce, folder=tmp_path / "file", code="c")
+    assert produce.recipes == []
+
+
+def test_a_full_disk_fails_before_the_work(tmp_path, monkeypatch):
+    produce = Produce()
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    with pytest.raises(OSError, match="No space left on device; give a folder"):
+        produce_or_load(RECIPE, produce, folder=tmp_path, code="c")
+    assert produce.recipes == []
+
+
+def test_nan_is_no_result(tmp_path):
+    with pytest.raises(ValueError, match="JSON"):
+        produce_or_load(RECIPE, lambda *_: {"accuracy": float("nan")}, folder=tmp_path, code="c")
+    assert read_records(tmp_path) == []
+
+
+PAPER = '''
+"""A paper."""
+from pack.losses.soft import loss
+from pack.papers.paper_claims import CLAIMS
+
+EPOCHS = 3
+UNUSED = 1
+
+
+def recipes():
+    """All runs."""
+    return [UNUSED]
+
+
+def produce(recipe):
+    """One run."""
+    return train(recipe)  # really
+
+
+def train(recipe):
+    return loss(recipe) * EPOCHS
+'''
+FILES = {
+    "papers/paper.py": PAPER,
+    "papers/paper_claims.py": "CLAIMS = 1\n",
+    "losses/soft.py": '"""A loss."""\nfrom pack import core\n\n\ndef loss(x):\n    """Its meaning."""\n    return x\n',
+    "core.py": "ONE = 1\n",
+    "other.py": "TWO = 2\n",
+}
+
+
+@pytest.fixture
+def pack(tmp_path, monkeypatch) -> Path:
+    """A package of a paper, a loss that it reaches, and what they import."""
+    for name, text in FILES.items():
+        path = tmp_path / "pack" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.setattr(record, "PACKAGE", tmp_path / "pack")
+    return tmp_path / "pack"
+
+
+def fresh(paper: str, **options: str) -> str:
+    """The fingerprint of the files as they are now."""
+    fingerprint.cache_clear()
+    return fingerprint(paper, **options)
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """Replace text that stands there once."""
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
+CHANGES = {
+    "a reached function": ("papers/paper.py", "return loss(recipe) * EPOCHS", "return loss(recipe) + EPOCHS"),
+    "a reached constant": ("papers/paper.py", "EPOCHS = 3", "EPOCHS = 4"),
+    "an imported module": ("losses/soft.py", "return x", "return -x"),
+    "a module that this one imports": ("core.py", "ONE = 1", "ONE = 2"),
+}
+NO_CHANGES = {
+    "a comment": ("papers/paper.py", "# really", "# indeed"),
+    "a function's docstring": ("papers/paper.py", "One run.", "A run."),
+    "an imported function's docstring": ("losses/soft.py", "Its meaning.", "What it means."),
+    "an imported module's docstring": ("losses/soft.py", '"""A loss."""', '"""Losses."""\n'),
+    "claims": ("papers/paper_claims.py", "CLAIMS = 1", "CLAIMS = 2"),
+    "the list of recipes": ("papers/paper.py", "return [UNUSED]", "return [UNUSED, UNUSED]"),
+    "what only the list of recipes uses": ("papers/paper.py", "UNUSED = 1", "UNUSED = 2"),
+    "a module that is not imported": ("other.py", "TWO = 2", "TWO = 3"),
+    "line breaks": ("papers/paper.py", "EPOCHS = 3", "EPOCHS = (\n    3\n)"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_fingerprint_changes_with(change, pack):
+    before = fresh("paper")
+    edit(pack / change[0], *change[1:])
+    assert fresh("paper") != before
+
+
+@pytest.mark.parametrize("change", NO_CHANGES.values(), ids=NO_CHANGES)
+def test_fingerprint_does_not_change_with(change, pack):
+    before = fresh("paper")
+    edit(pack / change[0], *change[1:])
+    assert fresh("paper") == before
+
+
+@pytest.fixture
+def library(tmp_path, monkeypatch) -> Iterator[Path]:
+    """A copy of our own package, to edit."""
+    copy = shutil.copytree(record.PACKAGE, tmp_path / "vqabook", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(record, "PACKAGE", copy)
+    yield copy
+    fingerprint.cache_clear()
+
+
+def test_a_place_is_no_part_of_the_fingerprint(library, monkeypatch):
+    copied = fresh("loss_rescaling")
+    monkeypatch.undo()
+    assert fresh("loss_rescaling") == copied
+
+
+def test_the_fingerprint_follows_the_paper_to_its_loss(library):
+    before = fresh("loss_rescaling")
+    edit(library / "losses" / "rescale.py", "(n.sum(1, keepdim=True) - n)", "(n.sum(1, keepdim=True) + n)")
+    assert fresh("loss_rescaling") != before
+
+
+def test_the_embedded_worlds_generator_counts_for_its_own_records_only(library):
+    recipes = [{"paper": "loss_rescaling", "data": {"dataset": name}} for name in ("shapes", "vqacp_v2")]
+    before = [record.code_of(recipe) for recipe in recipes]
+    edit(library / "data" / "shapes.py", "rng = np.random.default_rng(world.seed)", "rng = np.random.default_rng(7)")
+    fingerprint.cache_clear()
+    after = [record.code_of(recipe) for recipe in recipes]
+    assert (before[0] == after[0], before[1] == after[1]) == (False, True)
+
+
+def test_no_git_is_no_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(record, "PACKAGE", tmp_path)
+    monkeypatch.setitem(os.environ, "GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    record.commit.cache_clear()
+    assert record.commit() == {"commit": "unknown", "dirty": False}
+    record.commit.cache_clear()

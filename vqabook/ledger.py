@@ -1,0 +1,138 @@
+"""Claims and records -> the front page's ledger, a page's verdicts, and the strip that says where numbers come from."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import pandas as pd
+
+from vqabook.record import code_of
+from vqabook.report import Verdict, matching, verdict_on
+
+
+def badge(kind: str) -> str:
+    """A verdict's name as a coloured label."""
+    return f'<span class="verdict-{kind.replace(" ", "-")}">{kind}</span>'
+
+
+def rows(claims: Sequence, local: Sequence[Mapping], recorded: Sequence[Mapping]) -> list[dict]:
+    """One row a claim, for ledger.json. `verdict` is the real data's; the embedded world's never stands for it."""
+    found = []
+    for claim in claims:
+        embedded, real = verdict_on(claim, local), verdict_on(claim, recorded)
+        printed = {"value": claim.printed, "std": None, "n": 1, "data": claim.data, "commit": None}
+        found.append({
+            "paper": claim.paper, "name": claim.name, "claim": claim.statement, "where": claim.where,
+            "page": claim.page, "unit": claim.unit, "printed": None if claim.printed is None else printed,
+            "embedded": _measured(claim, embedded, local), "real": _measured(claim, real, recorded),
+            "verdict": real.kind, "verdict_embedded": embedded.kind,
+        })  # fmt: skip
+    return found
+
+
+def _measured(claim, verdict: Verdict, records: Sequence[Mapping]) -> dict | None:
+    if verdict.mean is None:
+        return None
+    used = matching(records, claim.more.where) + matching(records, claim.less.where)
+    numbers = {"value": verdict.mean, "std": verdict.std, "low": verdict.low, "high": verdict.high}
+    return {name: None if x is None else round(x, 4) for name, x in numbers.items()} | {
+        "n": verdict.n,
+        "data": used[0]["recipe"]["data"]["dataset"],
+        "commit": ", ".join(sorted({r["provenance"]["commit"] for r in used})),
+        "stale": any(r["provenance"]["code"] != code_of(r["recipe"]) for r in used),
+    }
+
+
+def html(ledger: Sequence[Mapping]) -> str:
+    """The ledger as the front page shows it."""
+    body, paper = [], None
+    for row in ledger:
+        name = escape(row["paper"])
+        if row["paper"] != paper:
+            paper = row["paper"]
+            body.append(f'<tr class="paper" data-paper="{name}"><th colspan="4">{name}</th></tr>')
+        where = (
+            f'<a href="pages/{row["page"]}.html">{escape(row["claim"])}</a><br><small>{escape(row["where"])}</small>'
+        )
+        p = row["printed"]
+        printed = f"{p['value']:+.2f}<br><small>{escape(p['data'])}</small>" if p else "–"
+        cells = (where, printed, _cell(row, "embedded", "verdict_embedded"), _cell(row, "real", "verdict"))
+        kind = row["verdict"].replace(" ", "-")
+        columns = "".join(f"<td>{cell}</td>" for cell in cells)
+        body.append(f'<tr data-paper="{name}" data-verdict="{kind}">{columns}</tr>')
+    head = "<tr><th>claim</th><th>printed</th><th>embedded world</th><th>real data</th></tr>"
+    table = f'<table class="ledger"><thead>{head}</thead><tbody>{"".join(body)}</tbody></table>'
+    return f"{table}\n<p><small>{by_chance(ledger)}</small></p>\n"
+
+
+def _cell(row: Mapping, side: str, verdict: str) -> str:
+    return _numbers(row[verdict], row[side], row["unit"])
+
+
+def _numbers(kind: str, measured: Mapping | None, unit: str) -> str:
+    if not measured:
+        return badge(kind)
+    low, high = measured["low"], measured["high"]
+    interval = f" [{low:+.2f}, {high:+.2f}]" if low is not None else ""
+    stale = ' <abbr title="recorded with an earlier version of the code">older code</abbr>' if measured["stale"] else ""
+    return f"{badge(kind)}{stale}<br><small>{measured['value']:+.2f}{interval} {unit}, n = {measured['n']}</small>"
+
+
+def by_chance(ledger: Sequence[Mapping]) -> str:
+    """How many of these verdicts would come out "holds" if no claim were true of anything."""
+    tested = sum(row["verdict"] != "not run" for row in ledger)
+    holding = sum(row["verdict"] == "holds" for row in ledger)
+    return (
+        f"On real data {holding} of {tested} tested claims hold. If every difference were zero, each would still hold "
+        f"with a chance of 2.5 %: about {0.025 * tested:.1f} of {tested}."
+    )
+
+
+def verdicts(claims: Sequence, local: Sequence[Mapping], recorded: Sequence[Mapping], *, dataset: str) -> pd.DataFrame:
+    """A page's claims with their verdicts on this page's runs (`dataset`) and on the recorded real ones."""
+    found = []
+    for row in rows(claims, local, recorded):
+        printed = f"{row['printed']['value']:+.2f}" if row["printed"] else "–"
+        sides = {
+            f"here: {dataset}": _cell(row, "embedded", "verdict_embedded"),
+            "recorded, real": _cell(row, "real", "verdict"),
+        }
+        claim = f"{escape(row['claim'])}<br><small>{escape(row['where'])}</small>"
+        found.append({"claim": claim, "printed": printed, **sides})
+    return pd.DataFrame(found)
+
+
+def provenance(records: Sequence[Mapping], setting: object, *, notebook: str) -> str:
+    """The strip at the end of a page: commit, seeds, hardware, seconds, versions, and the command that re-runs it."""
+    stamps = [r["provenance"] for r in records]
+    every = {key: sorted({str(s[key]) for s in stamps}) for key in ("commit", "code", "hardware")}
+    versions = sorted({", ".join(f"{k} {v}" for k, v in s["versions"].items()) for s in stamps})
+    dirty = " (with local changes)" if any(s["dirty"] for s in stamps) else ""
+    trained = sorted({r["recipe"]["seed"] for r in records if r["recipe"]["kind"] == "train"})
+    days = sorted({s["started"][:10] for s in stamps})
+    asked = {k: v for k, v in vars(setting).items() if k not in ("data_root", "runs", "device")}
+    facts = {
+        "Runs": f"{len(records)}, {sum(s['seconds'] for s in stamps):.0f} s, {' to '.join(days[:1] + days[1:][-1:])}",
+        "Seeds": ", ".join(map(str, trained)),
+        "Code": f"commit {', '.join(every['commit'])}{dirty}; hash of the code: {', '.join(every['code'])}",
+        "Hardware": "; ".join(every["hardware"]),
+        "Versions": "; ".join(versions),
+        "Parameters": ", ".join(f"{k} = {list(v) if isinstance(v, tuple) else v}" for k, v in asked.items()),
+    }
+    listed = "".join(f"<div><dt>{name}</dt> <dd>{escape(text)}</dd></div>" for name, text in facts.items())
+    seeds = shlex.quote(str(list(setting.seeds)))
+    options = f"-p profile {setting.profile} -p dataset {setting.dataset} -p seeds {seeds}"
+    command = f"papermill notebooks/{notebook}.ipynb out.ipynb {options}"
+    return (
+        f'<div class="provenance"><dl>{listed}</dl><p>This page again; -p changes any parameter:</p>'
+        f"<pre>{escape(command)}</pre></div>"
+    )
+
+
+def show_provenance(records: Sequence[Mapping], setting: object, *, notebook: str) -> None:
+    """Display the strip."""
+    from IPython.display import HTML, display
+
+    display(HTML(provenance(records, setting, notebook=notebook)))
