@@ -34,7 +34,7 @@ from vqabook.data.splits import changing_prior_split, same_prior_split
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-__all__ = ["World", "render", "scene_graphs", "write_world"]
+__all__ = ["World", "examples", "render", "scene_graphs", "write_world"]
 
 COCO_SPLIT = {"coco_split": "shapes"}  # a key of the VQA-CP layout: where the image comes from
 
@@ -140,6 +140,21 @@ def scene_graphs(scenes: Scenes) -> list[dict]:
         ids = {"image_index": image, "image_id": image + 1, "image_filename": f"{image + 1}.png"}
         graphs.append(ids | {"objects": objects})
     return graphs
+
+
+def examples(folder: str | os.PathLike, n: int, *, size: int = 256) -> list[dict]:
+    """The first `n` images of a written world, each {"image": picture, "asked": [(question, votes), ...]}."""
+    folder = Path(folder)
+    scenes = json.loads((folder / "scenes.json").read_text())["scenes"][:n]
+    asked: dict[int, list] = {scene["image_id"]: [] for scene in scenes}
+    for name in ("train", "test"):
+        questions = json.loads((folder / f"same_{name}_questions.json").read_text())["questions"]
+        annotations = json.loads((folder / f"same_{name}_annotations.json").read_text())["annotations"]
+        for question, annotation in zip(questions, annotations, strict=True):
+            if question["image_id"] in asked:
+                votes = Counter(answer["answer"] for answer in annotation["answers"])
+                asked[question["image_id"]].append((question["question"], dict(votes.most_common())))
+    return [{"image": render(scene, size), "asked": asked[scene["image_id"]]} for scene in scenes]
 
 
 def _pool(world: World, scenes: Scenes, rng: np.random.Generator) -> tuple[list[dict], list[dict]]:

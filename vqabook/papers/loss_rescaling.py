@@ -1,6 +1,5 @@
-"""Guo et al. 2021, "Loss re-scaling VQA: Revisiting the Language Prior Problem from a Class-imbalance View".
+"""Guo et al. 2021, "Loss re-scaling VQA: Revisiting the Language Prior Problem ...", IEEE TIP, arXiv:2010.16010.
 
-IEEE TIP, arXiv:2010.16010.
 Pages 01 (diagnosis, Sec. III) and 02 (the method, Sec. IV-VI). A run is one training; baselines train as many epochs as
 the two-stage method, and every run reports its last epoch, so that nothing is selected.
 """
@@ -16,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from vqabook.data import sets, shapes
 from vqabook.data.sets import DataSpec, Task, data_digest, load_task
 from vqabook.data.shapes import World
 from vqabook.evaluate import counts_of, mistakes, score, statistics
@@ -44,6 +44,7 @@ __all__ = [
 ]
 
 NAME = "loss_rescaling"
+SIZES = ("epochs", "rescale_epochs", "batch_size", "lr", "hidden", "word", "attention_dropout")
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,7 @@ def setting(**values: object) -> Setting:
 
 def root_of(s: Setting) -> Path | None:
     """Where the data sets lie: `data_root`, else $VQABOOK_DATA, else nowhere (the embedded world needs none)."""
-    root = s.data_root or os.environ.get("VQABOOK_DATA")
-    return Path(root) if root else None
+    return Path(root) if (root := s.data_root or os.environ.get("VQABOOK_DATA")) else None
 
 
 PAGES = {"class_imbalance": DIAGNOSED, "loss_rescaling": None}  # the trained variants that each shows; None: all
@@ -157,16 +157,21 @@ def _methods(s: Setting) -> list[tuple[str, str, dict]]:
 
 def _recipe(s: Setting, kind: str, seed: int, prior: str, variant: str, method: Mapping | None = None) -> dict:
     world_prior = 0.0 if variant.endswith(UNIFORM) else s.world_prior
-    knobs = {"objects": s.world_objects, "regions": max(s.world_objects), "noise": s.world_noise}
-    world = World(n_train=s.questions, prior=world_prior, **knobs) if s.dataset == "shapes" else None
+    seen = {"objects": s.world_objects, "regions": max(s.world_objects), "noise": s.world_noise}
+    world = World(n_train=s.questions, prior=world_prior, **seen) if s.dataset == "shapes" else None
     data = DataSpec(s.dataset, prior, world, s.min_answer_count)
     what = {"paper": NAME, "profile": s.profile, "kind": kind, "variant": variant, "prior": prior, "seed": seed}
     what["data"] = asdict(data) | {"digest": data_digest(data, root_of(s))}
     if method is None:
         return what
-    knobs = {"min_votes": s.min_votes, "out_of_type": s.out_of_type, "cap": s.cap}
-    sizes = ("epochs", "rescale_epochs", "batch_size", "lr", "hidden", "word", "attention_dropout")
-    return what | {"method": asdict(Method(**(knobs | method)))} | {k: getattr(s, k) for k in sizes}
+    knobs = {"min_votes": s.min_votes, "out_of_type": s.out_of_type, "cap": s.cap} | method
+    return what | {"method": asdict(Method(**knobs))} | {size: getattr(s, size) for size in SIZES}
+
+
+def examples(s: Setting, n: int) -> list[dict]:
+    """The first `n` images of the embedded world with their questions, for a picture of what is asked."""
+    world = World(**_recipe(s, "statistics", 0, "same", "statistics")["data"]["world"])
+    return shapes.examples(sets.source_files(DataSpec("shapes", world=world), None)[1], n)
 
 
 def produce(recipe: Mapping, checkpoint: Path, *, data_root: Path | None, device: str = "auto") -> dict:
