@@ -84,24 +84,43 @@ def lines(axes: Axes, x: Sequence[float], seeds: Sequence[Sequence[float]], *, c
     axes.fill_between(x, mean - std, mean + std, color=color, alpha=0.2, linewidth=0)
 
 
+def picture(axes: Axes, image: object, caption: str) -> None:
+    """An image without axes, with its caption below."""
+    axes.imshow(image)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    axes.set_xlabel(caption, fontsize=7)
+
+
 def matrix(axes: Axes, mean: Sequence[Sequence[float | None]], answers: Sequence[str], *, title: str) -> None:
     """Fig. 2 of Guo et al.: mean loss of each confusion, frequent answers first; hard mistakes above the diagonal."""
     values = np.array([[np.nan if x is None else x for x in row] for row in mean], dtype=float)
+    axes.set(title=title, xlabel="predicted, frequent to sparse", ylabel="ground truth")
+    if np.isnan(values).all():
+        axes.text(0.5, 0.5, "no such mistakes", ha="center", va="center", transform=axes.transAxes)
+        return
     sns.heatmap(
         values, ax=axes, cmap="rocket_r", annot=True, fmt=".1f", annot_kws={"fontsize": 7}, mask=np.isnan(values),
         xticklabels=answers, yticklabels=answers, cbar_kws={"label": "mean loss", "shrink": 0.8},
     )  # fmt: skip
     axes.plot([0, len(answers)], [0, len(answers)], color="gray", linewidth=0.8, linestyle=":")
-    axes.set(title=title, xlabel="predicted, frequent to sparse", ylabel="ground truth")
     axes.tick_params(labelsize=8)
+    axes.tick_params(axis="y", rotation=0)
 
 
-def distribution(axes: Axes, answers: Sequence[str], train: Sequence[int], test: Sequence[int], *, title: str) -> None:
-    """Shares of the most frequent training answers of a type, in train (up) and test (down)."""
+def distribution(axes: Axes, entry: Mapping, *, title: str) -> None:
+    """A question type's most frequent training answers and then its most frequent test answers: shares in both.
+
+    `entry` is a type of a statistics record. Train points up, test down.
+    """
+    train, test = dict(zip(entry["answers"], entry["train"], strict=True)), dict(entry["test_top"])
+    test |= {answer: n for answer, n in zip(entry["answers"], entry["test"], strict=True) if n}
+    answers = [answer for answer, n in list(train.items())[:8] if n]
+    answers += [answer for answer, _ in entry["test_top"] if answer not in answers]
     x = np.arange(len(answers))
-    for counts, sign, name in ((train, 1, "train"), (test, -1, "test")):
-        total = max(sum(counts), 1)
-        axes.bar(x, [sign * 100 * c / total for c in counts], color=PART_COLORS[name], label=name, width=0.8)
+    for counts, total, sign, name in ((train, entry["n_train"], 1, "train"), (test, entry["n_test"], -1, "test")):
+        shares = [sign * 100 * counts.get(answer, 0) / max(total, 1) for answer in answers]
+        axes.bar(x, shares, color=PART_COLORS[name], label=name, width=0.8)
     axes.axhline(0, color="gray", linewidth=0.8)
     axes.set_xticks(x, answers, rotation=60, ha="right", fontsize=8)
     axes.yaxis.set_major_formatter(lambda value, _: f"{abs(value):.0f}")

@@ -1,6 +1,6 @@
 """Guo et al. 2021, "Loss re-scaling VQA: Revisiting the Language Prior Problem ...", IEEE TIP, arXiv:2010.16010.
 
-Pages 01 (diagnosis, Sec. III) and 02 (the method, Sec. IV-VI). A run is one training; baselines train as many epochs as
+Pages 01 (diagnosis, Sec. III) and 02 (the method, Sec. IV-VI). A run is one training; baselines train as long as
 the two-stage method, and every run reports its last epoch, so that nothing is selected.
 """
 
@@ -26,22 +26,9 @@ from vqabook.losses.soft import sigmoid_bce, soft_cross_entropy
 from vqabook.models.answer_mask import AnswerMask
 from vqabook.models.updn import UpDn, UpDnConfig
 from vqabook.objectives.rescaling import LossRescaling
-from vqabook.papers.loss_rescaling_claims import CLAIMS, DEPARTURES, DIAGNOSED, MODULES, PRINTED, RECORDED, UNIFORM
+from vqabook.papers.loss_rescaling_claims import CLAIMS, DEPARTURES, DIAGNOSED, MODULES, RECORDED, UNIFORM
 
-__all__ = [
-    "CLAIMS",
-    "DEPARTURES",
-    "MODULES",
-    "PAGES",
-    "PRINTED",
-    "RECORDED",
-    "Setting",
-    "page",
-    "produce",
-    "recipes",
-    "root_of",
-    "setting",
-]
+__all__ = ["CLAIMS", "DEPARTURES", "MODULES", "PAGES", "RECORDED", "UNIFORM", "Setting", "produce", "recipes"]
 
 NAME = "loss_rescaling"
 SIZES = ("epochs", "rescale_epochs", "batch_size", "lr", "hidden", "word", "attention_dropout")
