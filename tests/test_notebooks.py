@@ -72,7 +72,7 @@ def test_a_crashed_notebook_names_its_cell_and_is_kept(tmp_path: Path):
         nbformat.v4.new_code_cell("profile = 'smoke'", metadata={"tags": ["parameters"]}),
         nbformat.v4.new_code_cell("fine = 1"),
         nbformat.v4.new_code_cell("wrong = 1 / 0"),
-    ])  # fmt: skip
+    ], metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}})  # fmt: skip
     nbformat.write(crashing, tmp_path / "page.ipynb")
     vqabook = str(Path(sys.executable).parent / "vqabook")
     command = [vqabook, "execute", "page.ipynb", "out/page.ipynb", "--profile", "smoke"]

@@ -100,7 +100,8 @@ def freeze(notebooks: list[Path]):
         for cell in source.cells:
             if cell.cell_type == "code":
                 checked = "nbval-check-output" in cell.metadata.get("tags", [])
-                cell.outputs, cell.execution_count = (ran[cell.id].outputs if checked else []), None
+                cell.outputs = ran[cell.id].outputs if checked else []
+                cell.execution_count = ran[cell.id].execution_count if checked else None
         nbformat.write(source, path)
 
 
