@@ -54,7 +54,7 @@ def test_other_code_produces_anew(tmp_path):
 
 def test_the_name_says_what_was_asked():
     name = key_of(RECIPE)
-    assert name.startswith("p-smoke-bce both @ mask dropout 0.2-0-")
+    assert name.startswith("p-smoke-bce-both-mask-dropout-0-2-0-")
     assert name == key_of(json.loads(json.dumps(dict(reversed(RECIPE.items())))))
     assert len({name, key_of(RECIPE | {"seed": 1}), key_of(RECIPE | {"lr": 0.2}), key_of(RECIPE | {"new": None})}) == 4
 

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -34,7 +35,7 @@ def key_of(recipe: Mapping) -> str:
     """The record's name: readable variant, seed, and a hash of the whole recipe."""
     text = json.dumps(recipe, sort_keys=True)
     name = "-".join(str(recipe[k]) for k in ("paper", "profile", "variant", "seed") if k in recipe)
-    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+    return f"{re.sub(r'[^A-Za-z0-9_]+', '-', name).strip('-')}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
 
 def produce_or_load(
