@@ -114,7 +114,7 @@ def provenance(records: Sequence[Mapping], setting: object, *, notebook: str) ->
     days = sorted({s["started"][:10] for s in stamps})
     asked = {k: v for k, v in vars(setting).items() if k not in ("data_root", "runs", "device")}
     facts = {
-        "Runs": f"{len(records)}, {sum(s['seconds'] for s in stamps):.0f} s, {' to '.join(days[:1] + days[1:][-1:])}",
+        "Runs": f"{len(records)}, {sum(map(_seconds, records)):.0f} s, {' to '.join(days[:1] + days[1:][-1:])}",
         "Seeds": ", ".join(map(str, trained)),
         "Code": f"commit {', '.join(every['commit'])}{dirty}; hash of the code: {', '.join(every['code'])}",
         "Hardware": "; ".join(every["hardware"]),
@@ -129,6 +129,12 @@ def provenance(records: Sequence[Mapping], setting: object, *, notebook: str) ->
         f'<div class="provenance"><dl>{listed}</dl><p>This page again; -p changes any parameter:</p>'
         f"<pre>{escape(command)}</pre></div>"
     )
+
+
+def _seconds(record: Mapping) -> float:
+    """What a run took; a resumed one's stamp knows only its last part, its history all epochs."""
+    epochs = sum(row.get("seconds", 0) for row in record["result"].get("history", []))
+    return max(epochs, record["provenance"]["seconds"])
 
 
 def show_provenance(records: Sequence[Mapping], setting: object, *, notebook: str) -> None:

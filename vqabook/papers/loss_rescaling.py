@@ -86,7 +86,7 @@ class Setting:
 PROFILES: dict[str, dict] = {
     "smoke": {
         "questions": 400, "epochs": 1, "rescale_epochs": 1, "hidden": 16, "word": 16, "batch_size": 64,
-        "seeds": (0,), "min_answer_count": 2, "mask_dropouts": (), "departures": False, "world_objects": (2, 4),
+        "seeds": (0,), "min_answer_count": 2, "mask_dropouts": (), "world_objects": (2, 4),
     },
     "small": {
         "questions": 5000, "world_objects": (2, 4), "world_noise": 0.3, "min_answer_count": 3,
