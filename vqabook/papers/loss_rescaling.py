@@ -94,8 +94,8 @@ PROFILES: dict[str, dict] = {
         "attention_dropout": 0.0, "mask_dropouts": (0.3, 0.6, 0.9),
     },
     "real": {
-        "dataset": "vqacp_v1_coco16k", "epochs": 6, "rescale_epochs": 3, "hidden": 256, "word": 128, "batch_size": 256,
-        "min_answer_count": 5, "attention_dropout": 0.0, "mask_dropouts": (),
+        "dataset": "vqacp_v1_coco16k", "priors": ("changing",), "min_answer_count": 5, "mask_dropouts": (),
+        "epochs": 6, "rescale_epochs": 3, "hidden": 256, "word": 128, "batch_size": 256, "attention_dropout": 0.0,
     },
     "paper": {"dataset": "vqacp_v2"},
 }  # fmt: skip
