@@ -89,9 +89,9 @@ PROFILES: dict[str, dict] = {
         "seeds": (0,), "min_answer_count": 2, "mask_dropouts": (), "world_objects": (2, 4),
     },
     "small": {
-        "questions": 5000, "world_objects": (2, 4), "world_noise": 0.3, "min_answer_count": 3,
+        "questions": 4000, "world_objects": (2, 4), "world_noise": 0.3, "min_answer_count": 3,
         "epochs": 8, "rescale_epochs": 4, "hidden": 64, "word": 64, "batch_size": 256, "lr": 1e-2,
-        "attention_dropout": 0.0, "mask_dropouts": (0.3, 0.6, 0.9),
+        "attention_dropout": 0.0, "mask_dropouts": (0.4, 0.8),
     },
     "real": {
         "dataset": "vqacp_v1_coco16k", "priors": ("changing",), "min_answer_count": 5, "mask_dropouts": (),
