@@ -24,6 +24,7 @@ CLAIM = Claim(
 )
 ROW = {
     "paper", "name", "claim", "where", "page", "unit", "printed", "embedded", "real", "verdict", "verdict_embedded",
+    "further",
 }  # fmt: skip
 MEASURED = {"value", "std", "low", "high", "n", "data", "commit", "stale"}
 
@@ -119,7 +120,7 @@ def test_tables_carry_n():
     ours = (runs([5.0, 5.5, 6.0]), {"prior": "changing"}, "test.overall")
     shown = table(rows, {"ours": ours}, {"paper": {"both": 47.09}})
     assert list(shown.columns) == ["paper", "ours (n = 3)"]
-    assert shown.loc["both"].tolist() == ["47.09", mean_std([45.0, 48.5, 52.0])] == ["47.09", "48.50 ± 3.50"]
+    assert shown.loc["both"].tolist() == ["47.09", mean_std([45.0, 48.5, 52.0])] == ["47.09", "48.50\u00a0±\u00a03.50"]
     assert shown.loc["never"].tolist() == ["–", "–"]
     assert mean_std([]) == "–" and mean_std([2.0]) == "2.00"
 
@@ -144,6 +145,12 @@ def test_ledger_rows():
     assert (row["verdict"], row["verdict_embedded"]) == ("not run", "holds")  # embedded never stands in for real
     assert row["real"] is None and row["embedded"]["value"] == pytest.approx(5.0) and row["embedded"]["n"] == 3
     assert not row["embedded"]["stale"]
+
+
+def test_further_data_sets_get_verdicts_of_their_own():
+    (row,) = ledger.rows([CLAIM], [], runs([-5.0, -5.1, -4.9]), [runs([5.0, 5.1, 4.9]), []])
+    assert row["verdict"] == "fails" and [other["verdict"] for other in row["further"]] == ["holds"]
+    assert ledger.html([row]).count("verdict-holds") == 1
 
 
 def test_records_of_other_code_are_stale():

@@ -121,7 +121,8 @@ def ledger(
         pages = [page for page in PAGES if PAGES[page] == module]
         paper = paper_of(pages[0])
         local = existing(pages, paper.setting(profile=profile, runs=runs, data_root=data_root))
-        rows += ledger.rows(paper.CLAIMS, local, report.evidence(module, **paper.RECORDED))
+        further = [report.evidence(module, dataset=name) for name in paper.FURTHER]
+        rows += ledger.rows(paper.CLAIMS, local, report.evidence(module, **paper.RECORDED), further)
     record.write_json(out / "ledger.json", rows)
     (out / "ledger.html").write_text(ledger.html(rows))
 

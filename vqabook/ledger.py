@@ -17,8 +17,13 @@ def badge(kind: str) -> str:
     return f'<span class="verdict-{kind.replace(" ", "-")}">{kind}</span>'
 
 
-def rows(claims: Sequence, local: Sequence[Mapping], recorded: Sequence[Mapping]) -> list[dict]:
-    """One row a claim, for ledger.json. `verdict` is the real data's; the embedded world's never stands for it."""
+def rows(
+    claims: Sequence, local: Sequence[Mapping], recorded: Sequence[Mapping], further: Sequence[Sequence[Mapping]] = ()
+) -> list[dict]:
+    """One row a claim, for ledger.json. `verdict` is the real data's; the embedded world's never stands for it.
+
+    `further` are records of other real data sets, one sequence each: they get verdicts of their own under "further".
+    """
     found = []
     for claim in claims:
         embedded, real = verdict_on(claim, local), verdict_on(claim, recorded)
@@ -27,9 +32,14 @@ def rows(claims: Sequence, local: Sequence[Mapping], recorded: Sequence[Mapping]
             "paper": claim.paper, "name": claim.name, "claim": claim.statement, "where": claim.where,
             "page": claim.page, "unit": claim.unit, "printed": None if claim.printed is None else printed,
             "embedded": _measured(claim, embedded, local), "real": _measured(claim, real, recorded),
-            "verdict": real.kind, "verdict_embedded": embedded.kind,
+            "verdict": real.kind, "verdict_embedded": embedded.kind, "further": _further(claim, further),
         })  # fmt: skip
     return found
+
+
+def _further(claim, further: Sequence[Sequence[Mapping]]) -> list[dict]:
+    judged = [(verdict_on(claim, records), records) for records in further]
+    return [_measured(claim, v, records) | {"verdict": v.kind} for v, records in judged if v.mean is not None]
 
 
 def _measured(claim, verdict: Verdict, records: Sequence[Mapping]) -> dict | None:
@@ -58,7 +68,11 @@ def html(ledger: Sequence[Mapping]) -> str:
         )
         p = row["printed"]
         printed = f"{p['value']:+.2f}<br><small>{escape(p['data'])}</small>" if p else "–"
-        cells = (where, printed, _cell(row, "embedded", "verdict_embedded"), _cell(row, "real", "verdict"))
+        others = [
+            f"<br>{_numbers(x['verdict'], x, row['unit'])}, <small>{escape(x['data'])}</small>" for x in row["further"]
+        ]
+        real = _cell(row, "real", "verdict") + "".join(others)
+        cells = (where, printed, _cell(row, "embedded", "verdict_embedded"), real)
         kind = row["verdict"].replace(" ", "-")
         columns = "".join(f"<td>{cell}</td>" for cell in cells)
         body.append(f'<tr data-paper="{name}" data-verdict="{kind}">{columns}</tr>')

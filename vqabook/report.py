@@ -101,7 +101,8 @@ def mean_std(values: Iterable[float]) -> str:
     values = list(values)
     if not values:
         return "–"
-    return f"{np.mean(values):.2f}" + (f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else "")
+    spread = f"\u00a0±\u00a0{np.std(values, ddof=1):.2f}" if len(values) > 1 else ""  # kept on one line
+    return f"{np.mean(values):.2f}{spread}"
 
 
 def table(

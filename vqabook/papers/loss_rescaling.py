@@ -26,9 +26,20 @@ from vqabook.losses.soft import sigmoid_bce, soft_cross_entropy
 from vqabook.models.answer_mask import AnswerMask
 from vqabook.models.updn import UpDn, UpDnConfig
 from vqabook.objectives.rescaling import LossRescaling
-from vqabook.papers.loss_rescaling_claims import CLAIMS, DEPARTURES, DIAGNOSED, MODULES, RECORDED, UNIFORM
+from vqabook.papers.loss_rescaling_claims import CLAIMS, DEPARTURES, DIAGNOSED, FURTHER, MODULES, RECORDED, UNIFORM
 
-__all__ = ["CLAIMS", "DEPARTURES", "MODULES", "PAGES", "RECORDED", "UNIFORM", "Setting", "produce", "recipes"]
+__all__ = [
+    "CLAIMS",
+    "DEPARTURES",
+    "FURTHER",
+    "MODULES",
+    "PAGES",
+    "RECORDED",
+    "UNIFORM",
+    "Setting",
+    "produce",
+    "recipes",
+]
 
 NAME = "loss_rescaling"
 SIZES = ("epochs", "rescale_epochs", "batch_size", "lr", "hidden", "word", "attention_dropout")

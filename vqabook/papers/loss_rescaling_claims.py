@@ -5,6 +5,7 @@ from __future__ import annotations
 from vqabook.claims import Claim, Side
 
 PAPER = "Loss re-scaling (Guo et al. 2021)"
+FURTHER = ("vqa_v2_60k",)  # recorded besides, with verdicts of their own: all ten votes of a question are known
 RECORDED = {"profile": "real", "dataset": "vqacp_v1_coco16k"}  # the evidence that verdicts on real data come from
 
 MODULES = {  # rows of Table V
