@@ -14,6 +14,7 @@ import os
 import platform
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -133,9 +134,7 @@ def fingerprint(paper: str, *, without: str = "") -> str:
         tree = ast.parse(path.read_text())
         body = tree.body[1:] if ast.get_docstring(tree) is not None else tree.body
         nodes = _reached(body, "produce") if not hashes else body
-        hashes[name] = hashlib.sha256(
-            "".join(ast.dump(_without_docstrings(node)) for node in nodes).encode()
-        ).hexdigest()
+        hashes[name] = hashlib.sha256("".join(ast.dump(_essence(node), **_DUMP) for node in nodes).encode()).hexdigest()
         todo += [module for node in nodes for module in _our_imports(node)]
     return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -168,8 +167,14 @@ def _our_imports(statement: ast.stmt) -> list[str]:
     return [name for n in found for name in (n.module, *(f"{n.module}.{alias.name}" for alias in n.names))]
 
 
-def _without_docstrings(statement: ast.stmt) -> ast.stmt:
+_DUMP = {"show_empty": True} if sys.version_info >= (3, 13) else {}  # as before 3.13: the same text on every Python
+
+
+def _essence(statement: ast.stmt) -> ast.stmt:
+    """The statement without its docstrings and without a field that only Python 3.12 and later have."""
     for node in ast.walk(statement):
+        if not getattr(node, "type_params", True):
+            del node.type_params
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:] or [ast.Pass()]
     return statement
@@ -206,7 +211,7 @@ def commit() -> dict:
 @lru_cache
 def hardware() -> str:
     """Processor or accelerator and count, as short text."""
-    torch = __import__("sys").modules.get("torch")
+    torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
     threads = torch.get_num_threads() if torch is not None else 1
