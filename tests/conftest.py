@@ -61,12 +61,16 @@ def unchecked() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def data_root() -> Path:
-    """Folder of the real data sets."""
-    root = Path(os.environ.get("VQABOOK_DATA", ROOT.parent / "shared" / "data"))
-    if not root.is_dir():
-        pytest.skip(f"set VQABOOK_DATA to the folder of the real data sets; {root} is none")
-    return root
+def real_data() -> Callable[[str], Path]:
+    """A real file or folder by its name below VQABOOK_DATA; the one place that knows where it lies and when to skip."""
+    root = Path(os.environ.get("VQABOOK_DATA") or ROOT.parent / "shared" / "data")
+
+    def find(name: str) -> Path:
+        if not (root / name).exists():
+            pytest.skip(f"set VQABOOK_DATA to the folder of the real data sets; {root} has no {name}")
+        return root / name
+
+    return find
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,10 +96,9 @@ def test_refusals(tmp_path, unchecked):
 
 
 @pytest.fixture(scope="module")
-def real(data_root, cache):
-    if not (data_root / REAL).is_dir():
-        pytest.skip(f"{REAL} is not below VQABOOK_DATA")
-    return lambda prior: load_task(DataSpec(REAL, prior, min_answer_count=5), Path(data_root), CPU)
+def real(real_data, cache):
+    root = real_data(REAL).parent
+    return lambda prior: load_task(DataSpec(REAL, prior, min_answer_count=5), root, CPU)
 
 
 def test_the_real_set_with_changing_priors(real):

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from vqabook.data.splits import changing_prior_split, same_prior_split, validation_split
-
-DATA = Path(os.environ.get("VQABOOK_DATA") or Path(__file__).parents[3] / "shared" / "data")
 
 
 def toy_pool(n: int = 6000, seed: int = 0) -> tuple[list[str], list[str]]:
@@ -148,10 +144,8 @@ def test_bad_pools_get_one_clear_sentence():
         validation_split(list(range(10)))
 
 
-def test_on_real_questions_priors_change_as_in_the_official_split():
-    folder = DATA / "vqacp_v1_coco16k"
-    if not folder.exists():
-        pytest.skip(f"the VQA-CP v1 subset is not at {folder}; set VQABOOK_DATA")
+def test_on_real_questions_priors_change_as_in_the_official_split(real_data):
+    folder = real_data("vqacp_v1_coco16k")
     official: list[list[dict]] = []
     for side in ("train", "test"):
         with gzip.open(folder / f"vqacp_v1_{side}_annotations.json.gz", "rt") as file:

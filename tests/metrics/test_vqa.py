@@ -5,7 +5,6 @@ import gzip
 import hashlib
 import inspect
 import json
-import os
 import runpy
 from itertools import combinations
 from pathlib import Path
@@ -19,7 +18,6 @@ from vqabook.metrics import leave_one_out_scores, normalise, save_results, vqa_a
 from vqabook.metrics.vqa import _CONTRACTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
-GOLDEN = Path(os.environ.get("VQABOOK_DATA", ROOT.parent / "shared" / "data")) / "vqa_evaluator_golden.json.gz"
 PLAIN = runpy.run_path(str(ROOT / "benchmarks" / "evaluator.py"))  # the official algorithm, one question at a time
 plain_normalise, plain_vqa_accuracy = PLAIN["plain_normalise"], PLAIN["plain_vqa_accuracy"]
 
@@ -33,9 +31,8 @@ def score(prediction: str, answers: list[str]) -> float:
     return vqa_accuracy({1: prediction}, [annotation(1, answers)]).overall
 
 
-@pytest.mark.skipif(not GOLDEN.is_file(), reason=f"set VQABOOK_DATA to the folder of {GOLDEN.name}")
-def test_official_scores_of_4000_real_cases():
-    with gzip.open(GOLDEN, "rt", encoding="utf-8") as file:
+def test_official_scores_of_4000_real_cases(real_data):
+    with gzip.open(real_data("vqa_evaluator_golden.json.gz"), "rt", encoding="utf-8") as file:
         golden = json.load(file)
     cases, expected = golden["cases"], golden["aggregate"]
     columns = ("question_id", "answers", "answer_type", "question_type")
