@@ -1,4 +1,4 @@
-"""`vqabook`: train a page's records, execute its notebook, write the ledger. A command's --help says what it takes."""
+"""Commands of the book's pages: train their records, execute their notebooks, write the ledger."""
 
 from __future__ import annotations
 
@@ -12,15 +12,12 @@ import typer
 from vqabook import record
 from vqabook.papers import PAGES, paper_of
 
-app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-
 Profile = Annotated[str, typer.Option(help="smoke, small, real or paper: the sizes of data, models and schedules")]
 Runs = Annotated[str | None, typer.Option(help="folder of the records; default: data/runs of the project")]
 DataRoot = Annotated[str | None, typer.Option(help="folder of the data sets; default: $VQABOOK_DATA")]
 Set = Annotated[list[str] | None, typer.Option("--set", "-s", help="another parameter of the page, as name=value")]
 
 
-@app.command()
 def run(
     pages: Annotated[list[str], typer.Argument(help=f"pages: {', '.join(PAGES)}")],
     profile: Profile = "small",
@@ -52,7 +49,6 @@ def run(
         records(page, paper_of(page).setting(**values))
 
 
-@app.command()
 def execute(
     notebook: Path,
     out: Path,
@@ -87,7 +83,6 @@ def execute(
     failed.replace(out)
 
 
-@app.command()
 def freeze(notebooks: list[Path]):
     """Execute NOTEBOOKS at smoke size and store the outputs that nbval compares: of cells tagged nbval-check-output."""
     import nbformat
@@ -105,7 +100,6 @@ def freeze(notebooks: list[Path]):
         nbformat.write(source, path)
 
 
-@app.command()
 def ledger(
     out: Annotated[Path, typer.Option(help="folder for ledger.json and ledger.html")],
     runs: Runs = None,
@@ -133,12 +127,3 @@ def _pairs(texts: list[str]) -> dict[str, str]:
         if "=" not in text:
             raise ValueError(f"a parameter is given as name=value, got {text!r}")
     return dict(text.split("=", 1) for text in texts)
-
-
-def main() -> None:
-    """Entry point: an error of the user's or the data's is one sentence, not a traceback."""
-    try:
-        app(standalone_mode=True)
-    except (ValueError, OSError, RuntimeError, ArithmeticError) as error:
-        print(f"vqabook: {error}", file=sys.stderr)
-        sys.exit(1)

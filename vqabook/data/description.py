@@ -1,0 +1,38 @@
+"""What `vqabook data info` and the book's Data page say of a set: plain numbers, and one picture made from them.
+
+A description holds statistics, not examples, unless the set's licence lets anyone pass examples on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Data of one figure, JSON alone. `kind` says how it is drawn and which keys `data` has.
+
+    bars: {"labels": [k], "series": {name: [k numbers]}} - a histogram, one group of bars a series;
+    curve: {"x": [k], "series": {name: [k]}, "x_label", "y_label", "log": bool} - log: both axes logarithmic;
+    images: {"labels": [k], "png": [k base64 PNG files]} - small images in a row;
+    points: {"x": [k], "y": [k], "labels": [k]} - named points in a plane.
+    `alt` says in a sentence what is seen.
+    """
+
+    kind: str
+    data: Mapping
+    alt: str
+
+
+@dataclass(frozen=True)
+class Description:
+    """A set in numbers. `rows`: examples a split; `classes`: train examples a class, most frequent first, may be cut
+    to the first 50 (`n_classes` is the whole number); `facts`: everything else worth a line, name -> value.
+    """
+
+    rows: Mapping[str, int]
+    classes: Mapping[str, int]
+    n_classes: int
+    picture: Picture
+    facts: Mapping[str, str | int | float] = field(default_factory=dict)
