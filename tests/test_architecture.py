@@ -19,6 +19,7 @@ MAY_IMPORT = {  # room -> rooms
     "losses": set(),
     "metrics": set(),
     "record": set(),
+    "fingerprint": {"record"},
     "knobs": set(),
     "claims": set(),
     "figures": set(),
@@ -28,9 +29,9 @@ MAY_IMPORT = {  # room -> rooms
     "fit": {"core", "objectives"},
     "evaluate": {"core", "data", "fit", "losses", "metrics"},
     "report": {"record"},
-    "ledger": {"record", "report"},
+    "ledger": {"fingerprint", "report"},
     "papers": ROOMS - {"report", "ledger", "figures", "runs", "cli"},
-    "runs": {"papers", "record"},
+    "runs": {"fingerprint", "papers", "record"},
     "cli": ROOMS,
 }
 LIBRARY = ("core", "data", "models", "losses", "objectives", "fit", "metrics", "record")

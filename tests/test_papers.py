@@ -14,7 +14,7 @@ from filelock import FileLock
 from vqabook import runs
 from vqabook.claims import Claim
 from vqabook.papers import PAGES, paper_of
-from vqabook.record import key_of
+from vqabook.record import key_of, write_json
 from vqabook.report import MIN_SEEDS, number
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -136,6 +136,7 @@ def test_another_process_s_runs_are_waited_for_last(tmp_path, monkeypatch):
     paper = Paper(tmp_path / PAGES["class_imbalance"])
     monkeypatch.setattr(runs, "paper_of", lambda page: paper)
     monkeypatch.setattr(runs, "code_of", lambda recipe: "c")
+    monkeypatch.setattr(runs, "is_current", lambda record: record["provenance"]["code"] == "c")
     setting = Setting(str(tmp_path))
     found = runs.records("class_imbalance", setting)
     assert paper.made == ["v0", "v2", "v1"]
@@ -185,3 +186,27 @@ def test_statistics(prior, cache, tmp_path):
         assert [w for _, w in sorted(voted)] == sorted((w for _, w in voted), reverse=True)  # rarer is heavier
     if prior == "changing":
         assert result["in_type"]["by_plurality"] == 0
+
+
+def test_evidence_made_again_with_the_same_numbers_counts_for_this_code(tmp_path, monkeypatch):
+    paper, module = Paper(tmp_path / "r" / "reproduced" / "p"), "p"
+    monkeypatch.setattr(runs, "PAGES", {"page": module})
+    monkeypatch.setattr(runs, "paper_of", lambda page: paper)
+    monkeypatch.setattr(runs, "code_of", lambda recipe: "new")
+    monkeypatch.setattr(runs, "EVIDENCE", tmp_path / "evidence")
+    for recipe in paper.recipes(None, ""):
+        recipe |= {"kind": "train", "seed": 0}
+        record = {
+            "recipe": recipe,
+            "result": {"variant": recipe["variant"]},
+            "provenance": {"code": "old", "seconds": 1},
+        }
+        write_json(tmp_path / "evidence" / module / f"{key_of(recipe)}.json", record)
+    paper.made = ["nobody else is at it"]
+    entry = runs.reproduce(module, data_root=None, runs=str(tmp_path / "r"))
+    assert (entry["from"], entry["to"], len(entry["runs"])) == (["old"], "new", 3)
+
+    record["result"] = {"variant": "another"}
+    write_json(tmp_path / "evidence" / module / f"{key_of(recipe)}.json", record)
+    with pytest.raises(RuntimeError, match="moves variant from another to v2 in p-v2-0-.*; record the runs of p again"):
+        runs.reproduce(module, data_root=None, runs=str(tmp_path / "r"))

@@ -5,17 +5,15 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
 from vqabook import record
-from vqabook.record import Busy, fingerprint, key_of, produce_or_load, read_record, read_records, write_json
+from vqabook.record import Busy, key_of, produce_or_load, read_record, read_records, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = {"paper": "p", "profile": "smoke", "variant": "bce both @ mask dropout 0.2", "seed": 0, "lr": 0.1}
@@ -158,124 +156,6 @@ def test_nan_is_no_result(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         produce_or_load(RECIPE, lambda *_: {"accuracy": float("nan")}, folder=tmp_path, code="c")
     assert read_records(tmp_path) == []
-
-
-PAPER = '''
-"""A paper."""
-from pack.losses.soft import loss
-from pack.papers.paper_claims import CLAIMS
-
-EPOCHS = 3
-UNUSED = 1
-
-
-def recipes():
-    """All runs."""
-    return [UNUSED]
-
-
-def produce(recipe):
-    """One run."""
-    return train(recipe)  # really
-
-
-def train(recipe):
-    return loss(recipe) * EPOCHS
-'''
-FILES = {
-    "papers/paper.py": PAPER,
-    "papers/paper_claims.py": "CLAIMS = 1\n",
-    "losses/soft.py": '"""A loss."""\nfrom pack import core\n\n\ndef loss(x):\n    """Its meaning."""\n    return x\n',
-    "core.py": "ONE = 1\n",
-    "other.py": "TWO = 2\n",
-}
-
-
-@pytest.fixture
-def pack(tmp_path, monkeypatch) -> Path:
-    """A package of a paper, a loss that it reaches, and what they import."""
-    for name, text in FILES.items():
-        path = tmp_path / "pack" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    monkeypatch.setattr(record, "PACKAGE", tmp_path / "pack")
-    return tmp_path / "pack"
-
-
-def fresh(paper: str, **options: str) -> str:
-    """The fingerprint of the files as they are now."""
-    fingerprint.cache_clear()
-    return fingerprint(paper, **options)
-
-
-def edit(path: Path, old: str, new: str) -> None:
-    """Replace text that stands there once."""
-    text = path.read_text()
-    assert text.count(old) == 1
-    path.write_text(text.replace(old, new))
-
-
-CHANGES = {
-    "a reached function": ("papers/paper.py", "return loss(recipe) * EPOCHS", "return loss(recipe) + EPOCHS"),
-    "a reached constant": ("papers/paper.py", "EPOCHS = 3", "EPOCHS = 4"),
-    "an imported module": ("losses/soft.py", "return x", "return -x"),
-    "a module that this one imports": ("core.py", "ONE = 1", "ONE = 2"),
-}
-NO_CHANGES = {
-    "a comment": ("papers/paper.py", "# really", "# indeed"),
-    "a function's docstring": ("papers/paper.py", "One run.", "A run."),
-    "an imported function's docstring": ("losses/soft.py", "Its meaning.", "What it means."),
-    "an imported module's docstring": ("losses/soft.py", '"""A loss."""', '"""Losses."""\n'),
-    "claims": ("papers/paper_claims.py", "CLAIMS = 1", "CLAIMS = 2"),
-    "the list of recipes": ("papers/paper.py", "return [UNUSED]", "return [UNUSED, UNUSED]"),
-    "what only the list of recipes uses": ("papers/paper.py", "UNUSED = 1", "UNUSED = 2"),
-    "a module that is not imported": ("other.py", "TWO = 2", "TWO = 3"),
-    "line breaks": ("papers/paper.py", "EPOCHS = 3", "EPOCHS = (\n    3\n)"),
-}
-
-
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_fingerprint_changes_with(change, pack):
-    before = fresh("paper")
-    edit(pack / change[0], *change[1:])
-    assert fresh("paper") != before
-
-
-@pytest.mark.parametrize("change", NO_CHANGES.values(), ids=NO_CHANGES)
-def test_fingerprint_does_not_change_with(change, pack):
-    before = fresh("paper")
-    edit(pack / change[0], *change[1:])
-    assert fresh("paper") == before
-
-
-@pytest.fixture
-def library(tmp_path, monkeypatch) -> Iterator[Path]:
-    """A copy of our own package, to edit."""
-    copy = shutil.copytree(record.PACKAGE, tmp_path / "vqabook", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(record, "PACKAGE", copy)
-    yield copy
-    fingerprint.cache_clear()
-
-
-def test_a_place_is_no_part_of_the_fingerprint(library, monkeypatch):
-    copied = fresh("loss_rescaling")
-    monkeypatch.undo()
-    assert fresh("loss_rescaling") == copied
-
-
-def test_the_fingerprint_follows_the_paper_to_its_loss(library):
-    before = fresh("loss_rescaling")
-    edit(library / "losses" / "rescale.py", "(n.sum(1, keepdim=True) - n)", "(n.sum(1, keepdim=True) + n)")
-    assert fresh("loss_rescaling") != before
-
-
-def test_the_embedded_worlds_generator_counts_for_its_own_records_only(library):
-    recipes = [{"paper": "loss_rescaling", "data": {"dataset": name}} for name in ("shapes", "vqacp_v2")]
-    before = [record.code_of(recipe) for recipe in recipes]
-    edit(library / "data" / "shapes.py", "rng = np.random.default_rng(world.seed)", "rng = np.random.default_rng(7)")
-    fingerprint.cache_clear()
-    after = [record.code_of(recipe) for recipe in recipes]
-    assert (before[0] == after[0], before[1] == after[1]) == (False, True)
 
 
 def test_no_git_is_no_error(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from html import escape
 
 import pandas as pd
 
-from vqabook.record import code_of
+from vqabook.fingerprint import is_current
 from vqabook.report import Verdict, matching, verdict_on
 
 
@@ -51,7 +51,7 @@ def _measured(claim, verdict: Verdict, records: Sequence[Mapping]) -> dict | Non
         "n": verdict.n,
         "data": used[0]["recipe"]["data"]["dataset"],
         "commit": ", ".join(sorted({r["provenance"]["commit"] for r in used})),
-        "stale": any(r["provenance"]["code"] != code_of(r["recipe"]) for r in used),
+        "stale": not all(is_current(r) for r in used),
     }
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
+from vqabook.fingerprint import code_of, is_current
 from vqabook.papers import PAGES, paper_of
-from vqabook.record import EVIDENCE, PACKAGE, Busy, code_of, key_of, produce_or_load, read_record, read_records
+from vqabook.record import EVIDENCE, PACKAGE, Busy, key_of, produce_or_load, read_record, read_records
 
 
 def runs_folder(runs: str | None) -> Path:
@@ -30,23 +33,28 @@ def existing(pages: Iterable[str], setting: object) -> list[dict]:
 def records(page: str, setting: object) -> list[dict]:
     """The page's records in the order of its recipes, produced if need be; those others work on come last.
 
-    Unless `setting.runs` names a folder, a run that is part of the recorded evidence, by this very code, is not made
-    again: give `runs` to see it made here.
+    Unless `setting.runs` names a folder, a run that is part of the recorded evidence, and current, is not made again:
+    give `runs` to see it made here.
     """
     paper = paper_of(page)
     recipes, folder = paper.recipes(setting, page), runs_folder(setting.runs) / PAGES[page]
     recorded = {} if setting.runs else {key_of(r["recipe"]): r for r in read_records(EVIDENCE / PAGES[page])}
-    done: dict[int, dict] = {}
-    for i, recipe in enumerate(recipes):
-        record = recorded.get(key_of(recipe))
-        if record and record["provenance"]["code"] == code_of(recipe):
-            done[i] = record
-    options = {"data_root": paper.root_of(setting), "device": setting.device}
+    loaded = [recorded.get(key_of(recipe)) for recipe in recipes]
+    done = {i: record for i, record in enumerate(loaded) if record and is_current(record)}
+    produce = partial(paper.produce, data_root=paper.root_of(setting), device=setting.device)
+    return _produce(produce, recipes, folder, done, label=page)
 
-    def produce(recipe: Mapping, checkpoint: Path) -> dict:
-        return paper.produce(recipe, checkpoint, **options)
 
-    with tqdm(total=len(recipes), initial=len(done), desc=page, unit="run", disable=None) as bar:
+def _produce(
+    produce: Callable[[Mapping, Path], dict],
+    recipes: Sequence[Mapping],
+    folder: Path,
+    done: dict[int, dict],
+    *,
+    label: str,
+) -> list[dict]:
+    """One record a recipe; `done` holds those that need no work. Other processes may be at it in the same folder."""
+    with tqdm(total=len(recipes), initial=len(done), desc=label, unit="run", disable=None) as bar:
         while len(done) < len(recipes):
             before = len(done)
             for i, recipe in enumerate(recipes):
@@ -60,3 +68,65 @@ def records(page: str, setting: object) -> list[dict]:
             if len(done) == before:
                 time.sleep(0.5)
     return [done[i] for i in range(len(recipes))]
+
+
+def reproduce(module: str, *, data_root: Path | None, runs: str | None = None, device: str = "auto") -> dict:
+    """Make recorded runs of a paper again with today's code: the entry for its list of code with the same numbers.
+
+    One run stands for those that differ from it by their seed or their data alone, and every division of every data
+    set has one. Raises at the first number that is not the same to its last digit (times apart).
+    """
+    paper = paper_of(next(page for page in PAGES if PAGES[page] == module))
+    produce = partial(paper.produce, data_root=data_root, device=device)
+    recorded = standing_for(read_records(EVIDENCE / module))
+    recipes, folder = [record["recipe"] for record in recorded], runs_folder(runs) / "reproduced" / module
+    again = _produce(produce, recipes, folder, {}, label=f"{module}, again")
+    for old, new in zip(recorded, again, strict=True):
+        if (first := difference(old["result"], json.loads(json.dumps(new["result"])))) is not None:
+            raise RuntimeError(
+                f"a change that moves no number may keep the recorded evidence, this one moves {first} in "
+                f"{key_of(old['recipe'])}; record the runs of {module} again"
+            )
+    made = [record["provenance"] for record in again]
+    return {
+        "from": sorted({record["provenance"]["code"] for record in recorded} - {made[0]["code"]}),
+        "to": made[0]["code"],
+        "runs": [key_of(recipe) for recipe in recipes],
+        **{key: made[-1][key] for key in ("commit", "dirty", "hardware", "versions")},
+    }
+
+
+def standing_for(records: Sequence[Mapping]) -> list[Mapping]:
+    """The cheapest record of each method and size, whatever its seed and data, and of each division of each set.
+
+    Records of different code stand for themselves alone.
+    """
+    chosen: dict[str, Mapping] = {}
+    for key in (_method, _division):
+        seen = {key(record) for record in chosen.values()}
+        for record in sorted(records, key=lambda r: r["provenance"]["seconds"]):
+            if key(record) not in seen:
+                seen.add(key(record))
+                chosen[key_of(record["recipe"])] = record
+    return list(chosen.values())
+
+
+def _method(record: Mapping) -> str:
+    asked = {k: v for k, v in record["recipe"].items() if k not in ("seed", "data", "prior")}
+    return json.dumps([record["provenance"]["code"], asked], sort_keys=True)
+
+
+def _division(record: Mapping) -> str:
+    recipe = record["recipe"]
+    return json.dumps([record["provenance"]["code"], recipe["kind"], recipe["data"]], sort_keys=True)
+
+
+def difference(old: object, new: object, at: str = "") -> str | None:
+    """Where two results first differ, as a dotted path with both values; None if they do not. `seconds` may."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping) and old.keys() == new.keys():
+        pairs = [(f"{at}.{key}", old[key], new[key]) for key in old if key != "seconds"]
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        pairs = [(f"{at}.{i}", one, other) for i, (one, other) in enumerate(zip(old, new, strict=True))]
+    else:
+        return None if old == new else f"{at.lstrip('.')} from {str(old)[:40]} to {str(new)[:40]}"
+    return next((found for path, one, other in pairs if (found := difference(one, other, path)) is not None), None)

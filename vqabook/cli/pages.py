@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 from vqabook import record
+from vqabook.fingerprint import REPRODUCED
+from vqabook.fingerprint import fingerprint as hash_of
 from vqabook.papers import PAGES, paper_of
 
 Profile = Annotated[str, typer.Option(help="smoke, small, real or paper: the sizes of data, models and schedules")]
@@ -36,7 +38,7 @@ def run(
         if unknown := [page for page in pages if page not in PAGES]:
             raise ValueError(f"pages are {', '.join(PAGES)}; got {', '.join(unknown)}")
         files = [record.PACKAGE / "papers" / f"{PAGES[page]}.py" for page in pages]
-        parts = [record.fingerprint(path.stem).encode() + path.read_bytes() for path in files]
+        parts = [hash_of(path.stem).encode() + path.read_bytes() for path in files]
         print(hashlib.sha256(b"".join(parts)).hexdigest()[:12])
         return
     import torch
@@ -119,6 +121,34 @@ def ledger(
         rows += ledger.rows(paper.CLAIMS, local, report.evidence(module, **paper.RECORDED), further)
     record.write_json(out / "ledger.json", rows)
     (out / "ledger.html").write_text(ledger.html(rows))
+
+
+def reproduce(
+    module: Annotated[str, typer.Argument(help=f"a paper: {', '.join(sorted(set(PAGES.values())))}")],
+    runs: Runs = None,
+    data_root: DataRoot = None,
+    threads: Annotated[int, typer.Option(help="of this process; the recorded runs had one")] = 1,
+):
+    """Make recorded runs of a paper again; if every number is the same, the evidence counts as today's code's.
+
+    For a change of code that should move no number. Start it several times to share the work.
+    """
+    import json
+
+    import torch
+
+    from vqabook import runs as room
+    from vqabook.data.manifest import data_root as root_of
+
+    if module not in PAGES.values():
+        raise ValueError(f"papers are {', '.join(sorted(set(PAGES.values())))}; got {module!r}")
+    torch.set_num_threads(threads)
+    entry = room.reproduce(module, data_root=root_of(data_root), runs=runs)
+    path = record.EVIDENCE / module / REPRODUCED
+    entries = json.loads(path.read_text()) if path.exists() else []
+    if entry["from"] and all(known["to"] != entry["to"] for known in entries):
+        record.write_json(path, [*entries, entry])
+    print(f"{len(entry['runs'])} runs made again by code {entry['to']}: every number is the same.")
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:

@@ -1,0 +1,181 @@
+"""The hash of the code behind a number: what changes it, and when recorded evidence still speaks for the code."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vqabook import fingerprint as module
+from vqabook.fingerprint import REPRODUCED, code_of, fingerprint, is_current
+from vqabook.runs import difference, standing_for
+
+PAPER = '''
+"""A paper."""
+from pack.losses.soft import loss
+from pack.papers.paper_claims import CLAIMS
+
+EPOCHS = 3
+UNUSED = 1
+
+
+def recipes():
+    """All runs."""
+    return [UNUSED]
+
+
+def produce(recipe):
+    """One run."""
+    return train(recipe)  # really
+
+
+def train(recipe):
+    return loss(recipe) * EPOCHS
+'''
+FILES = {
+    "papers/paper.py": PAPER,
+    "papers/paper_claims.py": "CLAIMS = 1\n",
+    "losses/soft.py": '"""A loss."""\nfrom pack import core\n\n\ndef loss(x):\n    """Its meaning."""\n    return x\n',
+    "core.py": "ONE = 1\n",
+    "other.py": "TWO = 2\n",
+}
+
+
+@pytest.fixture
+def pack(tmp_path, monkeypatch) -> Path:
+    """A package of a paper, a loss that it reaches, and what they import."""
+    for name, text in FILES.items():
+        path = tmp_path / "pack" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.setattr(module, "PACKAGE", tmp_path / "pack")
+    return tmp_path / "pack"
+
+
+def fresh(paper: str, **options: str) -> str:
+    """The fingerprint of the files as they are now."""
+    fingerprint.cache_clear()
+    return fingerprint(paper, **options)
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """Replace text that stands there once."""
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
+CHANGES = {
+    "a reached function": ("papers/paper.py", "return loss(recipe) * EPOCHS", "return loss(recipe) + EPOCHS"),
+    "a reached constant": ("papers/paper.py", "EPOCHS = 3", "EPOCHS = 4"),
+    "an imported module": ("losses/soft.py", "return x", "return -x"),
+    "a module that this one imports": ("core.py", "ONE = 1", "ONE = 2"),
+}
+NO_CHANGES = {
+    "a comment": ("papers/paper.py", "# really", "# indeed"),
+    "a function's docstring": ("papers/paper.py", "One run.", "A run."),
+    "an imported function's docstring": ("losses/soft.py", "Its meaning.", "What it means."),
+    "an imported module's docstring": ("losses/soft.py", '"""A loss."""', '"""Losses."""\n'),
+    "claims": ("papers/paper_claims.py", "CLAIMS = 1", "CLAIMS = 2"),
+    "the list of recipes": ("papers/paper.py", "return [UNUSED]", "return [UNUSED, UNUSED]"),
+    "what only the list of recipes uses": ("papers/paper.py", "UNUSED = 1", "UNUSED = 2"),
+    "a module that is not imported": ("other.py", "TWO = 2", "TWO = 3"),
+    "line breaks": ("papers/paper.py", "EPOCHS = 3", "EPOCHS = (\n    3\n)"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_fingerprint_changes_with(change, pack):
+    before = fresh("paper")
+    edit(pack / change[0], *change[1:])
+    assert fresh("paper") != before
+
+
+@pytest.mark.parametrize("change", NO_CHANGES.values(), ids=NO_CHANGES)
+def test_fingerprint_does_not_change_with(change, pack):
+    before = fresh("paper")
+    edit(pack / change[0], *change[1:])
+    assert fresh("paper") == before
+
+
+@pytest.fixture
+def library(tmp_path, monkeypatch) -> Iterator[Path]:
+    """A copy of our own package, to edit."""
+    copy = shutil.copytree(module.PACKAGE, tmp_path / "vqabook", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(module, "PACKAGE", copy)
+    yield copy
+    fingerprint.cache_clear()
+
+
+def test_a_place_is_no_part_of_the_fingerprint(library, monkeypatch):
+    copied = fresh("loss_rescaling")
+    monkeypatch.undo()
+    assert fresh("loss_rescaling") == copied
+
+
+def test_the_fingerprint_follows_the_paper_to_its_loss(library):
+    before = fresh("loss_rescaling")
+    edit(library / "losses" / "rescale.py", "(n.sum(1, keepdim=True) - n)", "(n.sum(1, keepdim=True) + n)")
+    assert fresh("loss_rescaling") != before
+
+
+def test_the_embedded_worlds_generator_counts_for_its_own_records_only(library):
+    recipes = [{"paper": "loss_rescaling", "data": {"dataset": name}} for name in ("shapes", "vqacp_v2")]
+    before = [code_of(recipe) for recipe in recipes]
+    edit(library / "data" / "shapes.py", "rng = np.random.default_rng(world.seed)", "rng = np.random.default_rng(7)")
+    fingerprint.cache_clear()
+    after = [code_of(recipe) for recipe in recipes]
+    assert (before[0] == after[0], before[1] == after[1]) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("code", "entries", "current"),
+    [
+        ("now", [], True),
+        ("old", [], False),
+        ("old", [{"from": ["old"], "to": "now"}], True),
+        ("oldest", [{"from": ["oldest"], "to": "old"}, {"from": ["old"], "to": "now"}], True),
+        ("old", [{"from": ["old"], "to": "since gone"}], False),
+        ("now", [{"from": ["old"], "to": "since gone"}], True),
+    ],
+)
+def test_a_record_is_current_if_its_code_was_shown_to_give_the_same_numbers(
+    code, entries, current, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(module, "EVIDENCE", tmp_path)
+    monkeypatch.setattr(module, "code_of", lambda recipe: "now")
+    if entries:
+        (tmp_path / "p").mkdir()
+        (tmp_path / "p" / REPRODUCED).write_text(json.dumps(entries))
+    assert is_current({"recipe": {"paper": "p"}, "provenance": {"code": code}}) is current
+
+
+def recorded(variant: str, seed: int, seconds: float, dataset: str = "a", code: str = "old") -> dict:
+    """A record's head."""
+    recipe = {"kind": "train", "variant": variant, "seed": seed, "prior": "same", "data": {"dataset": dataset}}
+    return {"recipe": recipe | {"paper": "p"}, "provenance": {"seconds": seconds, "code": code}}
+
+
+def test_one_run_stands_for_its_seeds_and_one_for_every_data_set():
+    cheap, both, far = recorded("bce", 1, 2.0), recorded("both", 0, 9.0), recorded("bce", 0, 50.0, "b")
+    records = [recorded("bce", 0, 3.0), cheap, both, recorded("both", 1, 9.5), far, recorded("both", 0, 60.0, "b")]
+    assert standing_for(records) == [cheap, both, far]
+    older = recorded("both", 1, 70.0, code="older")
+    assert standing_for([*records, older]) == [cheap, both, older, far]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ({"a": [1.0, {"b": 2.0}]}, {"a": [1.0, {"b": 2.0}]}, None),
+        ({"seconds": 1.0, "a": 1}, {"seconds": 2.0, "a": 1}, None),
+        ({"a": [1.0, {"b": 2.0}]}, {"a": [1.0, {"b": 2.5}]}, "a.1.b from 2.0 to 2.5"),
+        ({"a": [1.0]}, {"a": [1.0, 2.0]}, "a from [1.0] to [1.0, 2.0]"),
+        ({"a": 1}, {"a": 1, "b": 2}, " from {'a': 1} to {'a': 1, 'b': 2}"),
+    ],
+)
+def test_the_first_number_that_moved_is_named(old, new, found):
+    assert difference(old, new) == found
