@@ -1,0 +1,250 @@
+"""CLEVR: questions that need reasoning, about scenes whose objects are known exactly.
+
+Johnson et al., "CLEVR: A Diagnostic Dataset for Compositional Language and Elementary Visual Reasoning", 2017,
+arXiv:1612.06890. Official layout: CLEVR_v1.0/{questions,scenes,images}/; the files may also lie flat in the folder,
+plain or gzipped. The test split has neither answers nor scenes, so there is no Table of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+import torch
+
+from vqabook.core import Table
+from vqabook.data.description import Description, Picture
+from vqabook.data.features import FeatureStore
+from vqabook.data.json_stream import stream_json
+from vqabook.data.vqa import encode_words, tokenise
+
+if TYPE_CHECKING:
+    from jaxtyping import Int
+
+Split = Literal["train", "val"]
+
+# The order of the generator's image_generation/data/properties.json.
+ATTRIBUTES = {
+    "shape": ("cube", "sphere", "cylinder"),
+    "color": ("gray", "red", "blue", "green", "brown", "purple", "cyan", "yellow"),
+    "size": ("large", "small"),
+    "material": ("rubber", "metal"),
+}
+# What a question asks for -> its possible answers; 28 in all.
+ANSWER_KINDS = {"yes/no": ("yes", "no"), "number": tuple(map(str, range(11))), **ATTRIBUTES}
+ANSWERS = tuple(chain.from_iterable(ANSWER_KINDS.values()))
+# Template file -> number of its templates, in the order in which the release numbers its 90 families: the generator's
+# author names it in github.com/facebookresearch/clevr-dataset-gen/issues/14.
+TEMPLATES = dict(compare_integer=9, comparison=16, three_hop=6, single_and=5, same_relate=28)
+TEMPLATES |= dict(single_or=8, one_hop=6, two_hop=6, zero_hop=6)
+FAMILIES = tuple((template, i) for template, n in TEMPLATES.items() for i in range(n))
+MAX_OBJECTS = 10
+# 3-D coordinates lie in [-3, 3]; pixels in a 480 x 320 image; the third pixel coordinate, the distance from the
+# camera, is below 16. Divided by these, all are of order one.
+SCALE = np.array([3, 3, 3, 480, 320, 16], dtype=np.float32)
+STATE_WIDTH = sum(map(len, ATTRIBUTES.values())) + len(SCALE)  # 15 one-hot places + 6 coordinates
+
+
+@dataclass(frozen=True)
+class Clevr:
+    """Both splits with answers, and the word ids of train: 0 pads, 1 is a word that train lacks."""
+
+    train: Table
+    val: Table
+    words: Mapping[str, int]
+
+
+class _Questions(NamedTuple):
+    text: list[str]
+    image: Int[np.ndarray, " n"]
+    answer: Int[np.ndarray, " n"]
+    family: Int[np.ndarray, " n"]
+
+
+def load_clevr(folder: Path, *, features: Mapping[str, FeatureStore] | None = None) -> Clevr:
+    """Inputs (image row, words), looked up as (regions [b, o, d], words [b, t]); target: a place in `ANSWERS`.
+
+    Regions are `scene_features` unless `features` gives "train" and "val" stores by image index. Words are UpDn's
+    tokens with the semicolon as a token of its own, padded to the longest question. side: "family" (a place in
+    `FAMILIES`) and "image" (the official index, which starts anew in each split).
+    """
+    if features is None:
+        features = {split: scene_features(folder, split) for split in ("train", "val")}
+    if missing := {"train", "val"} - features.keys():
+        raise ValueError(
+            f"`features` has a store for train and one for val, got {sorted(features)}; add {', '.join(missing)}"
+        )
+    read = {split: _read_questions(folder, split) for split in ("train", "val")}
+    known = {word for text in read["train"].text for word in tokenise(text)}
+    words = {word: i for i, word in enumerate(sorted(known), start=2)}
+    width = max(len(tokenise(text)) for questions in read.values() for text in questions.text)
+    train, val = (_table(read[split], features[split], words, width) for split in ("train", "val"))
+    return Clevr(train, val, words)
+
+
+def scene_features(folder: Path, split: Split) -> FeatureStore:
+    """Objects as regions [n, 10, 21], zeros after a scene's last: one-hot `ATTRIBUTES`, 3-D and pixel coordinates.
+
+    Coordinates are divided by `SCALE`. A row's image id is its image index.
+    """
+    path = _find(folder, "scenes", f"CLEVR_{split}_scenes.json")
+    places = {(kind, value): i for i, (kind, value) in enumerate((k, v) for k in ATTRIBUTES for v in ATTRIBUTES[k])}
+    states, images = [], []
+    for _, scene in _entries(path, "scenes", ("image_index", "objects")):
+        image, objects = scene["image_index"], scene["objects"]
+        if len(objects) > MAX_OBJECTS:
+            raise ValueError(
+                f"a CLEVR scene has at most {MAX_OBJECTS} objects, image {image} in {path} has {len(objects)}; "
+                "use the official file"
+            )
+        state = np.zeros((MAX_OBJECTS, STATE_WIDTH), dtype=np.float32)
+        for row, thing in zip(state, objects, strict=False):
+            _write_state(row, thing, places, f"image {image} in {path}")
+        states.append(state)
+        images.append(image)
+    image_ids = np.array(images, dtype=np.int64)
+    distinct, counts = np.unique(image_ids, return_counts=True)
+    if len(distinct) < len(image_ids):
+        raise ValueError(
+            f"each image has one scene, image {distinct[counts > 1][0]} has {counts.max()} in {path}; fetch it again"
+        )
+    return FeatureStore(path, image_ids, torch.from_numpy(np.stack(states)), None, None)
+
+
+def _write_state(row: np.ndarray, thing: dict, places: dict[tuple[str, str], int], where: str) -> None:
+    for kind, values in ATTRIBUTES.items():
+        if (kind, thing.get(kind)) not in places:
+            raise ValueError(
+                f"an object's {kind} is one of {', '.join(values)}, got {thing.get(kind)!r} for {where}; "
+                "use the official file"
+            )
+        row[places[kind, thing[kind]]] = 1
+    coordinates = [*thing.get("3d_coords", ()), *thing.get("pixel_coords", ())]
+    if len(coordinates) != len(SCALE) or not np.isfinite(coordinates).all():
+        raise ValueError(
+            f"an object has three finite 3d_coords and pixel_coords, got {coordinates} for {where}; fetch it again"
+        )
+    row[-len(SCALE) :] = coordinates / SCALE
+
+
+def image_path(folder: Path, split: Literal["train", "val", "test"], index: int) -> Path:
+    """The rendered image of that index. Raises where the images were not fetched."""
+    return _find(folder, f"images/{split}", f"CLEVR_{split}_{index:06d}.png")
+
+
+def _find(folder: Path, part: str, name: str) -> Path:
+    places = [folder / "CLEVR_v1.0" / part / name, folder / part / name, folder / name]
+    for place in chain.from_iterable((p, p.with_name(p.name + ".gz")) for p in places):
+        if place.exists():
+            return place
+    raise FileNotFoundError(
+        f"CLEVR's {name} is looked for in {places[0].parent}, {places[1].parent} and {folder}, and in none of them; "
+        "check data_root or fetch the set"
+    )
+
+
+def _entries(path: Path, key: str, fields: tuple[str, ...]) -> Iterator[tuple[int, dict]]:
+    """(place, entry) of each dict below `key`; raises if there is none or one lacks a field."""
+    n = 0
+    for found, entry in stream_json(path):
+        if found not in (key, ""):
+            continue
+        if missing := [f for f in fields if f not in entry] if isinstance(entry, dict) else list(fields):
+            raise ValueError(
+                f"every entry under {key} has {', '.join(fields)}; entry {n} in {path} lacks {', '.join(missing)}: "
+                "is it the right file?"
+            )
+        yield n, entry
+        n += 1
+    if n == 0:
+        raise ValueError(f'CLEVR files hold a list under "{key}"; {path} has none: is it the right file?')
+
+
+def _read_questions(folder: Path, split: Split) -> _Questions:
+    """The questions' columns; their programs, most of the file, are dropped while reading."""
+    path = _find(folder, "questions", f"CLEVR_{split}_questions.json")
+    answer_ids = {answer: i for i, answer in enumerate(ANSWERS)}
+    text, columns = [], []
+    for n, entry in _entries(path, "questions", ("image_index", "question", "answer", "question_family_index")):
+        answer = entry["answer"]
+        name = {True: "yes", False: "no"}[answer] if isinstance(answer, bool) else str(answer).lower()
+        if name not in answer_ids:
+            raise ValueError(
+                f"CLEVR has {len(ANSWERS)} answers: {', '.join(ANSWERS)}; question {n} in {path} has {answer!r}; "
+                "use the official file"
+            )
+        text.append(entry["question"].replace(";", " ; "))
+        columns.append((entry["image_index"], answer_ids[name], _family(entry, f"question {n} in {path}")))
+    return _Questions(text, *np.array(columns, dtype=np.int64).T)
+
+
+def _family(entry: dict, where: str) -> int:
+    """The release numbers families 0 to 89; the published generator numbers them within `template_filename`."""
+    index, template = entry["question_family_index"], entry.get("template_filename")
+    if template is None:
+        first, n = 0, len(FAMILIES)
+    else:
+        name = template.removesuffix(".json")
+        first, n = (FAMILIES.index((name, 0)), TEMPLATES[name]) if name in TEMPLATES else (0, 0)
+    if not 0 <= index < n:
+        raise ValueError(
+            f"a question's family is 0 to {len(FAMILIES) - 1}, or one of its template file's: "
+            f"{', '.join(f'{n} in {t}' for t, n in TEMPLATES.items())}; {where} has {index} of {template}; "
+            "use the official file"
+        )
+    return first + index
+
+
+def _table(questions: _Questions, features: FeatureStore, words: Mapping[str, int], width: int) -> Table:
+    return Table(
+        inputs=(
+            torch.from_numpy(features.rows_of(questions.image)),
+            encode_words(questions.text, dict(words), max_words=width),
+        ),
+        target=torch.from_numpy(questions.answer.copy()),
+        n_classes=len(ANSWERS),
+        side={"family": torch.from_numpy(questions.family.copy()), "image": torch.from_numpy(questions.image.copy())},
+        lookup=lambda image, ids: (features.gather(image), ids),
+    )
+
+
+def describe(folder: Path) -> Description:
+    """Counts, and which kinds of answer each template file asks for: what members of an ensemble can divide up."""
+    clevr = load_clevr(folder)
+    counts = np.zeros((len(FAMILIES), len(ANSWERS)), dtype=np.int64)
+    np.add.at(counts, (clevr.train.side["family"].numpy(), clevr.train.target.numpy()), 1)
+    totals = counts.sum(0)
+    order = np.argsort(-totals, kind="stable")
+    guess = torch.from_numpy(counts.argmax(1))[clevr.val.side["family"]]
+    template = np.repeat(np.arange(len(TEMPLATES)), list(TEMPLATES.values()))
+    kind = np.repeat(np.arange(len(ANSWER_KINDS)), [len(answers) for answers in ANSWER_KINDS.values()])
+    shares = np.zeros((len(TEMPLATES), len(ANSWER_KINDS)))
+    np.add.at(shares, (template[:, None], kind), counts)
+    shares *= 100 / shares.sum(1, keepdims=True).clip(min=1)
+    series = {name: [round(float(x), 2) for x in shares[:, i]] for i, name in enumerate(ANSWER_KINDS)}
+    picture = Picture(
+        "bars",
+        {"labels": [name.replace("_", " ") for name in TEMPLATES], "series": series},
+        "Kinds of answer, in percent of the train questions from each of CLEVR's nine template files: comparisons ask "
+        "for yes or no alone, single or for numbers alone, the others for every kind.",
+    )
+    return Description(
+        rows={"train": len(clevr.train), "val": len(clevr.val)},
+        classes={ANSWERS[i]: int(totals[i]) for i in order if totals[i]},
+        n_classes=len(ANSWERS),
+        picture=picture,
+        facts={
+            "images, train": len(clevr.train.side["image"].unique()),
+            "images, val": len(clevr.val.side["image"].unique()),
+            "question families in train": int((counts.sum(1) > 0).sum()),
+            "words in train": len(clevr.words),
+            "longest question, tokens": clevr.train.inputs[1].shape[1],
+            "accuracy on val of the family's most frequent answer, %": round(
+                100 * (guess == clevr.val.target).double().mean().item(), 2
+            ),
+        },
+    )

@@ -1,0 +1,149 @@
+"""TREC question classification: what kind of thing a question asks for; six classes, fifty fine ones.
+
+Li and Roth, "Learning Question Classifiers", 2002, as NLTK ships it (`nltk.download("qc")`): qc.zip with train.txt and
+test.txt, latin-1, a line `COARSE:fine the question , as tokens ?`. The files are read here and not through NLTK's
+reader: it opens nothing outside `nltk.data.path`, so reading a set below data_root would need that global changed.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from vqabook.core import Table
+from vqabook.data.description import Description, Picture
+
+if TYPE_CHECKING:
+    from jaxtyping import Int
+    from torch import Tensor
+
+LABELS = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
+NAMES = ("abbreviation", "description", "entity", "human", "location", "number")
+
+
+@dataclass(frozen=True)
+class Trec:
+    """The official splits; target: a place in `LABELS`. Word 0 pads, word 1 stands for all that `words` lacks."""
+
+    train: Table
+    test: Table
+    words: Mapping[str, int]
+    fine_labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Lines:
+    label: list[str]
+    fine: list[str]
+    tokens: list[list[str]]
+
+
+def load_trec(root: Path, *, min_count: int = 1) -> Trec:
+    """Inputs: word ids [n, t], right-padded to the longest question of both splits. side: "fine", a place in
+    `fine_labels` (train's; one that train lacks gets the id after the last).
+
+    `root` is data_root, an nltk_data folder, or the folder qc itself. Tokens are the corpus's own, split at spaces
+    (punctuation is a token already) and lower-cased; those seen `min_count` times in train or more have an id.
+    """
+    if min_count < 1:
+        raise ValueError(f"min_count must be at least 1, got {min_count}")
+    train, test = (_parse(*_read(root, name)) for name in ("train.txt", "test.txt"))
+    counts = Counter(token for tokens in train.tokens for token in tokens)
+    words = {word: i for i, word in enumerate(sorted(w for w, n in counts.items() if n >= min_count), start=2)}
+    fine_labels = tuple(sorted(set(train.fine)))
+    width = max(map(len, train.tokens + test.tokens))
+    tables = (_table(lines, words, fine_labels, width) for lines in (train, test))
+    return Trec(*tables, words, fine_labels)
+
+
+def _read(root: Path, name: str) -> tuple[str, str]:
+    """The text of one file, and where it was found: below `root` unpacked, or in qc.zip."""
+    folders = [root / "nltk_data" / "corpora", root / "corpora", root]
+    for place in [*(folder / "qc" / name for folder in folders), root / name]:
+        if place.exists():
+            return place.read_bytes().decode("latin-1"), str(place)
+    for place in (folder / "qc.zip" for folder in folders):
+        if place.exists():
+            try:
+                with zipfile.ZipFile(place) as archive:
+                    return archive.read(f"qc/{name}").decode("latin-1"), f"{place}/qc/{name}"
+            except (zipfile.BadZipFile, KeyError, EOFError, zlib.error) as error:
+                raise ValueError(f"qc.zip holds qc/{name}: {place} does not ({error}); fetch it again") from error
+    raise FileNotFoundError(
+        f"TREC is read from nltk_data/corpora/qc.zip or a folder qc with {name}, and {root} has neither; "
+        "check data_root or fetch the set"
+    )
+
+
+def _parse(text: str, where: str) -> _Lines:
+    label, fine, tokens = [], [], []
+    for number, line in enumerate(text.splitlines(), start=1):
+        kind, _, question = line.partition(" ")
+        coarse, colon, detail = kind.partition(":")
+        if coarse not in LABELS or not colon or not detail or not question.split():
+            raise ValueError(
+                f"a line is COARSE:fine and a question, COARSE one of {', '.join(LABELS)}; line {number} of {where} is "
+                f"{line[:60]!r}; fetch it again"
+            )
+        label.append(coarse)
+        fine.append(kind)
+        tokens.append(question.lower().split())
+    if not label:
+        raise ValueError(f"a split has a question a line, {where} is empty; fetch it again")
+    return _Lines(label, fine, tokens)
+
+
+def _table(lines: _Lines, words: Mapping[str, int], fine_labels: tuple[str, ...], width: int) -> Table:
+    fine_ids = {name: i for i, name in enumerate(fine_labels)}
+    return Table(
+        inputs=(_encode(lines.tokens, words, width),),
+        target=torch.tensor([LABELS.index(name) for name in lines.label]),
+        n_classes=len(LABELS),
+        side={"fine": torch.tensor([fine_ids.get(name, len(fine_ids)) for name in lines.fine])},
+    )
+
+
+def _encode(texts: list[list[str]], words: Mapping[str, int], width: int) -> Int[Tensor, "n t"]:
+    ids = np.zeros((len(texts), width), dtype=np.int32)
+    for row, tokens in zip(ids, texts, strict=True):
+        row[: len(tokens)] = [words.get(token, 1) for token in tokens]
+    return torch.from_numpy(ids)
+
+
+def describe(folder: Path) -> Description:
+    """Counts, the shift of the classes' shares from train to test, and how far the first word alone goes."""
+    trec = load_trec(folder)
+    counts = [torch.bincount(table.target, minlength=len(LABELS)) for table in (trec.train, trec.test)]
+    shares = [[round(100 * n / sum(c), 2) for n in c] for c in (count.tolist() for count in counts)]
+    picture = Picture(
+        "bars",
+        {"labels": list(NAMES), "series": {"train, %": shares[0], "test, %": shares[1]}},
+        "Shares of TREC's six classes in train and in test: abbreviations are rare, descriptions are commoner in test.",
+    )
+    order = counts[0].argsort(descending=True, stable=True).tolist()
+    by_word = torch.zeros(len(trec.words) + 2, len(LABELS), dtype=torch.long)
+    by_word.index_put_((trec.train.inputs[0][:, 0].long(), trec.train.target), torch.tensor(1), accumulate=True)
+    guess = torch.where(by_word.sum(1) > 0, by_word.argmax(1), counts[0].argmax())[trec.test.inputs[0][:, 0].long()]
+    return Description(
+        rows={"train": len(trec.train), "test": len(trec.test)},
+        classes={LABELS[i]: int(counts[0][i]) for i in order},
+        n_classes=len(LABELS),
+        picture=picture,
+        facts={
+            "fine classes in train": len(trec.fine_labels),
+            "words in train": len(trec.words),
+            "longest question, tokens": trec.train.inputs[0].shape[1],
+            "largest over smallest class in train": round(max(counts[0].tolist()) / min(counts[0].tolist()), 1),
+            "accuracy on test of the first word's most frequent class, %": round(
+                100 * (guess == trec.test.target).double().mean().item(), 2
+            ),
+        },
+    )
