@@ -14,6 +14,7 @@ PROFILE_DIR ?=
 READY := .venv/.ready
 BUILD := book/_build
 PAGE = $(patsubst notebooks/%,$(BUILD)/pages/%,$(wildcard notebooks/*_$(P).ipynb))
+DATA_SETS = $(shell sed -n 's/^\[\([a-z0-9_]*\)\]$$/\1/p' data/manifest.toml)
 PAPERS = $(shell ls notebooks | sed -n 's/^[0-9]*_\(.*\)\.ipynb$$/\1/p')
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -28,7 +29,7 @@ alone = $(if $(HAS_FLOCK),exec 9>.make.lock; flock --nonblock 9 || { \
 snakemake = snakemake $(1) $(if $(HAS_FLOCK),--nolock) --rerun-incomplete --quiet host progress \
 	$(if $(PROFILE_DIR),--profile $(PROFILE_DIR),--cores $(CORES)) $(SMK)
 
-.PHONY: help book test paper bench notebooks lint serve clean
+.PHONY: help book test paper data bench notebooks lint serve clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -42,6 +43,11 @@ paper: $(READY) ## run and execute one paper's page: make paper P=loss_rescaling
 		echo "P must name a paper that has a notebook, got '$(P)'; choose one of:" $(PAPERS) >&2; exit 2; fi
 	@$(alone) $(call snakemake,$(PAGE))
 	@echo "The executed page: $(CURDIR)/$(PAGE)"
+
+data: $(READY) ## fetch data sets, verified: make data D=cifar10
+	@for name in $(or $(D),-); do if [[ " $(DATA_SETS) " != *" $$name "* ]]; then \
+		echo "D must name data sets, got '$(D)'; choose among:" $(DATA_SETS) >&2; exit 2; fi; done
+	@vqabook data fetch $(D)
 
 test: lint ## lint, then every test, the notebooks and the rendered book included
 	@pytest -n 2 --dist loadscope

@@ -2,6 +2,125 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
+from vqabook.data import manifest
+
 app = typer.Typer(help=__doc__, no_args_is_help=True)
+
+Names = Annotated[list[str], typer.Argument(help="data sets, by the names that `vqabook data list` shows")]
+DataRoot = Annotated[
+    Path | None, typer.Option(help="folder of the data sets; default: $VQABOOK_DATA, else the project's data/")
+]
+COLUMNS = ("name", "state", "download", "on disk", "comes by", "licence", "papers", "what")
+
+
+@app.command("list")
+def list_(
+    data_root: DataRoot = None,
+    as_json: Annotated[bool, typer.Option("--json", help="the whole manifest with states, for machines")] = False,
+):
+    """Show every data set: size, licence, state here, how it comes, and which papers use it.
+
+    States: absent; partial (some files, or a fetch under way); present (right sizes, never verified here); verified;
+    altered. `vqabook data verify` reads every byte.
+    """
+    from vqabook.data.holdings import state
+
+    root, sets = manifest.data_root(data_root), manifest.read_manifest()
+    states = {name: state(name, root, manifest=sets) for name in sets}
+    if as_json:
+        rows = [{**dataclasses.asdict(entry), "state": states[name]} for name, entry in sets.items()]
+        print(json.dumps({"data_root": str(root), "sets": rows}, indent=1))
+        return
+    rows = [COLUMNS, *(_row(entry, states[name]) for name, entry in sets.items())]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print()
+    for entry in sets.values():
+        if entry.note:
+            print(f"{entry.name}: {entry.note}")
+    print(f"data root: {root}")
+
+
+@app.command()
+def fetch(
+    names: Names,
+    data_root: DataRoot = None,
+    check: Annotated[bool, typer.Option(help="read what is there already and compare its hashes")] = False,
+    keep: Annotated[bool, typer.Option(help="keep the downloaded archives in .fetch/ of the data root")] = False,
+):
+    """Bring NAMES below the data root, verified, from the first of their sources that gives them; resumes after Ctrl-C.
+
+    A set that cannot be downloaded says how to obtain it.
+    """
+    from vqabook.data.fetch import fetch as bring
+
+    root, sets = manifest.data_root(data_root), manifest.read_manifest()
+    for name in names:
+        manifest.pick(name, sets)  # a misspelt third name is told before the first download
+    failed = []
+    for name in names:
+        try:
+            _report(bring(name, root, manifest=sets, keep_archives=keep, check=check), root / sets[name].folder)
+        except RuntimeError as error:
+            failed.append(str(error))
+    if failed:
+        raise RuntimeError("\n".join(failed))
+
+
+@app.command()
+def verify(names: Names, data_root: DataRoot = None):
+    """Read every file of NAMES and compare it with its published hash, or with what the first fetch brought.
+
+    Prints one line a problem, and exits with 1 if there is one. Changes nothing.
+    """
+    from vqabook.data import holdings
+
+    root, sets = manifest.data_root(data_root), manifest.read_manifest()
+    bad = False
+    for name in names:
+        entry = manifest.pick(name, sets)
+        pins = holdings.pins_of(entry, root)
+        faults, found = holdings.measure(entry, root / entry.folder, pins)
+        for fault in faults:
+            print(f"{name}: {fault}")
+        if not faults:
+            hashed = [file for file in entry.files if not file.is_folder]
+            published = sum(file.sha256 is not None for file in hashed)
+            pinned = sum(file.sha256 is None and file.path in pins for file in hashed)
+            rest = len(hashed) - published - pinned
+            parts = {"by published hash": published, "by the first fetch's hash": pinned, "by structure alone": rest}
+            print(f"{name}: verified, " + ", ".join(f"{n} {_files(n)} {how}" for how, n in parts.items() if n))
+        bad |= bool(faults)
+    if bad:
+        raise typer.Exit(1)
+
+
+def _row(entry: manifest.DataSet, state: str) -> tuple[str, ...]:
+    kinds = ", ".join(dict.fromkeys(origin.kind for origin in entry.origins))
+    sizes = (manifest.human(entry.download), manifest.human(entry.bytes))
+    return (entry.name, state, *sizes, kinds, entry.licence, ", ".join(entry.papers), entry.what)
+
+
+def _report(fetched, folder: Path) -> None:
+    """What a fetch did, in a few lines."""
+    if fetched.origin == "already there":
+        print(f"{fetched.name}: already there, {folder}")
+    else:
+        brought = f"{manifest.human(fetched.bytes)} in {fetched.seconds:.0f} s"
+        print(f"{fetched.name}: fetched from {fetched.origin}, {brought}, {folder}")
+    if fetched.pinned:
+        print(f"{fetched.name}: no published checksum for {', '.join(fetched.pinned)}; pinned")
+    for path in fetched.aside:
+        print(f"{fetched.name}: a different file was in the way; it is kept as {path}")
+
+
+def _files(n: int) -> str:
+    return "file" if n == 1 else "files"

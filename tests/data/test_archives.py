@@ -1,0 +1,162 @@
+"""An archive from outside writes plain files inside the folder, whole and no more than said, or nothing is used."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from vqabook.data.archives import kind_of, unpack
+
+MB = 1 << 20
+
+
+def make_zip(path: Path, members: dict[str, bytes], *, mode: int = 0) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            info = zipfile.ZipInfo(name)
+            info.external_attr = mode << 16
+            archive.writestr(info, content, zipfile.ZIP_DEFLATED)
+    return path
+
+
+def make_tar(path: Path, members: dict[str, bytes], *, mode: str = "w:gz", **fields) -> Path:
+    with tarfile.open(path, mode) as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            for field, value in fields.items():
+                setattr(info, field, value)
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+TREE = {"top/a.txt": b"a", "top/deep/b.json": b"{}", "other.txt": b"c"}
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
+def test_all_members_or_the_kept_ones_are_written(tmp_path, kind):
+    path = tmp_path / "archive"  # the content tells, not the name
+    make_zip(path, TREE) if kind == "zip" else make_tar(path, TREE, mode="w" if kind == "tar" else "w:gz")
+    assert kind_of(path) == kind
+    written = unpack(path, tmp_path / "all", limit_bytes=MB)
+    assert everything(tmp_path / "all") == TREE and len(written) == 3
+    unpack(path, tmp_path / "some", members=["top/*"], strip="top", limit_bytes=MB)
+    assert everything(tmp_path / "some") == {"a.txt": b"a", "deep/b.json": b"{}"}
+
+
+def test_a_gz_of_one_file_is_that_file(tmp_path):
+    (tmp_path / "a.json.gz").write_bytes(gzip.compress(b"[1]"))
+    assert kind_of(tmp_path / "a.json.gz") == "gz"
+    unpack(tmp_path / "a.json.gz", tmp_path / "out", limit_bytes=3)
+    assert everything(tmp_path / "out") == {"a.json": b"[1]"}
+    (tmp_path / "plain").write_text("no archive")
+    assert kind_of(tmp_path / "plain") is None
+    with pytest.raises(ValueError, match="plain is none of them"):
+        unpack(tmp_path / "plain", tmp_path / "out", limit_bytes=3)
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/../../evil", "/etc/evil", "C:evil", "a\\..\\evil"])
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_a_path_that_climbs_out_is_refused(tmp_path, make, name):
+    path = make(tmp_path / "archive", {"good": b"1", name: b"evil"})
+    with pytest.raises(ValueError, match="(climbs out|absolute path).*nothing of it is used"):
+        unpack(path, tmp_path / "deep" / "target", limit_bytes=MB)
+    assert not [p for p in tmp_path.rglob("*evil*")]
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_it_is_refused_even_if_it_would_not_be_kept(tmp_path, make):
+    path = make(tmp_path / "archive", {"../evil": b"evil", "good": b"1"})
+    with pytest.raises(ValueError, match="climbs out"):
+        unpack(path, tmp_path / "target", members=["good"], limit_bytes=MB)
+
+
+def test_links_and_devices_are_refused(tmp_path):
+    linked = make_zip(tmp_path / "link.zip", {"passwd": b"/etc/passwd"}, mode=0o120777)
+    with pytest.raises(ValueError, match="'passwd' is a link or a device"):
+        unpack(linked, tmp_path / "a", limit_bytes=MB)
+    for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE):
+        path = make_tar(tmp_path / "odd.tar.gz", {"odd": b""}, type=kind, linkname="/etc/passwd")
+        with pytest.raises(ValueError, match="'odd' is a link or a device"):
+            unpack(path, tmp_path / "b", limit_bytes=MB)
+    assert everything(tmp_path / "a") == {} and not (tmp_path / "b").exists()
+
+
+def test_a_member_twice_is_refused(tmp_path):
+    path = tmp_path / "twice.zip"
+    with zipfile.ZipFile(path, "w") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("a", "1")
+        archive.writestr("a", "2")
+    with pytest.raises(ValueError, match="'a' is in it twice"):
+        unpack(path, tmp_path / "out", limit_bytes=MB)
+    path = make_tar(tmp_path / "twice.tgz", {"a/b": b"1", "a//./b": b"2"})
+    with pytest.raises(ValueError, match="is in it twice"):
+        unpack(path, tmp_path / "out2", limit_bytes=MB)
+    path = make_tar(tmp_path / "both.tgz", {"a": b"1", "a/b": b"2"})
+    with pytest.raises(ValueError, match="a file and a folder"):
+        unpack(path, tmp_path / "out3", limit_bytes=MB)
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_a_bomb_stops_while_it_is_written(tmp_path, make):
+    path = make(tmp_path / "bomb", {"zeros": bytes(64 * MB)})
+    assert path.stat().st_size < MB
+    with pytest.raises(ValueError, match="more than 2,097,152 bytes, the most"):
+        unpack(path, tmp_path / "out", limit_bytes=2 * MB)
+    assert sum(len(content) for content in everything(tmp_path / "out").values()) <= 2 * MB
+
+
+def test_a_zip_that_lies_about_its_sizes_is_no_way_around(tmp_path):
+    path = make_zip(tmp_path / "bomb.zip", {"zeros": bytes(8 * MB)})
+    content, size = path.read_bytes(), (8 * MB).to_bytes(4, "little")
+    path.write_bytes(content.replace(size, (9).to_bytes(4, "little")))
+    with pytest.raises(ValueError, match="bomb.zip"):
+        unpack(path, tmp_path / "out", limit_bytes=MB)
+    assert sum(len(content) for content in everything(tmp_path / "out").values()) <= MB
+
+
+def test_an_encrypted_zip_is_refused(tmp_path):
+    path = make_zip(tmp_path / "secret.zip", {"a": b"1"})
+    content = bytearray(path.read_bytes())
+    content[6] |= 1
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="'a' is encrypted"):
+        unpack(path, tmp_path / "out", limit_bytes=MB)
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+@pytest.mark.parametrize("harm", ["cut", "flip"])
+def test_a_damaged_archive_is_told(tmp_path, make, harm):
+    path = make(tmp_path / "archive", {"a": bytes(range(256)) * 400, "b": bytes(range(255, -1, -1)) * 400})
+    content = bytearray(path.read_bytes())
+    if harm == "cut":
+        content = content[: len(content) // 2]
+    else:
+        content[len(content) // 3] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="archive is damaged or cut off.*fetch it again"):
+        unpack(path, tmp_path / "out", limit_bytes=MB)
+
+
+def test_a_wrong_gzip_checksum_at_the_very_end_is_told(tmp_path):
+    path = make_tar(tmp_path / "a.tgz", {"a": b"1" * 1000})
+    content = bytearray(path.read_bytes())
+    content[-8] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="damaged"):
+        unpack(path, tmp_path / "out", limit_bytes=MB)
+
+
+def test_an_archive_without_the_wanted_members_is_told(tmp_path):
+    with pytest.raises(ValueError, match=r"should hold \*.tsv: it has no such member"):
+        unpack(make_zip(tmp_path / "a.zip", {"a.txt": b"1"}), tmp_path / "out", members=["*.tsv"], limit_bytes=MB)

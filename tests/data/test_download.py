@@ -1,0 +1,285 @@
+"""Whatever a server on loopback does, the file arrives whole or it is said why not; a part is kept and continued."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import http.server
+import threading
+import time
+
+import pytest
+
+from vqabook.data import download as module
+from vqabook.data.download import DiskFull, download
+from vqabook.data.manifest import Download
+
+CONTENT = bytes(range(256)) * 8192  # 2 MiB
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+FAST = {"pause": 0.0, "timeout": 0.3}
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Serves CONTENT at any path, as well as `server.plan` allows: one behaviour a request, the last one for ever."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        plan = self.server.plan
+        self.server.asked.append((self.path, self.headers.get("Range"), self.headers.get("If-Range")))
+        getattr(self, plan.pop(0) if len(plan) > 1 else plan[0])()
+
+    def good(self, *, content=CONTENT, cut=None, stall=False, ranges=True, kind="application/zip", etag='"v1"'):
+        asked = self.headers.get("Range")
+        start = int(asked[6:-1]) if asked and ranges and self.headers.get("If-Range") in (etag, None) else 0
+        if start >= len(content):
+            return self.reply(416, b"", {"Content-Range": f"bytes */{len(content)}"})
+        extra = {"ETag": etag} if etag else {}
+        if start:
+            extra["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        body = content[start:]
+        self.reply(206 if start else 200, body, {"Content-Type": kind, **extra}, cut=cut, stall=stall)
+
+    def reply(self, status, body, headers, *, cut=None, stall=False):
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body if cut is None else body[:cut])
+        self.wfile.flush()
+        if stall:
+            self.server.stop.wait(5)
+        self.close_connection = cut is not None or stall
+
+    def truncates(self):
+        self.good(cut=700_000)
+
+    def stalls(self):
+        self.good(cut=700_000, stall=True)
+
+    def ignores_ranges(self):
+        self.good(ranges=False)
+
+    def without_a_validator(self):
+        self.good(etag="", cut=700_000)
+
+    def changed(self):
+        self.good(content=b"x" * len(CONTENT), etag='"v2"')
+
+    def wrong(self):
+        self.good(content=b"x" * len(CONTENT))
+
+    def shorter(self):
+        self.good(content=CONTENT[:1000])
+
+    def html(self):
+        self.good(content=b"<html>please log in</html>", kind="text/html; charset=utf-8")
+
+    def disguised_html(self):
+        self.good(content=b"\n<!DOCTYPE html><p>404", kind="application/zip")
+
+    def missing(self):
+        self.reply(404, b"no", {})
+
+    def overloaded(self):
+        self.reply(503, b"later", {})
+
+    def redirects(self):
+        self.reply(302, b"", {"Location": "/elsewhere/file.zip"})
+
+    def redirects_for_ever(self):
+        self.reply(302, b"", {"Location": self.path})
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        running.daemon_threads = True
+        running.handle_error = lambda *_: None  # a client that hangs up is part of the plan
+        running.plan, running.asked, running.stop = ["good"], [], threading.Event()
+        threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        running.url = f"http://127.0.0.1:{running.server_port}/file.zip"
+        yield running
+        running.stop.set()
+        running.shutdown()
+
+
+@pytest.fixture
+def get(server, tmp_path):
+    """Download with the given behaviours of the server, one a request."""
+
+    def call(*plan: str, sha256: str | None = SHA256, tries: int = 3, **more) -> bytes:
+        server.plan = list(plan) or ["good"]
+        return download(Download(server.url, sha256, **more), tmp_path, tries=tries, **FAST).read_bytes()
+
+    return call
+
+
+def left(folder) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_arrives_and_nothing_else_is_left(get, server, tmp_path):
+    assert get() == CONTENT and left(tmp_path) == ["file.zip"]
+    assert get("missing") == CONTENT and len(server.asked) == 1  # it is here: nothing is asked for
+    (tmp_path / "file.zip").write_bytes(b"altered")
+    assert get("good") == CONTENT
+
+
+@pytest.mark.parametrize("break_", ["truncates", "stalls"])
+def test_a_broken_connection_is_continued_where_it_stopped(get, server, break_):
+    assert get(break_, break_, "good") == CONTENT
+    (_, *first), (_, second, guard), (_, third, _) = server.asked
+    assert first == [None, None] and guard == '"v1"'
+    starts = [int(asked[6:-1]) for asked in (second, third)]
+    assert 700_000 - module.BLOCK <= starts[0] <= 700_000 < starts[1] <= 1_400_000  # at most a block comes twice
+
+
+def test_a_connection_that_always_breaks_is_told_and_its_part_is_kept(get, tmp_path):
+    with pytest.raises(OSError, match=r"ended .*, 1 times in a row; the 700,000 bytes that came are kept"):
+        get("truncates", tries=1)
+    assert left(tmp_path) == ["file.zip.part", "file.zip.part.json"]
+    assert get("good") == CONTENT and left(tmp_path) == ["file.zip"]
+
+
+def test_progress_starts_the_count_of_tries_anew(get, monkeypatch):
+    monkeypatch.setattr(module, "PROGRESS", 600_000)
+    assert get("truncates", tries=1) == CONTENT  # three requests of 700,000 bytes
+
+
+def test_a_server_that_knows_no_ranges_sends_it_all_again(get):
+    assert get("truncates", "ignores_ranges") == CONTENT
+
+
+def test_a_file_that_changed_meanwhile_is_not_glued_to_the_old_part(get, tmp_path):
+    assert get("truncates", "changed", sha256=None) == b"x" * len(CONTENT)
+    assert left(tmp_path) == ["file.zip"]
+
+
+def test_without_validator_or_hash_a_part_is_not_trusted(get, server):
+    assert get("without_a_validator", "good", sha256=None) == CONTENT
+    assert [asked[1] for asked in server.asked] == [None, None]
+    server.asked.clear()
+    assert get("good") == CONTENT
+
+
+def test_with_a_published_hash_it_is(get, server):
+    assert get("without_a_validator", "good") == CONTENT
+    assert [asked[1:] for asked in server.asked] == [(None, None), ("bytes=700000-", None)]
+
+
+def test_a_part_that_is_whole_already(get, server, tmp_path):
+    (tmp_path / "file.zip.part").write_bytes(CONTENT)
+    (tmp_path / "file.zip.part.json").write_text(f'{{"url": "{server.url}", "validator": "\\"v1\\""}}')
+    assert get() == CONTENT and len(server.asked) == 1
+
+
+def test_a_part_longer_than_the_file_is_thrown_away(get, server, tmp_path):
+    (tmp_path / "file.zip.part").write_bytes(CONTENT + b"more")
+    (tmp_path / "file.zip.part.json").write_text(f'{{"url": "{server.url}", "validator": "\\"v1\\""}}')
+    assert get() == CONTENT and len(server.asked) == 2
+
+
+@pytest.mark.parametrize("note", ["", "[]", "{", '{"url": "http://other/file.zip", "validator": "v"}'])
+def test_a_part_of_something_else_is_thrown_away(get, server, tmp_path, note):
+    (tmp_path / "file.zip.part").write_bytes(b"of something else")
+    (tmp_path / "file.zip.part.json").write_text(note)
+    assert get() == CONTENT and server.asked == [("/file.zip", None, None)]
+
+
+def test_wrong_bytes_are_thrown_away(get, tmp_path):
+    with pytest.raises(OSError, match="wrong content, its sha256 is not the published one"):
+        get("wrong")
+    assert left(tmp_path) == []
+    with pytest.raises(OSError, match="wrong content, its md5 is not"):
+        get("wrong", sha256=None, md5="0" * 32)
+    with pytest.raises(OSError, match="offers 1,000 bytes, the file has 2,097,152"):
+        get("shorter", bytes=len(CONTENT))
+    assert left(tmp_path) == []
+
+
+def test_an_md5_alone_is_checked(get):
+    assert get(sha256=None, md5=hashlib.md5(CONTENT).hexdigest()) == CONTENT
+
+
+@pytest.mark.parametrize("page", ["html", "disguised_html"])
+def test_html_where_a_zip_was_meant(get, tmp_path, page):
+    with pytest.raises(OSError, match="got an HTML page, probably a login or error page"):
+        get(page, sha256=None)
+    assert "file.zip" not in left(tmp_path) and "file.zip.part" not in left(tmp_path)
+
+
+def test_a_missing_file_is_told_at_once(get, server):
+    with pytest.raises(OSError, match="file.zip: the server answers 404 Not Found"):
+        get("missing")
+    assert len(server.asked) == 1
+
+
+def test_an_overloaded_server_is_asked_again(get):
+    assert get("overloaded", "good") == CONTENT
+    with pytest.raises(OSError, match="answers 503"):
+        get("overloaded", sha256="1" * 64)
+
+
+def test_redirects_are_followed_but_not_for_ever(get, server):
+    assert get("redirects", "good") == CONTENT
+    assert [path for path, *_ in server.asked] == ["/file.zip", "/elsewhere/file.zip"]
+    with pytest.raises(OSError, match="redirects without end"):
+        get("redirects_for_ever", sha256="1" * 64)
+
+
+def test_no_network_is_told_at_once(tmp_path, server):
+    url = server.url
+    server.shutdown()
+    server.server_close()
+    clock = time.monotonic()
+    with pytest.raises(OSError, match="connection was refused"):
+        download(Download(url, SHA256), tmp_path)
+    assert time.monotonic() - clock < 2
+
+
+def test_ctrl_c_leaves_the_part(get, server, tmp_path, monkeypatch):
+    real = module.Resume._receive
+
+    def interrupted(self, url, reply, start, total):
+        self.part.write_bytes(CONTENT[:1000])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module.Resume, "_receive", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        get()
+    assert left(tmp_path) == ["file.zip.part", "file.zip.part.json"]
+    monkeypatch.setattr(module.Resume, "_receive", real)
+    assert get() == CONTENT and server.asked[-1][1] == "bytes=1000-"
+
+
+def test_ctrl_c_while_the_hash_is_checked_loses_nothing(get, server, monkeypatch):
+    import pooch.core
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pooch.core, "hash_matches", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            get()
+    assert get() == CONTENT
+    assert [asked[1] for asked in server.asked] == [None, f"bytes={len(CONTENT)}-"]  # nothing comes twice
+
+
+def test_a_full_disk_is_one_sentence(get, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module.Resume, "_receive", full)
+    with pytest.raises(DiskFull, match="is full; free space and fetch again, it continues where it stopped"):
+        get()
+
+
+def test_without_pooch_the_error_says_what_to_install(get, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pooch", None)
+    with pytest.raises(RuntimeError, match=r"need the package pooch.*pip install vqabook\[data\]"):
+        get()

@@ -1,0 +1,153 @@
+"""What lies below data_root is absent, partial, present, verified or altered; looking writes nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import hashlib
+import json
+import zipfile
+
+import h5py
+import pytest
+
+from vqabook.data.holdings import STATES, measure, pin_path, pins_of, staging, state, structure, verify, write_pin
+from vqabook.data.manifest import DataSet, File, Origin
+
+TEXT = b'[{"question_id": 1}]'
+HASHED = File("questions.json", sha256=hashlib.sha256(TEXT).hexdigest(), bytes=len(TEXT))
+TOY = DataSet(
+    name="toy", title="Toy", what="a toy", papers=(), licence="MIT", homepage="-", folder="toy", download=1, bytes=1,
+    files=(HASHED, File("features.h5"), File("images/", count=2)), origins=(Origin("manual", text="ask"),),
+)  # fmt: skip
+SETS = {"toy": TOY}
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A data root that has all of the set."""
+    folder = tmp_path / "toy"
+    (folder / "images" / "train").mkdir(parents=True)
+    (folder / "questions.json").write_bytes(TEXT)
+    with h5py.File(folder / "features.h5", "w") as file:
+        file["features"] = [1, 2, 3]
+    for name in ("images/0.png", "images/train/1.png", "images/.hidden"):
+        (folder / name).write_bytes(b"png")
+    return tmp_path
+
+
+def pin(root):
+    faults, files = measure(TOY, root / "toy", {})
+    assert faults == []
+    return write_pin(TOY, root, "url example.org", files)
+
+
+def everything(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_five_states(root):
+    assert state("toy", root / "elsewhere", manifest=SETS) == "absent"
+    assert state("toy", root, manifest=SETS) == "present"
+    assert pin(root) == ("features.h5",)
+    assert state("toy", root, manifest=SETS) == state("toy", root, manifest=SETS, check=True) == "verified"
+    (root / "toy" / "questions.json").write_bytes(TEXT + b" ")
+    assert state("toy", root, manifest=SETS) == "altered"
+    (root / "toy" / "questions.json").unlink()
+    assert state("toy", root, manifest=SETS) == "partial"
+    assert {"absent", "partial", "present", "verified", "altered"} == set(STATES)
+
+
+def test_a_download_under_way_is_partial(tmp_path):
+    part = staging(TOY, tmp_path) / "1-url" / "downloads" / "toy.zip.part"
+    part.parent.mkdir(parents=True)
+    assert state("toy", tmp_path, manifest=SETS) == "absent"
+    part.write_bytes(b"1")
+    assert state("toy", tmp_path, manifest=SETS) == "partial"
+
+
+def test_the_same_size_with_other_content_needs_a_check(root):
+    pin(root)
+    (root / "toy" / "questions.json").write_bytes(TEXT.replace(b"1", b"2"))
+    assert state("toy", root, manifest=SETS) == "verified"
+    assert state("toy", root, manifest=SETS, check=True) == "altered"
+    (fault,) = verify("toy", root, manifest=SETS)
+    assert "questions.json has sha256" in fault and f"not the published one, {HASHED.sha256}" in fault
+
+
+def test_a_file_without_published_hash_is_held_to_its_pin(root):
+    pin(root)
+    content = bytearray((root / "toy" / "features.h5").read_bytes())
+    content[-1] ^= 1
+    (root / "toy" / "features.h5").write_bytes(content)
+    (fault,) = verify("toy", root, manifest=SETS)
+    assert "features.h5 has sha256" in fault and "not the first fetch's" in fault
+    pin_path(TOY, root).unlink()
+    assert verify("toy", root, manifest=SETS) == []
+
+
+def test_every_missing_file_is_told(root):
+    (root / "toy" / "questions.json").unlink()
+    (root / "toy" / "images" / "0.png").unlink()
+    missing, short = verify("toy", root, manifest=SETS)
+    assert "questions.json is missing" in missing
+    assert "images should hold 2 files, it holds 1" in short
+
+
+def test_a_gzipped_file_stands_for_the_plain_one(root):
+    plain = root / "toy" / "questions.json"
+    plain.with_name("questions.json.gz").write_bytes(gzip.compress(TEXT))
+    plain.unlink()
+    assert state("toy", root, manifest=SETS) == "present" and verify("toy", root, manifest=SETS) == []
+    pin(root)
+    assert state("toy", root, manifest=SETS) == "verified" and verify("toy", root, manifest=SETS) == []
+    plain.with_name("questions.json.gz").write_bytes(gzip.compress(TEXT)[:-9])
+    assert state("toy", root, manifest=SETS) == "altered"
+    pin_path(TOY, root).unlink()
+    (fault,) = verify("toy", root, manifest=SETS)
+    assert "questions.json.gz is damaged" in fault
+
+
+def test_looking_writes_nothing(root):
+    for path in [root, *root.rglob("*")]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    before = everything(root)
+    assert state("toy", root, manifest=SETS, check=True) == "present" and verify("toy", root, manifest=SETS) == []
+    assert everything(root) == before
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"files": 3}', '{"files": {}}'])
+def test_a_damaged_pin_is_no_pin(root, content):
+    pin(root)
+    pin_path(TOY, root).write_text(content)
+    assert pins_of(TOY, root) == {} and state("toy", root, manifest=SETS) == "present"
+
+
+def test_the_pin_says_where_from_and_when(root):
+    pin(root)
+    content = json.loads(pin_path(TOY, root).read_text())
+    assert content["origin"] == "url example.org" and content["date"].endswith("+00:00")
+    assert content["files"]["images/"] == {"count": 2}
+    assert content["files"]["questions.json"] == {"bytes": len(TEXT), "sha256": HASHED.sha256}
+
+
+def test_structure_tells_half_a_file(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a", "content" * 100)
+    (tmp_path / "a.json").write_bytes(b"\xef\xbb\xbf " + TEXT + b"\n")
+    (tmp_path / "a.json.gz").write_bytes(gzip.compress(TEXT))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = list(range(1000))
+    for name in ("a.zip", "a.json", "a.json.gz", "a.h5"):
+        path = tmp_path / name
+        assert structure(path) is None
+        path.write_bytes(path.read_bytes()[:-12])
+        assert f"{name} is cut off or no {path.suffix[1:]} file" in structure(path)
+    (tmp_path / "page.json").write_text("<html>{}</html>")
+    assert "begins with b'<html>" in structure(tmp_path / "page.json")
+
+
+def test_a_file_of_no_bytes_is_no_file(root):
+    plain = dataclasses.replace(TOY, files=(File("features.h5"),))
+    (root / "toy" / "features.h5").write_bytes(b"")
+    assert state("toy", root, manifest={"toy": plain}) == "altered"
