@@ -14,6 +14,8 @@ import subprocess
 from importlib.metadata import distribution
 from pathlib import Path
 
+from vqabook.papers import PAGES as PAPER_PAGES
+
 PROFILE = config.get("profile", "small")
 RUNS = config.get("runs", "data/runs")
 BUILD = f"{config.get('out', 'book')}/_build"
@@ -21,8 +23,9 @@ SETTINGS = f"--profile {PROFILE} --runs {RUNS}"
 if "data_root" in config:
     SETTINGS += f" --data-root {config['data_root']}"
 
-# notebooks/02_loss_rescaling.ipynb is the page of the paper loss_rescaling.
+# notebooks/02_loss_rescaling.ipynb is the page loss_rescaling; one whose name is no paper's page needs no runs.
 NOTEBOOKS = {path.stem: path.stem.partition("_")[2] for path in sorted(Path("notebooks").glob("[0-9]*_*.ipynb"))}
+TRAINED = [page for page in NOTEBOOKS.values() if page in PAPER_PAGES]
 PAGES = expand(f"{BUILD}/pages/{{page}}.ipynb", page=NOTEBOOKS)
 PROSE = [str(path) for path in sorted(Path("book").glob("*.*"))]
 THEME = [str(path) for folder in ("_static", "_templates") for path in sorted(Path("book", folder).glob("*.*"))]
@@ -36,7 +39,7 @@ CODE = hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES)).hexdigest
 
 # One hash over the code and the presets on which the records depend.
 FINGERPRINT = subprocess.run(
-    ["vqabook", "run", "--fingerprint", *NOTEBOOKS.values()], check=True, text=True, stdout=subprocess.PIPE
+    ["vqabook", "run", "--fingerprint", *TRAINED], check=True, text=True, stdout=subprocess.PIPE
 ).stdout.strip()
 
 
@@ -86,7 +89,7 @@ rule book:
 rule ledger:
     """Every claim with its verdict, for people (HTML fragment) and for machines (JSON)."""
     input:
-        runs=expand(f"{RUNS}/.complete/{PROFILE}-{{paper}}", paper=NOTEBOOKS.values()),
+        runs=expand(f"{RUNS}/.complete/{PROFILE}-{{paper}}", paper=TRAINED),
     output:
         f"{BUILD}/_generated/ledger.json",
         f"{BUILD}/_generated/ledger.html",
@@ -102,7 +105,9 @@ rule page:
     """One executed notebook. When a cell fails, the command keeps the notebook with the error and says where."""
     input:
         notebook="notebooks/{page}.ipynb",
-        runs=lambda wildcards: f"{RUNS}/.complete/{PROFILE}-{NOTEBOOKS[wildcards.page]}",
+        runs=lambda wildcards: expand(
+            f"{RUNS}/.complete/{PROFILE}-{{paper}}", paper={NOTEBOOKS[wildcards.page]} & set(TRAINED)
+        ),
     output:
         f"{BUILD}/pages/{{page}}.ipynb",
     params:

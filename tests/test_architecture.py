@@ -30,7 +30,8 @@ MAY_IMPORT = {  # room -> rooms
     "evaluate": {"core", "data", "fit", "losses", "metrics"},
     "report": {"record"},
     "ledger": {"fingerprint", "report"},
-    "papers": ROOMS - {"report", "ledger", "figures", "runs", "cli"},
+    "papers": ROOMS - {"report", "ledger", "figures", "catalogue", "runs", "cli"},
+    "catalogue": {"data", "figures", "record"},
     "runs": {"fingerprint", "papers", "record"},
     "cli": ROOMS,
 }

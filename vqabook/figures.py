@@ -86,7 +86,7 @@ def lines(axes: Axes, x: Sequence[float], seeds: Sequence[Sequence[float]], *, c
 
 def picture(axes: Axes, image: object, caption: str) -> None:
     """An image without axes, with its caption below."""
-    axes.imshow(image)
+    axes.imshow(image, cmap="gray")  # the map of images that have one channel
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     axes.set_xlabel(caption, fontsize=7)
@@ -140,3 +140,46 @@ def weights(axes: Axes, types: Mapping[str, Mapping]) -> None:
         "out of type: 1", (0.98, 1.06), xycoords=("axes fraction", "data"), ha="right", fontsize=8, color="gray"
     )
     axes.set(xscale="log", yscale="log", xlabel="share of the type's votes (%)", ylabel="weight µ")
+
+
+def drawn(figure: Figure, kind: str, data: Mapping) -> None:
+    """The picture of a data set's description: `vqabook.data.description.Picture` says what each kind's data are."""
+    {"bars": _groups, "curve": _curve, "images": _images, "points": _points}[kind](figure, data)
+
+
+def _groups(figure: Figure, data: Mapping) -> None:
+    axes, labels, n = figure.add_subplot(), data["labels"], len(data["series"])
+    x, width = np.arange(len(labels)), 0.8 / n
+    for i, (name, values) in enumerate(data["series"].items()):
+        axes.bar(x + width * (i - (n - 1) / 2), values, width=width, color=_COLORS[i], label=name)
+    long = max(map(len, labels)) * len(labels) > 90
+    axes.set_xticks(x, labels, rotation=45 if long else 0, ha="right" if long else "center", fontsize=8)
+    axes.set_ylabel(data.get("y_label", "examples"))
+    if n > 1:
+        axes.legend(fontsize=8)
+
+
+def _curve(figure: Figure, data: Mapping) -> None:
+    axes = figure.add_subplot()
+    for i, (name, values) in enumerate(data["series"].items()):
+        axes.plot(data["x"], values, color=_COLORS[i], label=name, linewidth=2)
+    if data.get("log"):
+        axes.set(xscale="log", yscale="log")
+    axes.set(xlabel=data["x_label"], ylabel=data["y_label"])
+    if len(data["series"]) > 1:
+        axes.legend(fontsize=8)
+
+
+def _images(figure: Figure, data: Mapping) -> None:
+    columns = min(len(data["png"]), 10)
+    rows = -(-len(data["png"]) // columns)
+    for i, (label, png) in enumerate(zip(data["labels"], data["png"], strict=True)):
+        picture(figure.add_subplot(rows, columns, i + 1), plt.imread(io.BytesIO(base64.b64decode(png))), label)
+
+
+def _points(figure: Figure, data: Mapping) -> None:
+    axes = figure.add_subplot()
+    axes.plot(data["x"], data["y"], "o", color=_COLORS[0], markersize=4)
+    for x, y, label in zip(data["x"], data["y"], data["labels"], strict=True):
+        axes.annotate(label, (x, y), xytext=(3, 3), textcoords="offset points", fontsize=8)
+    axes.set(xticks=[], yticks=[])

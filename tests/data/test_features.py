@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import time
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pytest
 import torch
 
-from vqabook.data.features import open_features
+from vqabook.data.features import DiskFull, check_numbers, open_features
 
 IDS = [40, 10, 30, 20]
 
@@ -151,12 +155,85 @@ def test_a_cut_off_file(share, pixels, write_features, tmp_path):
         open_features(path)
 
 
-def test_a_failed_unpacking_leaves_nothing(pixels, write_features, tmp_path, monkeypatch):
-    def full_disk(self) -> None:
-        raise OSError(28, "No space left on device")
-
+def test_a_full_disk_while_unpacking(pixels, write_features, tmp_path):
     path = write_features(tmp_path / "f.h5", pixels, IDS, chunked=True)
-    monkeypatch.setattr(np.memmap, "flush", full_disk)
-    with pytest.raises((OSError, ValueError), match="No space left on device"):
+    open_features(path)
+    (unpacked,) = (tmp_path / "cache" / "vqabook").iterdir()
+    unpacked.unlink()
+    unpacked.with_name(f"{unpacked.name}.{os.getpid()}.partial").symlink_to("/dev/full")
+    with pytest.raises(DiskFull, match="No space left on device; free some or set XDG_CACHE_HOME"):
         open_features(path)
     assert list((tmp_path / "cache" / "vqabook").iterdir()) == []
+
+
+RAGGED = {"first": np.array([0, 2, 3, 6, 7]), "boxes": np.arange(28, dtype=np.float32).reshape(7, 4)}
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_unequal_numbers_of_regions_are_padded_with_zeros(chunked, write_features, tmp_path):
+    regions = np.random.default_rng(2).normal(size=(7, 5)).astype(np.float16)
+    store = open_features(write_features(tmp_path / "f.h5", regions, IDS, chunked=chunked, **RAGGED))
+    assert (store.n_regions, store.width, store.boxes.shape) == (3, 5, (7, 4))
+    got = store.gather(torch.tensor([2, 1, 3, 0]))
+    whole = torch.from_numpy(regions).float()
+    expected = torch.zeros(4, 3, 5)
+    expected[0], expected[1, :1], expected[2, :1], expected[3, :2] = whole[3:6], whole[2:3], whole[6:], whole[:2]
+    torch.testing.assert_close(got, expected, rtol=0, atol=0)
+    torch.testing.assert_close(store.to("cpu").gather(torch.tensor([2, 1, 3, 0])), expected, rtol=0, atol=0)
+
+
+def test_padding_of_codes_is_zero_whatever_the_offset(codes, write_features, tmp_path):
+    flat = codes | {"features": codes["features"].reshape(-1, 5)[:7]}
+    for place in ("mapped", "cpu"):
+        store = open_features(write_features(tmp_path / "f.h5", image_ids=IDS, **RAGGED, **flat))
+        got = (store if place == "mapped" else store.to("cpu")).gather(torch.tensor([1, 2]))
+        assert not got[0, 1:].any()
+        torch.testing.assert_close(got[1], decoded(flat)[3:6])
+
+
+@pytest.mark.parametrize("first", [[0, 2, 2, 6, 7], [0, 2, 3, 6, 8], [1, 2, 3, 6, 7], [0, 3, 2, 6, 7]])
+def test_offsets_that_do_not_fit(first, write_features, tmp_path):
+    with pytest.raises(ValueError, match="`first` rises from 0 to the number of regions, 7 here"):
+        open_features(write_features(tmp_path / "f.h5", np.ones((7, 5), np.float16), IDS, first=np.array(first)))
+
+
+def test_ragged_ids_and_boxes_are_checked_too(write_features, tmp_path):
+    values = np.ones((7, 5), np.float16)
+    with pytest.raises(ValueError, match="each image has one feature row: .* 4 rows for 3 distinct ids"):
+        open_features(write_features(tmp_path / "f.h5", values, [1, 2, 2, 3], **RAGGED))
+    with pytest.raises(ValueError, match="`boxes` has four numbers a region"):
+        open_features(write_features(tmp_path / "g.h5", values, IDS, **RAGGED | {"boxes": np.ones((6, 4), np.float32)}))
+
+
+def sparse_file(path: Path, n: int, o: int, d: int) -> None:
+    """A file of n x o x d float16 that takes no room: its features are a hole."""
+    with h5py.File(path, "w") as file:
+        hole = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        hole.set_layout(h5py.h5d.CONTIGUOUS)
+        hole.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        hole.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        space, kind = h5py.h5s.create_simple((n, o, d)), h5py.h5t.py_create(np.dtype(np.float16))
+        h5py.h5d.create(file.id, b"features", kind, space, hole)
+        file["image_ids"] = np.arange(n)
+
+
+def test_eighteen_gigabytes_open_in_a_second(tmp_path):
+    sparse_file(tmp_path / "f.h5", 123_287, 36, 2048)
+    assert (tmp_path / "f.h5").stat().st_size > 18e9
+    start = time.process_time()
+    store = open_features(tmp_path / "f.h5")
+    assert time.process_time() - start < 1
+    assert store.gather(torch.tensor([0, 123_286])).shape == (2, 36, 2048)
+
+
+def test_every_number_is_looked_at_on_demand(tmp_path):
+    path = tmp_path / "f.h5"
+    sparse_file(path, 1000, 36, 2048)  # 147 MB: more than opening looks at
+    with h5py.File(path, "r+") as file:
+        file["features"][50] = np.nan
+    open_features(path)
+    with pytest.raises(ValueError, match="features are finite numbers"):
+        check_numbers(path)
+    with h5py.File(path, "r+") as file:
+        file["features"][50] = 1.0
+    assert check_numbers(path).n_regions == 36

@@ -9,6 +9,7 @@ import json
 import zipfile
 
 import h5py
+import numpy as np
 import pytest
 
 from vqabook.data.holdings import STATES, measure, pin_path, pins_of, staging, state, structure, verify, write_pin
@@ -30,7 +31,7 @@ def root(tmp_path):
     (folder / "images" / "train").mkdir(parents=True)
     (folder / "questions.json").write_bytes(TEXT)
     with h5py.File(folder / "features.h5", "w") as file:
-        file["features"] = [1, 2, 3]
+        file["features"], file["image_ids"] = np.ones((2, 1, 3), np.float32), [1, 2]
     for name in ("images/0.png", "images/train/1.png", "images/.hidden"):
         (folder / name).write_bytes(b"png")
     return tmp_path
@@ -142,7 +143,10 @@ def test_structure_tells_half_a_file(tmp_path):
         path = tmp_path / name
         assert structure(path) is None
         path.write_bytes(path.read_bytes()[:-12])
-        assert f"{name} is cut off or no {path.suffix[1:]} file" in structure(path)
+        assert f"{name} is cut off, damaged or no {path.suffix[1:]} file" in structure(path)
+    with h5py.File(tmp_path / "nan.h5", "w") as file:
+        file["features"], file["image_ids"] = np.full((1, 1, 2), np.nan, np.float32), [1]
+    assert "features are finite numbers" in structure(tmp_path / "nan.h5")
     (tmp_path / "page.json").write_text("<html>{}</html>")
     assert "begins with b'<html>" in structure(tmp_path / "page.json")
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from vqabook.data.holdings import state, verify
-from vqabook.data.manifest import MANIFEST, PROJECT, data_root, human, pick, read_manifest
+from vqabook.data.manifest import MANIFEST, human, pick, read_manifest
+from vqabook.data.root import PROJECT, data_root
 from vqabook.data.sets import SOURCES
 
 GOOD = """

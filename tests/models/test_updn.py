@@ -129,3 +129,30 @@ def test_state_dict_round_trip(model, regions):
     assert not torch.allclose(other(regions, WORDS).logits, model(regions, WORDS).logits)  # control
     other.load_state_dict(model.state_dict())
     torch.testing.assert_close(other(regions, WORDS).logits, model(regions, WORDS).logits, rtol=0, atol=0)
+
+
+def test_regions_of_zeros_are_padding(model, regions):
+    out = model(regions, WORDS)
+    padded = model(torch.nn.functional.pad(regions, (0, 0, 0, 5)), WORDS)
+    torch.testing.assert_close(padded.logits, out.logits)
+    torch.testing.assert_close(padded.attention[:, :3], out.attention)
+    assert not padded.attention[:, 3:].any()
+    almost = torch.nn.functional.pad(regions, (0, 0, 0, 5))
+    almost[:, 3:, 0] = 1e-30  # control: whatever is not zero is looked at
+    assert model(almost, WORDS).attention[:, 3:].gt(0).all()
+
+
+def test_an_image_of_zeros_alone_is_looked_at_alike(model):
+    regions = torch.zeros(4, 3, 5, requires_grad=True)
+    out = model(regions, WORDS)
+    torch.testing.assert_close(out.attention, torch.full((4, 3), 1 / 3))
+    out.logits.sum().backward()
+    assert out.logits.isfinite().all() and regions.grad.isfinite().all()
+
+
+def test_without_padding_not_a_bit_changes(model, regions):
+    q = model.encode(WORDS)
+    looked = model.attend_region(regions)
+    asked = model.attend.weight * model.attend_question(q)
+    plain = torch.bmm(looked, asked[:, :, None]).squeeze(-1).softmax(-1)
+    torch.testing.assert_close(model(regions, WORDS).attention, plain, rtol=0, atol=0)

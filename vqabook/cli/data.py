@@ -9,9 +9,13 @@ from typing import Annotated
 
 import typer
 
+from vqabook.cli import features
 from vqabook.data import manifest
+from vqabook.data.root import data_root as root_of
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
+for command in (features.features, features.convert):
+    app.command()(command)
 
 Names = Annotated[list[str], typer.Argument(help="data sets, by the names that `vqabook data list` shows")]
 DataRoot = Annotated[
@@ -32,7 +36,7 @@ def list_(
     """
     from vqabook.data.holdings import state
 
-    root, sets = manifest.data_root(data_root), manifest.read_manifest()
+    root, sets = root_of(data_root), manifest.read_manifest()
     states = {name: state(name, root, manifest=sets) for name in sets}
     if as_json:
         rows = [{**dataclasses.asdict(entry), "state": states[name]} for name, entry in sets.items()]
@@ -62,7 +66,7 @@ def fetch(
     """
     from vqabook.data.fetch import fetch as bring
 
-    root, sets = manifest.data_root(data_root), manifest.read_manifest()
+    root, sets = root_of(data_root), manifest.read_manifest()
     for name in names:
         manifest.pick(name, sets)  # a misspelt third name is told before the first download
     failed = []
@@ -83,7 +87,7 @@ def verify(names: Names, data_root: DataRoot = None):
     """
     from vqabook.data import holdings
 
-    root, sets = manifest.data_root(data_root), manifest.read_manifest()
+    root, sets = root_of(data_root), manifest.read_manifest()
     bad = False
     for name in names:
         entry = manifest.pick(name, sets)
@@ -101,6 +105,23 @@ def verify(names: Names, data_root: DataRoot = None):
         bad |= bool(faults)
     if bad:
         raise typer.Exit(1)
+
+
+@app.command()
+def info(
+    names: Names,
+    data_root: DataRoot = None,
+    as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+    keep: Annotated[bool, typer.Option("--record", help="write it to book/evidence/data/, for the Data page")] = False,
+):
+    """Describe NAMES from their files: rows, classes, vocabulary, question types, and the counts of the classes."""
+    from vqabook import catalogue
+
+    for name in names:
+        description = catalogue.describe(name, root_of(data_root))
+        print(catalogue.as_json(description) if as_json else catalogue.as_text(name, description))
+        if keep:
+            catalogue.keep(name, description)
 
 
 def _row(entry: manifest.DataSet, state: str) -> tuple[str, ...]:

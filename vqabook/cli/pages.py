@@ -138,7 +138,7 @@ def reproduce(
     import torch
 
     from vqabook import runs as room
-    from vqabook.data.manifest import data_root as root_of
+    from vqabook.data.root import data_root as root_of
 
     if module not in PAGES.values():
         raise ValueError(f"papers are {', '.join(sorted(set(PAGES.values())))}; got {module!r}")

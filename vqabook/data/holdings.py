@@ -17,6 +17,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+import h5py
+
+from vqabook.data.features import check_numbers
 from vqabook.data.manifest import DataSet, File, pick, read_manifest
 from vqabook.data.sources import sha256
 
@@ -123,13 +126,18 @@ def structure(path: Path) -> str | None:
         elif path.suffix == ".json":
             _brackets(path)
         elif path.suffix == ".h5":
-            import h5py
-
-            with h5py.File(path, "r"):
-                pass
+            _arrays(path)
     except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile) as error:
-        return f"{path} is cut off or no {path.suffix[1:]} file ({error}); fetch the set again"
+        return f"{path} is cut off, damaged or no {path.suffix[1:]} file ({error}); fetch the set again"
     return None
+
+
+def _arrays(path: Path) -> None:
+    """An HDF5 file opens; if it holds region features, each of their numbers is finite and fits the others."""
+    with h5py.File(path, "r") as file:
+        features = "features" in file
+    if features:
+        check_numbers(path)
 
 
 def _brackets(path: Path) -> None:

@@ -5,14 +5,14 @@ A download's `sha256` is there only where someone published it; what nobody publ
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-PROJECT = Path(__file__).resolve().parents[2]
+from vqabook.data.root import PROJECT
+
 MANIFEST = PROJECT / "data" / "manifest.toml"
 # kind of origin -> the keys that it must have
 KINDS = {
@@ -122,11 +122,6 @@ def human(n: int) -> str:
     power = min(3, (len(str(n)) - 1) // 3)
     short = n / 1000**power
     return f"{short:.{int(power > 0 and short < 9.95)}f} {('B', 'kB', 'MB', 'GB')[power]}"
-
-
-def data_root(given: str | os.PathLike | None = None) -> Path:
-    """The folder of the data sets: as given, else $VQABOOK_DATA, else the project's own `data/`."""
-    return Path(given or os.environ.get("VQABOOK_DATA") or PROJECT / "data").expanduser()
 
 
 def read_manifest(path: Path = MANIFEST) -> dict[str, DataSet]:

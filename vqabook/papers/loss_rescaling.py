@@ -6,7 +6,6 @@ the two-stage method, and every run reports its last epoch, so that nothing is s
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -15,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from vqabook.data import sets, shapes
+from vqabook.data import root, sets, shapes
 from vqabook.data.sets import DataSpec, Task, data_digest, load_task
 from vqabook.data.shapes import World
 from vqabook.evaluate import counts_of, mistakes, score, statistics
@@ -70,7 +69,7 @@ class Setting:
 
     profile: str
     dataset: str = "shapes"
-    data_root: str | None = None  # default: $VQABOOK_DATA
+    data_root: str | None = None  # default: $VQABOOK_DATA, else data/ of the project
     runs: str | None = None  # folder of records; default: data/runs of the project
     device: str = "auto"
     seeds: tuple[int, ...] = knob((0, 1, 2), rule=within(0, 2**31))
@@ -122,9 +121,9 @@ def setting(**values: object) -> Setting:
     return from_values(Setting, PROFILES, values)
 
 
-def root_of(s: Setting) -> Path | None:
-    """Where the data sets lie: `data_root`, else $VQABOOK_DATA, else nowhere (the embedded world needs none)."""
-    return Path(root) if (root := s.data_root or os.environ.get("VQABOOK_DATA")) else None
+def root_of(s: Setting) -> Path:
+    """Where the data sets lie; the embedded world needs none."""
+    return root.data_root(s.data_root)
 
 
 PAGES = {"class_imbalance": DIAGNOSED, "loss_rescaling": None}  # the trained variants that each shows; None: all

@@ -1,0 +1,110 @@
+"""The data sets as the book shows them: described from their files by whoever has them, recorded for everyone else.
+
+A description is statistics of a set, no copy of it, so it may be tracked in book/evidence/data/ and shown in a book
+that was built without the set.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import partial
+from html import escape
+from pathlib import Path
+
+import pandas as pd
+
+from vqabook import figures, record
+from vqabook.data import vqa_description
+from vqabook.data.description import Description
+from vqabook.data.manifest import DataSet, pick, read_manifest
+from vqabook.data.sets import SOURCES
+
+FOLDER = record.EVIDENCE / "data"
+
+
+def describe(name: str, root: Path) -> Description:
+    """The set in numbers, read through its loader from its folder below `root`; "shapes" is the embedded world."""
+    if name == "shapes" or name in SOURCES:
+        return vqa_description.describe(name, root)
+    entry = pick(name, read_manifest())
+    if not entry.describe:
+        raise ValueError(f"{name} is {entry.what}: it has no description of its own; ask for a set of examples")
+    module, _, function = entry.describe.partition(":")
+    return getattr(importlib.import_module(module), function)(root / entry.folder)
+
+
+def keep(name: str, description: Description) -> Path:
+    """Write a description to the tracked records of the book."""
+    stamp = record.provenance("", datetime.now(UTC), 0.0)
+    stamp = {key: stamp[key] for key in ("commit", "dirty", "started", "versions")}
+    path = FOLDER / f"{name}.json"
+    record.write_json(path, {"recipe": {"dataset": name}, "result": asdict(description), "provenance": stamp})
+    return path
+
+
+def recorded(name: str) -> dict | None:
+    """The tracked description of the set, or None."""
+    return record.read_record(FOLDER / f"{name}.json")
+
+
+def facts(description: Mapping) -> dict[str, str]:
+    """A description as lines of text: rows of each split, the largest and smallest class, whatever else it says."""
+    rows = ", ".join(f"{n:,} {split}" for split, n in description["rows"].items())
+    most = list(description["classes"].items())
+    classes = f"{description['n_classes']:,}"
+    if most:
+        ends = (most[0], most[-1]) if len(most) == description["n_classes"] else most[:1]
+        classes += "; " + ", ".join(f"{label} {n:,}" for label, n in ends)
+    found = {"rows": rows} | ({"classes": classes} if description["n_classes"] else {}) | description["facts"]
+    return {key: f"{value:,}" if isinstance(value, int | float) else str(value) for key, value in found.items()}
+
+
+def overview(manifest: Mapping[str, DataSet]) -> pd.DataFrame:
+    """One row a set: what it is, its size, licence, and the command that brings it."""
+    rows = []
+    for one in manifest.values():
+        how = ", ".join(dict.fromkeys(origin.kind for origin in one.origins))
+        title = f'<a href="{escape(one.homepage)}">{escape(one.title)}</a>' if one.homepage else escape(one.title)
+        name = f"{title}<br><code>{one.name}</code>"
+        rows.append({"set": name, "what": one.what, "size": one.size, "licence": one.licence, "comes from": how})
+    return pd.DataFrame(rows)
+
+
+def show(name: str, description: Description | None = None) -> None:
+    """Display a set on a page: its facts, its picture, and when and from which commit it was described."""
+    from IPython.display import HTML, display
+
+    found = recorded(name) if description is None else {"result": asdict(description), "provenance": None}
+    if found is None:
+        display(
+            HTML(f"<p>Not described yet: <code>vqabook data info {name} --record</code> does, once it is there.</p>")
+        )
+        return
+    listed = "".join(
+        f"<div><dt>{escape(key)}</dt> <dd>{escape(value)}</dd></div>" for key, value in facts(found["result"]).items()
+    )
+    picture, stamp = found["result"]["picture"], found["provenance"]
+    tall = 1.1 * (1 + (len(picture["data"]["labels"]) - 1) // 10) if picture["kind"] == "images" else 3.0
+    figures.show(
+        partial(figures.drawn, kind=picture["kind"], data=picture["data"]), alt=picture["alt"], size=(7.2, tall)
+    )
+    when = f"<p><small>Described {stamp['started'][:10]} at commit {stamp['commit']}.</small></p>" if stamp else ""
+    display(HTML(f'<div class="provenance"><dl>{listed}</dl>{when}</div>'))
+
+
+def as_text(name: str, description: Description) -> str:
+    """A description for the terminal: a line a fact, then the class histogram."""
+    lines = [f"{name}"] + [f"  {key}: {value}" for key, value in facts(asdict(description)).items()]
+    widest = max(description.classes.values(), default=1)
+    for label, n in list(description.classes.items())[:20]:
+        lines.append(f"  {label[:24]:>24} {n:>9,} {'#' * round(30 * n / widest)}")
+    return "\n".join(lines)
+
+
+def as_json(description: Description) -> str:
+    """A description for machines."""
+    return json.dumps(asdict(description), indent=1)

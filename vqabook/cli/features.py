@@ -1,0 +1,69 @@
+"""Commands that make feature files: from images, and from the released bottom-up attention TSVs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def features(
+    images: Annotated[Path, typer.Argument(help="folder of images, searched at any depth")],
+    out: Annotated[Path, typer.Argument(help="feature file to write (HDF5)")],
+    backbone: Annotated[
+        str, typer.Option(help="efficientnet-lite0, or transformers:NAME with a model's hub name or local path")
+    ] = "efficientnet-lite0",
+    size: Annotated[
+        int | None, typer.Option(help="side of the network's input; default: what it was trained for")
+    ] = None,
+    grid: Annotated[int, typer.Option(help="regions a side: 7 gives 49 regions an image")] = 7,
+    dtype: Annotated[str, typer.Option(help="float16, or uint8: codes with a range a channel")] = "uint8",
+    pca: Annotated[int | None, typer.Option(help="keep this many principal components; default: all channels")] = None,
+    levels: Annotated[int, typer.Option(help="steps of the uint8 codes, 2 to 256; fewer compress better")] = 256,
+    batch_size: Annotated[int, typer.Option(help="images at once; a kill loses at most one batch")] = 32,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    ids: Annotated[
+        str | None,
+        typer.Option(
+            help="pattern whose first group in a file name is the id, or a JSON file {file: id}; "
+            "default: the last digits, COCO_train2014_000000000009.jpg -> 9"
+        ),
+    ] = None,
+    skip_bad: Annotated[bool, typer.Option(help="leave out images that do not decode; the file lists them")] = False,
+):
+    """Extract region features of all IMAGES into OUT: the last map of a network, as a grid of regions.
+
+    Interrupted, the same command goes on where it stopped. The features of the VQA-CP subset on COCO images:
+    vqabook data features COCO_FOLDER out.h5 --backbone efficientnet-lite0 --pca 128 --levels 64
+    """
+    from vqabook.data.extract import extract_features
+    from vqabook.data.image_files import LAST_DIGITS
+
+    options = {"backbone": backbone, "size": size, "grid": grid, "dtype": dtype, "pca": pca, "levels": levels}
+    options |= {"batch_size": batch_size, "device": device, "ids": ids or LAST_DIGITS, "skip_bad": skip_bad}
+    print(extract_features(images, out, **options))
+
+
+def convert(
+    tsv: Annotated[list[Path], typer.Argument(help="TSV files, or zip archives of them")],
+    out: Annotated[Path, typer.Argument(help="feature file to write (HDF5)")],
+    adaptive: Annotated[
+        bool, typer.Option(help="images have unequal numbers of boxes (the 10 to 100 release)")
+    ] = False,
+    dtype: Annotated[
+        str, typer.Option(help="float16, or uint8: codes with a range a channel, half as large")
+    ] = "float16",
+    n_images: Annotated[int | None, typer.Option(help="refuse another number of images")] = None,
+    skip_broken: Annotated[
+        bool, typer.Option(help="leave out rows that are broken or repeated, as long as each image has a whole one")
+    ] = False,
+):
+    """Convert bottom-up attention TSVs (Anderson et al. 2018) into the feature file OUT.
+
+    A stream: memory stays small whatever the size. Interrupted, the same command goes on where it stopped.
+    """
+    from vqabook.data.bottom_up import convert_tsv
+
+    n = convert_tsv(tsv, out, adaptive=adaptive, dtype=dtype, n_images=n_images, skip_broken=skip_broken)
+    print(f"{out}: {n} images")

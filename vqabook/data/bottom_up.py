@@ -1,0 +1,177 @@
+"""Bottom-up attention features: the released TSVs become a feature file, as a stream.
+
+Anderson et al. 2018, arXiv:1707.07998. Memory does not grow with the files, and an interrupted conversion goes on.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+from vqabook.data.bottom_up_tsv import BadRow, Row, Source, find_sources, is_tsv, parse_row
+from vqabook.data.feature_writer import FeatureWriter
+from vqabook.data.quantise import Codes, fit_codes
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+TRAINVAL_IMAGES = 123_287  # COCO train2014 and val2014
+SAMPLED = 512  # images whose features decide the range of uint8 codes
+
+
+class _Conversion:
+    """The loop over lines and what it knows: ids seen, the width, the rows left out."""
+
+    def __init__(self, writer: FeatureWriter, codes: Codes | None, adaptive: bool, skip_broken: bool):
+        self.writer, self.codes, self.adaptive, self.skip_broken = writer, codes, adaptive, skip_broken
+        self.seen = set(writer.rows()[:, 0].tolist())
+        at = writer.position or {"source": 0, "byte": 0, "row": 0, "broken": {}, "shape": None}
+        self.source, self.byte, self.row, self.shape = at["source"], at["byte"], at["row"], at["shape"]
+        self.broken = {int(i): why for i, why in at["broken"].items()}
+
+    def run(self, sources: Sequence[Source]) -> None:
+        done = sum(source.n_bytes for source in sources[: self.source]) + self.byte
+        total = sum(source.n_bytes for source in sources)
+        options = {"unit": "B", "unit_scale": True, "desc": self.writer.out.name, "disable": None}
+        with tqdm(total=total, initial=done, **options) as bar:
+            for source in sources[self.source :]:
+                with source.open(self.byte) as lines:
+                    for line in lines:
+                        self.take(line, f"row {self.row + 1} of {source.name}")
+                        bar.update(len(line))
+                self.source, self.byte, self.row = self.source + 1, 0, 0
+
+    def take(self, line: bytes, where: str) -> None:
+        """Append one line's image, or leave it out if that was asked for."""
+        self.byte, self.row = self.byte + len(line), self.row + 1
+        if not line.strip():
+            return
+        try:
+            row = parse_row(line, where)
+            self._check(row, where)
+        except BadRow as error:
+            number = line.split(b"\t", 1)[0]
+            if not (self.skip_broken and number.isdigit()):
+                raise
+            self.broken.setdefault(int(number), str(error))
+            return
+        self.shape = self.shape or list(row.features.shape)
+        self.seen.add(row.image_id)
+        features = self._stored(row, where)
+        at = {"source": self.source, "byte": self.byte, "row": self.row, "broken": self.broken, "shape": self.shape}
+        about = np.array([[row.image_id, *row.size, len(row.boxes)]], np.int64)
+        self.writer.append(about, features if self.adaptive else features[None], row.boxes, position=at)
+
+    def _check(self, row: Row, where: str) -> None:
+        where += f" (image {row.image_id})"
+        if row.image_id in self.seen:
+            raise BadRow(
+                f"an image has one row: {where} repeats one; skip broken and repeated rows, as the released "
+                "test2014 needs, or give each file once"
+            )
+        o, d = self.shape or row.features.shape
+        if row.features.shape[1] != d:
+            raise BadRow(f"features are equally wide: {where} has {row.features.shape[1]}, rows before {d}; check it")
+        if not self.adaptive and len(row.boxes) != o:
+            raise BadRow(
+                f"every image has {o} boxes like the first: {where} has {len(row.boxes)}; "
+                "convert it as adaptive, or download the file again"
+            )
+
+    def _stored(self, row: Row, where: str) -> np.ndarray:
+        if self.codes is not None:
+            return self.codes.encode(row.features)
+        with np.errstate(over="ignore"):
+            half = row.features.astype(np.float16)
+        if np.bitwise_and(half.view(np.uint16), 0x7FFF).max() >= 0x7C00:  # numpy's isfinite is 10 x slower on float16
+            raise ValueError(f"float16 ends at 65504: {where} (image {row.image_id}) is beyond; convert it to uint8")
+        return half
+
+
+def convert_tsv(
+    sources: Sequence[Path],
+    out: Path,
+    *,
+    adaptive: bool = False,
+    dtype: str = "float16",
+    n_images: int | None = None,
+    skip_broken: bool = False,
+) -> int:
+    """Convert TSVs, plain or zipped, into the feature file `out`; returns the number of images.
+
+    `dtype`: float16, or uint8 with a range a channel from a sample. `skip_broken`: rows that are broken or repeat an
+    image are left out, if every image then still has a row (the released test2014 writes three images twice, the first
+    time cut short). `n_images`: how many must come. Memory does not grow with the files. Interrupted, it goes on where
+    it stopped when called again.
+    """
+    if dtype not in ("float16", "uint8"):
+        raise ValueError(f"features are stored as float16 or uint8, got {dtype!r}")
+    found = find_sources(sources)
+    recipe = {
+        "sources": [[s.name, s.n_bytes, s.path.stat().st_mtime_ns] for s in found],
+        "options": [adaptive, dtype, skip_broken],
+    }
+    with FeatureWriter(out, recipe, dtype) as writer:
+        _check_space(found, writer, dtype)
+        codes = fit_codes(_sample(found)) if dtype == "uint8" else None
+        conversion = _Conversion(writer, codes, adaptive, skip_broken)
+        conversion.run(found)
+        if lost := conversion.broken.keys() - conversion.seen:
+            raise ValueError(f"every image has one whole row: {len(lost)} have none ({conversion.broken[min(lost)]})")
+        if n_images is not None and writer.images != n_images:
+            raise ValueError(f"{n_images} images are expected, the TSVs end after {writer.images}; download them again")
+        about = {"source": ", ".join(s.name for s in found), "left_out": sorted(conversion.broken)}
+        writer.finish(about, **({} if codes is None else {"scale": codes.scale, "offset": codes.offset}))
+        return writer.images
+
+
+def _check_space(sources: Sequence[Source], writer: FeatureWriter, dtype: str) -> None:
+    """Fail at once, not after an hour, where the features cannot fit."""
+    share = {"float16": 3 / 8, "uint8": 3 / 16}[dtype]  # of base64 of float32
+    done = sum(path.stat().st_size for path in writer.folder.iterdir())
+    need = int(0.95 * share * sum(source.n_bytes for source in sources)) - done
+    free = shutil.disk_usage(writer.folder).free
+    if need > free:
+        raise OSError(
+            f"{writer.out} needs {need / 1e9:.1f} GB more, its disk has {free / 1e9:.1f} GB; "
+            "free some, choose another disk, or convert to uint8"
+        )
+
+
+def _sample(sources: Sequence[Source]) -> Float[np.ndarray, "n d"]:
+    """Features of rows spread evenly over plain files, of the first rows of an archive; rows that do not parse not."""
+    rows = []
+    for source in sources:
+        times = -(-SAMPLED // len(sources))
+        for i in range(times if source.member is None else 1):
+            with source.open(i * source.n_bytes // times) as lines:
+                if i:
+                    lines.readline()  # the rest of a row
+                for _, line in zip(range(1 if source.member is None else times), lines, strict=False):
+                    try:
+                        rows.append(parse_row(line, "").features.astype(np.float16))
+                    except BadRow:
+                        continue
+    return np.concatenate(rows or [np.zeros((1, 1), np.float16)])
+
+
+def prepare_36(source: Path, target: Path) -> None:
+    """`trainval36.h5`: 36 regions for every image of COCO train2014 and val2014."""
+    convert_tsv(_released(source), target / "trainval36.h5", n_images=TRAINVAL_IMAGES)
+
+
+def prepare_adaptive(source: Path, target: Path) -> None:
+    """`trainval_adaptive.h5`: 10 to 100 regions for every image of COCO train2014 and val2014."""
+    convert_tsv(_released(source), target / "trainval_adaptive.h5", adaptive=True, n_images=TRAINVAL_IMAGES)
+
+
+def _released(folder: Path) -> list[Path]:
+    found = sorted(path for path in folder.rglob("*") if is_tsv(str(path.relative_to(folder))))
+    if not found:
+        raise FileNotFoundError(f"bottom-up features come as .tsv files: {folder} has none; unpack the archive there")
+    return found

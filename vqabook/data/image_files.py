@@ -1,0 +1,86 @@
+"""A folder of images: which files, whose ids, and their pixels as a network reads them."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from jaxtyping import UInt8
+
+SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+LAST_DIGITS = r"(\d+)\D*$"  # COCO_train2014_000000000009 -> 9
+
+
+def find_images(folder: Path, ids: str = LAST_DIGITS) -> dict[str, int]:
+    """Image file -> id, sorted; files are named from `folder` on, at any depth.
+
+    `ids`: a regular expression whose first group, searched in the name without its suffix, is the id; or a JSON file
+    {file: id}, which then also says which images to take. Raises if two images have one id, or one has none.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"features are extracted from a folder of images: {folder} is not a folder")
+    if ids.endswith(".json"):
+        found = _mapped(folder, Path(ids))
+    else:
+        paths = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+        names = sorted(path.relative_to(folder).as_posix() for path in paths if not path.name.startswith("."))
+        found = {name: _id_of(name, ids) for name in names}
+    if not found:
+        raise ValueError(f"features are extracted from a folder of images: {folder} has none ({', '.join(SUFFIXES)})")
+    owner: dict[int, str] = {}
+    for name, image_id in found.items():
+        if image_id in owner:
+            raise ValueError(
+                f"an image id names one image: {owner[image_id]} and {name} both have {image_id}; "
+                "give ids as a JSON file {file: id}, or a pattern"
+            )
+        owner[image_id] = name
+    return found
+
+
+def _mapped(folder: Path, path: Path) -> dict[str, int]:
+    try:
+        ids = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"ids are a JSON file {{file: id}}: {path} is not one ({error})") from error
+    if not isinstance(ids, dict) or not all(type(i) is int and 0 <= i < 2**63 for i in ids.values()):
+        raise ValueError(f"ids are a JSON file {{file: id}} with integers from 0: {path} holds something else")
+    if absent := [name for name in ids if not (folder / name).is_file()]:
+        raise FileNotFoundError(f"{path} names {len(absent)} images that {folder} lacks (first: {absent[0]})")
+    return dict(sorted(ids.items()))
+
+
+def _id_of(name: str, pattern: str) -> int:
+    try:
+        found = re.search(pattern, Path(name).stem)
+        number = int(found[1]) if found else None
+    except (re.error, IndexError, ValueError) as error:
+        raise ValueError(
+            f"ids are a pattern with one group of digits, like {LAST_DIGITS}: {pattern} ({error})"
+        ) from None
+    if number is None or number >= 2**63:
+        raise ValueError(
+            f"an image's id is the last number in its file name: {name} has none that fits; "
+            "rename it, or give ids as a JSON file {file: id}"
+        )
+    return number
+
+
+def read_pixels(path: Path, side: int) -> tuple[UInt8[np.ndarray, "3 s s"], tuple[int, int]]:
+    """RGB, upright (EXIF), the whole image resized to side x side (bicubic); and its size (w, h).
+
+    Whole, not cropped: questions are asked about the border too. Raises whatever the decoder does if it is damaged.
+    """
+    from PIL import Image, ImageOps
+
+    with Image.open(path) as file:
+        image = ImageOps.exif_transpose(file)
+        if image.mode.startswith("I"):  # 16-bit grey, which PIL would clip to white
+            image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
+        small = image.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
+    return np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1)), image.size
