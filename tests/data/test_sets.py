@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from vqabook.data.sets import DataSpec, data_digest, load_task, source_files
+from vqabook.data.sets import SOURCES, DataSpec, data_digest, load_questions, load_task, source_files
 from vqabook.data.shapes import World
 from vqabook.evaluate import statistics
 
@@ -83,16 +86,147 @@ def test_digests_tell_worlds_apart(cache):
     assert len({source_files(DataSpec("shapes", world=world), None)[1] for world in worlds[:2]}) == 2
 
 
+OFFICIAL = {  # as visualqa.org's and VQA-CP's archives name them
+    "vqa_v1": [
+        "vqa_v1/OpenEnded_mscoco_train2014_questions.json",
+        "vqa_v1/mscoco_train2014_annotations.json",
+        "vqa_v1/OpenEnded_mscoco_val2014_questions.json",
+        "vqa_v1/mscoco_val2014_annotations.json",
+    ],
+    "vqa_v2": [
+        "vqa_v2/v2_OpenEnded_mscoco_train2014_questions.json",
+        "vqa_v2/v2_mscoco_train2014_annotations.json",
+        "vqa_v2/v2_OpenEnded_mscoco_val2014_questions.json",
+        "vqa_v2/v2_mscoco_val2014_annotations.json",
+    ],
+    "vqacp_v1": [
+        "vqacp_v1/vqacp_v1_train_questions.json",
+        "vqacp_v1/vqacp_v1_train_annotations.json",
+        "vqacp_v1/vqacp_v1_test_questions.json",
+        "vqacp_v1/vqacp_v1_test_annotations.json",
+    ],
+    "vqacp_v2": [
+        "vqacp_v2/vqacp_v2_train_questions.json",
+        "vqacp_v2/vqacp_v2_train_annotations.json",
+        "vqacp_v2/vqacp_v2_test_questions.json",
+        "vqacp_v2/vqacp_v2_test_annotations.json",
+    ],
+    "easy_vqa": [
+        "easy_vqa/train_questions.json",
+        "easy_vqa/train_annotations.json",
+        "easy_vqa/test_questions.json",
+        "easy_vqa/test_annotations.json",
+    ],
+}
+FEATURES = {name: "features/trainval36.h5" for name in OFFICIAL} | {"easy_vqa": "easy_vqa/features.h5"}
+
+
+@pytest.fixture
+def put(ask, write_split, write_features, tmp_path):
+    """Writer of a small set under its official names; the numbers of its first train and test question."""
+    kinds = [(f"what color {verb} the", c) for verb in ("is", "are") for c in ("red", "blue", "green")]
+
+    def write(name: str, *, first=(0, 1000), features=True, gz=False) -> Path:
+        rows = [ask(answer, question_type=kind, image_id=i) for i, (kind, answer) in enumerate(kinds * 20)]
+        paths = [tmp_path / path for path in OFFICIAL[name]]
+        for start, part, targets in zip(first, (rows, rows[:60]), (paths[:2], paths[2:]), strict=True):
+            for path, target in zip(write_split(tmp_path, part), targets, strict=True):
+                content = json.loads(path.read_text())
+                for entry in content[path.stem]:
+                    entry["question_id"] += start
+                target.parent.mkdir(exist_ok=True)
+                text = json.dumps(content[path.stem] if "vqacp" in name else content).encode()
+                target = target.with_name(target.name + ".gz" * gz)
+                target.write_bytes(gzip.compress(text) if gz else text)
+        if features:
+            (tmp_path / FEATURES[name]).parent.mkdir(exist_ok=True)
+            write_features(tmp_path / FEATURES[name], np.ones((len(rows), 2, 3), np.float32), range(len(rows)))
+        return tmp_path
+
+    return write
+
+
+@pytest.mark.parametrize("gz", [False, True])
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_official_names(name, gz, put):
+    root = put(name, gz=gz)
+    native = "changing" if "cp" in name else "same"
+    task = load_task(DataSpec(name, native, min_answer_count=2), root, CPU)
+    assert SOURCES[name].native == native and (len(task.train) + len(task.valid), len(task.test)) == (120, 60)
+    assert task.test_questions.question_id.tolist() == list(range(1000, 1060))
+    assert len(data_digest(DataSpec(name), root)) == 12
+
+
+@pytest.mark.parametrize("name", ["vqacp_v2", "easy_vqa"])
+def test_the_other_prior_is_a_new_cut_of_the_same_pool(name, put):
+    other = {"changing": "same", "same": "changing"}[SOURCES[name].native]
+    task = load_task(DataSpec(name, other, min_answer_count=2), put(name), CPU)
+    parts = (task.train_questions, task.valid_questions, task.test_questions)
+    ids = sorted(i for part in parts for i in part.question_id.tolist())
+    assert ids == [*range(120), *range(1000, 1060)]
+    assert bool(pairs(task.train_questions) & pairs(task.test_questions)) == (other == "same")
+
+
+def test_questions_need_no_features(put):
+    train, test = load_questions(DataSpec("vqa_v2"), put("vqa_v2", features=False))
+    assert (len(train), len(test)) == (120, 60)
+
+
+def test_a_data_root_of_none_is_the_default(put, monkeypatch):
+    monkeypatch.setenv("VQABOOK_DATA", str(put("easy_vqa")))
+    assert source_files(DataSpec("easy_vqa"), None)[1] == put("easy_vqa")
+    assert len(load_questions(DataSpec("easy_vqa"), None)[0]) == 120
+
+
+def test_what_is_missing_is_named_with_the_command_that_brings_it(put, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"vqa_v1 needs .*OpenEnded_mscoco_train2014_questions.json \(plain or"):
+        data_digest(DataSpec("vqa_v1"), tmp_path)
+    with pytest.raises(FileNotFoundError, match="which does not exist; get it: vqabook data fetch vqa_v1, or set data"):
+        load_task(DataSpec("vqa_v1"), tmp_path, CPU)
+    commands = {"vqa_v2": "bottom_up_36", "easy_vqa": "easy_vqa"}
+    for name, fetched in commands.items():
+        root = put(name, features=False)
+        message = (
+            f"{name} needs region features in .*h5, .* get them: vqabook data fetch {fetched}, or make them .*IMAGES"
+        )
+        for load in (lambda spec, root: load_task(spec, root, CPU), data_digest):
+            with pytest.raises(FileNotFoundError, match=message):
+                load(DataSpec(name, "same"), root)
+
+
+def test_a_question_on_both_sides(put):
+    root = put("vqa_v2", first=(0, 119))
+    message = (
+        r"share no question: 1 of vqa_v2 are in both \(first: 119\); fetch the set again: vqabook data fetch vqa_v2"
+    )
+    with pytest.raises(ValueError, match=message):
+        load_questions(DataSpec("vqa_v2"), root)
+
+
+def test_files_of_two_splits(put):
+    root = put("vqa_v2")
+    train, test = (root / path for path in OFFICIAL["vqa_v2"][1::2])
+    train.write_bytes(test.read_bytes())
+    with pytest.raises(
+        ValueError, match="come in pairs: 120 questions in .*, 60 annotations in .*; use two files of the"
+    ):
+        load_questions(DataSpec("vqa_v2"), root)
+
+
 def test_refusals(tmp_path, unchecked):
-    with pytest.raises(ValueError, match="dataset is one of shapes, vqacp_v1_coco16k, .*; got 'vqa_v9'"):
+    with pytest.raises(ValueError, match="dataset is one of shapes, vqacp_v1_coco16k, .*, easy_vqa; got 'vqa_v9'"):
         DataSpec("vqa_v9")
     with pytest.raises(ValueError, match=r"prior is 'changing' \(VQA-CP\) or 'same' \(VQA\), got 'new'"):
         DataSpec(prior="new")
-    for root in (None, tmp_path / "none"):
-        with pytest.raises(FileNotFoundError, match="is not a folder; set data_root or VQABOOK_DATA to where it lies"):
-            data_digest(DataSpec(REAL), root)
-    with pytest.raises(FileNotFoundError, match="data set vqacp_v2 needs .*, which does not exist; check data_root"):
-        data_digest(DataSpec("vqacp_v2"), tmp_path)
+    with pytest.raises(FileNotFoundError, match="is not a folder; set data_root or VQABOOK_DATA to where it lies"):
+        data_digest(DataSpec(REAL), tmp_path / "none")
+
+
+def test_recorded_digests(real_data):
+    """Evidence is found by these: they may change only with the data."""
+    root = real_data(REAL).parent
+    digests = {name: data_digest(DataSpec(name), root) for name in (REAL, "vqa_v2_60k")}
+    assert digests == {REAL: "28b5c68d4d5e", "vqa_v2_60k": "ab335099b541"}
 
 
 @pytest.fixture(scope="module")

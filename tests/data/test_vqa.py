@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import gzip
 import json
+import random
+import time
+import tracemalloc
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -109,12 +115,100 @@ def edited(path, change) -> None:
         (lambda a: a[1]["answers"].pop(), "question 1 .* 9 answers"),
         (lambda a: a[0].update(answer_type="mood"), "a type: yes/no, number, other; question 0 .* and type 'mood'"),
         (lambda a: a[1].pop("answer_type"), "lacks answer_type"),
+        (lambda a: a[1].update(question_id="1"), "question_id is a whole number in VQA files, got '1' in .*; fetch it"),
+        (lambda a: a[1].update(multiple_choice_answer=2), "multiple_choice_answer is text in VQA files, got 2 in"),
+        (lambda a: a[1].update(answers={}), "answers is a list in VQA files, got {} in"),
+        (
+            lambda a: a[2]["answers"].__setitem__(3, "red"),
+            'its text under "answer", which one of question 2 in .* is not',
+        ),
+        (
+            lambda a: a[2]["answers"][3].update(answer=4),
+            'its text under "answer", which one of question 2 in .* is not',
+        ),
+        (lambda a: a[2]["answers"][3].pop("answer"), 'its text under "answer", which one of question 2 in .* is not'),
+        (
+            lambda a: a.append(a[1]),
+            r"an id of its own: .*annotations.json has 4 ids for 5 entries \(question 1 occurs 2 times\); fetch it",
+        ),
     ],
 )
 def test_questions_and_annotations_that_do_not_match(change, message, files):
     edited(files[1], change)
     with pytest.raises(ValueError, match=message):
         read_questions(*files)
+
+
+def test_a_question_asked_twice(files):
+    content = json.loads(files[0].read_text())
+    content["questions"] += [content["questions"][3]] * 2
+    files[0].write_text(json.dumps(content))
+    with pytest.raises(
+        ValueError, match=r"questions.json has 4 ids for 6 entries \(question 3 occurs 3 times\); fetch"
+    ):
+        read_questions(*files)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"", "empty"),
+        (b" \n\n ", "empty"),
+        (b"<!DOCTYPE html><html><body>Sign in", "an HTML page, probably a login or error page"),
+        (b"\xef\xbb\xbf\n<HTML>", "an HTML page, probably a login or error page"),
+    ],
+)
+@pytest.mark.parametrize("gz", [False, True])
+def test_what_came_instead_of_json(content, kind, gz, tmp_path):
+    path = tmp_path / f"questions.json{'.gz' if gz else ''}"
+    path.write_bytes(gzip.compress(content) if gz else content)
+    with pytest.raises(ValueError, match=f"questions.json.* must be JSON, it is {kind}; fetch it again"):
+        read_json(tmp_path / "questions.json")
+
+
+def test_a_damaged_archive(rows, write_split, tmp_path):
+    asked, answered = write_split(tmp_path, rows, gz=True)
+    archive = asked.with_name("questions.json.gz")
+    damaged = bytearray(archive.read_bytes())
+    damaged[40:60] = bytes(20)
+    archive.write_bytes(damaged)
+    with pytest.raises(ValueError, match=r"questions.json.gz must be whole, valid JSON: .*fetch it again"):
+        read_questions(asked, answered)
+
+
+def test_two_splits_of_one_set(ask, write_split, tmp_path):
+    paths = []
+    for i, split in enumerate(("train2014", "val2014")):
+        (tmp_path / split).mkdir()
+        asked, answered = write_split(tmp_path / split, [ask(image_id=i), ask(image_id=i)])
+        for path in (asked, answered):
+            path.write_text(path.read_text().replace('"question_id": ', f'"question_id": {i + 1}'))
+        paths.append((asked, answered))
+    with pytest.raises(ValueError, match=r"4 ids in only one of them \(first: 10\); use two files of the same split"):
+        read_questions(paths[0][0], paths[1][1])
+
+
+def test_of_an_answer_its_text_is_kept_once(files):
+    questions = read_questions(*files)
+    whole = json.loads(files[1].read_text())["annotations"]
+    for ours, official in zip(questions.annotations, whole, strict=True):
+        assert [x["answer"] for x in ours["answers"]] == [x["answer"] for x in official["answers"]]
+        assert {k: v for k, v in ours.items() if k != "answers"} == {
+            k: v for k, v in official.items() if k != "answers"
+        }
+    answers = [x for a in questions.annotations for x in a["answers"]]
+    assert all(list(x) == ["answer"] for x in answers)
+    assert len(set(map(id, answers))) == len({x["answer"] for x in answers}) == 7
+
+
+def test_reading_leaves_the_garbage_collector_as_it_was(files):
+    for enable in (gc.enable, gc.disable):
+        try:
+            enable()
+            read_questions(*files)
+            assert gc.isenabled() == (enable is gc.enable)
+        finally:
+            gc.enable()
 
 
 def test_tokeniser():
@@ -155,6 +249,25 @@ def test_soft_targets_are_the_official_scores(files):
         assert row == pytest.approx([expected.get(answer, 0.0) for answer in vocabulary.answer_ids])
     assert votes.sum(1).tolist() == [6, 10, 10, 10]  # "blue" and "teal" are the plurality answer of no question
     assert dense.max() == 1 and target.score.shape == votes.shape == target.answer.shape
+
+
+def test_targets_keep_the_order_of_the_first_votes(ask, write_split, tmp_path):
+    """Against a plain loop: one Counter a question, whose order is that of first occurrence."""
+    draw = random.Random(0)
+    names = ["Red.", "red", "the red", "blue", "2", "two", "teal", "mauve", "unknown", "?"]
+    rows = [ask(draw.choices(names, k=10)) for _ in range(300)]
+    questions = read_questions(*write_split(tmp_path, rows))
+    vocabulary = build_vocabulary(questions, min_answer_count=20)
+    target, votes = soft_targets(questions, vocabulary)
+    counters = []
+    for row in rows:
+        ids = [vocabulary.answer_ids.get(normalise(x["answer"])) for x in row["answers"]]
+        counters.append(Counter(i for i in ids if i is not None))
+    assert target.answer.shape[1] == max(map(len, counters))
+    for answer, count, counter in zip(target.answer.tolist(), votes.tolist(), counters, strict=True):
+        pairs = list(counter.items())
+        assert list(zip(answer, count, strict=True)) == pairs + [(0, 0)] * (len(answer) - len(pairs))
+    assert target.answer.dtype == votes.dtype == torch.int32
 
 
 @pytest.mark.parametrize("votes", range(11))
@@ -210,3 +323,33 @@ def test_a_question_whose_image_has_no_features(files, write_features, tmp_path)
     message = r"1 images of the questions \(first: 9\) are not among the 2 in .*f.h5; drop those questions or extract"
     with pytest.raises(ValueError, match=message):
         make_table(questions, build_vocabulary(questions, min_answer_count=1), features)
+
+
+@pytest.fixture
+def many(ask, write_split, tmp_path):
+    """Factory of the files of n questions, each with two distinct ones among ten answers, about 3,000 images."""
+    names = [f"answer {i}" for i in range(3000)]
+    kinds = [ask([a, b] * 3 + [a] * 4, image_id=i) for i, (a, b) in enumerate(zip(names, names[::-1], strict=True))]
+    return lambda n: write_split(tmp_path, random.Random(0).choices(kinds, k=n))
+
+
+def test_time_of_many_questions(many, write_features, tmp_path):
+    """A twentieth of VQA v2's training set; the whole of it is benchmarks/questions.py."""
+    n = 20_000
+    files = many(n)
+    features = open_features(write_features(tmp_path / "f.h5", np.zeros((3000, 1, 2), np.float32), range(3000)))
+    started = time.process_time()
+    questions = read_questions(*files)
+    table = make_table(questions, build_vocabulary(questions, min_answer_count=1), features)
+    seconds = (time.process_time() - started) / n
+    assert len(table) == n and table.target.score.shape[1] == 2
+    assert seconds < 4 * 60 / 443_757  # the goal for the whole, with room for a busy machine; a tenth of it here
+
+
+def test_memory_of_many_questions(many):
+    files = many(2000)
+    tracemalloc.start()
+    questions = read_questions(*files)
+    kept = tracemalloc.get_traced_memory()[0] / len(questions)
+    tracemalloc.stop()
+    assert kept < 1500  # bytes a question; with all fields of every answer it is 3,100

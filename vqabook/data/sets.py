@@ -10,12 +10,13 @@ import hashlib
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 
 from vqabook.core import Table
+from vqabook.data import root
 from vqabook.data.features import FeatureStore, cache_folder, open_features
 from vqabook.data.shapes import World, write_world
 from vqabook.data.splits import changing_prior_split, same_prior_split, validation_split
@@ -24,48 +25,64 @@ from vqabook.data.vqa import Questions, Vocabulary, build_vocabulary, make_table
 Prior = Literal["changing", "same"]
 
 
+class Files(NamedTuple):
+    """The two official files of a split, below `data_root`."""
+
+    questions: str
+    annotations: str
+
+
 @dataclass(frozen=True)
 class Source:
-    """Files of a data set below `data_root`. `{part}` stands for questions or annotations."""
+    """Files of a data set below `data_root`, each plain or gzipped."""
 
-    train: str
-    test: str
+    train: Files
+    test: Files
     features: str
     native: Prior
     drop_unseen_images: bool = False  # questions about images that the feature file lacks are left out
+    features_set: str | None = None  # what to fetch for the features, if they do not come with the set
+
+
+def _pair(pattern: str) -> Files:
+    return Files(*(pattern.format(part=part) for part in Files._fields))
+
+
+def _vqa(folder: str, version: str, split: str) -> Files:
+    """The names of visualqa.org's archives; v1's annotation file has no task in its name, v2's has a version."""
+    questions = f"{folder}/{version}OpenEnded_mscoco_{split}_questions.json"
+    return Files(questions, f"{folder}/{version}mscoco_{split}_annotations.json")
+
+
+_UP_DOWN = {"features": "features/trainval36.h5", "features_set": "bottom_up_36"}
+_GRID = "vqacp_v1_coco16k/coco_train2014_grid.h5"
+
+
+def _vqacp(name: str, **features: str) -> Source:
+    version = name.removesuffix("_coco16k")
+    train, test = (_pair(f"{name}/{version}_{split}_{{part}}.json") for split in ("train", "test"))
+    return Source(train, test, native="changing", **features)
 
 
 SOURCES = {
-    "vqacp_v1_coco16k": Source(
-        "vqacp_v1_coco16k/vqacp_v1_train_{part}.json",
-        "vqacp_v1_coco16k/vqacp_v1_test_{part}.json",
-        "vqacp_v1_coco16k/coco_train2014_grid.h5",
-        "changing",
-    ),
+    "vqacp_v1_coco16k": _vqacp("vqacp_v1_coco16k", features=_GRID),
     "vqa_v2_60k": Source(
-        "vqa_v2_60k/v2_train_{part}.json",
-        "vqa_v2_60k/v2_valid_{part}.json",
-        "vqacp_v1_coco16k/coco_train2014_grid.h5",
-        "same",
-        True,
+        _pair("vqa_v2_60k/v2_train_{part}.json"),
+        _pair("vqa_v2_60k/v2_valid_{part}.json"),
+        features=_GRID,
+        native="same",
+        drop_unseen_images=True,
+        features_set="vqacp_v1_coco16k",
     ),
-    "vqacp_v1": Source(
-        "vqacp_v1/vqacp_v1_train_{part}.json",
-        "vqacp_v1/vqacp_v1_test_{part}.json",
-        "features/trainval36.h5",
-        "changing",
-    ),
-    "vqacp_v2": Source(
-        "vqacp_v2/vqacp_v2_train_{part}.json",
-        "vqacp_v2/vqacp_v2_test_{part}.json",
-        "features/trainval36.h5",
-        "changing",
-    ),
-    "vqa_v2": Source(
-        "vqa_v2/v2_mscoco_train2014_{part}.json",
-        "vqa_v2/v2_mscoco_val2014_{part}.json",
-        "features/trainval36.h5",
-        "same",
+    "vqacp_v1": _vqacp("vqacp_v1", **_UP_DOWN),
+    "vqacp_v2": _vqacp("vqacp_v2", **_UP_DOWN),
+    "vqa_v1": Source(_vqa("vqa_v1", "", "train2014"), _vqa("vqa_v1", "", "val2014"), native="same", **_UP_DOWN),
+    "vqa_v2": Source(_vqa("vqa_v2", "v2_", "train2014"), _vqa("vqa_v2", "v2_", "val2014"), native="same", **_UP_DOWN),
+    "easy_vqa": Source(
+        _pair("easy_vqa/train_{part}.json"),
+        _pair("easy_vqa/test_{part}.json"),
+        features="easy_vqa/features.h5",
+        native="same",  # both splits are drawn from one generator
     ),
 }
 
@@ -104,19 +121,36 @@ class Task:
 
 
 def source_files(spec: DataSpec, data_root: Path | None) -> tuple[Source, Path]:
-    """The files of the set, and the folder below which they lie; writes the embedded world on first use."""
+    """The files of the set, and the folder below which they lie; writes the embedded world on first use.
+
+    `data_root` None: `vqabook.data.root.data_root`'s default.
+    """
     if spec.dataset == "shapes":
         world = spec.world or World()
         folder = cache_folder() / f"shapes-{hashlib.sha256(repr(world).encode()).hexdigest()[:12]}"
         write_world(world, folder)
-        files = (spec.prior + "_train_{part}.json", spec.prior + "_test_{part}.json", "features.h5")
-        return Source(*files, spec.prior), folder
-    if data_root is None or not Path(data_root).is_dir():
+        files = (_pair(f"{spec.prior}_{split}_{{part}}.json") for split in ("train", "test"))
+        return Source(*files, "features.h5", spec.prior), folder
+    folder = root.data_root(data_root)
+    if not folder.is_dir():
         raise FileNotFoundError(
-            f"data set {spec.dataset} is read from below data_root: {data_root} is not a folder; "
+            f"data set {spec.dataset} is read from below data_root: {folder} is not a folder; "
             "set data_root or VQABOOK_DATA to where it lies"
         )
-    return SOURCES[spec.dataset], Path(data_root)
+    return SOURCES[spec.dataset], folder
+
+
+def load_questions(spec: DataSpec, data_root: Path | None) -> tuple[Questions, Questions]:
+    """Train and test questions as the set divides them, whether or not their features are there."""
+    source, folder = source_files(spec, data_root)
+    _existing(spec.dataset, source, folder)
+    train, test = (read_questions(*(folder / path for path in split)) for split in (source.train, source.test))
+    if len(both := np.intersect1d(train.question_id, test.question_id)):
+        raise ValueError(
+            f"train and test share no question: {len(both)} of {spec.dataset} are in both (first: {both[0]}); "
+            f"fetch the set again: vqabook data fetch {spec.dataset}"
+        )
+    return train, test
 
 
 def data_digest(spec: DataSpec, data_root: Path | None) -> str:
@@ -126,44 +160,58 @@ def data_digest(spec: DataSpec, data_root: Path | None) -> str:
     """
     if spec.dataset == "shapes":
         return hashlib.sha256(repr(spec.world or World()).encode()).hexdigest()[:12]
-    return _digest(spec.dataset, Path(data_root) if data_root else None)
+    return _digest(spec.dataset, source_files(DataSpec(spec.dataset), data_root)[1])
 
 
 @lru_cache
-def _digest(dataset: str, data_root: Path | None) -> str:
-    source, folder = source_files(DataSpec(dataset), data_root)
-    questions = [
-        folder / split.format(part=part)
-        for split in (source.train, source.test)
-        for part in ("questions", "annotations")
-    ]
-    files = [path if path.exists() else path.with_name(path.name + ".gz") for path in questions]
-    if missing := [path for path in (*files, folder / source.features) if not path.exists()]:
-        raise FileNotFoundError(
-            f"data set {dataset} needs {missing[0]}, which does not exist; check data_root or fetch the set"
-        )
-    digest = hashlib.sha256(str((folder / source.features).stat().st_size).encode())
+def _digest(dataset: str, folder: Path) -> str:
+    source = SOURCES[dataset]
+    files = _existing(dataset, source, folder)
+    digest = hashlib.sha256(str(_features(dataset, source, folder).stat().st_size).encode())
     for path in files:
-        digest.update(path.read_bytes())
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
     return digest.hexdigest()[:12]
+
+
+def _existing(dataset: str, source: Source, folder: Path) -> list[Path]:
+    """The four question and annotation files as they lie there, plain or gzipped."""
+    plain = [folder / path for split in (source.train, source.test) for path in split]
+    files = [path if path.exists() else path.with_name(path.name + ".gz") for path in plain]
+    missing = [path for path, file in zip(plain, files, strict=True) if not file.exists()]
+    if missing:
+        raise FileNotFoundError(
+            f"data set {dataset} needs {missing[0]} (plain or .gz), which does not exist; "
+            f"get it: vqabook data fetch {dataset}, or set data_root or VQABOOK_DATA to where it lies"
+        )
+    return files
+
+
+def _features(dataset: str, source: Source, folder: Path) -> Path:
+    path = folder / source.features
+    if not path.exists():
+        raise FileNotFoundError(
+            f"data set {dataset} needs region features in {path}, which does not exist; "
+            f"get them: vqabook data fetch {source.features_set or dataset}, "
+            f"or make them from its images: vqabook data features IMAGES {path}"
+        )
+    return path
 
 
 @lru_cache(maxsize=2)
 def load_task(spec: DataSpec, data_root: Path | None, device: torch.device) -> Task:
     """Read, split and index the set. Vocabulary and validation split are train's, so that no choice needs test."""
     source, folder = source_files(spec, data_root)
-    features = open_features(folder / source.features).to(device)
-    train, test = (
-        read_questions(*(folder / s.format(part=p) for p in ("questions", "annotations")))
-        for s in (source.train, source.test)
-    )
+    train, test = load_questions(spec, data_root)
+    features = open_features(_features(spec.dataset, source, folder)).to(device)
     if source.drop_unseen_images:
         train, test = (q.subset(np.flatnonzero(np.isin(q.image_id, features.image_ids))) for q in (train, test))
     if spec.prior != source.native:
         train, test = resplit(train, test, spec.prior, spec.split_seed)
-    strata = np.unique(
-        [f"{t}\t{a}" for t, a in zip(train.question_type, train.modal_answer, strict=True)], return_inverse=True
-    )[1]
+    pairs = list(zip(train.question_type, train.modal_answer, strict=True))
+    code = {pair: i for i, pair in enumerate(sorted(set(pairs), key="\t".join))}
+    strata = np.array([code[pair] for pair in pairs])
     kept, held_out = validation_split(strata, fraction=spec.valid_fraction, seed=spec.split_seed)
     train, valid = train.subset(kept), train.subset(held_out)
     vocabulary = build_vocabulary(train, min_answer_count=spec.min_answer_count)
