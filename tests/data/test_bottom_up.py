@@ -17,8 +17,9 @@ from typer.testing import CliRunner
 from vqabook.cli.features import convert
 from vqabook.data import bottom_up
 from vqabook.data.bottom_up import convert_tsv, prepare_36, prepare_adaptive
+from vqabook.data.disk import DiskFull
 from vqabook.data.feature_writer import FeatureWriter
-from vqabook.data.features import DiskFull, open_features
+from vqabook.data.features import open_features
 
 WIDTH = 512
 
@@ -241,7 +242,7 @@ def test_a_full_disk(images, tmp_path, monkeypatch):
 
     full = tmp_path / "freed"
     monkeypatch.setattr(bottom_up.FeatureWriter, "append", on_a_full_disk)
-    with pytest.raises(DiskFull, match="a.h5 .*No space left on device; free some and run the same"):
+    with pytest.raises(DiskFull, match="a.h5 .*is full; free space and run the same"):
         convert_tsv([source], tmp_path / "a.h5")
     full.touch()
     convert_tsv([source], tmp_path / "a.h5")

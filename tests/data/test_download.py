@@ -11,7 +11,8 @@ import time
 import pytest
 
 from vqabook.data import download as module
-from vqabook.data.download import DiskFull, download
+from vqabook.data.disk import DiskFull
+from vqabook.data.download import download
 from vqabook.data.manifest import Download
 
 CONTENT = bytes(range(256)) * 8192  # 2 MiB

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from vqabook.data.features import DiskFull, check_numbers, open_features
+from vqabook.data.disk import DiskFull
+from vqabook.data.features import check_numbers, open_features
 
 IDS = [40, 10, 30, 20]
 
@@ -161,7 +162,7 @@ def test_a_full_disk_while_unpacking(pixels, write_features, tmp_path):
     (unpacked,) = (tmp_path / "cache" / "vqabook").iterdir()
     unpacked.unlink()
     unpacked.with_name(f"{unpacked.name}.{os.getpid()}.partial").symlink_to("/dev/full")
-    with pytest.raises(DiskFull, match="No space left on device; free some or set XDG_CACHE_HOME"):
+    with pytest.raises(DiskFull, match="is full; free space and try again, or set XDG_CACHE_HOME"):
         open_features(path)
     assert list((tmp_path / "cache" / "vqabook").iterdir()) == []
 

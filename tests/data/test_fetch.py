@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from vqabook.data import fetch as module
-from vqabook.data.download import DiskFull
+from vqabook.data.disk import DiskFull
 from vqabook.data.fetch import fetch, place
 from vqabook.data.holdings import pins_of, staging, state, verify
 from vqabook.data.manifest import DataSet, Download, File, Origin

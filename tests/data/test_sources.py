@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vqabook.data import sources
-from vqabook.data.download import DiskFull
+from vqabook.data.disk import DiskFull
 from vqabook.data.manifest import Origin
 from vqabook.data.sources import bring, prepare
 

@@ -5,8 +5,6 @@ Beside the target lies `NAME.part` with what has come so far, and `NAME.part.jso
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import json
 import os
 import re
@@ -16,15 +14,12 @@ from typing import Any
 
 from tqdm import tqdm
 
+from vqabook.data.disk import told_if_full
 from vqabook.data.manifest import Download
 
 BLOCK = 1 << 16
+CONTINUE = "fetch again, it continues where it stopped"
 PROGRESS = 1 << 20  # a connection that brought this much was not in vain: the count of tries starts anew
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-class DiskFull(OSError):
-    """No space left: no other source would help."""
 
 
 class _Again(Exception):
@@ -47,7 +42,7 @@ def download(wanted: Download, folder: Path, *, tries: int = 5, timeout: float =
     part = target.with_name(f"{target.name}.part")
     known = f"sha256:{wanted.sha256}" if wanted.sha256 else f"md5:{wanted.md5}" if wanted.md5 else None
     resume = Resume(part, wanted, tries=tries, timeout=timeout, pause=pause)
-    with disk_full(folder):
+    with told_if_full(folder, CONTINUE):
         try:
             pooch.retrieve(wanted.url, known, fname=target.name, path=folder, downloader=resume)
         except ValueError as error:  # pooch's word for another hash than the known one
@@ -173,19 +168,6 @@ class Resume:
         except (OSError, ValueError):
             return {}
         return note if isinstance(note, dict) else {}
-
-
-@contextlib.contextmanager
-def disk_full(folder: Path):
-    """A full disk inside becomes one sentence."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _FULL or isinstance(error, DiskFull):
-            raise
-        raise DiskFull(
-            error.errno, f"the disk of {folder} is full; free space and fetch again, it continues where it stopped"
-        ) from error
 
 
 def forget(part: Path) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from vqabook.data.features import told_if_full
+from vqabook.data.disk import told_if_full
 
 if TYPE_CHECKING:
     from jaxtyping import Int
@@ -123,7 +123,7 @@ class FeatureWriter:
         """Add n images: `rows` as in ROWS; `features` [n, o, d], or [regions, d] for ragged; `boxes` one a region."""
         at = self._at
         parts = {"features": features, "rows": rows} | ({} if boxes is None else {"boxes": boxes})
-        with told_if_full(self.out, "free some and run the same command again: it goes on where it stopped"):
+        with told_if_full(self.out, "run the same command again: it goes on where it stopped"):
             for name, values in parts.items():
                 _write(self._files[name], memoryview(np.ascontiguousarray(values).reshape(-1).view(np.uint8)))
         # one assignment: an interrupt sees the state before or after, never between
@@ -163,7 +163,7 @@ class FeatureWriter:
             raise ValueError(f"a feature file has at least one image, the sources of {self.out} have none; check them")
         self.checkpoint()
         raw, frame = self.folder / "features.raw", self.folder / "frame.h5"
-        with told_if_full(self.out, "free some and run the same command again: it goes on where it stopped"):
+        with told_if_full(self.out, "run the same command again: it goes on where it stopped"):
             begin = self._write_frame(frame, attributes, parts)
             end = begin + self._sizes()["features"] - START
             if begin == START:

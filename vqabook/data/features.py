@@ -10,11 +10,8 @@ or as float16 / float32; `image_ids` [n]; optional `boxes` [n, o, 4] in pixels (
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vqabook.data.disk import DiskFull, told_if_full
 from vqabook.data.feature_checks import check_finite, check_parts, sample
 
 if TYPE_CHECKING:
@@ -184,28 +182,13 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vqabook"
 
 
-class DiskFull(OSError):
-    """No space left, told in one sentence."""
-
-
-@contextlib.contextmanager
-def told_if_full(target: Path, advice: str) -> Iterator[None]:
-    """A full disk or quota met inside becomes one sentence; `advice`: what to do once there is room."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or isinstance(error, DiskFull):
-            raise
-        raise DiskFull(f"{target} is written to a disk with room for it: No space left on device; {advice}") from error
-
-
 def _unpack(features: h5py.Dataset, target: Path) -> None:
     """Write `features` as an .npy file, through `write`: a full disk behind a memory map would kill the process."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
     header = {"descr": np.lib.format.dtype_to_descr(features.dtype), "fortran_order": False, "shape": features.shape}
     try:
-        with told_if_full(partial, "free some or set XDG_CACHE_HOME"), open(partial, "wb") as file:
+        with told_if_full(partial, "try again, or set XDG_CACHE_HOME"), open(partial, "wb") as file:
             np.lib.format.write_array_header_1_0(file, header)
             for start in range(0, len(features), 1024):
                 file.write(np.ascontiguousarray(features[start : start + 1024]).data)

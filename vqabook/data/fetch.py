@@ -20,7 +20,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from vqabook.data.archives import clear
-from vqabook.data.download import DiskFull, disk_full
+from vqabook.data.disk import DiskFull, told_if_full
+from vqabook.data.download import CONTINUE
 from vqabook.data.holdings import find, measure, pins_of, staging, state, write_pin
 from vqabook.data.manifest import DataSet, Origin, pick, read_manifest
 from vqabook.data.sources import bring, prepare
@@ -129,7 +130,7 @@ def _stage(entry: DataSet, origin: Origin, work: Path, say: Say) -> tuple[Path, 
     if origin.kind != "manual":
         _need_space(entry, origin, work)
     limit = origin.unpacked if origin.unpacked is not None else 2 * entry.bytes + (1 << 26)
-    with disk_full(work):
+    with told_if_full(work, CONTINUE):
         try:
             bring(origin, downloads, source, limit_bytes=limit, say=say)
         except ValueError:
@@ -178,7 +179,7 @@ def place(staged: Path, folder: Path) -> Iterator[Path]:
                 yield from place(entry, goal)
             else:
                 partial = goal.with_name(f"{goal.name}.partial")
-                with disk_full(folder):
+                with told_if_full(folder, CONTINUE):
                     shutil.copyfile(entry, partial)
                 partial.replace(goal)
 

@@ -18,6 +18,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from vqabook.data.vqa_files import plain_or_gz
+
 CHUNK = 1 << 22  # characters read at a time
 LARGEST = 1 << 28  # characters of one entry; text that decodes to nothing for longer is no JSON
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -31,13 +33,7 @@ def stream_json(path: str | os.PathLike) -> Iterator[tuple[str, Any]]:
     its elements under the key "". Memory: a few chunks and the entry itself. Raises when the file is cut off or is no
     JSON, after the entries before the damage.
     """
-    path = Path(path)
-    if not path.exists() and path.with_name(path.name + ".gz").exists():
-        path = path.with_name(path.name + ".gz")
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{path} (or the same name with .gz) does not exist; check data_root or fetch the data set"
-        )
+    path = plain_or_gz(path)
     try:
         with path.open("rb") as raw, _progress(path) as bar:
             binary = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw

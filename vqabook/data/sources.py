@@ -18,7 +18,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from vqabook.data.archives import clear, kind_of, unpack
-from vqabook.data.download import DiskFull, disk_full, download
+from vqabook.data.disk import DiskFull, told_if_full
+from vqabook.data.download import CONTINUE, download
 from vqabook.data.manifest import Origin
 
 Say = Callable[[str], None]
@@ -79,7 +80,7 @@ def link(file: Path, target: Path) -> None:
     try:
         os.link(file, target)
     except OSError:
-        with disk_full(target.parent):
+        with told_if_full(target.parent, CONTINUE):
             shutil.copyfile(file, target)
 
 

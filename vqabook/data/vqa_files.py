@@ -68,8 +68,8 @@ class Questions:
         return Questions(ids, images, self.text + other.text, self.annotations + other.annotations)
 
 
-def read_json(path: str | os.PathLike, *, object_hook: Callable[[dict], Any] | None = None) -> Any:
-    """Plain or gzipped JSON; looks for `path` and then `path`.gz. `object_hook`: as `json.loads` takes it."""
+def plain_or_gz(path: str | os.PathLike) -> Path:
+    """`path`, or else `path`.gz. Raises if neither exists."""
     path = Path(path)
     if not path.exists() and path.with_name(path.name + ".gz").exists():
         path = path.with_name(path.name + ".gz")
@@ -77,6 +77,12 @@ def read_json(path: str | os.PathLike, *, object_hook: Callable[[dict], Any] | N
         raise FileNotFoundError(
             f"{path} (or the same name with .gz) does not exist; check data_root or fetch the data set"
         )
+    return path
+
+
+def read_json(path: str | os.PathLike, *, object_hook: Callable[[dict], Any] | None = None) -> Any:
+    """Plain or gzipped JSON; looks for `path` and then `path`.gz. `object_hook`: as `json.loads` takes it."""
+    path = plain_or_gz(path)
     opener = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rt", encoding="utf-8") as file:
