@@ -27,8 +27,8 @@ def png() -> str:
 
 
 PICTURES = {
-    "bars": {"labels": ["red", "blue"], "series": {"train": [3, 1], "test": [1, 3]}},
-    "curve": {"x": [1, 2], "series": {"a": [4, 1]}, "x_label": "class", "y_label": "images", "log": True},
+    "bars": {"labels": ["red", "blue"], "series": {"train": [3, 1], "test": [1, 3]}, "y_label": "n"},
+    "curve": {"x": [1, 2], "series": {"a": [4, 1]}, "x_label": "class", "y_label": "images", "log": "xy"},
     "images": {"labels": ["a", "b"], "png": [png(), png()]},
     "points": {"x": [0.0, 1.0], "y": [1.0, 0.0], "labels": ["yes", "no"]},
 }

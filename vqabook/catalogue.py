@@ -70,8 +70,24 @@ def overview(manifest: Mapping[str, DataSet]) -> pd.DataFrame:
         how = ", ".join(dict.fromkeys(origin.kind for origin in one.origins))
         title = f'<a href="{escape(one.homepage)}">{escape(one.title)}</a>' if one.homepage else escape(one.title)
         name = f"{title}<br><code>{one.name}</code>"
-        rows.append({"set": name, "what": one.what, "size": one.size, "licence": one.licence, "comes from": how})
+        rows.append(
+            {
+                "set": name,
+                "what": one.what,
+                "size": one.size.replace("-> ", "<br>→ "),
+                "licence": one.licence,
+                "comes from": how,
+            }
+        )
     return pd.DataFrame(rows)
+
+
+def show_overview(manifest: Mapping[str, DataSet]) -> None:
+    """Display that table."""
+    from IPython.display import HTML, display
+
+    table = overview(manifest).to_html(escape=False, index=False, border=0, classes="catalogue")
+    display(HTML(f'<div class="results">{table}</div>'))
 
 
 def show(name: str, description: Description | None = None) -> None:
@@ -88,12 +104,12 @@ def show(name: str, description: Description | None = None) -> None:
         f"<div><dt>{escape(key)}</dt> <dd>{escape(value)}</dd></div>" for key, value in facts(found["result"]).items()
     )
     picture, stamp = found["result"]["picture"], found["provenance"]
-    tall = 1.1 * (1 + (len(picture["data"]["labels"]) - 1) // 10) if picture["kind"] == "images" else 3.0
+    tall = {"images": 1.3, "points": 4.6}.get(picture["kind"], 3.2)
     figures.show(
         partial(figures.drawn, kind=picture["kind"], data=picture["data"]), alt=picture["alt"], size=(7.2, tall)
     )
     when = f"<p><small>Described {stamp['started'][:10]} at commit {stamp['commit']}.</small></p>" if stamp else ""
-    display(HTML(f'<div class="provenance"><dl>{listed}</dl>{when}</div>'))
+    display(HTML(f'<div class="facts"><dl>{listed}</dl>{when}</div>'))
 
 
 def as_text(name: str, description: Description) -> str:

@@ -9,6 +9,7 @@ import base64
 import io
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -154,7 +155,7 @@ def _groups(figure: Figure, data: Mapping) -> None:
         axes.bar(x + width * (i - (n - 1) / 2), values, width=width, color=_COLORS[i], label=name)
     long = max(map(len, labels)) * len(labels) > 90
     axes.set_xticks(x, labels, rotation=45 if long else 0, ha="right" if long else "center", fontsize=8)
-    axes.set_ylabel(data.get("y_label", "examples"))
+    axes.set_ylabel(data["y_label"])
     if n > 1:
         axes.legend(fontsize=8)
 
@@ -162,9 +163,15 @@ def _groups(figure: Figure, data: Mapping) -> None:
 def _curve(figure: Figure, data: Mapping) -> None:
     axes = figure.add_subplot()
     for i, (name, values) in enumerate(data["series"].items()):
-        axes.plot(data["x"], values, color=_COLORS[i], label=name, linewidth=2)
-    if data.get("log"):
-        axes.set(xscale="log", yscale="log")
+        if min(values) == max(values):
+            axes.axhline(values[0], color="gray", linewidth=0.9, linestyle=":")
+            axes.annotate(
+                name, (0.99, values[0]), xycoords=("axes fraction", "data"), xytext=(0, 3), textcoords="offset points",
+                ha="right", fontsize=8, color="gray",
+            )  # fmt: skip
+        else:
+            axes.plot(data["x"], values, color=_COLORS[i], label=name, linewidth=2)
+    axes.set(**{f"{axis}scale": "log" for axis in data["log"]})
     axes.set(xlabel=data["x_label"], ylabel=data["y_label"])
     if len(data["series"]) > 1:
         axes.legend(fontsize=8)
@@ -174,7 +181,9 @@ def _images(figure: Figure, data: Mapping) -> None:
     columns = min(len(data["png"]), 10)
     rows = -(-len(data["png"]) // columns)
     for i, (label, png) in enumerate(zip(data["labels"], data["png"], strict=True)):
-        picture(figure.add_subplot(rows, columns, i + 1), plt.imread(io.BytesIO(base64.b64decode(png))), label)
+        picture(
+            figure.add_subplot(rows, columns, i + 1), plt.imread(io.BytesIO(base64.b64decode(png))), fill(label, 12)
+        )
 
 
 def _points(figure: Figure, data: Mapping) -> None:

@@ -27,7 +27,8 @@ def test_unequal_regions(write_features, tmp_path):
     write_features(tmp_path / "b.h5", np.ones((39, 4), np.float16), [1, 2, 3], first=np.array([0, 5, 17, 39]))
     told = describe(tmp_path)
     assert told.facts["b: regions an image"] == "5 to 22" and told.picture.kind == "bars"
-    assert told.picture.data == {"labels": ["0-9", "10-19", "20-29"], "series": {"b": [1, 1, 1]}}
+    assert told.picture.data["labels"] == ["0-9", "10-19", "20-29"]
+    assert told.picture.data["series"] == {"b": [1, 1, 1]}
     json.dumps(dataclasses.asdict(told))
 
 

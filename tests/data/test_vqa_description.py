@@ -81,7 +81,7 @@ def test_the_picture_has_a_type_of_each_kind(described):
     assert described.picture.kind == "bars"
     data = described.picture.data
     assert data["labels"] == ["is it: yes", "is it: no", "what color is the: red", "what color is the: blue"]
-    assert data["series"] == {"train": [1.0, 0.0, 1.0, 0.0], "test": [0.25, 0.75, 0.5, 0.5]}
+    assert data["series"] == {"train": [100, 0, 100, 0], "test": [25, 75, 50, 50]}
     assert "differ by 67 % in total variation" in described.picture.alt
 
 
@@ -91,11 +91,11 @@ def test_missing_files(tmp_path):
 
 
 def check_shape(description) -> None:
-    """JSON alone, bars of one length, shares in [0, 1]."""
+    """JSON alone, bars of one length, shares in [0, 100]."""
     assert json.loads(json.dumps(asdict(description))) == asdict(description)
     data = description.picture.data
     assert all(len(column) == len(data["labels"]) == 9 for column in data["series"].values())
-    assert all(0 <= share <= 1 for column in data["series"].values() for share in column)
+    assert all(0 <= share <= 100 for column in data["series"].values() for share in column)
     counts = list(description.classes.values())
     assert counts == sorted(counts, reverse=True) and len(counts) == min(50, description.n_classes)
 

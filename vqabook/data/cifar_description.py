@@ -58,7 +58,7 @@ def describe_cifar100(folder: Path) -> Description:
                 "series": tails,
                 "x_label": "class, most frequent first",
                 "y_label": "train images",
-                "log": True,
+                "log": "y",
             },
             "Train images a class at imbalance factors 1, 10, 100 and 200: all start at 500, and the rarest class is "
             "left with 500, 50, 5 and 2.",

@@ -228,7 +228,7 @@ def describe(folder: Path) -> Description:
     series = {name: [round(float(x), 2) for x in shares[:, i]] for i, name in enumerate(ANSWER_KINDS)}
     picture = Picture(
         "bars",
-        {"labels": [name.replace("_", " ") for name in TEMPLATES], "series": series},
+        {"labels": [name.replace("_", " ") for name in TEMPLATES], "series": series, "y_label": "% of questions"},
         "Kinds of answer, in percent of the train questions from each of CLEVR's nine template files: comparisons ask "
         "for yes or no alone, single or for numbers alone, the others for every kind.",
     )

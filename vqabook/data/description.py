@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 class Picture:
     """Data of one figure, JSON alone. `kind` says how it is drawn and which keys `data` has.
 
-    bars: {"labels": [k], "series": {name: [k numbers]}} - a histogram, one group of bars a series;
-    curve: {"x": [k], "series": {name: [k]}, "x_label", "y_label", "log": bool} - log: both axes logarithmic;
+    bars: {"labels": [k], "series": {name: [k numbers]}, "y_label"} - a bar of each series a label;
+    curve: {"x": [k], "series": {name: [k]}, "x_label", "y_label", "log": "", "y" or "xy"} - log: logarithmic axes; a
+    series of one value is a dotted line to compare with;
     images: {"labels": [k], "png": [k base64 PNG files]} - small images in a row;
     points: {"x": [k], "y": [k], "labels": [k]} - named points in a plane.
     `alt` says in a sentence what is seen.

@@ -46,7 +46,7 @@ def _regions(stores: dict[str, FeatureStore]) -> Picture:
     labels = [f"{10 * i}-{10 * i + 9}" for i in range(last + 1)]
     medians = ", ".join(f"{int(np.median(_counts(store)))} in {name}" for name, store in stores.items())
     alt = f"Histogram of the number of regions an image has; half the images have no more than {medians}."
-    return Picture("bars", {"labels": labels, "series": series}, alt)
+    return Picture("bars", {"labels": labels, "series": series, "y_label": "images"}, alt)
 
 
 def _spectrum(stores: dict[str, FeatureStore]) -> Picture:
@@ -64,5 +64,5 @@ def _spectrum(stores: dict[str, FeatureStore]) -> Picture:
         words.append(f"in {name} {half} of {store.width} channels hold half of the variance")
     data = {"x": at.tolist(), "series": series, "x_label": "channels, by variance", "y_label": "share of the variance"}
     return Picture(
-        "curve", data | {"log": False}, f"Curve of the variance that the first channels hold: {'; '.join(words)}."
+        "curve", data | {"log": ""}, f"Curve of the variance that the first channels hold: {'; '.join(words)}."
     )

@@ -219,7 +219,7 @@ def _tail(categories: Categories) -> Picture:
             "series": series,
             "x_label": "category, commonest first",
             "y_label": "count in train",
-            "log": True,
+            "log": "xy",
         },
         f"Instances and images of each of LVIS's {shown} categories, sorted, on logarithmic axes: from tens of "
         "thousands down to one, with the bounds of common and rare at 100 and 10 images.",

@@ -125,7 +125,7 @@ def describe(folder: Path) -> Description:
     shares = [[round(100 * n / sum(c), 2) for n in c] for c in (count.tolist() for count in counts)]
     picture = Picture(
         "bars",
-        {"labels": list(NAMES), "series": {"train, %": shares[0], "test, %": shares[1]}},
+        {"labels": list(NAMES), "series": {"train": shares[0], "test": shares[1]}, "y_label": "% of questions"},
         "Shares of TREC's six classes in train and in test: abbreviations are rare, descriptions are commoner in test.",
     )
     order = counts[0].argsort(descending=True, stable=True).tolist()

@@ -140,13 +140,13 @@ def _picture(train: Answers, test: Answers, answer_types: Mapping[str, str], shi
         for answer in sorted(both, key=lambda answer: (-both[answer], answer))[:SHOWN_ANSWERS]:
             labels.append(f"{kind}: {answer}")
             for name, column in series.items():
-                column.append(round(share[name].get(answer, 0.0), 4))
+                column.append(round(100 * share[name].get(answer, 0.0), 2))
     alt = (
         f"Bars in pairs, train beside test: how often each of the most frequent answers to {_listed(shown)} is given. "
         f"Within a question type train's and test's answers differ by {100 * shift:.0f} % in total variation; "
         f"after a random cut they would by {100 * by_chance:.0f} %."
     )
-    return Picture("bars", {"labels": labels, "series": series}, alt)
+    return Picture("bars", {"labels": labels, "series": series, "y_label": "% of the type"}, alt)
 
 
 def _shown_types(train: Answers, test: Answers, answer_types: Mapping[str, str]) -> list[str]:
