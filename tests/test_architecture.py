@@ -31,7 +31,7 @@ MAY_IMPORT = {  # room -> rooms
     "report": {"record"},
     "ledger": {"fingerprint", "report"},
     "papers": ROOMS - {"report", "ledger", "figures", "catalogue", "runs", "cli"},
-    "catalogue": {"data", "figures", "record"},
+    "catalogue": {"data", "figures", "knobs", "record"},
     "runs": {"fingerprint", "papers", "record"},
     "cli": ROOMS,
 }

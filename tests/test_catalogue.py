@@ -72,7 +72,7 @@ def test_every_kind_of_picture_is_drawn(kind, shown):
     plt.close(figure)
     catalogue.show("any", described(kind))
     page = html(shown)
-    assert 'alt="What is seen."' in page and "12,345" in page and "red 3, blue 1" in page
+    assert 'alt="What is seen."' in page and "12,345" in page and "2, most frequent red (3), least blue (1)" in page
 
 
 def test_a_description_is_kept_and_read_again(tmp_path, monkeypatch, shown):
@@ -90,7 +90,8 @@ def test_a_description_is_kept_and_read_again(tmp_path, monkeypatch, shown):
 def test_a_set_without_classes_or_with_too_many_says_no_more_than_it_knows():
     facts = catalogue.facts
     assert "classes" not in facts(asdict(described("points", classes={}, n_classes=0)))
-    assert facts(asdict(described("bars", n_classes=70)))["classes"] == "70; red 3"
+    assert facts(asdict(described("bars", n_classes=70)))["classes"] == "70, most frequent red (3)"
+    assert facts(asdict(described("bars", classes={"a": 5, "b": 5})))["classes"] == "2 of 5 each"
 
 
 def test_a_description_as_text_has_a_bar_a_class():

@@ -17,6 +17,7 @@ import papermill
 import pytest
 from papermill.exceptions import PapermillExecutionError
 
+from vqabook import catalogue
 from vqabook.papers import PAGES, paper_of
 from vqabook.report import number
 from vqabook.runs import records
@@ -52,18 +53,20 @@ def test_stored_outputs_are_those_that_nbval_compares(path: Path):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_parameters_are_the_settings_fields(path: Path):
     known = papermill.inspect_notebook(str(path)).keys()
-    paper = paper_of(path.stem.partition("_")[2])
-    assert known <= vars(paper.setting(profile="smoke")).keys()
+    page = path.stem.partition("_")[2]
+    setting = catalogue.Setting("smoke") if page == "data" else paper_of(page).setting(profile="smoke")
+    assert known <= vars(setting).keys()
 
 
 def test_every_page_has_its_notebook():
-    assert {path.stem.partition("_")[2] for path in NOTEBOOKS} == PAGES.keys()
+    assert {path.stem.partition("_")[2] for path in NOTEBOOKS} == PAGES.keys() | {"data"}
 
 
-def test_papermill_refuses_an_unknown_parameter_before_anything_runs(tmp_path: Path):
+@pytest.mark.parametrize("path", NOTEBOOKS[:2], ids=lambda p: p.stem)
+def test_papermill_refuses_an_unknown_parameter_before_anything_runs(path: Path, tmp_path: Path):
     with pytest.raises(PapermillExecutionError, match="got colour: check the spelling"):
         given = {"colour": 1, "runs": str(tmp_path / "runs")}
-        papermill.execute_notebook(str(NOTEBOOKS[0]), str(tmp_path / "out.ipynb"), given, progress_bar=False)
+        papermill.execute_notebook(str(path), str(tmp_path / "out.ipynb"), given, progress_bar=False)
     assert not (tmp_path / "runs").exists()
 
 

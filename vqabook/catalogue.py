@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from html import escape
@@ -22,8 +22,24 @@ from vqabook.data import vqa_description
 from vqabook.data.description import Description
 from vqabook.data.manifest import DataSet, pick, read_manifest
 from vqabook.data.sets import SOURCES
+from vqabook.knobs import from_page
 
 FOLDER = record.EVIDENCE / "data"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a reader may change on the Data page."""
+
+    profile: str  # every page has one; nothing is trained on this one
+    runs: str | None = None  # as well
+    data_root: str | None = None  # default: $VQABOOK_DATA, else data/ of the project
+    recompute: tuple[str, ...] = ()  # sets to describe anew from their files
+
+
+def page(namespace: Mapping) -> Setting:
+    """The setting that the notebook's parameters ask for; `namespace` is its `globals()`."""
+    return from_page(Setting, dict.fromkeys(("smoke", "small", "real", "paper"), {}), namespace)
 
 
 def describe(name: str, root: Path) -> Description:
@@ -54,13 +70,20 @@ def recorded(name: str) -> dict | None:
 def facts(description: Mapping) -> dict[str, str]:
     """A description as lines of text: rows of each split, the largest and smallest class, whatever else it says."""
     rows = ", ".join(f"{n:,} {split}" for split, n in description["rows"].items())
-    most = list(description["classes"].items())
-    classes = f"{description['n_classes']:,}"
-    if most:
-        ends = (most[0], most[-1]) if len(most) == description["n_classes"] else most[:1]
-        classes += "; " + ", ".join(f"{label} {n:,}" for label, n in ends)
-    found = {"rows": rows} | ({"classes": classes} if description["n_classes"] else {}) | description["facts"]
+    found = {"rows": rows} | _classes(description["classes"], description["n_classes"]) | description["facts"]
     return {key: f"{value:,}" if isinstance(value, int | float) else str(value) for key, value in found.items()}
+
+
+def _classes(counts: Mapping[str, int], n_classes: int) -> dict[str, str]:
+    """How many classes there are, and the sizes of the first and, unless the list was cut, of the last."""
+    if not counts:
+        return {}
+    ends = list(counts.items())
+    first, last = (f"{label} ({n:,})" for label, n in (ends[0], ends[-1]))
+    whole = len(counts) == n_classes
+    if whole and ends[0][1] == ends[-1][1]:
+        return {"classes": f"{n_classes:,} of {ends[0][1]:,} each"}
+    return {"classes": f"{n_classes:,}, most frequent {first}" + (f", least {last}" if whole else "")}
 
 
 def overview(manifest: Mapping[str, DataSet]) -> pd.DataFrame:

@@ -166,8 +166,8 @@ def _curve(figure: Figure, data: Mapping) -> None:
         if min(values) == max(values):
             axes.axhline(values[0], color="gray", linewidth=0.9, linestyle=":")
             axes.annotate(
-                name, (0.99, values[0]), xycoords=("axes fraction", "data"), xytext=(0, 3), textcoords="offset points",
-                ha="right", fontsize=8, color="gray",
+                name, (0.01, values[0]), xycoords=("axes fraction", "data"), xytext=(0, 3), textcoords="offset points",
+                fontsize=8, color="gray",
             )  # fmt: skip
         else:
             axes.plot(data["x"], values, color=_COLORS[i], label=name, linewidth=2)
