@@ -203,6 +203,9 @@ def test_evidence_made_again_with_the_same_numbers_counts_for_this_code(tmp_path
         }
         write_json(tmp_path / "evidence" / module / f"{key_of(recipe)}.json", record)
     paper.made = ["nobody else is at it"]
+    monkeypatch.setattr(runs, "code_of", lambda recipe: "old")
+    assert runs.reproduce(module, data_root=None) is None
+    monkeypatch.setattr(runs, "code_of", lambda recipe: "new")
     entry = runs.reproduce(module, data_root=None, runs=str(tmp_path / "r"))
     assert (entry["from"], entry["to"], len(entry["runs"])) == (["old"], "new", 3)
 

@@ -70,15 +70,18 @@ def _produce(
     return [done[i] for i in range(len(recipes))]
 
 
-def reproduce(module: str, *, data_root: Path | None, runs: str | None = None, device: str = "auto") -> dict:
+def reproduce(module: str, *, data_root: Path | None, runs: str | None = None, device: str = "auto") -> dict | None:
     """Make recorded runs of a paper again with today's code: the entry for its list of code with the same numbers.
 
-    One run stands for those that differ from it by their seed or their data alone, and every division of every data
+    None if today's code made every record. One run stands for those that differ from it by their seed or their data alone, and every division of every data
     set has one. Raises at the first number that is not the same to its last digit (times apart).
     """
     paper = paper_of(next(page for page in PAGES if PAGES[page] == module))
     produce = partial(paper.produce, data_root=data_root, device=device)
-    recorded = standing_for(read_records(EVIDENCE / module))
+    older = [r for r in read_records(EVIDENCE / module) if r["provenance"]["code"] != code_of(r["recipe"])]
+    if not older:
+        return None
+    recorded = standing_for(older)
     recipes, folder = [record["recipe"] for record in recorded], runs_folder(runs) / "reproduced" / module
     again = _produce(produce, recipes, folder, {}, label=f"{module}, again")
     for old, new in zip(recorded, again, strict=True):
@@ -89,7 +92,7 @@ def reproduce(module: str, *, data_root: Path | None, runs: str | None = None, d
             )
     made = [record["provenance"] for record in again]
     return {
-        "from": sorted({record["provenance"]["code"] for record in recorded} - {made[0]["code"]}),
+        "from": sorted({record["provenance"]["code"] for record in recorded}),
         "to": made[0]["code"],
         "runs": [key_of(recipe) for recipe in recipes],
         **{key: made[-1][key] for key in ("commit", "dirty", "hardware", "versions")},
