@@ -73,8 +73,9 @@ def _produce(
 def reproduce(module: str, *, data_root: Path | None, runs: str | None = None, device: str = "auto") -> dict | None:
     """Make recorded runs of a paper again with today's code: the entry for its list of code with the same numbers.
 
-    None if today's code made every record. One run stands for those that differ from it by their seed or their data alone, and every division of every data
-    set has one. Raises at the first number that is not the same to its last digit (times apart).
+    None if today's code made every record. One run stands for those that differ from it by their seed or their data
+    alone, and every division of every data set has one. Raises at the first number that is not the same to its last
+    digit (times apart).
     """
     paper = paper_of(next(page for page in PAGES if PAGES[page] == module))
     produce = partial(paper.produce, data_root=data_root, device=device)
