@@ -62,6 +62,7 @@ def test_numbers_by_hand(described):
         "images": 5,
         "images in both splits": 2,
         "question types": 3,
+        "most frequent question types (train)": "is it (9), how many (2), what color is the (1)",
         "yes/no questions (%)": round(100 * 13 / 18, 1),
         "number questions (%)": round(100 * 2 / 18, 1),
         "other questions (%)": round(100 * 3 / 18, 1),

@@ -86,15 +86,17 @@ def _cut_at_random(train: Questions, test: Questions) -> tuple[dict[str, Counter
     return _tally(pairs[i] for i in order[:cut]), _tally(pairs[i] for i in order[cut:])
 
 
-def _asked(train: Questions, test: Questions) -> dict[str, int | float]:
+def _asked(train: Questions, test: Questions) -> dict[str, str | int | float]:
     """What the questions are about, and in which words."""
     images = [set(part.image_id.tolist()) for part in (train, test)]
     kinds = train.answer_type + test.answer_type
     words = [tokenise(text) for text in train.text]
+    types = sorted(Counter(train.question_type).items(), key=lambda item: (-item[1], item[0]))
     return {
         "images": len(set.union(*images)),
         "images in both splits": len(set.intersection(*images)),
         "question types": len({*train.question_type, *test.question_type}),
+        "most frequent question types (train)": ", ".join(f"{kind} ({n:,})" for kind, n in types[:SHOWN_TYPES]),
         **{f"{name} questions (%)": _percent([kind == name for kind in kinds]) for name in ANSWER_TYPES},
         "words in the vocabulary (train)": len(set(chain.from_iterable(words))),
         "words a question (train)": round(float(np.mean([len(some) for some in words])), 2),
