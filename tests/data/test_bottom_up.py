@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -250,7 +251,7 @@ def test_a_full_disk(images, tmp_path, monkeypatch):
 
 
 def test_too_little_room_is_told_at_once(images, tmp_path, monkeypatch):
-    monkeypatch.setattr(bottom_up.shutil, "disk_usage", lambda path: type("", (), {"free": 10_000}))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: type("", (), {"free": 10_000}))
     with pytest.raises(OSError, match="a.h5 needs 0.0 GB more, its disk has 0.0 GB; free some"):
         convert_tsv([tsv(tmp_path / "a.tsv", images)], tmp_path / "a.h5")
 

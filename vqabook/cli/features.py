@@ -46,24 +46,49 @@ def features(
 
 
 def convert(
-    tsv: Annotated[list[Path], typer.Argument(help="TSV files, or zip archives of them")],
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            help="TSV files, or zip archives of them; or one folder with a file an image (.npz, .npy, .pth, .pt), "
+            "searched at any depth"
+        ),
+    ],
     out: Annotated[Path, typer.Argument(help="feature file to write (HDF5)")],
     adaptive: Annotated[
-        bool, typer.Option(help="images have unequal numbers of boxes (the 10 to 100 release)")
+        bool, typer.Option(help="images have unequal numbers of regions (the 10 to 100 release, most grid features)")
     ] = False,
     dtype: Annotated[
         str, typer.Option(help="float16, or uint8: codes with a range a channel, half as large")
     ] = "float16",
     n_images: Annotated[int | None, typer.Option(help="refuse another number of images")] = None,
     skip_broken: Annotated[
-        bool, typer.Option(help="leave out rows that are broken or repeated, as long as each image has a whole one")
+        bool,
+        typer.Option(help="of TSVs: leave out rows that are broken or repeated, as long as each image has a whole one"),
     ] = False,
+    ids: Annotated[
+        str | None,
+        typer.Option(
+            help="of a folder: pattern whose first group in a file name is the image id, or a JSON file {file: id}; "
+            "default: the last digits"
+        ),
+    ] = None,
 ):
-    """Convert bottom-up attention TSVs (Anderson et al. 2018) into the feature file OUT.
+    """Convert released features into the feature file OUT: bottom-up attention TSVs, or a folder of arrays.
 
-    A stream: memory stays small whatever the size. Interrupted, the same command goes on where it stopped.
+    A stream: memory stays small whatever the size. Interrupted, the same command goes on where it stopped. In a folder
+    each image has a file: a matrix of regions, perhaps with boxes, or a map, channels first, whose cells are regions.
     """
     from vqabook.data.bottom_up import convert_tsv
+    from vqabook.data.image_arrays import convert_arrays
+    from vqabook.data.image_files import LAST_DIGITS
 
-    n = convert_tsv(tsv, out, adaptive=adaptive, dtype=dtype, n_images=n_images, skip_broken=skip_broken)
+    options = {"adaptive": adaptive, "dtype": dtype, "n_images": n_images}
+    if any(source.is_dir() for source in sources):
+        if len(sources) > 1 or skip_broken:
+            raise ValueError("a folder is converted by itself and whole: give one, without TSVs and --skip-broken")
+        n = convert_arrays(sources[0], out, ids=ids or LAST_DIGITS, **options)
+    elif ids is not None:
+        raise ValueError("a TSV's rows say their image ids: --ids is for a folder of arrays; leave it out")
+    else:
+        n = convert_tsv(sources, out, skip_broken=skip_broken, **options)
     print(f"{out}: {n} images")

@@ -5,7 +5,6 @@ Anderson et al. 2018, arXiv:1707.07998. Memory does not grow with the files, and
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from tqdm import tqdm
 
 from vqabook.data.bottom_up_tsv import BadRow, Row, Source, find_sources, is_tsv, parse_row
 from vqabook.data.feature_writer import FeatureWriter
-from vqabook.data.quantise import Codes, fit_codes
+from vqabook.data.quantise import Codes, fit_codes, to_half
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -86,11 +85,7 @@ class _Conversion:
     def _stored(self, row: Row, where: str) -> np.ndarray:
         if self.codes is not None:
             return self.codes.encode(row.features)
-        with np.errstate(over="ignore"):
-            half = row.features.astype(np.float16)
-        if np.bitwise_and(half.view(np.uint16), 0x7FFF).max() >= 0x7C00:  # numpy's isfinite is 10 x slower on float16
-            raise ValueError(f"float16 ends at 65504: {where} (image {row.image_id}) is beyond; convert it to uint8")
-        return half
+        return to_half(row.features, f"{where} (image {row.image_id})")
 
 
 def convert_tsv(
@@ -117,7 +112,8 @@ def convert_tsv(
         "options": [adaptive, dtype, skip_broken],
     }
     with FeatureWriter(out, recipe, dtype) as writer:
-        _check_space(found, writer, dtype)
+        share = {"float16": 3 / 8, "uint8": 3 / 16}[dtype]  # of base64 of float32
+        writer.reserve(int(0.95 * share * sum(source.n_bytes for source in found)))
         codes = fit_codes(_sample(found)) if dtype == "uint8" else None
         conversion = _Conversion(writer, codes, adaptive, skip_broken)
         conversion.run(found)
@@ -128,19 +124,6 @@ def convert_tsv(
         about = {"source": ", ".join(s.name for s in found), "left_out": sorted(conversion.broken)}
         writer.finish(about, **({} if codes is None else {"scale": codes.scale, "offset": codes.offset}))
         return writer.images
-
-
-def _check_space(sources: Sequence[Source], writer: FeatureWriter, dtype: str) -> None:
-    """Fail at once, not after an hour, where the features cannot fit."""
-    share = {"float16": 3 / 8, "uint8": 3 / 16}[dtype]  # of base64 of float32
-    done = sum(path.stat().st_size for path in writer.folder.iterdir())
-    need = int(0.95 * share * sum(source.n_bytes for source in sources)) - done
-    free = shutil.disk_usage(writer.folder).free
-    if need > free:
-        raise OSError(
-            f"{writer.out} needs {need / 1e9:.1f} GB more, its disk has {free / 1e9:.1f} GB; "
-            "free some, choose another disk, or convert to uint8"
-        )
 
 
 def _sample(sources: Sequence[Source]) -> Float[np.ndarray, "n d"]:

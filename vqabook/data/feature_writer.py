@@ -117,6 +117,16 @@ class FeatureWriter:
         for name in self._sizes():
             (self.folder / f"{name}.raw").write_bytes(b"")
 
+    def reserve(self, n_bytes: int) -> None:
+        """Fail at once, not after an hour, where features of `n_bytes` in all cannot fit."""
+        need = n_bytes - sum(path.stat().st_size for path in self.folder.iterdir())
+        free = shutil.disk_usage(self.folder).free
+        if need > free:
+            raise OSError(
+                f"{self.out} needs {need / 1e9:.1f} GB more, its disk has {free / 1e9:.1f} GB; "
+                "free some, choose another disk, or convert to uint8"
+            )
+
     def append(
         self, rows: Int[np.ndarray, "n 4"], features: np.ndarray, boxes: np.ndarray | None = None, *, position: dict
     ) -> None:
@@ -196,7 +206,9 @@ class FeatureWriter:
             hole.set_obj_track_times(False)  # the same features give the same bytes
             kind, space = h5py.h5t.py_create(self.dtype), h5py.h5s.create_simple(shape)
             begin = h5py.h5d.create(file.id, b"features", kind, space, hole).get_offset()
-            file["image_ids"], file["sizes"] = rows[:, 0], rows[:, 1:3].astype(np.int32)
+            file["image_ids"] = rows[:, 0]
+            if rows[:, 1:3].any():  # zeros where the sources say no sizes
+                file["sizes"] = rows[:, 1:3].astype(np.int32)
             if ragged:
                 file["first"] = np.concatenate([[0], np.cumsum(rows[:, 3])])
             if self._at["boxes"]:

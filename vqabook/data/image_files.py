@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,22 +17,29 @@ SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".
 LAST_DIGITS = r"(\d+)\D*$"  # COCO_train2014_000000000009 -> 9
 
 
-def find_images(folder: Path, ids: str = LAST_DIGITS) -> dict[str, int]:
-    """Image file -> id, sorted; files are named from `folder` on, at any depth.
+def find_images(
+    folder: Path,
+    ids: str = LAST_DIGITS,
+    *,
+    suffixes: Set[str] = frozenset(SUFFIXES),
+    rule: str = "features are extracted from a folder of images",
+) -> dict[str, int]:
+    """File of an image, by suffix -> id, sorted; files are named from `folder` on, at any depth.
 
     `ids`: a regular expression whose first group, searched in the name without its suffix, is the id; or a JSON file
-    {file: id}, which then also says which images to take. Raises if two images have one id, or one has none.
+    {file: id}, which then also says which images to take. Raises, beginning with
+    `rule` where there are no files, if two images have one id, or one has none.
     """
     if not folder.is_dir():
-        raise FileNotFoundError(f"features are extracted from a folder of images: {folder} is not a folder")
+        raise FileNotFoundError(f"{rule}: {folder} is not a folder")
     if ids.endswith(".json"):
         found = _mapped(folder, Path(ids))
     else:
-        paths = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+        paths = (path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
         names = sorted(path.relative_to(folder).as_posix() for path in paths if not path.name.startswith("."))
         found = {name: _id_of(name, ids) for name in names}
     if not found:
-        raise ValueError(f"features are extracted from a folder of images: {folder} has none ({', '.join(SUFFIXES)})")
+        raise ValueError(f"{rule}: {folder} has none ({', '.join(sorted(suffixes))})")
     owner: dict[int, str] = {}
     for name, image_id in found.items():
         if image_id in owner:
