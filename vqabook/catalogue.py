@@ -81,8 +81,10 @@ def _classes(counts: Mapping[str, int], n_classes: int) -> dict[str, str]:
     ends = list(counts.items())
     first, last = (f"{label} ({n:,})" for label, n in (ends[0], ends[-1]))
     whole = len(counts) == n_classes
-    if whole and ends[0][1] == ends[-1][1]:
-        return {"classes": f"{n_classes:,} of {ends[0][1]:,} each"}
+    if ends[0][1] == ends[-1][1]:
+        return {
+            "classes": f"{n_classes:,} of {ends[0][1]:,} each" if whole else f"{n_classes:,}, largest {ends[0][1]:,}"
+        }
     return {"classes": f"{n_classes:,}, most frequent {first}" + (f", least {last}" if whole else "")}
 
 
