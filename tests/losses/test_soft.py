@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from math import exp, log
 
@@ -10,7 +11,7 @@ import torch
 from torch.autograd import gradcheck
 from torch.nn import functional as F
 
-from vqabook.losses import sigmoid_bce, soft_cross_entropy
+from vqabook.losses import bias_product, focal, learned_mixin, rubi, sigmoid_bce, soft_cross_entropy
 
 
 def plain_bce(x: list[float], a: list[float], w: list[float]) -> float:
@@ -31,10 +32,62 @@ def plain_ce(x: list[float], a: list[float], w: list[float]) -> float:
     return -sum(wi * ai * log(exp(v) / total) for v, ai, wi in zip(x, a, w, strict=True))
 
 
+def plain_ensemble(gate: Callable[[list[float]], float]) -> Callable[..., float]:
+    """p (b + s)^g and (1 - p) (1 - b + s)^g, renormalised; then Eq. 11. With the bias that `biased` makes."""
+
+    def loss(x: list[float], a: list[float], w: list[float]) -> float:
+        total, g = 0.0, gate(a)
+        for xi, ai, wi in zip(x, a, w, strict=True):
+            p, b = 1 / (1 + exp(-xi)), 0.05 + 0.9 * ai
+            yes, no = p * (b + 0.3) ** g, (1 - p) * (1 - b + 0.3) ** g
+            total -= wi * (ai * log(yes / (yes + no)) + (1 - ai) * log(no / (yes + no)))
+        return total
+
+    return loss
+
+
+def plain_focal(x: list[float], a: list[float], w: list[float]) -> float:
+    """Eq. 10 for each binary decision, with α = 1/4 and γ = 2."""
+    p = [1 / (1 + exp(-v)) for v in x]
+    terms = [ai * (1 - pi) ** 2 * log(pi) + (1 - ai) * pi**2 * log(1 - pi) for pi, ai in zip(p, a, strict=True)]
+    return -0.25 * sum(wi * term for wi, term in zip(w, terms, strict=True))
+
+
+def plain_softmax_focal(x: list[float], a: list[float], w: list[float]) -> float:
+    """Eq. 10 as released: one p_t an example."""
+    p_t = exp(-plain_ce(x, a, [1.0] * len(a)))
+    return 0.25 * (1 - p_t) ** 2 * plain_ce(x, a, w)
+
+
+def plain_rubi(x: list[float], a: list[float], w: list[float]) -> float:
+    """Logits times the mask's sigmoid; the question-only loss counts half."""
+    fused = [xi / (1 + exp(-(2 * ai - 1))) for xi, ai in zip(x, a, strict=True)]
+    return plain_ce(fused, a, w) + 0.5 * plain_ce([3 * ai for ai in a], a, [1.0] * len(a))
+
+
+def biased(loss: Callable, **more: Callable) -> Callable:
+    """What a loss reads besides, made of each row's own scores: so laws of rows and of relabelling apply to it."""
+    return lambda logits, target, weight=None: loss(
+        logits, target, weight=weight, **{name: made(target) for name, made in more.items()}
+    )
+
+
+MADE = {"bias": lambda a: 0.05 + 0.9 * a, "smooth": lambda a: 0.3}
 LOSSES = {
     "sigmoid_bce": (sigmoid_bce, plain_bce),
     "sigmoid_bce, positive term": (partial(sigmoid_bce, positive_only=True), plain_positive_bce),
     "soft_cross_entropy": (soft_cross_entropy, plain_ce),
+    "learned_mixin": (
+        biased(learned_mixin, gate=lambda a: 2 * a.amax(-1), **MADE),
+        plain_ensemble(lambda a: 2 * max(a)),
+    ),
+    "bias_product": (biased(bias_product, **MADE), plain_ensemble(lambda a: 1.0)),
+    "focal": (focal, plain_focal),
+    "focal, softmax": (partial(focal, softmax=True), plain_softmax_focal),
+    "rubi": (
+        biased(partial(rubi, question_weight=0.5), mask=lambda a: 2 * a - 1, question_logits=lambda a: 3 * a),
+        plain_rubi,
+    ),
 }
 each_loss = pytest.mark.parametrize(("loss", "plain"), LOSSES.values(), ids=LOSSES)
 
