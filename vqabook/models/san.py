@@ -1,0 +1,116 @@
+"""SAN as the comparison rows have it: Kazemi & Elqursh 2017, "Show, Ask, Attend, and Answer", arXiv:1704.03162.
+
+Two glimpses side by side, not the stacked layers of Yang et al. 2016, although papers cite those for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from vqabook.core import Output
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+
+@dataclass(frozen=True)
+class SanConfig:
+    """Sizes and dropout rate; the defaults are the paper's, on cells of a ResNet."""
+
+    n_words: int  # vocabulary with the pad (0) and unknown (1) words
+    n_answers: int
+    feature: int = 2048
+    hidden: int = 1024  # of the LSTM and of the layer before the answers
+    word: int = 300
+    attention: int = 512
+    glimpses: int = 2
+    dropout: float = 0.5  # before every layer but the LSTM
+
+
+class San(nn.Module):
+    """Additive attention over L2-normalised regions, several glimpses, and a classifier on [glimpses, question].
+
+    A region that is zero throughout, or that `keep` takes away wholly, gets no attention.
+    """
+
+    def __init__(self, config: SanConfig):
+        super().__init__()
+        c = config
+        self.config = c
+        self.words = nn.Embedding(c.n_words, c.word, padding_idx=0)
+        # the biases are the weights of one more input, 1 at a word and 0 at padding: see `encode`
+        self.question_encoder = nn.LSTM(c.word + 1, c.hidden, bias=False, batch_first=True)
+        self.dropout = nn.Dropout(c.dropout)
+        self.attend_region = nn.Linear(c.feature, c.attention, bias=False)
+        self.attend_question = nn.Linear(c.hidden, c.attention)
+        self.attend = nn.Linear(c.attention, c.glimpses, bias=False)  # the softmax would cancel a bias
+        fused = c.glimpses * c.feature + c.hidden
+        self.fuse = nn.Sequential(nn.Dropout(c.dropout), nn.Linear(fused, c.hidden), nn.ReLU())
+        self.classifier = nn.Sequential(nn.Dropout(c.dropout), nn.Linear(c.hidden, c.n_answers))
+
+    def encode(self, words: Int[Tensor, "b t"]) -> Float[Tensor, "b h"]:
+        """LSTM cell state after the last real word; the paper says "final state", re-implementations take the cell.
+
+        Padding is never read. A CPU skips it. A GPU, where its length would cost a sync and cuDNN gives the cell of
+        the last step alone, reads it first: without input and without biases an LSTM at rest stays at rest, exactly.
+        """
+        if words.device.type != "cpu":
+            return self._state(self._read(_padding_first(words)))
+        length = words.ne(0).sum(1).clamp(min=1)
+        return self._state(
+            nn.utils.rnn.pack_padded_sequence(self._read(words), length, batch_first=True, enforce_sorted=False)
+        )
+
+    def _read(self, words: Int[Tensor, "b t"]) -> Float[Tensor, "b t d"]:
+        """What the LSTM reads: tanh of each word's vector and a one; nothing but zeros at padding."""
+        real = words.ne(0)[..., None]
+        vectors = self.dropout(self.words(words)).tanh()
+        return torch.cat([vectors * real, real.to(vectors.dtype)], -1)
+
+    def _state(self, read: Tensor | nn.utils.rnn.PackedSequence) -> Float[Tensor, "b h"]:
+        return self.question_encoder(read)[1][1][0]
+
+    def project(
+        self, regions: Float[Tensor, "b o d"]
+    ) -> tuple[Float[Tensor, "b o d"], Float[Tensor, "b o att"], Float[Tensor, "b o"]]:
+        """The part of an image that no question and no mask changes: unit regions, their projection, 1 per region.
+
+        The last is 0 at padding. Many masks m of one image need one projection, W(m v) = m W v:
+        `unit, projected, real = san.project(regions)`, then `san.answer(unit, projected, question, real * m)` for each.
+        """
+        norm = torch.linalg.vector_norm(regions, dim=-1, keepdim=True)
+        unit = regions / norm.masked_fill(norm == 0, 1)  # padding stays zero, its gradient finite
+        return unit, self.attend_region(self.dropout(unit)), norm.squeeze(-1).ne(0).to(unit.dtype)
+
+    def answer(
+        self,
+        unit: Float[Tensor, "b o d"],
+        projected: Float[Tensor, "b o att"],
+        question: Float[Tensor, "b h"],
+        keep: Float[Tensor, "b o"],
+    ) -> Output:
+        """The question asked of projected regions, each scaled by its `keep`; attention is the glimpses' mean."""
+        asked = self.attend_question(self.dropout(question))
+        joint = (keep[..., None] * projected + asked[:, None]).relu()
+        scores = self.attend(self.dropout(joint))  # [b, o, glimpses]
+        # the least finite number, so that an image of nothing but zeros is no NaN: it looks everywhere alike
+        glimpses = scores.masked_fill(keep[..., None] == 0, torch.finfo(scores.dtype).min).softmax(1).mT
+        image = (glimpses * keep[:, None]) @ unit  # [b, glimpses, d]
+        hidden = self.fuse(torch.cat([image.flatten(1), question], -1))
+        return Output(self.classifier(hidden), hidden=hidden, question=question, attention=glimpses.mean(1))
+
+    def forward(
+        self, regions: Float[Tensor, "b o d"], words: Int[Tensor, "b t"], keep: Float[Tensor, "b o"] | None = None
+    ) -> Output:
+        """`keep`, in [0, 1], scales regions after their normalisation, which would cancel it on the features."""
+        unit, projected, real = self.project(regions)
+        return self.answer(unit, projected, self.encode(words), real if keep is None else real * keep)
+
+
+def _padding_first(words: Int[Tensor, "b t"]) -> Int[Tensor, "b t"]:
+    """Each row's padding moved before its words, whose order stays."""
+    return words.gather(1, words.ne(0).byte().argsort(dim=1, stable=True))
