@@ -105,6 +105,18 @@ def test_a_set_is_described_through_its_loader(real_data):
     assert description.rows == {"train": 5452, "test": 500} and description.classes["ENTY"] == 1250
 
 
+def test_a_vqa_set_is_described_by_its_name(ask, write_split, tmp_path):
+    (tmp_path / "easy_vqa").mkdir()
+    for split, color, start in (("train", "red", 0), ("test", "blue", 100)):
+        for path in write_split(tmp_path, [ask(color, image_id=start + i) for i in range(9)]):
+            content = json.loads(path.read_text())
+            for entry in content[path.stem]:
+                entry["question_id"] += start
+            (tmp_path / "easy_vqa" / f"{split}_{path.name}").write_text(json.dumps(content))
+    description = catalogue.describe("easy_vqa", tmp_path)
+    assert description.rows == {"train": 9, "test": 9} and description.classes == {"red": 9}
+
+
 def test_images_alone_have_no_description(tmp_path):
     with pytest.raises(ValueError, match="coco_images is .* photographs.*: it has no description of its own"):
         catalogue.describe("coco_images", tmp_path)

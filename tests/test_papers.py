@@ -204,10 +204,22 @@ def test_evidence_made_again_with_the_same_numbers_counts_for_this_code(tmp_path
         write_json(tmp_path / "evidence" / module / f"{key_of(recipe)}.json", record)
     paper.made = ["nobody else is at it"]
     monkeypatch.setattr(runs, "code_of", lambda recipe: "old")
-    assert runs.reproduce(module, data_root=None) is None
+    assert runs.reproduce(module, data_root=None) == []
     monkeypatch.setattr(runs, "code_of", lambda recipe: "new")
-    entry = runs.reproduce(module, data_root=None, runs=str(tmp_path / "r"))
+    (entry,) = runs.reproduce(module, data_root=None, runs=str(tmp_path / "r"))
     assert (entry["from"], entry["to"], len(entry["runs"])) == (["old"], "new", 3)
+
+    record["provenance"]["code"] = "older"
+    write_json(tmp_path / "evidence" / module / f"{key_of(recipe)}.json", record)
+    (entry,) = runs.reproduce(module, data_root=None, runs=str(tmp_path / "r"))
+    assert (entry["from"], len(entry["runs"])) == (["old", "older"], 3)
+
+    first = key_of(paper.recipes(None, "")[0] | {"kind": "train", "seed": 0})
+    by_data = {first: "generator"}  # as the embedded world's records, whose code is another
+    monkeypatch.setattr(runs, "code_of", lambda recipe: by_data.get(key_of(recipe), "new"))
+    entries = runs.reproduce(module, data_root=None, runs=str(tmp_path / "s"))
+    assert {entry["to"]: len(entry["runs"]) for entry in entries} == {"generator": 1, "new": 2}
+    monkeypatch.setattr(runs, "code_of", lambda recipe: "new")
 
     record["result"] = {"variant": "another"}
     write_json(tmp_path / "evidence" / module / f"{key_of(recipe)}.json", record)

@@ -70,34 +70,38 @@ def _produce(
     return [done[i] for i in range(len(recipes))]
 
 
-def reproduce(module: str, *, data_root: Path | None, runs: str | None = None, device: str = "auto") -> dict | None:
-    """Make recorded runs of a paper again with today's code: the entry for its list of code with the same numbers.
+def reproduce(module: str, *, data_root: Path | None, runs: str | None = None, device: str = "auto") -> list[dict]:
+    """Make recorded runs of a paper again with today's code: the entries for its list of code with the same numbers.
 
-    None if today's code made every record. One run stands for those that differ from it by their seed or their data
-    alone, and every division of every data set has one. Raises at the first number that is not the same to its last
-    digit (times apart).
+    Empty if today's code made every record; an entry for each code of today's (the embedded world's generator counts
+    for its own records only). One run stands for those that differ from it by their seed or their data alone, and every
+    division of every data set has one. Raises at the first number that is not the same to its last digit (times apart).
     """
     paper = paper_of(next(page for page in PAGES if PAGES[page] == module))
     produce = partial(paper.produce, data_root=data_root, device=device)
-    older = [r for r in read_records(EVIDENCE / module) if r["provenance"]["code"] != code_of(r["recipe"])]
-    if not older:
-        return None
-    recorded = standing_for(older)
-    recipes, folder = [record["recipe"] for record in recorded], runs_folder(runs) / "reproduced" / module
-    again = _produce(produce, recipes, folder, {}, label=f"{module}, again")
-    for old, new in zip(recorded, again, strict=True):
-        if (first := difference(old["result"], json.loads(json.dumps(new["result"])))) is not None:
+    older: dict[str, list[dict]] = {}
+    for record in read_records(EVIDENCE / module):
+        if record["provenance"]["code"] != (code := code_of(record["recipe"])):
+            older.setdefault(code, []).append(record)
+    recorded = {code: standing_for(records) for code, records in older.items()}
+    recipes = [record["recipe"] for records in recorded.values() for record in records]
+    folder = runs_folder(runs) / "reproduced" / module
+    again = {key_of(r["recipe"]): r for r in _produce(produce, recipes, folder, {}, label=f"{module}, again")}
+    return [_same_numbers(code, records, again) for code, records in recorded.items()]
+
+
+def _same_numbers(code: str, recorded: Sequence[Mapping], again: Mapping[str, Mapping]) -> dict:
+    """The entry which says that `code` gives the recorded numbers; `again`: the same runs by their keys."""
+    keys = [key_of(record["recipe"]) for record in recorded]
+    for key, old in zip(keys, recorded, strict=True):
+        if (first := difference(old["result"], json.loads(json.dumps(again[key]["result"])))) is not None:
             raise RuntimeError(
-                f"a change that moves no number may keep the recorded evidence, this one moves {first} in "
-                f"{key_of(old['recipe'])}; record the runs of {module} again"
+                f"a change that moves no number may keep the recorded evidence, this one moves {first} in {key}; "
+                f"record the runs of {old['recipe']['paper']} again"
             )
-    made = [record["provenance"] for record in again]
-    return {
-        "from": sorted({record["provenance"]["code"] for record in recorded}),
-        "to": made[0]["code"],
-        "runs": [key_of(recipe) for recipe in recipes],
-        **{key: made[-1][key] for key in ("commit", "dirty", "hardware", "versions")},
-    }
+    codes, stamp = {record["provenance"]["code"] for record in recorded}, again[keys[-1]]["provenance"]
+    about = {name: stamp[name] for name in ("commit", "dirty", "hardware", "versions")}
+    return {"from": sorted(codes), "to": code, "runs": keys, **about}
 
 
 def standing_for(records: Sequence[Mapping]) -> list[Mapping]:

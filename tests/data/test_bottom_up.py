@@ -115,6 +115,17 @@ def test_uint8_is_within_half_a_step(packed, images, tmp_path):
     assert error.abs().quantile(0.9) < 0.0025 and error.abs().max() < 0.3
 
 
+def test_what_is_beyond_float16_becomes_codes(images, tmp_path):
+    large = {i: (boxes, features * 1e5) for i, (boxes, features) in images.items()}
+    source = tsv(tmp_path / "a.tsv", large)
+    with pytest.raises(ValueError, match="float16 ends at 65504: row 1 of a.tsv .* convert it to uint8"):
+        convert_tsv([source], tmp_path / "a.h5")
+    convert_tsv([source], tmp_path / "b.h5", dtype="uint8")
+    found = open_features(tmp_path / "b.h5").gather(torch.arange(4)).numpy()
+    assert np.isfinite(found).all()
+    assert np.median(np.abs(found - np.clip([f for _, f in large.values()], 0, 65504))) < 65504 / 255
+
+
 @pytest.mark.parametrize("stop", range(4))
 @pytest.mark.parametrize("packed", [False, True])
 def test_an_interrupted_conversion_goes_on(packed, stop, images, tmp_path, monkeypatch, capsys):
@@ -139,6 +150,25 @@ def test_an_interrupted_conversion_goes_on(packed, stop, images, tmp_path, monke
     assert convert_tsv([source], tmp_path / "a.h5") == 4
     assert len(parsed) == 4 and same(tmp_path / "a.h5", images)  # no line was read twice
     assert ("continues an interrupted run at image" in capsys.readouterr().err) == bool(parsed)
+
+
+def test_a_repeat_across_an_interrupt_is_found(images, tmp_path, monkeypatch):
+    source = tsv(tmp_path / "a.tsv", images)
+    source.write_bytes(source.read_bytes() + line(42, *images[42]))
+    parse, parsed = bottom_up.parse_row, []
+
+    def interrupted(text: bytes, where: str):
+        if len(parsed) == 2:
+            raise KeyboardInterrupt
+        parsed.append(where)
+        return parse(text, where)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bottom_up, "parse_row", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            convert_tsv([source], tmp_path / "a.h5")
+    with pytest.raises(ValueError, match=r"an image has one row: row 5 of a.tsv \(image 42\) repeats one"):
+        convert_tsv([source], tmp_path / "a.h5")
 
 
 def test_half_a_row_after_the_last_checkpoint_is_dropped(images, tmp_path):
@@ -176,6 +206,10 @@ BAD = {
     "too few boxes": (dict(n=5), "a box is four numbers: row 2 of a.tsv .image 7. says 5 boxes and has 24 numbers"),
     "no boxes": (dict(n=0, boxes="", features=""), "at least one box, row 2 of a.tsv .image 7. says 0"),
     "broken base64": (dict(features="AAA!"), "`features` is base64: in row 2 of a.tsv .image 7. it is broken"),
+    "letters between": (
+        dict(features=b64(np.ones((6, WIDTH), np.float32))[:400] + "!!!!" + b64(np.ones((6, WIDTH), np.float32))[400:]),
+        "`features` is base64: in row 2 of a.tsv .image 7. it is broken",
+    ),
     "python's bytes": (dict(boxes="b'AAAA'"), "`boxes` is base64: in row 2 of a.tsv .image 7."),
     "a byte too few": (dict(features=b64(np.zeros(7, np.uint8))), "four bytes a number: row 2 of a.tsv .* has 7 bytes"),
     "features missing": (
@@ -184,6 +218,7 @@ BAD = {
     ),
     "another width": (dict(features=b64(np.zeros((6, 4), np.float32))), "equally wide: row 2 of a.tsv .* has 4, rows"),
     "NaN": (dict(features=b64(np.full((6, WIDTH), np.nan, np.float32))), "finite numbers: row 2 of a.tsv .image 7."),
+    "an infinite box": (dict(boxes=b64(np.full((6, 4), np.inf, np.float32))), "finite numbers: row 2 of a.tsv .image"),
     "too large": (dict(features=b64(np.full((6, WIDTH), 1e6, np.float32))), "ends at 65504: row 2 of a.tsv .image 7."),
     "a repeated image": (dict(id=42), "an image has one row: row 2 of a.tsv .image 42. repeats one; skip broken"),
     "no id": (dict(id="image_id"), "begins with four integers .*: row 2 of a.tsv begins"),
@@ -308,6 +343,22 @@ def test_prepare(prepare: Callable, out: str, images, tmp_path, monkeypatch):
     monkeypatch.setattr(bottom_up, "TRAINVAL_IMAGES", 4)
     prepare(tmp_path / "source", tmp_path / "target")
     assert [path.name for path in (tmp_path / "target").iterdir()] == [out]
+
+
+@pytest.mark.parametrize(
+    ("prepare", "out"), [(prepare_36, "trainval36.h5"), (prepare_adaptive, "trainval_adaptive.h5")]
+)
+def test_prepare_called_again_keeps_what_is_whole(prepare: Callable, out: str, images, tmp_path, monkeypatch):
+    monkeypatch.setattr(bottom_up, "TRAINVAL_IMAGES", 4)
+    source, target = tmp_path / "source", tmp_path / "target"
+    for folder in (source, target):
+        folder.mkdir()
+    tsv(source / "a.tsv", images)
+    prepare(source, target)
+    written = (target / out).read_bytes()
+    (target / f"{out}.partial").mkdir()  # a kill between the last two steps
+    prepare(source, target)
+    assert [path.name for path in target.iterdir()] == [out] and (target / out).read_bytes() == written
 
 
 def test_the_command(images, tmp_path):

@@ -132,6 +132,8 @@ def test_cifar100_has_both_labels(made100):
     assert (len(train), len(test), train.n_classes) == (5 * N, N, 100)
     record = (made100 / "train.bin").read_bytes()[3074 * 43210 : 3074 * 43211]
     assert (train.side["coarse"][43210], train.target[43210]) == (record[0], record[1])
+    fine = train.side["fine"]
+    assert len(fine.unique()) == 100 and torch.equal(fine % 20, train.side["coarse"])  # as the fixture made them
     assert train.inputs[0][43210].numpy().tobytes() == record[2:]
     coarse = load_cifar100(made100, coarse=True)[0]
     assert coarse.n_classes == 20
@@ -199,6 +201,10 @@ def test_damaged_binary_files_get_one_clear_sentence(made10, made100, tmp_path):
     test[1] = 100
     with pytest.raises(ValueError, match=r"labels are below 20 and 100, record 0 of .*test.bin has \[\d+, 100\]"):
         load_cifar100(with_files(made100, tmp_path / "label", test=bytes(test)))
+    early = bytearray((made100 / "train.bin").read_bytes())
+    early[3 * 3074] = 20
+    with pytest.raises(ValueError, match=r"labels are below 20 and 100, record 3 of .*train.bin has \[20, \d+\]"):
+        load_cifar100(with_files(made100, tmp_path / "early", train=bytes(early)))
 
 
 def png(width: int, height: int, mode: str = "RGB") -> bytes:

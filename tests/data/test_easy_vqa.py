@@ -165,6 +165,9 @@ def test_a_prepared_set_is_a_task(tmp_path, monkeypatch):
     ]
     prepare(write_wheel(tmp_path / "wheel", triples, triples[::2]), tmp_path / "easy_vqa")
     assert asked == {"backbone": "efficientnet-lite0", "pca": 128, "levels": 64}
+    asked.clear()
+    prepare(tmp_path / "wheel", tmp_path / "easy_vqa")
+    assert not asked  # features that are whole are not made again
     for prior in ("changing", "same"):
         task = load_task(DataSpec("easy_vqa", prior, min_answer_count=2), tmp_path, torch.device("cpu"))
         assert len(task.train) + len(task.valid) + len(task.test) == 240

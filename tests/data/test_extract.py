@@ -150,6 +150,35 @@ def test_images_that_do_not_decode(tiny, folder, tmp_path, monkeypatch):
     np.testing.assert_allclose(store.gather(rows).numpy(), expected(folder), atol=1e-3)
 
 
+@pytest.mark.parametrize("repaired", [False, True])
+def test_interrupted_codes_go_on_unless_repaired_images_came_since(repaired, tiny, folder, tmp_path, monkeypatch):
+    bad = sorted(folder.iterdir())[5]
+    bad.write_bytes(b"")
+    real, recipe = extract._stored, {"grid": 4, "pca": 2, "batch_size": 3, "skip_bad": True}
+
+    def once(features, codes):
+        if len(done):
+            raise KeyboardInterrupt
+        done.append(len(features))
+        return real(features, codes)
+
+    done: list[int] = []
+    monkeypatch.setattr(extract, "BLOCK", 6)
+    with monkeypatch.context() as patch:
+        patch.setattr(extract, "_stored", once)
+        with pytest.raises(KeyboardInterrupt):
+            extract_features(folder, tmp_path / "f.h5", **recipe)
+    if repaired:
+        Image.new("RGB", (32, 32), "red").save(bad)  # which changes components and ranges
+    for name in ("f.h5", "whole.h5"):
+        extract_features(folder, tmp_path / name, **recipe)
+    first, whole = (open_features(tmp_path / name) for name in ("f.h5", "whole.h5"))
+    ids = np.sort(whole.image_ids)
+    assert len(first.image_ids) == len(ids) == 11 + repaired
+    values = [store.gather(torch.from_numpy(store.rows_of(ids))).numpy() for store in (first, whole)]
+    np.testing.assert_allclose(*values, atol=0.02)
+
+
 KILLED = """
 import sys, time, torch
 from pathlib import Path

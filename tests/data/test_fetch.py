@@ -33,6 +33,12 @@ def prepare_upper(source: Path, target: Path) -> None:
     (target / "questions.json").write_bytes((source / "questions.json").read_bytes().upper())
 
 
+def prepare_once(source: Path, target: Path) -> None:
+    """Another, which keeps what an interrupted call of itself left."""
+    if not (target / "questions.json").exists():
+        prepare_upper(source, target)
+
+
 class Counting(http.server.SimpleHTTPRequestHandler):
     """Serves a folder and notes what was asked for."""
 
@@ -214,6 +220,26 @@ def test_after_ctrl_c_the_archives_are_not_downloaded_again(toy, server, root, m
     assert state("toy", root, manifest=sets) == "partial"
     fetch("toy", root, manifest=sets)
     assert tree(root / "toy") == WHOLE and server.asked == ["/toy.zip"]
+
+
+def test_what_was_prepared_is_kept_while_it_is_verified_and_made_anew_if_wrong(toy, server, root, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    right = hashlib.sha256(TEXT.upper()).hexdigest()
+    monkeypatch.setitem(sys.modules, "toy_preparation", sys.modules[__name__])
+    more = {"prepare": "toy_preparation:prepare_once", "resumes": True}
+    sets = toy("toy.zip", files=(File("questions.json", sha256=right),), **more)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "measure", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fetch("toy", root, manifest=sets)
+    damaged = next(staging(sets["toy"], root).rglob("target")) / "questions.json"
+    damaged.write_bytes(b"[")
+    with pytest.raises(RuntimeError, match="it did not bring what was meant"):
+        fetch("toy", root, manifest=sets)
+    fetch("toy", root, manifest=sets)
+    assert (root / "toy" / "questions.json").read_bytes() == TEXT.upper() and server.asked == ["/toy.zip"]
 
 
 def test_archives_are_kept_if_asked(toy, root):

@@ -139,7 +139,8 @@ def test_without_pillow(folder, monkeypatch):
 
 def test_agreement_is_spearmans(folder):
     found = read_maps(folder, grid=4)
-    maps = np.round(found.maps * 100) + 1.0  # with ties
+    maps = np.round(found.maps * 1000) // 2 + 1.0  # with ties, of more than two values
+    assert all(2 < len(np.unique(values)) < 16 for values in maps[2:])
     tied = HumanMaps(found.question_id, found.annotator, found.split, maps.astype(np.float32), 0)
     val = maps[2:]
     expected = np.mean([scipy.stats.spearmanr(val[a], val[b])[0] for a, b in ((1, 0), (2, 0), (2, 1))])

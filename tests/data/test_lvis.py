@@ -57,6 +57,12 @@ def test_the_order_of_the_lists_does_not_matter(tmp_path, whole):
     assert torch.equal(first.target, turned.target) and torch.equal(first.side["box"], turned.side["box"])
 
 
+def test_images_may_come_in_any_order(tmp_path, whole):
+    whole["images"].insert(0, {"id": 300, "width": 9, "height": 9})
+    data = load_lvis(write(tmp_path / "a.json", whole))
+    assert data.image_ids.tolist() == [300, 10, 90] and data.table.inputs[0].tolist() == [2, 1, 2]
+
+
 def test_counts_of_a_whole_file_and_of_a_list(tmp_path, whole):
     (tmp_path / "b.json.gz").write_bytes(gzip.compress(json.dumps(CATEGORIES).encode()))
     for path in (write(tmp_path / "a.json", whole), tmp_path / "b.json", tmp_path / "b.json.gz"):

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from vqabook.data.sets import SOURCES, DataSpec, data_digest, load_questions, load_task, source_files
+from vqabook.data.sets import SOURCES, DataSpec, _digest, data_digest, load_questions, load_task, source_files
 from vqabook.data.shapes import World
+from vqabook.data.vqa import build_vocabulary
 from vqabook.evaluate import statistics
 
 WORLD = World(n_train=600)
@@ -35,6 +36,7 @@ def test_the_splits_are_apart(task):
 
 def test_ids_come_from_train_alone(task):
     train = task.train_questions
+    assert task.vocabulary == build_vocabulary(train, min_answer_count=2)  # the carved-out validation has no say
     modal, types = set(train.modal_answer), set(train.question_type)
     assert set(task.vocabulary.answer_ids) <= modal and set(task.vocabulary.question_types) == types
     assert task.train.side["question_type"].max() == len(types) - 1
@@ -165,6 +167,16 @@ def test_the_other_prior_is_a_new_cut_of_the_same_pool(name, put):
     ids = sorted(i for part in parts for i in part.question_id.tolist())
     assert ids == [*range(120), *range(1000, 1060)]
     assert bool(pairs(task.train_questions) & pairs(task.test_questions)) == (other == "same")
+
+
+def test_a_digest_is_of_every_file_s_content(put):
+    root = put("vqa_v2")
+    found = {data_digest(DataSpec("vqa_v2"), root)}
+    for file in (root / path for path in OFFICIAL["vqa_v2"]):
+        file.write_bytes(file.read_bytes().replace(b"color", b"colon").replace(b"red", b"rod"))  # of the same length
+        _digest.cache_clear()
+        found.add(data_digest(DataSpec("vqa_v2"), root))
+    assert len(found) == 5
 
 
 def test_questions_need_no_features(put):

@@ -165,3 +165,21 @@ def test_on_real_questions_priors_change_as_in_the_official_split(real_data):
     assert distance["official"] > 0.98 and distance["ours"] == pytest.approx(1)
     assert covered["ours"] > covered["official"] - 0.02
     assert len(splits["ours"][1]) == pytest.approx(len(official[1]), rel=0.02)
+
+
+def test_a_group_of_more_than_half_of_its_type_stays_in_train():
+    """With a third of all rows in test the bound is 2 f / (1 + f) = 1/2, whatever room there is."""
+    types = ["is it"] * 10 + ["what"] * 90
+    answers = ["yes"] * 6 + ["no"] * 4 + [f"a{i % 9}" for i in range(90)]
+    for seed in range(10):
+        train, test = changing_prior_split(types, answers, seed=seed)
+        assert set(range(6)) <= set(train.tolist()) and len(test) > 20
+
+
+def test_coverage_leaves_test_the_only_group_that_it_could_have_of_a_type():
+    kinds = [f"is it {letter}" for letter in "abcdef"]
+    types = [kind for kind in kinds for _ in range(10)] + ["what"] * 60
+    answers = (["yes"] * 6 + ["no"] * 4) * 6 + [f"a{i % 30}" for i in range(60)]
+    for seed in range(10):
+        _, test = changing_prior_split(types, answers, seed=seed)
+        assert {types[i] for i in test} >= set(kinds)

@@ -38,6 +38,7 @@ def test_every_layout(tmp_path, place, zipped):
     trec = load_trec(tmp_path)
     assert [LABELS[i] for i in trec.train.target] == ["NUM", "LOC", "DESC", "ABBR", "ENTY", "HUM"]
     assert [LABELS[i] for i in trec.test.target] == ["NUM", "DESC"] and trec.test.n_classes == 6
+    assert "\xe9" in trec.words  # latin-1
 
 
 def test_words_and_fine_labels(tmp_path):

@@ -229,6 +229,8 @@ def test_vocabulary(ask, write_split, tmp_path):
     assert vocabulary.answer_ids == {"cat": 0, "2": 1}  # frequent first, spellings counted together
     assert vocabulary.answers == ("cat", "2")  # the usual spelling, which the evaluator compares
     assert sorted(vocabulary.words.values()) == list(range(2, 2 + len(vocabulary.words)))
+    tied = read_questions(*write_split(tmp_path, [ask("dog"), ask("ant"), ask("cat"), ask("dog"), ask("cat")]))
+    assert list(build_vocabulary(tied, min_answer_count=1).answer_ids) == ["cat", "dog", "ant"]  # ties by name
 
 
 def test_vocabulary_refusals(files):

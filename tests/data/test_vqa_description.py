@@ -31,7 +31,7 @@ def test_prior_shift_is_the_mean_over_test_questions():
 @pytest.fixture
 def described(ask, write_split, tmp_path):
     """Twelve train and six test questions about five images, without features; the description."""
-    votes = ["two"] * 6 + ["3"] * 3 + ["4"]
+    votes = ["two"] * 4 + ["2"] * 2 + ["3"] * 3 + ["4"]
     kinds = {
         "how many": [ask(votes, image_id=1, question="How many dogs?", question_type="how many", answer_type="number")],
         "yes": [ask("yes", image_id=2, question="Is it?", question_type="is it", answer_type="yes/no")],
@@ -56,7 +56,7 @@ def test_numbers_by_hand(described):
     assert described.rows == {"train": 12, "test": 6}
     assert described.classes == {"yes": 9, "2": 2, "red": 1} and described.n_classes == 3
     assert list(described.classes) == ["yes", "2", "red"]
-    agreement = (16 * 1.0 + 2 * 0.6) / 18  # two questions have six of ten votes
+    agreement = (16 * 1.0 + 2 * 0.6) / 18  # two questions have six of ten votes, in two spellings
     # "is it": train all yes, test 1 of 4; "what color is the": train all red, test half: (4 * 3/4 + 2 * 1/2) / 6
     expected = {
         "images": 5,

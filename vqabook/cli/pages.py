@@ -143,15 +143,16 @@ def reproduce(
     if module not in PAGES.values():
         raise ValueError(f"papers are {', '.join(sorted(set(PAGES.values())))}; got {module!r}")
     torch.set_num_threads(threads)
-    entry = room.reproduce(module, data_root=root_of(data_root), runs=runs)
-    if entry is None:
+    made = room.reproduce(module, data_root=root_of(data_root), runs=runs)
+    if not made:
         print(f"Today's code made every recorded run of {module}.")
         return
     path = record.EVIDENCE / module / REPRODUCED
     entries = json.loads(path.read_text()) if path.exists() else []
-    if all(known["to"] != entry["to"] for known in entries):
-        record.write_json(path, [*entries, entry])
-    print(f"{len(entry['runs'])} runs made again by code {entry['to']}: every number is the same.")
+    known = {entry["to"] for entry in entries}
+    record.write_json(path, entries + [entry for entry in made if entry["to"] not in known])
+    for entry in made:
+        print(f"{len(entry['runs'])} runs made again by code {entry['to']}: every number is the same.")
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from vqabook.data.bottom_up_tsv import BadRow, Row, Source, find_sources, is_tsv, parse_row
-from vqabook.data.feature_writer import FeatureWriter
+from vqabook.data.feature_writer import FeatureWriter, is_whole
 from vqabook.data.quantise import Codes, fit_codes, to_half
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _sample(sources: Sequence[Source]) -> Float[np.ndarray, "n d"]:
                     lines.readline()  # the rest of a row
                 for _, line in zip(range(1 if source.member is None else times), lines, strict=False):
                     try:
-                        rows.append(parse_row(line, "").features.astype(np.float16))
+                        rows.append(np.clip(parse_row(line, "").features, -65504, 65504).astype(np.float16))
                     except BadRow:
                         continue
     return np.concatenate(rows or [np.zeros((1, 1), np.float16)])
@@ -145,12 +145,16 @@ def _sample(sources: Sequence[Source]) -> Float[np.ndarray, "n d"]:
 
 def prepare_36(source: Path, target: Path) -> None:
     """`trainval36.h5`: 36 regions for every image of COCO train2014 and val2014."""
-    convert_tsv(_released(source), target / "trainval36.h5", n_images=TRAINVAL_IMAGES)
+    out = target / "trainval36.h5"
+    if not is_whole(out):
+        convert_tsv(_released(source), out, n_images=TRAINVAL_IMAGES)
 
 
 def prepare_adaptive(source: Path, target: Path) -> None:
     """`trainval_adaptive.h5`: 10 to 100 regions for every image of COCO train2014 and val2014."""
-    convert_tsv(_released(source), target / "trainval_adaptive.h5", adaptive=True, n_images=TRAINVAL_IMAGES)
+    out = target / "trainval_adaptive.h5"
+    if not is_whole(out):
+        convert_tsv(_released(source), out, adaptive=True, n_images=TRAINVAL_IMAGES)
 
 
 def _released(folder: Path) -> list[Path]:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from vqabook.data.feature_writer import is_whole
 from vqabook.data.vqa_files import N_ANNOTATORS, read_json
 
 SPLITS = ("train", "test")
@@ -34,7 +35,9 @@ def prepare(source: Path, target: Path) -> None:
     from vqabook.data.extract import extract_features
 
     convert(source, target)
-    extract_features(target / "images", target / "features.h5", backbone="efficientnet-lite0", pca=128, levels=64)
+    out = target / "features.h5"
+    if not is_whole(out):
+        extract_features(target / "images", out, backbone="efficientnet-lite0", pca=128, levels=64)
 
 
 def convert(source: Path, target: Path) -> None:

@@ -213,7 +213,8 @@ def _encode(maps: FeatureWriter, out: Path, about: Mapping, recipe: Mapping) -> 
     if space:
         parts |= {"pca_mean": space.mean, "pca_components": space.components}
     rows = maps.rows()
-    with FeatureWriter(out, recipe | maps.recipe, recipe["dtype"]) as writer:
+    # Repaired images came after the last run's: components and ranges are then others than those that it began with.
+    with FeatureWriter(out, recipe | maps.recipe | {"of": maps.images}, recipe["dtype"]) as writer:
         first = (writer.position or {"next": 0})["next"]
         for i in tqdm(range(first, len(source), BLOCK), desc=out.name, unit="block", disable=None):
             features = _stored(_project(source[i : i + BLOCK], space), codes)

@@ -224,6 +224,14 @@ class FeatureWriter:
         return begin
 
 
+def is_whole(out: Path) -> bool:
+    """Whether `out` is written already: it appears only whole. What a stop right after left beside it goes."""
+    if out.exists():
+        for suffix in (".partial", ".maps"):
+            shutil.rmtree(out.with_name(out.name + suffix), ignore_errors=True)
+    return out.exists()
+
+
 def _write(file: object, block: memoryview) -> None:
     """Write all of it: a raw file may take less than it is given."""
     while len(block):

@@ -147,6 +147,7 @@ def _stage(entry: DataSet, origin: Origin, work: Path, say: Say) -> tuple[Path, 
     faults, files = measure(entry, target, {})
     if faults:
         shutil.rmtree(source, ignore_errors=True)
+        shutil.rmtree(target, ignore_errors=True)
         source.with_name(f"{source.name}.whole").unlink(missing_ok=True)
         if not origin.prepare:
             _distrust(origin, downloads)
