@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -160,3 +161,36 @@ def test_a_wrong_gzip_checksum_at_the_very_end_is_told(tmp_path):
 def test_an_archive_without_the_wanted_members_is_told(tmp_path):
     with pytest.raises(ValueError, match=r"should hold \*.tsv: it has no such member"):
         unpack(make_zip(tmp_path / "a.zip", {"a.txt": b"1"}), tmp_path / "out", members=["*.tsv"], limit_bytes=MB)
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+def test_a_bomb_in_a_tar_header_is_not_read_into_memory(tmp_path, kind):
+    header, path = tarfile.TarInfo("x"), tmp_path / "bomb.tar.gz"
+    header.type, header.size = kind, 64 * MB
+    with gzip.open(path, "wb", 1) as file:
+        file.write(header.tobuf(tarfile.USTAR_FORMAT) + bytes(header.size) + tarfile.TarInfo("y").tobuf() + bytes(1024))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="damaged or cut off .a header of 67,108,864 bytes"):
+        unpack(path, tmp_path / "out", limit_bytes=1000)
+    assert tracemalloc.get_traced_memory()[1] < 16 * MB
+    tracemalloc.stop()
+
+
+def test_damage_that_zipfile_passes_on_is_told(tmp_path):
+    path = tmp_path / "lzma.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("a", bytes(range(256)) * 8)
+    content = bytearray(path.read_bytes())
+    content[40:60] = b"\xff" * 20
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="lzma.zip is damaged or cut off"):
+        unpack(path, tmp_path / "out", limit_bytes=MB)
+
+
+def test_a_member_without_a_name_is_refused(tmp_path):
+    info, path = zipfile.ZipInfo("x"), tmp_path / "nameless.zip"
+    info.filename = ""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(info, b"1")
+    with pytest.raises(ValueError, match="'' climbs out of the folder"):
+        unpack(path, tmp_path / "out", limit_bytes=MB)

@@ -126,6 +126,7 @@ def test_if_none_gives_it_every_reason_is_told(toy, server, root):
     assert [word in line for word, line in zip(("404", "sha256", "ask the authors"), reasons, strict=True)] == [
         True
     ] * 3
+    assert "(questions.json, images/; archives unpacked)" in last
     assert last.endswith("vqabook data verify toy") and str(root / "toy") in last
     assert not (root / "toy").exists()
 
@@ -296,6 +297,21 @@ def test_a_root_that_cannot_be_written_is_told(toy, tmp_path):
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(OSError, match="data sets are fetched into .*file.*--data-root"):
         fetch("toy", tmp_path / "file", manifest=toy("toy.zip"))
+
+
+@pytest.mark.parametrize("way", ["file", "dangling link", "read-only"])
+def test_what_is_in_the_way_of_the_folder_is_told_before_the_download(toy, server, root, monkeypatch, way):
+    root.mkdir()
+    if way == "file":
+        (root / "toy").write_text("mine")
+    elif way == "dangling link":
+        (root / "toy").symlink_to(root / "nowhere")
+    else:
+        (root / "toy").mkdir()
+        monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(OSError, match="go into .*toy, which is not a folder that you may write to.*--data-root"):
+        fetch("toy", root, manifest=toy("toy.zip"))
+    assert server.asked == []
 
 
 def test_a_complete_set_in_a_read_only_root_is_taken(toy, root, monkeypatch):

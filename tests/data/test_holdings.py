@@ -155,3 +155,24 @@ def test_a_file_of_no_bytes_is_no_file(root):
     plain = dataclasses.replace(TOY, files=(File("features.h5"),))
     (root / "toy" / "features.h5").write_bytes(b"")
     assert state("toy", root, manifest={"toy": plain}) == "altered"
+
+
+@pytest.mark.parametrize("first", ["plain", "gz"])
+def test_a_file_gzipped_or_unpacked_after_the_fetch_is_the_same(root, first):
+    plain, packed = root / "toy" / "questions.json", root / "toy" / "questions.json.gz"
+    packed.write_bytes(gzip.compress(TEXT))
+    (plain if first == "gz" else packed).unlink()
+    pin(root)
+    assert state("toy", root, manifest=SETS) == "verified"
+    packed.write_bytes(gzip.compress(TEXT)) if first == "plain" else plain.write_bytes(TEXT)
+    (plain if first == "plain" else packed).unlink()
+    assert state("toy", root, manifest=SETS, check=True) == "verified" and verify("toy", root, manifest=SETS) == []
+    (packed if first == "plain" else plain).write_bytes(gzip.compress(TEXT + b" ") if first == "plain" else TEXT + b" ")
+    assert len(verify("toy", root, manifest=SETS)) == 1
+
+
+def test_only_what_loaders_read_gzipped_counts_gzipped(root):
+    features = root / "toy" / "features.h5"
+    features.with_name("features.h5.gz").write_bytes(gzip.compress(features.read_bytes()))
+    features.unlink()
+    assert state("toy", root, manifest=SETS) == "partial"

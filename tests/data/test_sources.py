@@ -79,6 +79,15 @@ def test_a_package_comes_through_its_ordinary_client(run, client, bundle, tmp_pa
 
 
 @pytest.mark.parametrize("kind", ["npm", "pypi"])
+def test_a_package_comes_below_a_relative_root(client, bundle, tmp_path, monkeypatch, kind):
+    client(f"cp {bundle} $to/")
+    monkeypatch.chdir(tmp_path)
+    work = Path("work")
+    bring(package(kind, bundle), work / "downloads", work / "source", limit_bytes=MB, say=lambda text: None)
+    assert (tmp_path / "work" / "source" / "package" / "data.json").read_text() == "[1]"
+
+
+@pytest.mark.parametrize("kind", ["npm", "pypi"])
 def test_a_package_of_wrong_content_is_thrown_away(run, client, bundle, tmp_path, kind):
     client(f"cp {bundle} $to/")
     with pytest.raises(OSError, match=f"{kind} toy.*wrong content, sha256 [0-9a-f]{{64}} where 0{{64}} is meant"):
@@ -95,6 +104,16 @@ def test_a_package_of_wrong_content_is_thrown_away(run, client, bundle, tmp_path
          "code ENOTFOUND; network request failed$"),
         ("echo 'WARNING: retrying\nERROR: No matching distribution found for toy==1.0' >&2; exit 1",
          "ERROR: No matching distribution found for toy==1.0$"),
+        ("echo 'npm ERR! code E404\nnpm ERR! 404 Not Found - GET toy\nnpm ERR!     /x/_logs/debug-0.log' >&2; exit 1",
+         "code E404; 404 Not Found - GET toy$"),  # npm 9
+        ("echo 'npm error code ECONNREFUSED\nnpm error syscall connect\nnpm error FetchError: request to http://r/toy "
+         "failed, reason: refused\nnpm error     at Client (/x.js:1)' >&2; exit 1",
+         "code ECONNREFUSED; FetchError: request to http://r/toy failed, reason: refused$"),
+        ("echo 'npm error code EACCES\nnpm error path /x\nnpm error Error: EACCES: permission denied' >&2; exit 1",
+         "code EACCES; Error: EACCES: permission denied$"),
+        ("echo 'WARNING: Retrying after connection broken by X\nERROR: Could not find a version that satisfies the "
+         "requirement toy==1.0 (from versions: none)' >&2; exit 1",
+         r"the package index cannot be reached \(no network\?\); ERROR: Could not find a version"),
         ("echo 'No module named pip' >&2; exit 1", "No module named pip$"),
         ("exit 3", "exit status 3$"),
         ("exit 0", "the client brought no toy-1.0.zip$"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import lzma
 import re
 import shutil
 import stat
@@ -17,7 +18,8 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 
 BLOCK = 1 << 20
-_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError)
+HEADER = 1 << 20  # of a long name or of attributes; Python's tarfile reads one into memory whole
+_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
 
 
 def kind_of(path: Path) -> str | None:
@@ -84,7 +86,7 @@ def _zip(archive: Path) -> Iterator[tuple[str, BufferedIOBase]]:
                 raise _refused(archive, f"{info.filename!r} is a link or a device")
             if info.flag_bits & 1:
                 raise _refused(archive, f"{info.filename!r} is encrypted")
-            if info.is_dir():
+            if info.filename and info.is_dir():
                 _checked(archive, info.filename.rstrip("/"), set())
                 continue
             try:
@@ -94,11 +96,29 @@ def _zip(archive: Path) -> Iterator[tuple[str, BufferedIOBase]]:
                 raise _refused(archive, f"{info.filename!r} is packed in a way that Python cannot read") from error
 
 
+class _Member(tarfile.TarInfo):
+    """A tar header that is no bomb itself: what describes the next member is small."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> tarfile.TarInfo:
+        """As tarfile's. Raises tarfile.ReadError for a description larger than HEADER."""
+        found = super().frombuf(buf, encoding, errors)
+        if found.size > HEADER and found.type in _DESCRIPTIONS:
+            raise tarfile.ReadError(f"a header of {found.size:,} bytes")
+        return found
+
+
+_DESCRIPTIONS = (
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+)
+
+
 def _tar(archive: Path) -> Iterator[tuple[str, BufferedIOBase]]:
     opener = gzip.open if kind_of(archive) == "tar.gz" else open
     with opener(archive, "rb") as stream:
         # As a stream, so that nothing is trusted before it is read; the rest is read for gzip's checksum at the end.
-        with tarfile.open(fileobj=stream, mode="r|") as whole:
+        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member) as whole:
             for member in whole:
                 if member.isdir():
                     _checked(archive, member.name, set())

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from vqabook.data.archives import clear
 from vqabook.data.disk import DiskFull, told_if_full
 from vqabook.data.download import CONTINUE
-from vqabook.data.holdings import find, measure, pins_of, staging, state, write_pin
+from vqabook.data.holdings import find, measure, need_folder, pins_of, staging, state, write_pin
 from vqabook.data.manifest import DataSet, Origin, pick, read_manifest
 from vqabook.data.sources import bring, prepare
 
@@ -74,6 +74,7 @@ def fetch(
             return Fetched(name, "already there", 0, time.monotonic() - clock, pinned)
         if state(name, root, manifest={name: entry}) not in ("absent", "partial"):
             say(f"{name}: what lies in {root / entry.folder} is not as it should be; bringing it anew")
+        need_folder(root / entry.folder)
         origin, pinned, aside = _from_first(entry, root, keep_archives, say)
     return Fetched(name, origin.label, _bytes(entry, root), time.monotonic() - clock, pinned, aside)
 
@@ -117,10 +118,11 @@ def _from_first(entry: DataSet, root: Path, keep: bool, say: Say) -> tuple[Origi
         else:
             shutil.rmtree(staging(entry, root), ignore_errors=True)
         return origin, pinned, aside
-    tried = "\n  ".join(reasons)
+    tried, names = "\n  ".join(reasons), ", ".join(file.path for file in entry.files)
     raise RuntimeError(
         f"{entry.name} could not be fetched; every source was tried:\n  {tried}\n"
-        f"If you have the files, put them into {root / entry.folder} and run: vqabook data verify {entry.name}"
+        f"About the set: {entry.homepage}. If you have its files ({names}; archives unpacked), put them into "
+        f"{root / entry.folder} and run: vqabook data verify {entry.name}"
     )
 
 

@@ -62,12 +62,22 @@ def measure(entry: DataSet, folder: Path, pins: Mapping[str, dict]) -> tuple[lis
     return faults, found
 
 
+def need_folder(folder: Path) -> None:
+    """Fail before the download rather than after it, if what it brings could not be moved into the folder."""
+    if (folder.exists() or folder.is_symlink()) and not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise OSError(
+            f"the set's files go into {folder}, which is not a folder that you may write to; move it away or give "
+            "another --data-root"
+        )
+
+
 def find(folder: Path, file: File) -> Path | None:
-    """Where the file lies: under its name, or gzipped with .gz behind it."""
+    """Where the file lies: under its name, or, as loaders read JSON, gzipped with .gz behind it."""
     path = folder / file.path
     if file.is_folder:
         return path if path.is_dir() else None
-    return next((p for p in (path, path.with_name(f"{path.name}.gz")) if p.is_file()), None)
+    names = (path.name, f"{path.name}.gz") if path.suffix == ".json" else (path.name,)
+    return next((p for p in map(path.with_name, names) if p.is_file()), None)
 
 
 def quick(folder: Path, file: File, pins: Mapping[str, dict]) -> str | None:
@@ -81,7 +91,9 @@ def quick(folder: Path, file: File, pins: Mapping[str, dict]) -> str | None:
         if found == 0 or (wanted and found != wanted):
             return f"{path} should hold {wanted or 'some'} files, it holds {found}; fetch the set again"
         return None
-    size, wanted = path.stat().st_size, pin.get("bytes") or (file.bytes if path.name == Path(file.path).name else None)
+    size, listed = path.stat().st_size, Path(file.path).name
+    pinned = pin.get("bytes") if path.name == pin.get("file", listed) else None  # gzipped since, or unpacked
+    wanted = pinned or (file.bytes if path.name == listed else None)
     if size == 0 or (wanted is not None and size != wanted):
         return f"{path} should have {wanted or 'some'} bytes, it has {size}; fetch the set again"
     return None
@@ -98,7 +110,8 @@ def _read(path: Path, file: File, pin: Mapping) -> tuple[str | None, dict]:
         return f"{path} is damaged ({error}); fetch the set again", {}
     if wanted and found != wanted:
         fault = f"{path} has sha256 {found}, not {whose}, {wanted}; fetch the set again"
-    return fault, {"bytes": path.stat().st_size, "sha256": found}
+    stand_in = {} if path.name == Path(file.path).name else {"file": path.name}
+    return fault, {"bytes": path.stat().st_size, "sha256": found, **stand_in}
 
 
 def content_sha256(path: Path, file: File) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,7 @@ def bring(origin: Origin, downloads: Path, source: Path, *, limit_bytes: int, sa
 
     Raises OSError, ValueError or RuntimeError, each one sentence, if the origin does not give it.
     """
+    downloads = downloads.absolute()  # a client runs in that folder
     downloads.mkdir(parents=True, exist_ok=True)
     if origin.kind in _INTO:
         _INTO[origin.kind](origin, clear(source))
@@ -129,10 +131,14 @@ def _package(origin: Origin, downloads: Path, command: list[str], say: Say) -> P
 
 
 def _complaint(stderr: str) -> str:
-    """The lines of a client's stderr that say what went wrong, without its advice and paths of logs."""
+    """The lines of a client's stderr that say what went wrong, without its advice, traces and paths of logs."""
     lines = [line.strip() for line in stderr.splitlines()]
-    signs = ("ERROR", "npm error code", "npm error network", "npm error 4")
-    told = [line.removeprefix("npm error ") for line in lines if line.startswith(signs)]
+    # "npm ERR!" until npm 9; the code alone ("ENOENT") does not say of what
+    npm = (match[1] for line in lines if (match := re.match(r"npm (?:error|ERR!) +(.*)", line)))
+    told = [line for line in npm if re.match(r"code |network |[45]\d\d |notarget |\w*Error: |.*\bE[A-Z]{3,}: ", line)]
+    told += [line for line in lines if line.startswith("ERROR")]
+    if "(from versions: none)" in stderr and "after connection broken by" in stderr:
+        told.insert(0, "the package index cannot be reached (no network?)")  # pip says only that it found no version
     return "; ".join(dict.fromkeys(told[:3] or [line for line in lines if line][-1:]))[:300]
 
 
