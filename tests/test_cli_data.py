@@ -89,3 +89,17 @@ def test_a_misspelt_name_is_told_before_anything_is_done(vqabook, toy, command):
     status, out, err = vqabook(command, "toy", "tyo")
     assert status == 1 and "data sets are toy; got 'tyo'" in err
     assert not list(toy.parent.glob(".*"))
+
+
+def test_info_is_one_json_document_whatever_it_is_asked_for(real_data, capsys, monkeypatch):
+    root = real_data("nltk_data").parent
+    real_data("clevr_1500")
+    monkeypatch.setattr(
+        "sys.argv", ["vqabook", "data", "info", "trec", "clevr_1500", "--json", "--data-root", str(root)]
+    )
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert {name: found["rows"]["train"] for name, found in json.loads(capsys.readouterr().out).items()} == {
+        "trec": 5452,
+        "clevr_1500": 10_000,
+    }

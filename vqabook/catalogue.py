@@ -7,7 +7,6 @@ that was built without the set.
 from __future__ import annotations
 
 import importlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -144,8 +143,3 @@ def as_text(name: str, description: Description) -> str:
     for label, n in list(description.classes.items())[:20]:
         lines.append(f"  {label[:24]:>24} {n:>9,} {'#' * round(30 * n / widest)}")
     return "\n".join(lines)
-
-
-def as_json(description: Description) -> str:
-    """A description for machines."""
-    return json.dumps(asdict(description), indent=1)

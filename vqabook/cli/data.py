@@ -117,11 +117,15 @@ def info(
     """Describe NAMES from their files: rows, classes, vocabulary, question types, and the counts of the classes."""
     from vqabook import catalogue
 
+    found = {}
     for name in names:
-        description = catalogue.describe(name, root_of(data_root))
-        print(catalogue.as_json(description) if as_json else catalogue.as_text(name, description))
+        found[name] = catalogue.describe(name, root_of(data_root))
+        if not as_json:
+            print(catalogue.as_text(name, found[name]))
         if keep:
-            catalogue.keep(name, description)
+            catalogue.keep(name, found[name])
+    if as_json:
+        print(json.dumps({name: dataclasses.asdict(description) for name, description in found.items()}, indent=1))
 
 
 def _row(entry: manifest.DataSet, state: str) -> tuple[str, ...]:
