@@ -175,7 +175,8 @@ def test_one_run_stands_for_its_seeds_and_one_for_every_data_set():
         ({"a": [1.0, {"b": 2.0}]}, {"a": [1.0, {"b": 2.5}]}, "a.1.b from 2.0 to 2.5"),
         ({"history": [{"loss": 1.0}]}, {"history": [{"loss": 2.0}]}, "history.0.loss from 1.0 to 2.0"),
         ({"a": [1.0]}, {"a": [1.0, 2.0]}, "a from [1.0] to [1.0, 2.0]"),
-        ({"a": 1}, {"a": 1, "b": 2}, " from {'a': 1} to {'a': 1, 'b': 2}"),
+        ({"a": 1, "b": 2}, {"a": 1}, " from {'a': 1, 'b': 2} to {'a': 1}"),
+        ({"a": 1}, {"a": 1, "b": 2}, None),
     ],
 )
 def test_the_first_number_that_moved_is_named(old, new, found):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -90,7 +90,7 @@ def mistakes(model: nn.Module, task: Task, per_example: Callable[[Tensor, Tensor
     )
     summary = mistake_losses(losses, truth, predicted.astype(np.int64), group, frequency)
     matrices = {}
-    for kind in pictured_types(task):
+    for kind in pictured_types(task, frequency):
         here, top = group == kind, np.argsort(-frequency[kind], kind="stable")[:8]
         mean, count = loss_matrix(losses[here], truth[here], predicted[here].astype(np.int64), top)
         names = [task.vocabulary.answers[i] for i in top]
@@ -117,11 +117,50 @@ def modal_counts(task: Task) -> Int[np.ndarray, "q a"]:
     return counts
 
 
-def pictured_types(task: Task) -> list[int]:
-    """Counting and colour questions, as in Fig. 2: the largest type of each kind that the set has."""
-    counts, names = modal_counts(task).sum(1), task.vocabulary.question_types
+def pictured_types(task: Task, frequency: Int[np.ndarray, "q a"]) -> list[int]:
+    """Counting and colour questions, as in Fig. 2: the largest type of each kind, by `modal_counts`."""
+    counts, names = frequency.sum(1), task.vocabulary.question_types
     kinds = [[i for i, name in enumerate(names) if name.startswith(start)] for start in ("how many", "what color")]
     return [max(some, key=lambda i: counts[i]) for some in kinds if some]
+
+
+def select(history: Sequence[Mapping], *, first: int) -> dict:
+    """The last epoch, the best by validation and the best by test, with both soft scores (percent) at each.
+
+    Only epochs after the `first` ones are chosen among: those of the second stage, where there are two. The best by
+    test is what the released code reports; it is shown beside the others and chooses nothing here.
+    """
+    later = [{k: row[k] for k in ("epoch", "valid", "test")} for row in history[first:]]
+    best = {f"best_by_{part}": max(later, key=lambda row, part=part: row[part]) for part in ("valid", "test")}
+    return {"last": later[-1], **best}
+
+
+@torch.no_grad()
+def looks(model: nn.Module, task: Task, *, n: int = 12) -> list[dict]:
+    """Where the model looks and what it says on `n` test questions: the same ones for every model, evenly spaced.
+
+    A third of them for each answer type. `attention` is over regions, rounded; None for a model without.
+    """
+    kinds, found = task.test.side["answer_type"].cpu().numpy(), []
+    for kind in range(len(ANSWER_TYPES)):
+        of_kind = np.flatnonzero(kinds == kind)
+        if len(of_kind):
+            found += of_kind[np.linspace(0, len(of_kind) - 1, n // len(ANSWER_TYPES)).astype(int)].tolist()
+    rows = torch.tensor(found, device=task.test.device)
+    out = model.eval()(*task.test.batch(rows).inputs)
+    attention = [None] * len(found) if out.attention is None else out.attention.tolist()
+    questions, answers = task.test_questions, task.vocabulary.answers
+    return [
+        {
+            "question_id": int(questions.question_id[row]),
+            "image_id": int(questions.image_id[row]),
+            "question": questions.text[row],
+            "truth": questions.modal_answer[row],
+            "predicted": answers[int(said)],
+            "attention": None if where is None else [round(float(x), 4) for x in where],
+        }
+        for row, said, where in zip(found, out.logits.argmax(-1), attention, strict=True)
+    ]
 
 
 def statistics(task: Task) -> dict:

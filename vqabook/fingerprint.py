@@ -6,12 +6,14 @@ import ast
 import hashlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
 from vqabook.record import EVIDENCE, PACKAGE
 
 REPRODUCED = "reproduced.json"  # beside a paper's records: code that was shown to give the numbers of older code
+
+ALL = "*"
 
 
 def is_current(record: Mapping) -> bool:
@@ -27,41 +29,51 @@ def is_current(record: Mapping) -> bool:
 def code_of(recipe: Mapping) -> str:
     """The fingerprint of a current record of `recipe`; the embedded world's generator counts for its own records."""
     embedded = recipe["data"]["dataset"] == "shapes"
-    return fingerprint(recipe["paper"], without="" if embedded else f"{PACKAGE.name}.data.shapes")
+    without = "" if embedded else f"{PACKAGE.name}.data.shapes"
+    return fingerprint(recipe["paper"], part=recipe.get("part"), without=without)
 
 
 @lru_cache
-def fingerprint(paper: str, *, without: str = "") -> str:
+def fingerprint(paper: str, *, part: str | None = None, without: str = "") -> str:
     """Hash of the code that `vqabook.papers.<paper>.produce` reaches: in its file, and in our modules it imports.
 
-    Comments and docstrings do not count, nor do claims, profiles and lists of recipes (a recipe names its record
-    already), nor package `__init__`s, which only re-export, nor modules whose name starts with `without`.
+    Of the room `papers` only what is used counts, name by name: no claims, profiles or lists of recipes (a recipe names
+    its record already). Of other rooms whole modules do, without comments, docstrings, package `__init__`s, which only
+    re-export, and modules whose name starts with `without`. A `part` adds what `<paper>_<part>.produce` reaches: its
+    runs count it, no others.
     """
+    papers = f"{PACKAGE.name}.papers."
+    used: dict[str, set[str]] = {}  # module -> names used of it; ALL of a module outside `papers`
     hashes: dict[str, str] = {}
-    todo = [f"{PACKAGE.name}.papers.{paper}"]
+    todo = [(papers + name, "produce") for name in (paper, *([f"{paper}_{part}"] if part else []))]
     while todo:
-        name = todo.pop()
-        path = PACKAGE.joinpath(*name.split(".")[1:]).with_suffix(".py")
-        if name in hashes or not path.exists() or (without and name.startswith(without)):
+        module, name = todo.pop()
+        path = PACKAGE.joinpath(*module.split(".")[1:]).with_suffix(".py")
+        known = used.setdefault(module, set())
+        if name in known or not path.exists() or (without and module.startswith(without)):
             continue
+        known.add(name)
         tree = ast.parse(path.read_text())
         body = tree.body[1:] if ast.get_docstring(tree) is not None else tree.body
-        nodes = _reached(body, "produce") if not hashes else body
-        hashes[name] = hashlib.sha256("".join(ast.dump(_essence(node), **_DUMP) for node in nodes).encode()).hexdigest()
-        todo += [module for node in nodes for module in _our_imports(node)]
+        nodes = body if ALL in known else _reached(body, known)
+        todo += [
+            found for node in nodes for found in _our_imports(node, None if ALL in known else _names(nodes), papers)
+        ]
+        text = "".join(ast.dump(_essence(node), **_DUMP) for node in nodes if not _imports_ours(node))
+        hashes[module] = hashlib.sha256(text.encode()).hexdigest()
     return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _reached(body: list[ast.stmt], start: str) -> list[ast.stmt]:
-    """The top-level statements that define `start` and, followed by name, what it uses."""
+def _reached(body: list[ast.stmt], start: set[str]) -> list[ast.stmt]:
+    """The top-level statements that define the names in `start` and, followed by name, what these use."""
     defines = [
         {n.asname or n.name for n in node.names} if isinstance(node, ast.Import | ast.ImportFrom) else _defined(node)
         for node in body
     ]
-    names, kept = {start}, set()
+    names, kept = set(start), set()
     while new := {i for i, defined in enumerate(defines) if defined & names} - kept:
         kept |= new
-        names |= {n.id for i in new for n in ast.walk(body[i]) if isinstance(n, ast.Name)}
+        names |= _names([body[i] for i in new])
     return [node for i, node in enumerate(body) if i in kept]
 
 
@@ -71,13 +83,21 @@ def _defined(node: ast.stmt) -> set[str]:
     return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
 
 
-def _our_imports(statement: ast.stmt) -> list[str]:
-    found = [
-        n
-        for n in ast.walk(statement)
-        if isinstance(n, ast.ImportFrom) and (n.module or "").split(".")[0] == PACKAGE.name
-    ]
-    return [name for n in found for name in (n.module, *(f"{n.module}.{alias.name}" for alias in n.names))]
+def _imports_ours(node: ast.AST) -> bool:
+    return isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == PACKAGE.name
+
+
+def _names(nodes: list[ast.stmt]) -> set[str]:
+    return {n.id for node in nodes for n in ast.walk(node) if isinstance(n, ast.Name)}
+
+
+def _our_imports(statement: ast.stmt, names: set[str] | None, papers: str) -> Iterator[tuple[str, str]]:
+    """(module, name or ALL) of ours that a statement imports, and that `names`, if not None, has."""
+    for node in filter(_imports_ours, ast.walk(statement)):
+        for alias in node.names:
+            if names is None or (alias.asname or alias.name) in names:
+                yield node.module, alias.name if node.module.startswith(papers) else ALL
+                yield f"{node.module}.{alias.name}", ALL
 
 
 _DUMP = {"show_empty": True} if sys.version_info >= (3, 13) else {}  # as before 3.13: the same text on every Python

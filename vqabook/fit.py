@@ -53,6 +53,19 @@ def pick_device(device: str = "auto") -> torch.device:
     return torch.device(device)
 
 
+@dataclass(frozen=True)
+class Stage:
+    """The first `epochs` of training, common to several runs: one writes its state to `path`, the others go on from it.
+
+    Whoever gives the same path says that model, objective, order and seed are the same up to there. A file that is not
+    there costs the epochs, nothing else.
+    """
+
+    epochs: int
+    path: Path
+    write: bool
+
+
 class GradientNorms:
     """Root-mean-square gradient norm of named parameter groups over each epoch, before clipping; adds no host sync."""
 
@@ -112,20 +125,24 @@ def fit(
     evaluate: Callable[[nn.Module], dict] | None = None,
     watch: Mapping[str, Iterable[nn.Parameter]] | None = None,
     checkpoint: Path | None = None,
+    stage: Stage | None = None,
     label: str = "fit",
 ) -> list[dict]:
     """Train `model` in place and return its history, one dict an epoch.
 
     Its keys: epoch, loss, grad_<watched group>, whatever `evaluate` adds, seconds. With `checkpoint` a killed run goes
-    on from its last saved epoch to the same final weights; the file is removed at the end.
+    on from its last saved epoch to the same final weights; the file is removed at the end. With `stage` the first
+    epochs are taken from, or left for, a run that shares them.
     """
     device = train.device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(config.seed)
         run = Training(model, objective.to(device), config)
         norms = GradientNorms(watch or {})
-        if checkpoint is not None and checkpoint.exists():
-            run.restore(checkpoint, device)
+        for saved in (checkpoint, stage.path if stage and not stage.write else None):
+            if saved is not None and saved.exists():
+                run.restore(saved, device)
+                break
         forward = torch.compile(model) if config.compile else model
         saved_at = time.monotonic()
         bar = tqdm(
@@ -142,6 +159,8 @@ def fit(
             row = {"epoch": epoch + 1, "loss": loss, **norms.summary(), **(evaluate(model) if evaluate else {})}
             run.history.append({**row, "seconds": time.monotonic() - started})
             bar.set_postfix({k: f"{v:.4g}" for k, v in row.items() if isinstance(v, float)}, refresh=False)
+            if stage is not None and stage.write and epoch + 1 == stage.epochs:
+                run.save(stage.path)
             if checkpoint is not None and time.monotonic() - saved_at >= config.checkpoint_every:
                 run.save(checkpoint)
                 saved_at = time.monotonic()

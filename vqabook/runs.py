@@ -67,6 +67,8 @@ def _produce(
                     continue
             if len(done) == before:
                 time.sleep(0.5)
+    for stage in folder.glob("*.stage"):  # nobody goes on from them any more
+        stage.unlink(missing_ok=True)
     return [done[i] for i in range(len(recipes))]
 
 
@@ -130,8 +132,11 @@ def _division(record: Mapping) -> str:
 
 
 def difference(old: object, new: object, at: str = "") -> str | None:
-    """Where two results first differ, as a dotted path with both values; None if they do not. `seconds` may."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping) and old.keys() == new.keys():
+    """Where two results first differ, as a dotted path with both values; None if they do not.
+
+    `seconds` may differ, and the new one may say more than the old did.
+    """
+    if isinstance(old, Mapping) and isinstance(new, Mapping) and old.keys() <= new.keys():
         pairs = [(f"{at}.{key}", old[key], new[key]) for key in old if key != "seconds"]
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         pairs = [(f"{at}.{i}", one, other) for i, (one, other) in enumerate(zip(old, new, strict=True))]

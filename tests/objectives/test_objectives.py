@@ -11,7 +11,7 @@ from torch import nn
 from vqabook.core import Output, Table
 from vqabook.fit import FitConfig, fit
 from vqabook.losses import mask_loss, rescaling_weights, sigmoid_bce, soft_cross_entropy
-from vqabook.objectives import LossRescaling
+from vqabook.objectives import LossRescaling, Plain
 
 WEIGHT = rescaling_weights(torch.tensor([[50, 10, 5, 1], [0, 3, 30, 30]]))
 LABEL = torch.tensor([[1.0, 1, 1, 1], [0, 1, 1, 1]])
@@ -22,7 +22,7 @@ OBJECTIVES = {
     "ce, re-scaled": lambda: LossRescaling("ce", weight=WEIGHT, label=LABEL),
     "bce, re-scaled late": lambda: LossRescaling("bce", weight=WEIGHT, label=LABEL, after=0.5),
     "bce, released": lambda: LossRescaling(
-        "bce", weight=WEIGHT, label=LABEL, positive_only=True, mask_second_sigmoid=True, mask_reduction="mean"
+        Plain("bce", positive_only=True), weight=WEIGHT, label=LABEL, mask_second_sigmoid=True, mask_reduction="mean"
     ),
 }
 

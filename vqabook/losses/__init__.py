@@ -1,6 +1,6 @@
 """Losses: pure functions from logits and targets to one value an example [b]. Take one into your own training loop."""
 
-from vqabook.losses.debias import bias_entropy, bias_product, bias_reweight, focal, learned_mixin, rubi
+from vqabook.losses.debias import bias_entropy, bias_product, bias_reweight, bias_table, focal, learned_mixin, rubi
 from vqabook.losses.rescale import RELEASE_OUT_OF_TYPE, in_type, mask_loss, rescaling_weights, type_counts
 from vqabook.losses.soft import sigmoid_bce, soft_cross_entropy
 
@@ -9,6 +9,7 @@ __all__ = [
     "bias_entropy",
     "bias_product",
     "bias_reweight",
+    "bias_table",
     "focal",
     "in_type",
     "learned_mixin",

@@ -17,7 +17,24 @@ from torch.nn import functional as F
 from vqabook.losses.soft import sigmoid_bce, soft_cross_entropy
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
+
+
+def bias_table(
+    question_type: Int[Tensor, " n"],
+    answer: Int[Tensor, "n k"],
+    score: Float[Tensor, "n k"],
+    *,
+    n_types: int,
+    n_answers: int,
+) -> Float[Tensor, "q a"]:
+    """b: mean soft score of each answer over the questions of each type; 0 for a type that nobody asked.
+
+    Clark et al. 2019, as released: counted on train alone. `answer` and `score` are the columns of `SparseScores`.
+    """
+    total = score.new_zeros(n_types, n_answers)
+    total.index_put_((question_type[:, None].expand_as(answer), answer.long()), score, accumulate=True)
+    return total / torch.bincount(question_type.long(), minlength=n_types).clamp(min=1)[:, None]
 
 
 def learned_mixin(

@@ -1,6 +1,17 @@
 """Objectives: a paper's training rule, from model and batch to per-example losses."""
 
 from vqabook.objectives.base import Objective
+from vqabook.objectives.criteria import BiasProduct, Criterion, Focal, LearnedMixin, Plain, Reweight, Rubi
 from vqabook.objectives.rescaling import LossRescaling
 
-__all__ = ["LossRescaling", "Objective"]
+__all__ = [
+    "BiasProduct",
+    "Criterion",
+    "Focal",
+    "LearnedMixin",
+    "LossRescaling",
+    "Objective",
+    "Plain",
+    "Reweight",
+    "Rubi",
+]

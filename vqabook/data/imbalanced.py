@@ -1,0 +1,137 @@
+"""Image sets with classes of unequal size, each with a control of the same classes in equal numbers.
+
+Imbalanced CIFAR-10 (its long tail is that of LDAM, arXiv:1906.07413), the seven people of LFW, who are imbalanced by
+nature, and scikit-learn's digits with a long tail, which need no download.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from vqabook.core import Table
+from vqabook.data.cifar import CIFAR10_CLASSES, load_cifar10
+from vqabook.data.faces import load_faces
+from vqabook.data.long_tail import long_tail_counts, long_tail_rows
+from vqabook.data.splits import validation_split
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int, UInt8
+    from torch import Tensor
+
+DIVISIONS = ("imbalanced", "balanced")
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How rows are chosen. `imbalance` None: as it is by nature; `held_out` None: the official test split."""
+
+    dataset: str
+    division: str
+    imbalance: float | None
+    held_out: float | None
+    seed: int
+
+    def __post_init__(self):
+        if self.dataset not in POOLS:
+            raise ValueError(f"data sets are {', '.join(POOLS)}, got {self.dataset!r}; choose among them")
+        if self.division not in DIVISIONS:
+            raise ValueError(f"division is one of {', '.join(DIVISIONS)}, got {self.division!r}; choose one")
+
+
+@dataclass(frozen=True)
+class Division:
+    """A data set cut for one run. `frequency`: training rows a class of the imbalanced cut, whichever this one is."""
+
+    train: Table
+    held_out: Table
+    names: tuple[str, ...]
+    frequency: Int[np.ndarray, " c"]
+
+    def about(self) -> dict:
+        """Rows a class and a hash of the labels, as plain values for a recipe."""
+        columns = [table.target.cpu().numpy() for table in (self.train, self.held_out)]
+        digest = hashlib.sha256(b"/".join(column.astype(np.uint8).tobytes() for column in columns)).hexdigest()
+        train, held_out = (np.bincount(column, minlength=len(self.names)).tolist() for column in columns)
+        return {"counts": train, "held_out_counts": held_out, "digest": digest[:12]}
+
+    def to(self, device: torch.device) -> Division:
+        """The same rows on a device."""
+        return replace(self, **{name: _on(getattr(self, name), device) for name in ("train", "held_out")})
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A data set before it is cut; `held_out` is None where there is no official test split."""
+
+    rows: Table
+    held_out: Table | None
+    names: tuple[str, ...]
+
+
+def divide(cut: Cut, root: Path) -> Division:
+    """The rows of a cut; both divisions hold out the same rows, and a made tail and its control have equally many.
+
+    Class 0 is the most frequent of a made tail. Where the imbalance is natural each class of the control has as many
+    rows as the rarest. Training rows, and held-out ones without an official split, are drawn by the cut's seed.
+    """
+    pool = _pool(cut.dataset, root)
+    rows, held_out = pool.rows, pool.held_out
+    if cut.held_out is not None:
+        kept, left_out = validation_split(rows.target.numpy(), fraction=cut.held_out, seed=cut.seed)
+        rows, held_out = rows.subset(torch.from_numpy(kept)), rows.subset(torch.from_numpy(left_out))
+    if held_out is None:
+        raise ValueError(f"{cut.dataset} has no official test split, got held_out None; give a fraction of its rows")
+    labels, n = rows.target.numpy(), rows.n_classes
+    there = np.bincount(labels, minlength=n)
+    counts = there if cut.imbalance is None else np.array(long_tail_counts(int(there.min()), n, cut.imbalance))
+    total = n * there.min() if cut.imbalance is None else counts.sum()
+    even = total // n + (np.arange(n) < total % n)
+    kept = counts if cut.division == "imbalanced" else even
+    chosen = torch.from_numpy(long_tail_rows(labels, kept.tolist(), seed=cut.seed))
+    return Division(rows.subset(chosen), held_out, pool.names, counts)
+
+
+@lru_cache(maxsize=2)
+def _pool(dataset: str, root: Path) -> Pool:
+    return POOLS[dataset](root)
+
+
+def _cifar10(root: Path) -> Pool:
+    return Pool(*load_cifar10(root / "cifar10"), CIFAR10_CLASSES)
+
+
+def _faces(root: Path) -> Pool:
+    """All photographs of the seven people, their split undone: each run cuts its own."""
+    faces = load_faces(root)
+    parts = (faces.train, faces.valid, faces.test)
+    images, target = torch.cat([p.inputs[0] for p in parts]), torch.cat([p.target for p in parts])
+    return Pool(replace(faces.train, inputs=(images,), target=target, side={}), None, faces.people)
+
+
+def _digits(root: Path) -> Pool:
+    """1,797 grey images of 8 x 8, 16 levels; they lie in scikit-learn itself."""
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise RuntimeError("the digits come with scikit-learn, which is missing; pip install vqabook[data]") from error
+    digits = load_digits()
+    images, target = torch.from_numpy(digits.images).byte()[:, None], torch.from_numpy(digits.target).long()
+    return Pool(Table((images,), target, 10, lookup=_from_sixteenths), None, tuple("0123456789"))
+
+
+def _from_sixteenths(images: UInt8[Tensor, "b 1 8 8"]) -> tuple[Float[Tensor, "b 1 8 8"]]:
+    return (images.float() / 16,)
+
+
+def _on(table: Table, device: torch.device) -> Table:
+    return replace(table, inputs=tuple(c.to(device) for c in table.inputs), target=table.target.to(device))
+
+
+POOLS = {"cifar10": _cifar10, "faces": _faces, "digits": _digits}
