@@ -19,7 +19,9 @@ from vqabook.papers import PAGES as PAPER_PAGES
 PROFILE = config.get("profile", "small")
 RUNS = config.get("runs", "data/runs")
 BUILD = f"{config.get('out', 'book')}/_build"
-SETTINGS = f"--profile {PROFILE} --runs {RUNS}"
+SETTINGS = f"--profile {PROFILE}"  # without a folder of their own, runs that are recorded evidence are not made again
+if "runs" in config:
+    SETTINGS += f" --runs {RUNS}"
 if "data_root" in config:
     SETTINGS += f" --data-root {config['data_root']}"
 
@@ -98,7 +100,7 @@ rule ledger:
     message:
         "write the ledger"
     shell:
-        "vqabook ledger --runs {RUNS} --profile {PROFILE} --out {BUILD}/_generated"
+        "vqabook ledger {SETTINGS} --out {BUILD}/_generated"
 
 
 rule page:

@@ -35,8 +35,23 @@ def produce(recipe):
 def train(recipe):
     return loss(recipe) * EPOCHS
 '''
+PART = """
+from pack.core import ONE
+from pack.papers.paper import train
+from pack.papers.paper_setting import KNOBS, UNREAD
+
+
+def produce(recipe):
+    return train(recipe) + ONE + KNOBS
+
+
+def recipes():
+    return UNREAD
+"""
 FILES = {
     "papers/paper.py": PAPER,
+    "papers/paper_part.py": PART,
+    "papers/paper_setting.py": "KNOBS = 1\nUNREAD = 2\n",
     "papers/paper_claims.py": "CLAIMS = 1\n",
     "losses/soft.py": '"""A loss."""\nfrom pack import core\n\n\ndef loss(x):\n    """Its meaning."""\n    return x\n',
     "core.py": "ONE = 1\n",
@@ -101,6 +116,25 @@ def test_fingerprint_does_not_change_with(change, pack):
     assert fresh("paper") == before
 
 
+PART_CHANGES = {  # change -> what it moves: the paper's own runs, the part's
+    "the part's own code": (("papers/paper_part.py", "+ ONE", "- ONE"), False, True),
+    "what both use": (("papers/paper.py", "return loss(recipe) * EPOCHS", "return loss(recipe) + EPOCHS"), True, True),
+    "what the part reads of a setting": (("papers/paper_setting.py", "KNOBS = 1", "KNOBS = 2"), False, True),
+    "what it does not read": (("papers/paper_setting.py", "UNREAD = 2", "UNREAD = 3"), False, False),
+    "the part's list of recipes": (("papers/paper_part.py", "return UNREAD", "return [UNREAD]"), False, False),
+    "a name more imported": (("papers/paper_part.py", "import train", "import UNUSED, train"), False, False),
+}
+
+
+@pytest.mark.parametrize("change", PART_CHANGES.values(), ids=PART_CHANGES)
+def test_a_part_counts_for_its_own_runs_alone(change, pack):
+    edited, *moved = change
+    before = [fresh("paper"), fresh("paper", part="part")]
+    assert before[0] != before[1]
+    edit(pack / edited[0], *edited[1:])
+    assert [fresh("paper") != before[0], fresh("paper", part="part") != before[1]] == moved
+
+
 @pytest.fixture
 def library(tmp_path, monkeypatch) -> Iterator[Path]:
     """A copy of our own package, to edit."""
@@ -124,6 +158,7 @@ def test_the_fingerprint_follows_the_paper_to_its_loss(library):
 
 def test_the_embedded_worlds_generator_counts_for_its_own_records_only(library):
     recipes = [{"paper": "loss_rescaling", "data": {"dataset": name}} for name in ("shapes", "vqacp_v2")]
+    assert code_of(recipes[1] | {"part": "backbones"}) != code_of(recipes[1]) != code_of(recipes[0])
     before = [code_of(recipe) for recipe in recipes]
     edit(library / "data" / "shapes.py", "rng = np.random.default_rng(world.seed)", "rng = np.random.default_rng(7)")
     fingerprint.cache_clear()

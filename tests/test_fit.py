@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from vqabook import fit as fit_module
 from vqabook.core import Batch, Output
-from vqabook.fit import FitConfig, GradientNorms, best_answer, fit, pick_device, predict, soft_score
+from vqabook.fit import FitConfig, GradientNorms, Stage, best_answer, fit, pick_device, predict, soft_score
 from vqabook.losses import sigmoid_bce
 from vqabook.objectives import LossRescaling, Objective
 
@@ -213,6 +213,46 @@ def test_checkpoints_wait_for_their_interval(toy_table, tmp_path, monkeypatch):
     assert written == []
     run(toy_table(), tmp_path / "c", FitConfig(epochs=3, checkpoint_every=0.0))
     assert written == [1, 2, 3]
+
+
+def staged(table, stage: Stage | None, after: float, checkpoint: Path | None = None, fail: bool = False) -> tuple:
+    """A run whose answers weigh differently from `after` on; what runs share that differ in `after` alone."""
+    model, weight = Toy(), torch.tensor([[1.0, 2, 3, 4], [4, 3, 2, 1]])
+    objective, epochs = LossRescaling("bce", weight=weight if after < 1 else None, after=after), []
+
+    def evaluate(model: nn.Module) -> dict:
+        epochs.append(float(predict(model, table, soft_score).mean()))
+        if fail and len(epochs) == 2:
+            raise KeyboardInterrupt
+        return {"score": epochs[-1]}
+
+    history = fit(model, objective, table, CONFIG, evaluate=evaluate, checkpoint=checkpoint, stage=stage)
+    return dict(model.state_dict()), numbers(history), len(epochs)
+
+
+def test_runs_that_share_their_first_stage_get_the_same_numbers(toy_table, tmp_path):
+    table, path = toy_table(), tmp_path / "stage"
+    alone = staged(table, None, 2 / 3)
+    first = staged(table, Stage(4, path, write=True), 1.0)
+    assert path.exists() and first[2] == 6
+    shared = staged(table, Stage(4, path, write=False), 2 / 3)
+    assert shared[2] == 2  # epochs that it trained itself
+    assert_same(alone[:2], shared[:2])
+    assert alone[1] != first[1]  # control: the second stage differs
+    path.unlink()
+    again = staged(table, Stage(4, path, write=False), 2 / 3)  # nobody left it
+    assert again[2] == 6 and not path.exists()
+    assert_same(alone[:2], again[:2])
+
+
+def test_a_killed_run_goes_on_from_its_own_checkpoint_not_from_the_stage(toy_table, tmp_path):
+    table, path, own = toy_table(), tmp_path / "stage", tmp_path / "own"
+    staged(table, Stage(2, path, write=True), 1.0)
+    with pytest.raises(KeyboardInterrupt):
+        staged(table, Stage(2, path, write=False), 1 / 3, own, fail=True)
+    resumed = staged(table, Stage(2, path, write=False), 1 / 3, own)
+    assert resumed[2] == 3  # epochs 1-2 are the stage's, 3 was saved before the kill in 4
+    assert_same(resumed[:2], staged(table, None, 1 / 3)[:2])
 
 
 def test_the_objectives_own_parameters_are_trained(toy_table):

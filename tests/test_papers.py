@@ -31,7 +31,15 @@ def notebook_of(page: str) -> Path:
 
 def test_every_paper_is_on_a_page():
     modules = {path.stem for path in (ROOT / "vqabook" / "papers").glob("[!_]*.py")}
-    assert {name for name in modules if not name.endswith("_claims")} == set(PAPERS)
+    beside = {name for name in modules if any(name.startswith(f"{paper}_") for paper in PAPERS)}
+    assert modules - beside == set(PAPERS)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_part_of_a_paper_has_runs(page):
+    paper = paper_of(page)
+    recipes = [r for p in PAGES if PAGES[p] == PAGES[page] for r in paper.recipes(paper.setting(profile="smoke"), p)]
+    assert {r["part"] for r in recipes if "part" in r} == set(paper.PARTS)
 
 
 def test_an_unknown_page_is_refused():

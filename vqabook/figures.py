@@ -10,12 +10,16 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from textwrap import fill
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 _COLORS = sns.color_palette("colorblind").as_hex()  # Okabe and Ito's: safe for colour-blind readers
 METHOD_COLORS = {
@@ -24,6 +28,16 @@ METHOD_COLORS = {
     "mask (softplus-G)": _COLORS[0],
     "re-scaling": _COLORS[1],
     "both": _COLORS[2],
+    "focal": _COLORS[4],
+    "focal (released)": _COLORS[5],
+}
+BACKBONE_COLORS = {  # Paul Tol's "bright": as safe, and told apart from the methods'
+    "UpDn": "#4477aa",
+    "LM": "#ee6677",
+    "LMH": "#aa3377",
+    "CSS": "#ccbb44",
+    "CSS+LMH": "#228833",
+    "LXMERT": "#66ccee",
 }
 PART_COLORS = {"question encoder": _COLORS[3], "classifier": _COLORS[0], "train": _COLORS[0], "test": _COLORS[1]}
 _INK = {"light": "#24292f", "dark": "#d5dae1"}
@@ -63,16 +77,10 @@ def bars(axes: Axes, values: Mapping[str, Sequence[float]], *, label: str) -> No
     for x, (name, seeds) in enumerate(values.items()):
         if not len(seeds):
             continue
-        axes.bar(x, np.mean(seeds), color=METHOD_COLORS[name], width=0.7, alpha=0.75)
-        axes.plot(
-            np.full(len(seeds), x),
-            seeds,
-            "o",
-            color=METHOD_COLORS[name],
-            markersize=4,
-            markeredgecolor="white",
-            markeredgewidth=0.6,
-        )
+        color = METHOD_COLORS[name]
+        axes.bar(x, np.mean(seeds), color=color, width=0.7, alpha=0.75)
+        places, edge = np.full(len(seeds), x), {"markeredgecolor": "white", "markeredgewidth": 0.6}
+        axes.plot(places, seeds, "o", color=color, markersize=4, **edge)
     axes.set_xticks(range(len(values)), [name.replace(" (", "\n(") for name in values], fontsize=8)
     axes.set_ylabel(label)
 
@@ -83,6 +91,57 @@ def lines(axes: Axes, x: Sequence[float], seeds: Sequence[Sequence[float]], *, c
     mean, std = values.mean(0), values.std(0, ddof=1) if len(values) > 1 else np.zeros(values.shape[1])
     axes.plot(x, mean, color=color, label=label, marker="o", markersize=3)
     axes.fill_between(x, mean - std, mean + std, color=color, alpha=0.2, linewidth=0)
+
+
+def gains(axes: Axes, rows: Mapping[str, tuple[Sequence[float], tuple[float, float] | None]], printed: Mapping) -> None:
+    """One row a label: a dot a seed, the mean with its 95 % interval where there is one; a diamond where printed.
+
+    A label's backbone, which gives the colour, is what comes before ", ".
+    """
+    for y, (label, (seeds, interval)) in enumerate(rows.items()):
+        color = BACKBONE_COLORS[label.split(", ")[0]]
+        if len(seeds):
+            axes.plot(seeds, np.full(len(seeds), y), "o", color=color, markersize=4, alpha=0.6)
+            axes.plot(np.mean(seeds), y, "|", color=color, markersize=16, markeredgewidth=2.5)
+        if interval:
+            axes.plot(interval, (y, y), color=color, linewidth=2)
+        if label in printed:
+            axes.plot(printed[label], y, "D", color="gray", markersize=6, markerfacecolor="none")
+    axes.axvline(0, color="gray", linewidth=0.8, linestyle=":")
+    axes.set_yticks(range(len(rows)), list(rows), fontsize=9)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+
+
+def attention_map(
+    boxes: Float[np.ndarray, "o 4"], attention: Sequence[float], *, side: int = 224
+) -> Float[np.ndarray, "s s"]:
+    """Attention over boxes (fractions of the image) as pixels, `side` wide and high: of each, the most of any box."""
+    pixels = np.zeros((side, side))
+    for box, looked in zip(np.rint(boxes * side).astype(int), attention, strict=True):
+        x0, y0, x1, y1 = box
+        pixels[y0:y1, x0:x1] = np.maximum(pixels[y0:y1, x0:x1], looked)
+    return pixels
+
+
+def looks(figure: Figure, rows: Sequence[Mapping]) -> None:
+    """Fig. 9 of Guo et al.: a question a row; the image, then what each method looks at (lighter is more), and says.
+
+    A row has `question`, `truth`, `image` [s, s, 3] or None, `boxes` [o, 4] and `methods`: name -> (attention, answer).
+    """
+    for part, row in zip(np.atleast_1d(figure.subfigures(len(rows))), rows, strict=True):
+        part.suptitle(f"{fill(row['question'], 60)} — {row['truth']}", fontsize=10)
+        there = row["image"] is not None
+        image = np.asarray(row["image"]) if there else np.full((224, 224, 3), 255)
+        places = part.subplots(1, len(row["methods"]) + there)
+        if there:
+            picture(places[0], image, "")
+        for axes, (name, (attention, answer)) in zip(places[there:], row["methods"].items(), strict=True):
+            seen = attention_map(row["boxes"], attention, side=len(image))
+            light = (0.2 + 0.8 * seen / max(seen.max(), 1e-9))[..., None]
+            picture(
+                axes, (image * light).astype(np.uint8), f"{name}: {answer} {'✓' if answer == row['truth'] else '✗'}"
+            )
+            axes.xaxis.label.set_fontsize(9)
 
 
 def picture(axes: Axes, image: object, caption: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -11,10 +13,16 @@ import pandas as pd
 from vqabook.fingerprint import is_current
 from vqabook.report import Verdict, matching, verdict_on
 
+KINDS = ("holds", "fails", "unclear", "not run")
 
-def badge(kind: str) -> str:
-    """A verdict's name as a coloured label."""
-    return f'<span class="verdict-{kind.replace(" ", "-")}">{kind}</span>'
+
+def badge(kind: str, text: str | None = None) -> str:
+    """A verdict's name, or another text, as a label in the verdict's colour."""
+    return f'<span class="verdict-{_name(kind)}">{text or kind}</span>'
+
+
+def _name(kind: str) -> str:
+    return kind.replace(" ", "-")
 
 
 def rows(
@@ -56,29 +64,61 @@ def _measured(claim, verdict: Verdict, records: Sequence[Mapping]) -> dict | Non
 
 
 def html(ledger: Sequence[Mapping]) -> str:
-    """The ledger as the front page shows it."""
-    body, paper = [], None
+    """The ledger as the front page shows it: a row a claim, under a row for each table or section of the paper.
+
+    The heading rows count the verdicts; the page's script folds the claims away under them.
+    """
+    papers: dict[str, dict[str, list[Mapping]]] = {}
     for row in ledger:
-        name = escape(row["paper"])
-        if row["paper"] != paper:
-            paper = row["paper"]
-            body.append(f'<tr class="paper" data-paper="{name}"><th colspan="4">{name}</th></tr>')
-        where = (
-            f'<a href="pages/{row["page"]}.html">{escape(row["claim"])}</a><br><small>{escape(row["where"])}</small>'
-        )
-        p = row["printed"]
-        printed = f"{p['value']:+.2f}<br><small>{escape(p['data'])}</small>" if p else "–"
-        others = [
-            f"<br>{_numbers(x['verdict'], x, row['unit'])}, <small>{escape(x['data'])}</small>" for x in row["further"]
-        ]
-        real = _cell(row, "real", "verdict") + "".join(others)
-        cells = (where, printed, _cell(row, "embedded", "verdict_embedded"), real)
-        kind = row["verdict"].replace(" ", "-")
-        columns = "".join(f"<td>{cell}</td>" for cell in cells)
-        body.append(f'<tr data-paper="{name}" data-verdict="{kind}">{columns}</tr>')
+        papers.setdefault(row["paper"], {}).setdefault(place_of(row), []).append(row)
+    body = []
+    for paper, places in papers.items():
+        name = escape(paper)
+        body.append(f'<tr class="paper" data-paper="{name}"><th colspan="4">{name}</th></tr>')
+        for place, claims in places.items():
+            data = f'data-paper="{name}" data-place="{escape(place)}"'
+            sides = "".join(f"<td>{_counts(claims, side)}</td>" for side in ("verdict_embedded", "verdict"))
+            n = f"{len(claims)} claim{'s' if claims[1:] else ''}"
+            body.append(f'<tr class="place" {data}><th>{escape(place)}</th><td>{n}</td>{sides}</tr>')
+            body += [f'<tr {data} data-verdict="{_name(row["verdict"])}">{_columns(row)}</tr>' for row in claims]
     head = "<tr><th>claim</th><th>printed</th><th>embedded world</th><th>real data</th></tr>"
     table = f'<table class="ledger"><thead>{head}</thead><tbody>{"".join(body)}</tbody></table>'
     return f"{table}\n<p><small>{by_chance(ledger)}</small></p>\n"
+
+
+def place_of(row: Mapping) -> str:
+    """The table, figure or section that a claim belongs to: the first thing its `where` names."""
+    return re.split("[,;:]", row["where"])[0]
+
+
+def _columns(row: Mapping) -> str:
+    where = f'<a href="pages/{row["page"]}.html">{escape(row["claim"])}</a><br><small>{escape(row["where"])}</small>'
+    p = row["printed"]
+    printed = f"{p['value']:+.2f}<br><small>{escape(p['data'])}</small>" if p else "–"
+    others = [
+        f"<br>{_numbers(x['verdict'], x, row['unit'])}, <small>{escape(x['data'])}</small>" for x in row["further"]
+    ]
+    real = _cell(row, "real", "verdict") + "".join(others)
+    return "".join(f"<td>{cell}</td>" for cell in (where, printed, _cell(row, "embedded", "verdict_embedded"), real))
+
+
+def _counts(claims: Sequence[Mapping], side: str) -> str:
+    """How many verdicts of each kind, as labels."""
+    counted = Counter(row[side] for row in claims)
+    return " ".join(badge(kind, f"{counted[kind]} {kind}") for kind in KINDS if counted[kind])
+
+
+def summary(claims: Sequence, local: Sequence[Mapping], recorded: Sequence[Mapping], *, dataset: str) -> pd.DataFrame:
+    """How many claims of each table or section hold, on this page's runs (`dataset`) and on the recorded real ones."""
+    places: dict[str, list[dict]] = {}
+    for row in rows(claims, local, recorded):
+        places.setdefault(place_of(row), []).append(row)
+    sides = {f"here: {dataset}": "verdict_embedded", "recorded, real": "verdict"}
+    cells = {
+        escape(place): {"claims": len(some), **{title: _counts(some, side) for title, side in sides.items()}}
+        for place, some in places.items()
+    }
+    return pd.DataFrame.from_dict(cells, orient="index", columns=["claims", *sides])
 
 
 def _cell(row: Mapping, side: str, verdict: str) -> str:
@@ -96,12 +136,15 @@ def _numbers(kind: str, measured: Mapping | None, unit: str) -> str:
 
 def by_chance(ledger: Sequence[Mapping]) -> str:
     """How many of these verdicts would come out "holds" if no claim were true of anything."""
-    tested = sum(row["verdict"] != "not run" for row in ledger)
-    holding = sum(row["verdict"] == "holds" for row in ledger)
-    return (
-        f"On real data {holding} of {tested} tested claims hold. If every difference were zero, each would still hold "
-        f"with a chance of 2.5 %: about {0.025 * tested:.1f} of {tested}."
-    )
+    told = []
+    for where, side in (("On real data", "verdict"), ("in the embedded world", "verdict_embedded")):
+        kinds = Counter(row[side] for row in ledger)
+        tested = len(ledger) - kinds["not run"]
+        told.append(
+            f"{where} {kinds['holds']} of {tested} tested claims hold and {kinds['fails']} fail "
+            f"(by chance about {0.025 * tested:.1f} of each)"
+        )
+    return f"{'; '.join(told)}. By chance: if every difference were zero, a claim holds or fails with 2.5 % each."
 
 
 def verdicts(claims: Sequence, local: Sequence[Mapping], recorded: Sequence[Mapping], *, dataset: str) -> pd.DataFrame:

@@ -18,6 +18,8 @@ from scipy import stats
 from vqabook.record import EVIDENCE, read_records
 
 MIN_SEEDS = 3
+SIGNIFICANT = 0.01  # what the papers' tables mark with a dagger
+DAGGER = "†"
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,22 @@ def judge(differences: Sequence[float]) -> Verdict:
     half = float(stats.t.ppf(0.975, n - 1) * std / np.sqrt(n))
     kind = "holds" if mean - half > 0 else "fails" if mean + half < 0 else "unclear"
     return Verdict(kind, mean, std, mean - half, mean + half, n)
+
+
+def significance(more: Mapping[int, float], less: Mapping[int, float]) -> float | None:
+    """The p value of a two-sided paired t-test over the seeds that both have; None with fewer than three.
+
+    Guo et al. 2021 do not say whether theirs is paired; ours is, since a seed fixes the data's order and the start.
+    Differences that are all the same leave no variance: p is 1 if they are zero, else 0, the limit of both cases.
+    """
+    differences = [more[seed] - less[seed] for seed in sorted(more.keys() & less.keys())]
+    n = len(differences)
+    if n < MIN_SEEDS:
+        return None
+    mean, std = float(np.mean(differences)), float(np.std(differences, ddof=1))
+    if len(set(differences)) == 1:
+        return float(mean == 0)
+    return float(2 * stats.t.sf(abs(mean) / (std / np.sqrt(n)), n - 1))
 
 
 def number(record: Mapping, metric: str) -> float | None:
@@ -83,26 +101,34 @@ def verdict_on(claim, records: Sequence[Mapping]) -> Verdict:
     return judge([more[seed] - less[seed] for seed in sorted(more.keys() & less.keys())])
 
 
-def evidence(paper: str, *, profile: str = "real", dataset: str | None = None) -> list[Mapping]:
-    """The recorded runs of a paper, tracked in book/evidence/: those of one profile and, if given, one data set.
+def evidence(paper: str, *, profile: str = "real", dataset: str | tuple[str, ...] | None = None) -> list[Mapping]:
+    """The recorded runs of a paper, tracked in book/evidence/: those of one profile and, if given, of some data sets.
 
     Where a run was recorded again (other code, other parameters), the newest counts.
     """
     newest: dict[tuple, Mapping] = {}
+    asked = (dataset,) if isinstance(dataset, str) else dataset
     for record in sorted(read_records(EVIDENCE / paper), key=lambda r: r["provenance"]["started"]):
         recipe = record["recipe"]
-        if recipe["profile"] == profile and dataset in (None, recipe["data"]["dataset"]):
+        if recipe["profile"] == profile and (asked is None or recipe["data"]["dataset"] in asked):
             newest[recipe["data"]["dataset"], recipe["variant"], recipe["prior"], recipe["seed"]] = record
     return list(newest.values())
 
 
-def mean_std(values: Iterable[float]) -> str:
-    """`mean ± std`, or a dash."""
+def mean_std(values: Iterable[float], *, signed: bool = False) -> str:
+    """`mean ± std`, or a dash; `signed` puts a plus before what is positive."""
     values = list(values)
     if not values:
         return "–"
+    sign = "+" if signed else ""
     spread = f"\u00a0±\u00a0{np.std(values, ddof=1):.2f}" if len(values) > 1 else ""  # kept on one line
-    return f"{np.mean(values):.2f}{spread}"
+    return f"{np.mean(values):{sign}.2f}{spread}"
+
+
+def seeds_of(found: Iterable[Mapping[int, float]]) -> str:
+    """`n = 3`, or `n = 1 to 3`, of several cells; empty if none holds a value."""
+    sizes = sorted({len(values) for values in found if values})
+    return f"n = {sizes[0]}{f' to {sizes[-1]}' if sizes[1:] else ''}" if sizes else ""
 
 
 def table(
@@ -120,10 +146,8 @@ def table(
         cells[heading] = {label: f"{values[label]:.2f}" if label in values else "–" for label in rows}
     for heading, (records, where, metric) in columns.items():
         found = {label: by_seed(records, {**where, **row}, metric) for label, row in rows.items()}
-        sizes = sorted({len(values) for values in found.values() if values})
-        if sizes:
-            title = f"{heading} (n = {sizes[0]}{f' to {sizes[-1]}' if sizes[1:] else ''})"
-            cells[title] = {label: mean_std(values.values()) for label, values in found.items()}
+        if n := seeds_of(found.values()):
+            cells[f"{heading} ({n})"] = {label: mean_std(values.values()) for label, values in found.items()}
     return pd.DataFrame(cells, index=list(rows))
 
 

@@ -24,9 +24,9 @@ def existing(pages: Iterable[str], setting: object) -> list[dict]:
     """The records of these pages that are there already, each once."""
     found = {}
     for page in pages:
-        for recipe in paper_of(page).recipes(setting, page):
-            key = key_of(recipe)
-            found[key] = read_record(runs_folder(setting.runs) / PAGES[page] / f"{key}.json")
+        recorded = _recorded(page, setting)
+        for key in map(key_of, paper_of(page).recipes(setting, page)):
+            found[key] = recorded.get(key) or read_record(runs_folder(setting.runs) / PAGES[page] / f"{key}.json")
     return [record for record in found.values() if record]
 
 
@@ -38,11 +38,17 @@ def records(page: str, setting: object) -> list[dict]:
     """
     paper = paper_of(page)
     recipes, folder = paper.recipes(setting, page), runs_folder(setting.runs) / PAGES[page]
-    recorded = {} if setting.runs else {key_of(r["recipe"]): r for r in read_records(EVIDENCE / PAGES[page])}
+    recorded = _recorded(page, setting)
     loaded = [recorded.get(key_of(recipe)) for recipe in recipes]
-    done = {i: record for i, record in enumerate(loaded) if record and is_current(record)}
+    done = {i: record for i, record in enumerate(loaded) if record}
     produce = partial(paper.produce, data_root=paper.root_of(setting), device=setting.device)
     return _produce(produce, recipes, folder, done, label=page)
+
+
+def _recorded(page: str, setting: object) -> dict[str, dict]:
+    """The recorded evidence that need not be made again, by key: none if `setting.runs` names a folder."""
+    found = [] if setting.runs else read_records(EVIDENCE / PAGES[page])
+    return {key_of(record["recipe"]): record for record in found if is_current(record)}
 
 
 def _produce(

@@ -1,6 +1,8 @@
 /* The ledger's filter: a list of papers and a switch per verdict above every <table class="ledger">.
- * A claim's row carries data-paper and data-verdict (holds, fails, unclear, not-run; several are separated by spaces).
- * A paper's heading row carries data-paper alone and shows while a claim of it does. Without this script all show. */
+ * A claim's row carries data-paper, data-place (the paper's table or section) and data-verdict (holds, fails, unclear,
+ * not-run; several are separated by spaces). A heading row carries data-paper, and data-place if it heads a place, and
+ * shows while a claim under it passes the filter. Claims are folded under their place until its button, or any use of
+ * the filter, unfolds them. Without this script all show. */
 
 document.addEventListener("DOMContentLoaded", () => document.querySelectorAll("table.ledger").forEach(addFilter));
 
@@ -17,27 +19,49 @@ function addFilter(table) {
     .map((verdict) => verdictSwitch(verdict, claims.filter((row) => verdictsOf(row).includes(verdict)).length));
   const count = element("output", {});
 
+  const places = rows.filter((row) => row.dataset.place && !row.dataset.verdict);
+  const placeOf = (row) => `${row.dataset.paper}\n${row.dataset.place}`;
+  const unfolded = new Set();
+  const all = element("button", { type: "button", className: "unfold" });
+  const folds = new Map(places.map((row) => [placeOf(row), foldButton(row)]));
+
   const show = () => {
     const on = switches.filter((button) => button.ariaPressed === "true").map((button) => button.value);
-    for (const row of claims) {
-      const rightPaper = !paper.value || row.dataset.paper === paper.value;
-      row.hidden = !(rightPaper && verdictsOf(row).some((verdict) => on.includes(verdict)));
-    }
-    const shown = claims.filter((row) => !row.hidden);
+    const passes = (row) =>
+      (!paper.value || row.dataset.paper === paper.value) && verdictsOf(row).some((verdict) => on.includes(verdict));
+    const passing = claims.filter(passes);
+    for (const row of claims) row.hidden = !passes(row) || (folds.has(placeOf(row)) && !unfolded.has(placeOf(row)));
     for (const row of rows.filter((row) => !row.dataset.verdict)) {
-      row.hidden = !shown.some((claim) => claim.dataset.paper === row.dataset.paper);
+      const key = row.dataset.place ? placeOf : (some) => some.dataset.paper;
+      row.hidden = !passing.some((claim) => key(claim) === key(row));
     }
-    count.value = `${shown.length} of ${claims.length} claims`;
+    for (const [place, button] of folds) button.ariaExpanded = String(unfolded.has(place));
+    all.textContent = unfolded.size < folds.size ? "unfold all" : "fold all";
+    all.hidden = !folds.size;
+    count.value = `${passing.length} of ${claims.length} claims`;
   };
+  const unfold = () => folds.forEach((_, place) => unfolded.add(place));
+
+  for (const [place, button] of folds) {
+    button.addEventListener("click", () => {
+      if (!unfolded.delete(place)) unfolded.add(place);
+      show();
+    });
+  }
 
   const bar = element("div", { className: "ledger-filter" });
-  bar.append(paper, ...switches, count);
+  bar.append(paper, ...switches, all, count);
   bar.addEventListener("click", ({ target }) => {
     const button = target.closest("button");
-    if (button) button.ariaPressed = String(button.ariaPressed !== "true");
+    if (button === all && unfolded.size === folds.size) unfolded.clear();
+    else if (button) unfold();
+    if (switches.includes(button)) button.ariaPressed = String(button.ariaPressed !== "true");
     show();
   });
-  paper.addEventListener("change", show);
+  paper.addEventListener("change", () => {
+    unfold();
+    show();
+  });
   table.before(bar);
   show();
 }
@@ -46,6 +70,13 @@ function verdictSwitch(verdict, count) {
   const button = element("button", { type: "button", value: verdict, ariaPressed: "true" });
   const textContent = `${verdict.replace("-", " ")} ${count}`;
   button.append(element("span", { className: `verdict-${verdict}`, textContent }));
+  return button;
+}
+
+function foldButton(row) {
+  const heading = row.querySelector("th");
+  const button = element("button", { type: "button", className: "fold", textContent: heading.textContent });
+  heading.replaceChildren(button);
   return button;
 }
 

@@ -37,9 +37,10 @@ def run(
     if fingerprint:
         if unknown := [page for page in pages if page not in PAGES]:
             raise ValueError(f"pages are {', '.join(PAGES)}; got {', '.join(unknown)}")
-        files = [record.PACKAGE / "papers" / f"{PAGES[page]}.py" for page in pages]
-        parts = [hash_of(path.stem).encode() + path.read_bytes() for path in files]
-        print(hashlib.sha256(b"".join(parts)).hexdigest()[:12])
+        codes = [hash_of(PAGES[page], part=part) for page in pages for part in (None, *paper_of(page).PARTS)]
+        files = [path for page in pages for path in sorted((record.PACKAGE / "papers").glob(f"{PAGES[page]}*.py"))]
+        text = "".join(codes).encode() + b"".join(path.read_bytes() for path in files)
+        print(hashlib.sha256(text).hexdigest()[:12])
         return
     import torch
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -77,3 +78,24 @@ class ResNet(nn.Module):
     def forward(self, images: Float[Tensor, "b channel h w"]) -> Output:
         hidden = torch.mean(self.blocks(self.stem(images)), dim=(2, 3))
         return Output(self.classifier(hidden), hidden=hidden)
+
+
+@torch.no_grad()
+def settle_norms(model: nn.Module, batches: Iterable[tuple[Tensor, ...]]) -> None:
+    """Take the statistics that batch norm uses in eval mode anew: the mean over these batches, parameters fixed.
+
+    While training moves the weights, the running mean of 0.9 old + 0.1 new lags behind them; after few or large steps
+    eval mode then is another model than the one that was trained. Leaves the model in train mode.
+    """
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # torch's word for the plain mean over batches
+    model.train()
+    try:
+        for inputs in batches:
+            model(*inputs)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum

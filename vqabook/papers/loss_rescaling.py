@@ -45,6 +45,7 @@ __all__ = [
     "recipes",
 ]
 
+PARTS = ("backbones", "vision")  # files beside this one with a `produce` of their own
 SIZES = ("epochs", "rescale_epochs", "batch_size", "lr", "hidden", "word", "attention_dropout")
 PAGES = {"class_imbalance": DIAGNOSED, "loss_rescaling": None}  # the trained variants that each shows; None: all
 VARIED = {  # page 02: options of a backbone, one at a time
@@ -53,6 +54,7 @@ VARIED = {  # page 02: options of a backbone, one at a time
     "css": {"V-CSS alone": {"q_share": 0.0}, "Q-CSS alone": {"q_share": 1.0}},
     "focal": {"released": {"softmax": True}},
 }
+DROPPED = ("lm", "lmh", "css")  # Fig. 7, beside UpDn
 
 
 def page(namespace: Mapping) -> Setting:
@@ -118,25 +120,27 @@ def _backbone_runs(s: Setting) -> list[tuple[str, str, str, str, dict]]:
     runs = []
     for name in s.backbones:
         losses = LOSSES.get(name, ("bce",))
-        modules = ["baseline", *(("re-scaling",) if name not in COMPARED else ())]
-        masks = list(MODULES) if s.backbone_masks and name in MASKED else modules
-        ends = (masks[0], masks[-1]) if name not in COMPARED else ("baseline",)  # backbone and backbone + ours
+        ours = () if name in COMPARED else ("both",) if name in MASKED else ("re-scaling",)
+        shown = [m for m in s.backbone_modules if name in MASKED or m in ("baseline", *ours)]
         if "changing" in s.priors:
-            runs += [("changing", name, loss, module, {}) for loss in losses for module in masks]
+            runs += [("changing", name, loss, module, {}) for loss in losses for module in shown]
             runs += [
                 ("changing", name, "bce", "baseline", {what: change}) for what, change in VARIED.get(name, {}).items()
             ]
+            if name in DROPPED:
+                for rate in s.mask_dropouts:
+                    runs.append(("changing", name, "bce", "both", {f"mask dropout {rate}": {"mask_dropout": rate}}))
         if "same" in s.priors:
-            runs += [("same", name, loss, module, {}) for loss in losses for module in ends]
+            runs += [("same", name, loss, module, {}) for loss in losses for module in ("baseline", *ours)]
     return runs
 
 
 def _backbone_recipe(s: Setting, seed: int, prior: str, name: str, loss: str, module: str, changed: Mapping) -> dict:
     what = "".join(f" @ {what}" for what in changed)
-    recipe = _recipe(s, "train", seed, prior, f"{name} {loss} {module}{what}", {"loss": loss, **MODULES[module]})
-    options = {"name": name, **BACKBONES[name]}
+    options, method = {"name": name, **BACKBONES[name]}, {"loss": loss, **MODULES[module]}
     for change in changed.values():
-        options |= change
+        (options if change.keys() <= options.keys() else method).update(change)
+    recipe = _recipe(s, "train", seed, prior, f"{name} {loss} {module}{what}", method)
     if name == "lxmert":
         layers = dict(zip(("language_layers", "region_layers", "cross_layers"), s.lxmert_layers, strict=True))
         heads = max(1, s.lxmert_hidden // (64 if s.lxmert_hidden >= 512 else 16))

@@ -1,10 +1,25 @@
-"""What Guo et al. 2021 (loss re-scaling) print, as comparisons: Sec. III and the UpDn columns of Tables II to V."""
+"""What Guo et al. 2021 (loss re-scaling) print, as comparisons: all claims of pages 01 and 02, and the tables' rows.
+
+The numbers as printed, the claims on six backbones and those on other tasks stand in the files beside this.
+"""
 
 from __future__ import annotations
 
-from vqabook.claims import Claim, Side
+from vqabook.claims import Claim
+from vqabook.papers.loss_rescaling_backbone_claims import (
+    BACKBONE_CLAIMS,
+    LOSSES,
+    METRICS,
+    TITLES,
+    cells,
+    claim,
+    ours,
+    run_of,
+    table_v,
+)
+from vqabook.papers.loss_rescaling_printed_claims import CP1, KAPPA, TABLE_V, V2
+from vqabook.papers.loss_rescaling_vision_claims import VISION_CLAIMS
 
-PAPER = "Loss re-scaling (Guo et al. 2021)"
 FURTHER = ("vqa_v2_60k",)  # recorded besides, with verdicts of their own: all ten votes of a question are known
 RECORDED = {"profile": "real", "dataset": "vqacp_v1_coco16k"}  # the evidence that verdicts on real data come from
 
@@ -29,64 +44,42 @@ DEPARTURES = (  # page 02: one choice at a time, then all of the release's
 )
 UNIFORM = "uniform answers"  # the control: an embedded world in which there is nothing to re-scale
 DIAGNOSED = ("bce baseline", "ce baseline")  # the variants of page 01
-PRINTED = {  # Table V, column UpDn, VQA-CP v2 test
-    "bce baseline": 38.80,
-    "bce mask (sigmoid)": 40.94,
-    "bce mask (softplus-G)": 41.69,
-    "bce re-scaling": 40.84,
-    "bce both": 47.09,
-    "ce baseline": 40.49,
-    "ce mask (sigmoid)": 39.32,
-    "ce mask (softplus-G)": 40.30,
-    "ce re-scaling": 55.93,
-    "ce both": 57.02,
+PRINTED = TABLE_V  # VQA-CP v2 test, by variant
+PRINTED_TYPES = {  # VQA-CP v1 test: UpDn + ours and UpDn
+    f"printed {kind}": dict(zip(("Sigm-BCE: both", "Sigm-BCE: baseline"), cells("", CP1, kind), strict=True))
+    for kind in METRICS
 }
-
-
-_TABLE_III = (("Y/N", 43.76, 44.25), ("Num.", 12.49, 18.04), ("Other", 42.57, 43.03), ("All", 38.02, 39.34))
-PRINTED_TYPES = {  # VQA-CP v1 test: UpDn and UpDn + ours
-    f"printed {title}": {"Sigm-BCE: baseline": updn, "Sigm-BCE: both": ours} for title, updn, ours in _TABLE_III
+ROWS = {  # rows of Tables II to IV -> their runs
+    row: {"variant": run_of(backbone, "bce", module)}
+    for backbone, title in TITLES.items()
+    for row, module in ((f"{title} ‡", "baseline"), (f"{title}+Ours", ours(backbone)))
 }
-
-
-def _claim(
-    name: str,
-    statement: str,
-    where: str,
-    more: tuple,
-    less: tuple,
-    *,
-    data: str = "VQA-CP v2 test",
-    page: str = "02_loss_rescaling",
-    unit: str = "points",
-) -> Claim:
-    """A claim between two (variant, prior, metric, printed value) sides."""
-    sides = (Side({"variant": v, "prior": prior}, metric, printed) for v, prior, metric, printed in (more, less))
-    return Claim(name, statement, where, *sides, page, PAPER, data, unit)
-
-
-def _table_v() -> tuple[Claim, ...]:
-    """Table V, column UpDn: each module against what it extends."""
-    pairs = (
-        ("re-scaling", "baseline"),
-        ("both", "baseline"),
-        ("both", "re-scaling"),
-        ("mask (softplus-G)", "baseline"),
-        ("mask (softplus-G)", "mask (sigmoid)"),
-    )
-    denied = ("ce", "mask (softplus-G)", "baseline")  # Table V prints a loss of 0.19 and the text claims no gain
-    title = {"bce": "Sigm-BCE", "ce": "Soft-CE"}
-    return tuple(
-        _claim(
-            f"table-v-{loss}-{more}-over-{less}".replace(" ", "-").replace("(", "").replace(")", ""),
-            f"{title[loss]}: {more} beats {less}",
-            f"Table V, {title[loss]}, UpDn",
-            *((f"{loss} {module}", "changing", "test.overall", PRINTED[f"{loss} {module}"]) for module in (more, less)),
-        )
-        for loss in ("bce", "ce")
-        for more, less in pairs
-        if (loss, more, less) != denied
-    )
+BACKBONE_OF = {f"{title}+Ours": f"{title} ‡" for title in TITLES.values()}  # what † compares a row with
+COMPARED_ROWS = {  # quoted in Tables II and III; the last three come from Clark et al. 2019 and Fig. 8
+    "Question-only": {"variant": "question_only bce baseline"},
+    "SAN": {"variant": "san bce baseline"},
+    "Rubi": {"variant": "rubi ce baseline"},
+    "Bias product": {"variant": "bias_product bce baseline"},
+    "Re-weighting": {"variant": "reweight bce baseline"},
+    "Focal loss": {"variant": "focal bce baseline"},
+}
+ABLATION = {  # Table V: row -> column -> variant
+    f"{title}: {module}": {
+        name: run for backbone, name in TITLES.items() if (run := run_of(backbone, loss, module)) in TABLE_V
+    }
+    for loss, title in LOSSES.items()
+    for module in MODULES
+}
+UNTESTED = (  # where, what the text says, why no claim of ours tests it
+    ("Sec. VI-A", "ours is best over most answer categories",
+     "of the rows compared with we train question-only, SAN and RUBi; the others are quoted"),
+    ("Sec. VI-A", "two-branch methods outperform their contemporaries", "AdvReg, GVQA, HINT and VGQE are quoted"),
+    ("Sec. VI-A", "the gap between VQA v2 val and VQA-CP v2 test measures the bias that is learned",
+     "a difference of differences: a table of the page, without a verdict"),
+    ("Fig. 7", "UpDn prefers little dropout of its mask, LM, CSS and LMH more",
+     "a table of the page with verdicts of its own: not all presets run it"),
+    ("Sec. VI-D, Fig. 9", "attention moves to what the question asks for", "a few examples of the authors' choice"),
+)  # fmt: skip
 
 
 def _as_released() -> tuple[Claim, ...]:
@@ -102,40 +95,23 @@ def _as_released() -> tuple[Claim, ...]:
         more = (f"{variant} @ {how}", "changing", "test.overall", PRINTED[variant])
         less = (baseline, "changing", "test.overall", PRINTED[baseline])
         claims.append(
-            _claim(f"{variant} {how}".replace(" ", "-"), statement, "Table V, UpDn, not by the equations", more, less)
+            claim(f"{variant} {how}".replace(" ", "-"), statement, "Table V, UpDn, not by the equations", more, less)
         )
     return tuple(claims)
 
 
 def _per_answer_type() -> tuple[Claim, ...]:
     """Table III (VQA-CP v1, of which our real data is a part), UpDn against UpDn + ours; and kappa, Table IV."""
-    printed = {
-        "yes/no": (44.25, 43.76, 63.90, 43.01),
-        "number": (18.04, 12.49, 38.68, 4.40),
-        "other": (43.03, 42.57, 0.75, 0.53),
-        "overall": (39.34, 38.02, 14.24, 8.57),
-    }
-    accuracy = (
-        _claim(
-            f"table-iii-{kind}",
-            "Mask and re-scaling raise accuracy" + (f" on {kind} questions" if kind != "overall" else ""),
-            "Table III, UpDn",
-            ("bce both", "changing", f"test.{kind}", p[0]),
-            ("bce baseline", "changing", f"test.{kind}", p[1]),
-            data="VQA-CP v1 test",
-        )
-        for kind, p in printed.items()
-    )
-    kappa = _claim(
-        "table-iv-kappa",
-        "Mask and re-scaling raise the agreement between labels and predictions",
-        "Table IV, UpDn, VQA-CP v1, All",
-        ("bce both", "changing", "test.kappa.overall", 14.24),
-        ("bce baseline", "changing", "test.kappa.overall", 8.57),
-        data="VQA-CP v1 test",
-        unit="kappa x 100",
-    )
-    return (*accuracy, kappa)
+    runs, found = ("bce both", "bce baseline"), []
+    for title, kind in METRICS.items():
+        sides = [(run, "changing", f"test.{kind}", p) for run, p in zip(runs, cells("", CP1, title), strict=True)]
+        statement = "Mask and re-scaling raise accuracy" + (f" on {kind} questions" if kind != "overall" else "")
+        found.append(claim(f"table-iii-{kind}", statement, "Table III, UpDn", *sides, data=CP1))
+    agreed = zip(runs, cells("", CP1, table=KAPPA), strict=True)
+    sides = [(run, "changing", "test.kappa.overall", p) for run, p in agreed]
+    statement = "Mask and re-scaling raise the agreement between labels and predictions"
+    where = "Table IV, UpDn, VQA-CP v1, All"
+    return *found, claim("table-iv-kappa", statement, where, *sides, data=CP1, unit="kappa x 100")
 
 
 def _diagnosis() -> tuple[Claim, ...]:
@@ -149,17 +125,17 @@ def _diagnosis() -> tuple[Claim, ...]:
         late = "history.-1."
         options = {"data": "VQA-CP v2 train", "page": "01_class_imbalance"}
         claims += [
-            _claim(f"assumption-1-{loss}", f"{title}: late in training, hard mistakes cost more than easy ones",
+            claim(f"assumption-1-{loss}", f"{title}: late in training, hard mistakes cost more than easy ones",
                    "Assumption 1, Table I, Fig. 2",
                    side(late + "mistakes.hard_paired"), side(late + "mistakes.easy_paired"), unit="loss", **options),
-            _claim(f"assumption-2-{loss}",
+            claim(f"assumption-2-{loss}",
                    f"{title}: late in training, the question encoder's gradient is larger than the classifier's",
                    "Assumption 2, Fig. 3",
                    side(late + "grad_question"), side(late + "grad_classifier"), unit="gradient norm", **options),
-            _claim(f"assumption-2-growth-{loss}", f"{title}: the question encoder's gradient norm grows over training",
+            claim(f"assumption-2-growth-{loss}", f"{title}: the question encoder's gradient norm grows over training",
                    "Sec. III-A, Fig. 3",
                    side(late + "grad_question"), side("history.1.grad_question"), unit="gradient norm", **options),
-            _claim(f"assumption-2-decay-{loss}", f"{title}: the classifier's gradient norm falls over training",
+            claim(f"assumption-2-decay-{loss}", f"{title}: the classifier's gradient norm falls over training",
                    "Sec. III-A, Fig. 3",
                    side("history.1.grad_classifier"), side(late + "grad_classifier"), unit="gradient norm", **options),
         ]  # fmt: skip
@@ -168,12 +144,13 @@ def _diagnosis() -> tuple[Claim, ...]:
 
 CLAIMS = (
     *_diagnosis(),
-    _claim("table-ii-cost", "Mask and re-scaling cost accuracy when priors stay the same", "Table II, UpDn, VQA v2 val",
-           ("bce baseline", "same", "test.overall", 62.07), ("bce both", "same", "test.overall", 55.50),
-           data="VQA v2 val"),
-    *_table_v(),
+    *VISION_CLAIMS,
+    claim("table-ii-cost", "Mask and re-scaling cost accuracy when priors stay the same", "Table II, UpDn, VQA v2 val",
+          ("bce baseline", "same", "test.overall", 62.07), ("bce both", "same", "test.overall", 55.50), data=V2),
+    *(found for loss in LOSSES for found in table_v("", loss)),
     *_as_released(),
-    _claim("ce-over-bce", "With mask and re-scaling, Soft-CE beats Sigm-BCE", "Table V, UpDn",
-           ("ce both", "changing", "test.overall", 57.02), ("bce both", "changing", "test.overall", 47.09)),
+    claim("ce-over-bce", "With mask and re-scaling, Soft-CE beats Sigm-BCE", "Table V, UpDn",
+          ("ce both", "changing", "test.overall", 57.02), ("bce both", "changing", "test.overall", 47.09)),
     *_per_answer_type(),
+    *BACKBONE_CLAIMS,
 )  # fmt: skip

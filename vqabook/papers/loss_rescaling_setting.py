@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from vqabook.data.shapes import World
 from vqabook.knobs import knob, one_of, positive, within
+from vqabook.papers.loss_rescaling_claims import MODULES
 
 NAME = "loss_rescaling"
 
@@ -77,7 +78,7 @@ class Setting:
     out_of_type: float = knob(1.0, rule=positive())
     cap: float = knob(100.0, rule=positive())
     backbones: tuple[str, ...] = knob(tuple(BACKBONES), rule=one_of(*BACKBONES))  # trained besides UpDn
-    backbone_masks: bool = True  # their answer masks too: all rows of Table V, not baseline and re-scaling alone
+    backbone_modules: tuple[str, ...] = knob(tuple(MODULES), rule=one_of(*MODULES))  # the rows of Table V for these
     lxmert_lr: float = knob(5e-5, rule=positive())  # release
     lxmert_epochs: int = knob(4, rule=positive())  # first stage; release
     lxmert_rescale_epochs: int = knob(10, rule=positive())
@@ -104,8 +105,8 @@ PROFILES: dict[str, dict] = {
     "real": {
         "dataset": "vqacp_v1_coco16k", "priors": ("changing",), "min_answer_count": 5, "mask_dropouts": (),
         "epochs": 6, "rescale_epochs": 3, "hidden": 256, "word": 128, "batch_size": 256, "attention_dropout": 0.0,
-        "backbone_masks": False,
-        "lxmert_epochs": 4, "lxmert_rescale_epochs": 2, "lxmert_hidden": 64, "lxmert_layers": (1, 1, 1),
+        "backbone_modules": ("baseline", "re-scaling", "both"),
+        "lxmert_epochs": 6, "lxmert_rescale_epochs": 3, "lxmert_hidden": 64, "lxmert_layers": (1, 1, 1),
         "lxmert_dropout": 0.0, "lxmert_lr": 1e-3,
     },
     "paper": {"dataset": "vqacp_v2"},

@@ -1,0 +1,89 @@
+"""What a model had before it when it answered: the picture of an image id, and where its regions lie in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import h5py
+import numpy as np
+
+from vqabook.data.image_files import read_pixels
+from vqabook.data.root import data_root as root_of
+from vqabook.data.sets import SOURCES, DataSpec, source_files
+from vqabook.data.shapes import World, render
+from vqabook.data.shapes_scenes import CANVAS
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, UInt8
+
+COCO_FILES = tuple(f"coco_images/{part}/COCO_{part}_{{:012d}}.jpg" for part in ("train2014", "val2014"))  # the set's
+
+
+class Seen(NamedTuple):
+    """`image` is None where it does not lie on this machine; `boxes`: left, top, right, bottom as fractions of it."""
+
+    image: UInt8[np.ndarray, "s s 3"] | None
+    boxes: Float[np.ndarray, "o 4"]
+
+
+def seen(
+    data: Mapping, image_ids: Sequence[int], n_regions: int, *, data_root: Path | None = None, side: int = 224
+) -> list[Seen]:
+    """The images of a recipe's `data`, each with its `n_regions` regions, `side` pixels wide and high.
+
+    The embedded world draws its scenes. Photographs are COCO's, resized whole; their regions are the boxes of the
+    feature file, and where it has none or is not here the cells of a square grid. Raises ValueError if `n_regions` is
+    then no square.
+    """
+    if data["dataset"] == "shapes":
+        return _scenes(data["world"], image_ids, side)
+    folder = root_of(data_root)
+    boxes = _boxes(folder / SOURCES[data["dataset"]].features, image_ids)
+    photographs = [_photograph(folder, image_id, side) for image_id in image_ids]
+    return [
+        Seen(image, found)
+        for image, found in zip(photographs, boxes or [grid(n_regions)] * len(image_ids), strict=True)
+    ]
+
+
+def grid(n_regions: int) -> Float[np.ndarray, "o 4"]:
+    """The boxes of a square grid of equal cells, row by row."""
+    cells = round(n_regions**0.5)
+    if cells**2 != n_regions:
+        raise ValueError(
+            f"regions without boxes are the cells of a square grid, got {n_regions}; "
+            "give the feature file boxes and sizes, or fetch it if it is not there"
+        )
+    top, left = np.divmod(np.arange(n_regions), cells)
+    return np.stack([left, top, left + 1, top + 1], 1) / cells
+
+
+def _boxes(features: Path, image_ids: Sequence[int]) -> list[Float[np.ndarray, "o 4"]] | None:
+    """Of each image, as fractions of it; None where the file has no boxes, or is not there."""
+    if not features.exists():
+        return None
+    with h5py.File(features) as file:
+        if "boxes" not in file:
+            return None
+        row_of = {image_id: row for row, image_id in enumerate(file["image_ids"][()].tolist())}
+        rows = [row_of[image_id] for image_id in image_ids]
+        sizes = [np.tile(file["sizes"][row], 2) if "sizes" in file else CANVAS for row in rows]  # scenes have none
+        places = [slice(*file["first"][row : row + 2]) if "first" in file else row for row in rows]
+        return [file["boxes"][place] / size for place, size in zip(places, sizes, strict=True)]
+
+
+def _photograph(folder: Path, image_id: int, side: int) -> UInt8[np.ndarray, "s s 3"] | None:
+    paths = [folder / name.format(image_id) for name in COCO_FILES]
+    return next((read_pixels(path, side)[0].transpose(1, 2, 0) for path in paths if path.exists()), None)
+
+
+def _scenes(knobs: Mapping, image_ids: Sequence[int], side: int) -> list[Seen]:
+    """Scenes of the world that `knobs` make, written on first use, with the boxes of its feature file."""
+    world = World(**{k: tuple(v) if isinstance(v, list) else v for k, v in knobs.items()})  # from JSON: lists
+    folder = source_files(DataSpec("shapes", world=world), None)[1]
+    scenes = {scene["image_id"]: scene for scene in json.loads((folder / "scenes.json").read_text())["scenes"]}
+    pictures = [np.asarray(render(scenes[image_id], side)) for image_id in image_ids]
+    return [Seen(*one) for one in zip(pictures, _boxes(folder / "features.h5", image_ids), strict=True)]
