@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from scipy import stats
 
 from vqabook import ledger, record, report
 from vqabook.claims import Claim, Side
-from vqabook.report import by_seed, judge, mean_std, number, table, verdict_on
+from vqabook.report import by_seed, judge, mean_std, number, seeds_of, significance, table, verdict_on
 
 CLAIM = Claim(
     name="both-over-baseline",
@@ -88,6 +89,31 @@ def test_one_in_forty_holds_by_chance():
     assert kinds.count("holds") / 4000 == pytest.approx(0.025, abs=0.006)
 
 
+def test_the_t_test_is_paired_and_two_sided():
+    more, less = {0: 45.0, 1: 47.0, 2: 49.5, 3: 50.0, 9: 99.0}, {0: 44.0, 1: 45.5, 2: 46.0, 3: 49.0, 8: 1.0}
+    p = significance(more, less)
+    # by hand: differences 1, 1.5, 3.5, 1: mean 1.75, std sqrt(4.25 / 3) = 1.190, t = 1.75 / 0.595 = 2.940, 3 degrees
+    assert p == pytest.approx(0.0605, abs=1e-4)
+    shared = [0, 1, 2, 3]
+    assert p == pytest.approx(stats.ttest_rel([more[i] for i in shared], [less[i] for i in shared]).pvalue)
+    assert p == significance(less, more)
+    assert (p < 0.05) == (judge([more[i] - less[i] for i in shared]).kind != "unclear")
+
+
+def test_a_t_test_without_seeds_or_without_variance():
+    assert significance({0: 1.0, 1: 2.0}, {0: 0.0, 1: 0.0}) is None
+    assert significance({0: 1.0, 1: 2.0, 2: 3.0}, {0: 0.0, 1: 0.0, 5: 0.0}) is None
+    three = {0: 1.0, 1: 2.0, 2: 4.0}
+    assert significance(three, three) == 1
+    assert significance(three, {seed: x - 0.5 for seed, x in three.items()}) == 0
+
+
+def test_one_t_test_in_a_hundred_is_significant_by_chance():
+    rng = np.random.default_rng(0)
+    p = [significance(dict(enumerate(d)), {0: 0.0, 1: 0.0, 2: 0.0}) for d in rng.normal(size=(4000, 3)).tolist()]
+    assert sum(x < report.SIGNIFICANT for x in p) / 4000 == pytest.approx(0.01, abs=0.004)
+
+
 def test_seeds_are_paired():
     one_missing = runs([5.0, 5.1, 4.9, 5.0])[:-1]
     assert verdict_on(CLAIM, one_missing).n == 3
@@ -123,6 +149,8 @@ def test_tables_carry_n():
     assert shown.loc["both"].tolist() == ["47.09", mean_std([45.0, 48.5, 52.0])] == ["47.09", "48.50\u00a0±\u00a03.50"]
     assert shown.loc["never"].tolist() == ["–", "–"]
     assert mean_std([]) == "–" and mean_std([2.0]) == "2.00"
+    assert mean_std([2.0], signed=True) == "+2.00" and mean_std([-2.0], signed=True) == "-2.00"
+    assert seeds_of([{0: 1.0}, {}, {0: 1.0, 1: 2.0}]) == "n = 1 to 2" and seeds_of([{}]) == ""
 
 
 def test_evidence_is_the_newest_of_one_setting(tmp_path, monkeypatch):
@@ -135,6 +163,8 @@ def test_evidence_is_the_newest_of_one_setting(tmp_path, monkeypatch):
         record.write_json(tmp_path / "p" / f"{i}.json", one)
     assert report.evidence("p", profile="real", dataset="vqacp_v1") == [new]
     assert report.evidence("p", profile="paper") == [others[0]]
+    both = report.evidence("p", dataset=("shapes", "vqacp_v1"))
+    assert sorted(r["result"]["test"]["overall"] for r in both) == [50, 70]
     assert report.evidence("q") == []
 
 
@@ -166,7 +196,23 @@ def test_html_is_escaped():
     assert "both &lt;beats&gt; baseline" in page and "Table V &amp; more" in page and "<beats>" not in page
     assert 'data-paper="A &quot;paper&quot; &lt;2021&gt;"' in page and 'href="pages/02_loss_rescaling.html"' in page
     assert 'data-verdict="fails"' in page and 'class="verdict-holds"' in page
-    assert "On real data 0 of 1 tested claims hold." in page and "about 0.0 of 1" in page
+    assert "On real data 0 of 1 tested claims hold and 1 fail (by chance about 0.0 of each)" in page
+    assert "in the embedded world 1 of 1 tested claims hold and 0 fail" in page
+
+
+def test_the_ledger_is_ordered_by_table():
+    others = [
+        replace(CLAIM, name=f"{i}", where=where) for i, where in enumerate(("Fig. 8; x", "Table V, b", "Ours: y"))
+    ]
+    rows = ledger.rows([CLAIM, *others], runs([5.0, 5.1, 4.9]), runs([-5.0, -5.1, -4.9]))
+    page = ledger.html([row | {"where": row["where"].replace("V &", "V,")} for row in rows])
+    assert re.findall('class="place" data-paper="[^"]*" data-place="([^"]*)"', page) == ["Table V", "Fig. 8", "Ours"]
+    assert page.count('data-place="Table V"') == 3 and "<td>2 claims</td>" in page and "<td>1 claim</td>" in page
+    assert '<span class="verdict-fails">2 fails</span>' in page
+    shown = ledger.summary([CLAIM, *others], runs([5.0, 5.1, 4.9]), [], dataset="shapes")
+    assert list(shown.index) == ["Table V &amp; more", "Fig. 8", "Table V", "Ours"]
+    assert shown.loc["Table V", "here: shapes"] == '<span class="verdict-holds">1 holds</span>'
+    assert shown.loc["Fig. 8", "claims"] == 1 and "1 not run" in shown.loc["Fig. 8", "recorded, real"]
 
 
 def test_a_pages_verdicts():

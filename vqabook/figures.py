@@ -94,10 +94,7 @@ def lines(axes: Axes, x: Sequence[float], seeds: Sequence[Sequence[float]], *, c
 
 
 def gains(axes: Axes, rows: Mapping[str, tuple[Sequence[float], tuple[float, float] | None]], printed: Mapping) -> None:
-    """One row a label: a dot a seed, the mean with its 95 % interval where there is one; a diamond where printed.
-
-    A label's backbone, which gives the colour, is what comes before ", ".
-    """
+    """A row a label, coloured by its backbone (before ", "): a dot a seed, mean, 95 % interval; diamonds as printed."""
     for y, (label, (seeds, interval)) in enumerate(rows.items()):
         color = BACKBONE_COLORS[label.split(", ")[0]]
         if len(seeds):
@@ -117,8 +114,7 @@ def attention_map(
 ) -> Float[np.ndarray, "s s"]:
     """Attention over boxes (fractions of the image) as pixels, `side` wide and high: of each, the most of any box."""
     pixels = np.zeros((side, side))
-    for box, looked in zip(np.rint(boxes * side).astype(int), attention, strict=True):
-        x0, y0, x1, y1 = box
+    for (x0, y0, x1, y1), looked in zip(np.rint(boxes * side).astype(int), attention, strict=True):
         pixels[y0:y1, x0:x1] = np.maximum(pixels[y0:y1, x0:x1], looked)
     return pixels
 
@@ -138,9 +134,8 @@ def looks(figure: Figure, rows: Sequence[Mapping]) -> None:
         for axes, (name, (attention, answer)) in zip(places[there:], row["methods"].items(), strict=True):
             seen = attention_map(row["boxes"], attention, side=len(image))
             light = (0.2 + 0.8 * seen / max(seen.max(), 1e-9))[..., None]
-            picture(
-                axes, (image * light).astype(np.uint8), f"{name}: {answer} {'✓' if answer == row['truth'] else '✗'}"
-            )
+            mark = "✓" if answer == row["truth"] else "✗"
+            picture(axes, (image * light).astype(np.uint8), f"{name}: {answer} {mark}")
             axes.xaxis.label.set_fontsize(9)
 
 
@@ -148,7 +143,7 @@ def picture(axes: Axes, image: object, caption: str) -> None:
     """An image without axes, with its caption below."""
     axes.imshow(image, cmap="gray")  # the map of images that have one channel
     axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_visible(False)
+    axes.set_frame_on(False)  # for good: despine would bring two sides back
     axes.set_xlabel(caption, fontsize=7)
 
 

@@ -1,7 +1,8 @@
 """The layouts of a paper's tables: by answer type, ablation, selection; printed beside ours, cells mean ± std.
 
-A dagger marks p < 0.01 against the row's backbone (`report.significance`). `rows` are label -> recipe values;
-`sources` heading -> (records, recipe values), one block of columns each; a source without a single number is left out.
+A dagger marks p < 0.01 against the row's backbone (`report.significance`), for a gain or a loss, as the paper's do.
+`rows` are label -> recipe values; `sources` heading -> (records, recipe values), one block of columns each; a source
+without a single number is left out.
 """
 
 from __future__ import annotations
@@ -119,8 +120,8 @@ def by_chance(tested: Sequence[float]) -> str:
     """How many of these tests are significant, and how many would be if no difference were there."""
     marked, n = sum(p < SIGNIFICANT for p in tested), len(tested)
     return (
-        f"{marked} of {n} tested cells carry {DAGGER} (two-sided paired t-test over seeds, p < {SIGNIFICANT}). "
-        f"If every difference were zero, about {SIGNIFICANT * n:.1f} of {n} still would."
+        f"{marked} of {n} tested cells carry {DAGGER}, for a gain or a loss (two-sided paired t-test over seeds, "
+        f"p < {SIGNIFICANT}). If every difference were zero, about {SIGNIFICANT * n:.2g} of {n} still would."
     )
 
 

@@ -182,7 +182,7 @@ def losses_compared() -> tuple[Claim, ...]:
 def learned_mixin() -> tuple[Claim, ...]:
     """A conjecture of ours, that LM's printed row owes to a gate never trained; and the order of Clark et al. 2019."""
     frozen, found = "bce baseline @ frozen gate", []
-    where = "ours, of Table II against Clark et al. 2019"
+    where = "Our conjecture: Table II, ‡, against Clark et al. 2019"
     for backbone, kind, theirs in (
         ("lm", "All", CLARK["lm bce baseline"]),
         ("lm", "Num.", CLARK_LM_NUMBER),

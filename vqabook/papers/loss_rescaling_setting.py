@@ -106,7 +106,7 @@ PROFILES: dict[str, dict] = {
         "dataset": "vqacp_v1_coco16k", "priors": ("changing",), "min_answer_count": 5, "mask_dropouts": (),
         "epochs": 6, "rescale_epochs": 3, "hidden": 256, "word": 128, "batch_size": 256, "attention_dropout": 0.0,
         "backbone_modules": ("baseline", "re-scaling", "both"),
-        "lxmert_epochs": 6, "lxmert_rescale_epochs": 3, "lxmert_hidden": 64, "lxmert_layers": (1, 1, 1),
+        "lxmert_epochs": 4, "lxmert_rescale_epochs": 2, "lxmert_hidden": 64, "lxmert_layers": (1, 1, 1),
         "lxmert_dropout": 0.0, "lxmert_lr": 1e-3,
     },
     "paper": {"dataset": "vqacp_v2"},

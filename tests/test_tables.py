@@ -1,0 +1,101 @@
+"""The tables' layouts: printed beside ours, daggers where a paired t-test says so, what selecting the epoch adds."""
+
+from __future__ import annotations
+
+import pytest
+
+from vqabook import tables
+from vqabook.report import mean_std, significance
+
+ROWS = {"UpDn": {"variant": "baseline"}, "UpDn+Ours": {"variant": "both"}}
+AGAINST = {"UpDn+Ours": "UpDn"}
+PRINTED = {"printed": {"UpDn+Ours": {"Y/N": "68.42†", "Num.": "21.71†", "Other": "42.88†", "All": "47.09†"}}}
+CLEAR, WIDE = (5.0, 5.1, 4.9, 5.0), (5.0, -4.0, 0.5, 9.0)  # differences by seed: p < 0.01, p > 0.01
+
+
+def run(variant: str, seed: int, value: float, *, prior: str = "changing", **result: object) -> dict:
+    """A record with this accuracy on yes/no and overall and none on the other types."""
+    test = {"overall": value, "yes/no": value + 1, "kappa": {"overall": value / 10}}
+    return {"recipe": {"variant": variant, "prior": prior, "seed": seed}, "result": {"test": test, **result}}
+
+
+def both(differences: tuple[float, ...], prior: str = "changing") -> list[dict]:
+    """Both rows, a pair a seed."""
+    base = [run("baseline", i, 40.0 + 3 * i, prior=prior) for i in range(len(differences))]
+    return base + [run("both", i, 40.0 + 3 * i + d, prior=prior) for i, d in enumerate(differences)]
+
+
+@pytest.mark.parametrize(("differences", "marked"), [(CLEAR, True), (WIDE, False), (CLEAR[:2], False)])
+def test_a_dagger_stands_where_p_is_below_one_percent(differences, marked):
+    sources = {"here": (both(differences), {"prior": "changing"})}
+    shown = tables.by_answer_type(ROWS, sources, PRINTED, against=AGAINST)
+    title = f"here (n = {len(differences)})"
+    assert list(shown.columns.get_level_values(0).unique()) == ["printed", title]
+    expected = mean_std([40 + 3 * i + d for i, d in enumerate(differences)]) + ("†" if marked else "")
+    assert shown.loc["UpDn+Ours", (title, "All")] == expected
+    assert "†" not in shown.loc["UpDn", (title, "All")]
+    assert shown.loc["UpDn+Ours", ("printed", "Y/N")] == "68.42†" and shown.loc["UpDn", ("printed", "Y/N")] == "–"
+    assert shown.loc["UpDn+Ours", (title, "Num.")] == "–"
+    tested = tables.p_values(ROWS, sources, AGAINST)
+    assert len(tested) == (2 if len(differences) > 2 else 0)  # yes/no and overall
+    assert all((p < 0.01) == marked for p in tested)
+
+
+def test_tables_by_answer_type_without_daggers_and_without_runs():
+    source = (both(CLEAR), {"prior": "changing"})
+    shown = tables.by_answer_type(ROWS, {"here": source, "never": ([], {})}, metric="test.kappa.")
+    assert list(shown.columns.get_level_values(0).unique()) == ["here (n = 4)"]
+    assert shown.loc["UpDn", ("here (n = 4)", "All")] == mean_std([4.0, 4.3, 4.6, 4.9])
+    assert tables.by_answer_type(ROWS, {"never": ([], {})}).empty
+
+
+def test_by_chance():
+    said = tables.by_chance([0.001, 0.02] + [0.5] * 48)
+    assert said.startswith("1 of 50 tested cells carry †") and "about 0.5 of 50" in said
+
+
+def test_ablation_has_backbones_across():
+    variants = {"baseline": {"UpDn": "baseline", "LM": "lm"}, "both": {"UpDn": "both"}, "never": {"LM": "never"}}
+    records = [*both(CLEAR), run("lm", 0, 50.0)]
+    shown = tables.ablation(variants, (records, {"prior": "changing"}), against={"both": "baseline"})
+    assert list(shown.columns) == ["UpDn (n = 4)", "LM (n = 1)"] and list(shown.index) == list(variants)
+    assert shown.loc["both", "UpDn (n = 4)"].endswith("†")
+    assert shown["LM (n = 1)"].tolist() == ["50.00", "–", "–"]
+
+
+def chosen(last: float, valid: float, test: float) -> dict:
+    """A record's `selection`: the test score of each choice."""
+    named = zip(("last", "best_by_valid", "best_by_test"), (last, valid, test), strict=True)
+    return {name: {"epoch": i + 1, "valid": 60.0, "test": score} for i, (name, score) in enumerate(named)}
+
+
+def test_selection_says_what_choosing_on_test_adds():
+    records = [
+        run("baseline", 0, 1.0, selection=chosen(40, 41, 43)),
+        run("baseline", 1, 1.0, selection=chosen(42, 41, 44)),
+        run("both", 0, 1.0),  # recorded before there were selections
+    ]
+    shown = tables.selection(ROWS, (records, {"prior": "changing"}))
+    assert [label for label, _ in shown.index] == ["UpDn"] * 3
+    assert [title for _, title in shown.index] == [f"{title} (n = 2)" for title in tables.SELECTIONS]
+    assert shown["test"].tolist() == [mean_std([40, 42]), "41.00\u00a0±\u00a00.00", mean_std([43, 44])]
+    assert shown["test, above the last epoch"].tolist() == [
+        "–", "+0.00\u00a0±\u00a01.41", "+2.50\u00a0±\u00a00.71",
+    ]  # fmt: skip
+    assert tables.selection(ROWS, ([], {})).empty
+
+
+def test_the_gap_between_priors_is_paired():
+    records = both(CLEAR, "same") + both(WIDE)
+    shown = tables.prior_gap(ROWS, records)
+    assert list(shown.columns) == ["same priors (n = 4)", "changed priors (n = 4)", "gap"]
+    assert shown.loc["UpDn", "gap"] == "+0.00\u00a0±\u00a00.00"
+    assert shown.loc["UpDn+Ours", "gap"] == mean_std([a - b for a, b in zip(CLEAR, WIDE, strict=True)], signed=True)
+    assert tables.prior_gap(ROWS, both(CLEAR)).empty
+
+
+def test_swapping_the_rows_marks_the_other_one():
+    sources = {"here": (both(CLEAR), {"prior": "changing"})}
+    there, back = (tables.p_values(ROWS, sources, a) for a in (AGAINST, {"UpDn": "UpDn+Ours"}))
+    assert there == back
+    assert there[-1] == significance(*({i: 40.0 + 3 * i + d for i, d in enumerate(x)} for x in (CLEAR, (0,) * 4)))
