@@ -119,7 +119,8 @@ def ledger(
         paper = paper_of(pages[0])
         local = existing(pages, paper.setting(profile=profile, runs=runs, data_root=data_root))
         further = [report.evidence(module, dataset=name) for name in paper.FURTHER]
-        rows += ledger.rows(paper.CLAIMS, local, report.evidence(module, **paper.RECORDED), further)
+        recorded = report.evidence(module, **paper.RECORDED | {"dataset": (paper.RECORDED["dataset"], *paper.BESIDE)})
+        rows += ledger.rows(paper.CLAIMS, local, recorded, further)
     record.write_json(out / "ledger.json", rows)
     (out / "ledger.html").write_text(ledger.html(rows))
 

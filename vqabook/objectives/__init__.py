@@ -2,11 +2,13 @@
 
 from vqabook.objectives.base import Objective
 from vqabook.objectives.criteria import BiasProduct, Criterion, Focal, LearnedMixin, Plain, Reweight, Rubi
+from vqabook.objectives.css import Css
 from vqabook.objectives.rescaling import LossRescaling
 
 __all__ = [
     "BiasProduct",
     "Criterion",
+    "Css",
     "Focal",
     "LearnedMixin",
     "LossRescaling",

@@ -17,7 +17,16 @@ from vqabook.data.shapes import World
 from vqabook.evaluate import statistics
 from vqabook.knobs import from_page, from_values
 from vqabook.papers import loss_rescaling_vision as vision
-from vqabook.papers.loss_rescaling_claims import CLAIMS, DEPARTURES, DIAGNOSED, FURTHER, MODULES, RECORDED, UNIFORM
+from vqabook.papers.loss_rescaling_claims import (
+    BESIDE,
+    CLAIMS,
+    DEPARTURES,
+    DIAGNOSED,
+    FURTHER,
+    MODULES,
+    RECORDED,
+    UNIFORM,
+)
 from vqabook.papers.loss_rescaling_setting import (
     BACKBONES,
     COMPARED,
@@ -32,6 +41,7 @@ from vqabook.papers.loss_rescaling_training import build, task_of, train
 
 __all__ = [
     "BACKBONES",
+    "BESIDE",
     "CLAIMS",
     "DEPARTURES",
     "FURTHER",

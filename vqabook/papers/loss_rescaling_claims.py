@@ -20,6 +20,7 @@ from vqabook.papers.loss_rescaling_backbone_claims import (
 from vqabook.papers.loss_rescaling_printed_claims import CP1, KAPPA, TABLE_V, V2
 from vqabook.papers.loss_rescaling_vision_claims import VISION_CLAIMS
 
+BESIDE = ("cifar10", "faces")  # and those on other tasks (Sec. III-B)
 FURTHER = ("vqa_v2_60k",)  # recorded besides, with verdicts of their own: all ten votes of a question are known
 RECORDED = {"profile": "real", "dataset": "vqacp_v1_coco16k"}  # the evidence that verdicts on real data come from
 

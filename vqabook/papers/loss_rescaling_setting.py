@@ -98,7 +98,7 @@ PROFILES: dict[str, dict] = {
     "small": {
         "questions": 4000, "world_objects": (2, 4), "world_noise": 0.3, "min_answer_count": 3,
         "epochs": 8, "rescale_epochs": 4, "hidden": 64, "word": 64, "batch_size": 256, "lr": 1e-2,
-        "attention_dropout": 0.0, "mask_dropouts": (0.4, 0.8),
+        "attention_dropout": 0.0, "mask_dropouts": (0.4, 0.8), "seeds": (0, 1, 2, 3, 4),
         "lxmert_epochs": 8, "lxmert_rescale_epochs": 4, "lxmert_hidden": 64, "lxmert_layers": (1, 1, 1),
         "lxmert_dropout": 0.0, "lxmert_lr": 1e-3, "vision": ("digits",),
     },
