@@ -58,12 +58,15 @@ __all__ = [
 PARTS = ("backbones", "vision")  # files beside this one with a `produce` of their own
 SIZES = ("epochs", "rescale_epochs", "batch_size", "lr", "hidden", "word", "attention_dropout")
 PAGES = {"class_imbalance": DIAGNOSED, "loss_rescaling": None}  # the trained variants that each shows; None: all
-VARIED = {  # page 02: options of a backbone, one at a time
-    "lm": {"frozen gate": {"frozen": True}},
-    "lmh": {"frozen gate": {"frozen": True}},
-    "css": {"V-CSS alone": {"q_share": 0.0}, "Q-CSS alone": {"q_share": 1.0}},
-    "focal": {"released": {"softmax": True}},
-}
+VARIED = (  # page 02: a run of a backbone, and what it changes
+    ("lm", "bce baseline", {"frozen gate": {"frozen": True}}),
+    ("lmh", "bce baseline", {"frozen gate": {"frozen": True}}),
+    ("css", "bce baseline", {"V-CSS alone": {"q_share": 0.0}}),
+    ("css", "bce baseline", {"Q-CSS alone": {"q_share": 1.0}}),
+    ("css", "bce re-scaling", {"positive term only": {"positive_only": True}}),
+    ("lxmert", "bce re-scaling", {"positive term only": {"positive_only": True}}),
+    ("focal", "bce baseline", {"released": {"softmax": True}}),
+)
 DROPPED = ("lm", "lmh", "css")  # Fig. 7, beside UpDn
 
 
@@ -134,9 +137,8 @@ def _backbone_runs(s: Setting) -> list[tuple[str, str, str, str, dict]]:
         shown = [m for m in s.backbone_modules if name in MASKED or m in ("baseline", *ours)]
         if "changing" in s.priors:
             runs += [("changing", name, loss, module, {}) for loss in losses for module in shown]
-            runs += [
-                ("changing", name, "bce", "baseline", {what: change}) for what, change in VARIED.get(name, {}).items()
-            ]
+            varied = [(run, change) for of, run, change in VARIED if of == name]
+            runs += [("changing", name, *run.split(" ", 1), change) for run, change in varied]
             if name in DROPPED:
                 for rate in s.mask_dropouts:
                     runs.append(("changing", name, "bce", "both", {f"mask dropout {rate}": {"mask_dropout": rate}}))
