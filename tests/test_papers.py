@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,6 +157,55 @@ def test_another_process_s_runs_are_waited_for_last(tmp_path, monkeypatch):
     assert [record["result"]["variant"] for record in found] == ["v0", "v1", "v2"]
     assert runs.records("class_imbalance", setting) == runs.existing(["class_imbalance"], setting) == found
     assert len(paper.made) == 3
+
+
+def test_first_stages_are_kept_for_other_pages_and_processes_and_not_for_ever(tmp_path, monkeypatch):
+    paper = Paper(tmp_path / PAGES["class_imbalance"])
+    paper.made = ["nobody else is at it"]
+    monkeypatch.setattr(runs, "paper_of", lambda page: paper)
+    monkeypatch.setattr(runs, "code_of", lambda recipe: "c")
+    old, young = (paper.folder / f"{name}.stage" for name in ("old", "young"))
+    paper.folder.mkdir(parents=True)
+    for path in (old, young):
+        path.write_bytes(b"state")
+    os.utime(old, (0, time.time() - 1.1 * runs.STAGES_KEPT))
+    runs.records("class_imbalance", Setting(str(tmp_path)))
+    assert (old.exists(), young.exists()) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"lxmert_layers": (1, 1)}, r"lxmert_layers are language, regions, cross, got \[1, 1\]; give three"),
+        ({"lxmert_hidden": 56}, "lxmert_hidden has heads of 16, of 64 from 512 on, got 56; give a multiple"),
+        ({"backbones": ("lstm",)}, "backbones is one of lm, lmh, css"),
+    ],
+)
+def test_bad_backbones_are_refused_before_anything_runs(values, message):
+    paper = paper_of("loss_rescaling")
+    with pytest.raises(ValueError, match=message):
+        paper.recipes(paper.setting(profile="smoke", **values), "loss_rescaling")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"backbones": ()}, {"priors": ("changing",)}, {"priors": ("same",)}, {"mask_dropouts": ()},
+        {"backbone_modules": ("baseline",)}, {"departures": False}, {"seeds": (3, 5)},
+    ],
+)  # fmt: skip
+def test_less_of_a_page_is_part_of_it(values):
+    paper = paper_of("loss_rescaling")
+
+    def asked(**values: object) -> set[str]:
+        recipes = paper.recipes(paper.setting(profile="small", **values), "loss_rescaling")
+        keys = [key_of(recipe) for recipe in recipes]
+        assert len(set(keys)) == len(keys)
+        return {key for recipe, key in zip(recipes, keys, strict=True) if recipe["kind"] == "train"}
+
+    seeds = {"seeds": values.get("seeds", (0, 1, 2, 3, 4))}
+    less, whole = asked(**values), asked(**seeds)
+    assert less <= whole and (less < whole or "seeds" in values)
 
 
 def recipe_of(variant: str, prior: str = "changing") -> dict:

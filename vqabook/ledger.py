@@ -170,8 +170,9 @@ def provenance(records: Sequence[Mapping], setting: object, *, notebook: str) ->
     trained = sorted({r["recipe"]["seed"] for r in records if r["recipe"]["kind"] == "train"})
     days = sorted({s["started"][:10] for s in stamps})
     asked = {k: v for k, v in vars(setting).items() if k not in ("data_root", "runs", "device")}
+    seconds = f"{sum(map(_seconds, records)):.0f} s if each had trained alone"
     facts = {
-        "Runs": f"{len(records)}, {sum(map(_seconds, records)):.0f} s, {' to '.join(days[:1] + days[1:][-1:])}",
+        "Runs": f"{len(records)}, {seconds}, {' to '.join(days[:1] + days[1:][-1:])}",
         "Seeds": ", ".join(map(str, trained)),
         "Code": f"commit {', '.join(every['commit'])}{dirty}; hash of the code: {', '.join(every['code'])}",
         "Hardware": "; ".join(every["hardware"]),

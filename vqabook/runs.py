@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from tqdm import tqdm
 from vqabook.fingerprint import code_of, is_current
 from vqabook.papers import PAGES, paper_of
 from vqabook.record import EVIDENCE, PACKAGE, Busy, key_of, produce_or_load, read_record, read_records
+
+STAGES_KEPT = 24 * 3600.0  # seconds
 
 
 def runs_folder(runs: str | None) -> Path:
@@ -73,8 +76,10 @@ def _produce(
                     continue
             if len(done) == before:
                 time.sleep(0.5)
-    for stage in folder.glob("*.stage"):  # nobody goes on from them any more
-        stage.unlink(missing_ok=True)
+    for stage in folder.glob("*.stage"):  # another page or process may still go on from younger ones
+        with suppress(FileNotFoundError):
+            if time.time() - stage.stat().st_mtime > STAGES_KEPT:
+                stage.unlink()
     return [done[i] for i in range(len(recipes))]
 
 
@@ -134,7 +139,8 @@ def _method(record: Mapping) -> str:
 
 def _division(record: Mapping) -> str:
     recipe = record["recipe"]
-    return json.dumps([record["provenance"]["code"], recipe["kind"], recipe["data"]], sort_keys=True)
+    data = {k: v for k, v in recipe["data"].items() if k != "seed"}  # where the seed draws the rows
+    return json.dumps([record["provenance"]["code"], recipe["kind"], data], sort_keys=True)
 
 
 def difference(old: object, new: object, at: str = "") -> str | None:

@@ -1,4 +1,4 @@
-"""The layouts of a paper's tables: by answer type, ablation, selection; printed beside ours, cells mean ± std.
+"""The layouts of a paper's tables: by answer type, selection; printed beside ours, cells mean ± std.
 
 A dagger marks p < 0.01 against the row's backbone (`report.significance`), for a gain or a loss, as the paper's do.
 `rows` are label -> recipe values; `sources` heading -> (records, recipe values), one block of columns each; a source
@@ -15,7 +15,7 @@ from vqabook.report import DAGGER, SIGNIFICANT, by_seed, mean_std, seeds_of, sig
 
 ANSWER_TYPES = {"Y/N": "yes/no", "Num.": "number", "Other": "other", "All": "overall"}  # heading -> metric
 SELECTIONS = {"last epoch": "last", "best on validation": "best_by_valid", "best on test": "best_by_test"}
-_PARTS = {"epoch": "epoch", "valid": "validation", "test": "test"}
+_PARTS = ("test", "epoch")
 
 Rows = Mapping[str, Mapping]
 Sources = Mapping[str, tuple[Sequence[Mapping], Mapping]]
@@ -46,47 +46,22 @@ def by_answer_type(
     return pd.DataFrame(cells, index=list(rows))
 
 
-def ablation(
-    variants: Mapping[str, Mapping[str, str]],
-    source: tuple[Sequence[Mapping], Mapping],
-    *,
-    metric: str = "test.overall",
-    against: Mapping[str, str] | None = None,
-) -> pd.DataFrame:
-    """Table V: modules down, backbones across. `variants`: row label -> column -> the run's variant."""
-    columns = dict.fromkeys(column for row in variants.values() for column in row)
-    cells = {}
-    for column in columns:
-        rows = {label: {"variant": row[column]} for label, row in variants.items() if column in row}
-        found = _cells(rows, source, metric)
-        if n := seeds_of(found.values()):
-            marked = _marked(found, against)
-            cells[f"{column} ({n})"] = {label: marked.get(label, "–") for label in variants}
-    return pd.DataFrame(cells, index=list(variants))
-
-
 def selection(rows: Rows, source: tuple[Sequence[Mapping], Mapping]) -> pd.DataFrame:
-    """What choosing the epoch does: for each row its last, best on validation and best on test.
+    """What choosing the epoch does: each row's test score at its last epoch, best on validation and best on test.
 
-    Soft scores in percent, as the history has them. The last column is how far above the last epoch's test score a
-    choice ends, seed by seed: for "best on test" it is what selecting on the test set adds to a result.
+    Soft scores in percent, as the history has them, then the epochs themselves. The last column is how far the best on
+    test stands above the last epoch, seed by seed: what selecting on the test set adds to a result.
     """
-    found = {
-        (label, title): {part: _cells({label: row}, source, f"selection.{name}.{part}")[label] for part in _PARTS}
-        for label, row in rows.items()
-        for title, name in SELECTIONS.items()
-    }
-    found = {key: parts for key, parts in found.items() if parts["test"]}
-    cells = {
-        (label, f"{title} ({seeds_of([parts['test']])})"): {
-            **{heading: mean_std(parts[part].values()) for part, heading in _PARTS.items()},
-            "test, above the last epoch": "–"
-            if title == "last epoch"
-            else mean_std(_differences(parts["test"], found[label, "last epoch"]["test"]), signed=True),
-        }
-        for (label, title), parts in found.items()
-    }
-    return pd.DataFrame.from_dict(cells, orient="index")
+    score, epoch = (
+        {t: _cells(rows, source, f"selection.{n}.{part}") for t, n in SELECTIONS.items()} for part in _PARTS
+    )
+    if not (n := seeds_of(values for column in score.values() for values in column.values())):
+        return pd.DataFrame()
+    last, best = score["last epoch"], score["best on test"]
+    cells = {f"{title} ({n})": _marked(column, None) for title, column in score.items()}
+    cells |= {f"epoch, {title}": _marked(column, None) for title, column in epoch.items()}
+    cells["best on test − last"] = {row: mean_std(_differences(best[row], last[row]), signed=True) for row in rows}
+    return pd.DataFrame(cells, index=[row for row in rows if last[row]])
 
 
 def prior_gap(rows: Rows, records: Sequence[Mapping], metric: str = "test.overall") -> pd.DataFrame:

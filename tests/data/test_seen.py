@@ -42,6 +42,7 @@ def test_a_photograph_is_shown_where_it_lies_and_missed_where_not(tmp_path, spli
     path.parent.mkdir(parents=True)
     image.new("RGB", (40, 20), (200, 10, 10)).save(path)
     there, missing = seen(PHOTOGRAPHS, [9, 10], 49, data_root=tmp_path, side=32)
+    assert seen({"dataset": "easy_vqa"}, [9], 49, data_root=tmp_path)[0].image is None  # its ids are not COCO's
     assert there.image.shape == (32, 32, 3) and there.image[..., 0].min() > 150
     assert missing.image is None and np.array_equal(there.boxes, missing.boxes) and len(missing.boxes) == 49
 

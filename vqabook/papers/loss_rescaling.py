@@ -137,13 +137,14 @@ def _backbone_runs(s: Setting) -> list[tuple[str, str, str, str, dict]]:
         shown = [m for m in s.backbone_modules if name in MASKED or m in ("baseline", *ours)]
         if "changing" in s.priors:
             runs += [("changing", name, loss, module, {}) for loss in losses for module in shown]
-            varied = [(run, change) for of, run, change in VARIED if of == name]
-            runs += [("changing", name, *run.split(" ", 1), change) for run, change in varied]
-            if name in DROPPED:
+            varied = [(*run.split(" ", 1), change) for of, run, change in VARIED if of == name]
+            runs += [("changing", name, *run) for run in varied if run[1] in s.backbone_modules]
+            if name in DROPPED and "both" in s.backbone_modules:
                 for rate in s.mask_dropouts:
                     runs.append(("changing", name, "bce", "both", {f"mask dropout {rate}": {"mask_dropout": rate}}))
         if "same" in s.priors:
-            runs += [("same", name, loss, module, {}) for loss in losses for module in ("baseline", *ours)]
+            ends = [module for module in ("baseline", *ours) if module in s.backbone_modules]
+            runs += [("same", name, loss, module, {}) for loss in losses for module in ends]
     return runs
 
 
@@ -153,9 +154,17 @@ def _backbone_recipe(s: Setting, seed: int, prior: str, name: str, loss: str, mo
     for change in changed.values():
         (options if change.keys() <= options.keys() else method).update(change)
     recipe = _recipe(s, "train", seed, prior, f"{name} {loss} {module}{what}", method)
+    if method.get("positive_only") and name not in ("css", "lxmert"):
+        raise ValueError(f"positive_only weighs the terms of Sigm-BCE, which {name} does not train with; leave it out")
     if name == "lxmert":
+        if len(s.lxmert_layers) != 3:
+            raise ValueError(f"lxmert_layers are language, regions, cross, got {list(s.lxmert_layers)}; give three")
         layers = dict(zip(("language_layers", "region_layers", "cross_layers"), s.lxmert_layers, strict=True))
         heads = max(1, s.lxmert_hidden // (64 if s.lxmert_hidden >= 512 else 16))
+        if s.lxmert_hidden % heads:
+            raise ValueError(
+                f"lxmert_hidden has heads of 16, of 64 from 512 on, got {s.lxmert_hidden}; give a multiple"
+            )
         wide = s.lxmert_hidden * (4 if s.lxmert_hidden >= 512 else 2)
         dropout = dict.fromkeys(("dropout", "attention_dropout"), s.lxmert_dropout)
         options["sizes"] = {"hidden": s.lxmert_hidden, "heads": heads, "wide": wide, **layers, **dropout}

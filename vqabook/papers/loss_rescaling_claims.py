@@ -46,31 +46,12 @@ DEPARTURES = (  # page 02: one choice at a time, then all of the release's
 UNIFORM = "uniform answers"  # the control: an embedded world in which there is nothing to re-scale
 DIAGNOSED = ("bce baseline", "ce baseline")  # the variants of page 01
 PRINTED = TABLE_V  # VQA-CP v2 test, by variant
-PRINTED_TYPES = {  # VQA-CP v1 test: UpDn + ours and UpDn
-    f"printed {kind}": dict(zip(("Sigm-BCE: both", "Sigm-BCE: baseline"), cells("", CP1, kind), strict=True))
-    for kind in METRICS
-}
 ROWS = {  # rows of Tables II to IV -> their runs
     row: {"variant": run_of(backbone, "bce", module)}
     for backbone, title in TITLES.items()
     for row, module in ((f"{title} ‡", "baseline"), (f"{title}+Ours", ours(backbone)))
 }
 BACKBONE_OF = {f"{title}+Ours": f"{title} ‡" for title in TITLES.values()}  # what † compares a row with
-COMPARED_ROWS = {  # quoted in Tables II and III; the last three come from Clark et al. 2019 and Fig. 8
-    "Question-only": {"variant": "question_only bce baseline"},
-    "SAN": {"variant": "san bce baseline"},
-    "Rubi": {"variant": "rubi ce baseline"},
-    "Bias product": {"variant": "bias_product bce baseline"},
-    "Re-weighting": {"variant": "reweight bce baseline"},
-    "Focal loss": {"variant": "focal bce baseline"},
-}
-ABLATION = {  # Table V: row -> column -> variant
-    f"{title}: {module}": {
-        name: run for backbone, name in TITLES.items() if (run := run_of(backbone, loss, module)) in TABLE_V
-    }
-    for loss, title in LOSSES.items()
-    for module in MODULES
-}
 UNTESTED = (  # where, what the text says, why no claim of ours tests it
     ("Sec. VI-A", "ours is best over most answer categories",
      "of the rows compared with we train question-only, SAN and RUBi; the others are quoted"),
