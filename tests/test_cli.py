@@ -39,7 +39,7 @@ def test_run_trains_what_is_missing_and_the_ledger_shows_it(vqabook, runs, tmp_p
     folder = runs / PAGES["class_imbalance"]
     before = {path: path.stat().st_mtime_ns for path in folder.glob("*.json")}
     assert {r["recipe"]["variant"].split(" @ ")[0] for r in read_records(runs)} == {
-        "statistics", "bce baseline", "ce baseline",
+        "statistics", "bce baseline", "ce baseline", "digits imbalanced", "digits balanced",
     }  # fmt: skip
     assert vqabook(*words)[0] == 0
     assert {path: path.stat().st_mtime_ns for path in folder.glob("*.json")} == before

@@ -107,14 +107,19 @@ def test_recipes_are_json_and_have_names_of_their_own(page, profile):
 def test_knobs_enter_the_recipes():
     paper = paper_of("loss_rescaling")
 
-    def keys(**values: object) -> set[str]:
+    def keys(lxmert: bool, **values: object) -> set[str]:
         recipes = paper.recipes(paper.setting(profile="smoke", **values), "loss_rescaling")
-        return {key_of(r) for r in recipes if "@" not in r["variant"]}  # a departure sets some knobs itself
+        trained = [r for r in recipes if r["kind"] == "train" and "@" not in r["variant"]]  # they set some knobs too
+        return {key_of(r) for r in trained if r["variant"].startswith("lxmert") == lxmert}
 
-    plain = keys()
     changes = {"lr": 0.5, "cap": 3.0, "min_votes": 4, "questions": 300, "hidden": 8, "world_noise": 1.5}
     for name, value in changes.items():
-        assert not plain & {k for k in keys(**{name: value}) if "statistics" not in k}, name
+        assert keys(False) and not keys(False) & keys(False, **{name: value}), name
+    of_lxmert = {"lr": 0.5, "epochs": 3, "rescale_epochs": 2, "hidden": 32, "layers": (2, 1, 1), "dropout": 0.3}
+    for name, value in of_lxmert.items():
+        change = {f"lxmert_{name}": value}
+        assert keys(True) and not keys(True) & keys(True, **change), name
+        assert keys(False) == keys(False, **change), name
 
 
 @dataclass(frozen=True)
