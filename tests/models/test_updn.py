@@ -97,13 +97,6 @@ def test_stepping_over_padding_equals_skipping_it(model):
     torch.testing.assert_close(model.encode(WORDS), stepped)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_gpu_gives_the_same_logits(model, regions):
-    here = model(regions, WORDS).logits
-    there = model.cuda()(regions.cuda(), WORDS.cuda()).logits.cpu()
-    torch.testing.assert_close(there, here, rtol=1e-3, atol=1e-3)
-
-
 def test_regions_are_a_set(model, regions):
     out, order = model(regions, WORDS), torch.tensor([2, 0, 1])
     moved = model(regions[:, order], WORDS)
@@ -115,15 +108,6 @@ def test_a_question_without_words_is_no_crash(model, regions):
     assert model(regions, torch.zeros(4, 6, dtype=torch.long)).logits.isfinite().all()
 
 
-def test_all_parameters_learn(model, regions):
-    model.train()
-    torch.manual_seed(0)
-    (model(regions, WORDS).logits * torch.arange(7)).square().sum().backward()
-    for name, parameter in model.named_parameters():
-        assert parameter.grad.isfinite().all() and parameter.grad.any(), name
-    assert not model.words.weight.grad[0].any()  # the pad
-
-
 def test_state_dict_round_trip(model, regions):
     other = UpDn(CONFIG).eval()
     assert not torch.allclose(other(regions, WORDS).logits, model(regions, WORDS).logits)  # control
@@ -131,23 +115,11 @@ def test_state_dict_round_trip(model, regions):
     torch.testing.assert_close(other(regions, WORDS).logits, model(regions, WORDS).logits, rtol=0, atol=0)
 
 
-def test_regions_of_zeros_are_padding(model, regions):
-    out = model(regions, WORDS)
-    padded = model(torch.nn.functional.pad(regions, (0, 0, 0, 5)), WORDS)
-    torch.testing.assert_close(padded.logits, out.logits)
-    torch.testing.assert_close(padded.attention[:, :3], out.attention)
-    assert not padded.attention[:, 3:].any()
+def test_whatever_is_not_zero_is_looked_at(model, regions):
+    # the control of the law that zeros are padding
     almost = torch.nn.functional.pad(regions, (0, 0, 0, 5))
-    almost[:, 3:, 0] = 1e-30  # control: whatever is not zero is looked at
+    almost[:, 3:, 0] = 1e-30
     assert model(almost, WORDS).attention[:, 3:].gt(0).all()
-
-
-def test_an_image_of_zeros_alone_is_looked_at_alike(model):
-    regions = torch.zeros(4, 3, 5, requires_grad=True)
-    out = model(regions, WORDS)
-    torch.testing.assert_close(out.attention, torch.full((4, 3), 1 / 3))
-    out.logits.sum().backward()
-    assert out.logits.isfinite().all() and regions.grad.isfinite().all()
 
 
 def test_without_padding_not_a_bit_changes(model, regions):
