@@ -1,11 +1,14 @@
 """Losses: pure functions from logits and targets to one value an example [b]. Take one into your own training loop."""
 
+from vqabook.losses.annotators import annotator_cross_entropy, annotator_weights
 from vqabook.losses.debias import bias_entropy, bias_product, bias_reweight, bias_table, focal, learned_mixin, rubi
 from vqabook.losses.rescale import RELEASE_OUT_OF_TYPE, in_type, mask_loss, rescaling_weights, type_counts
 from vqabook.losses.soft import sigmoid_bce, soft_cross_entropy
 
 __all__ = [
     "RELEASE_OUT_OF_TYPE",
+    "annotator_cross_entropy",
+    "annotator_weights",
     "bias_entropy",
     "bias_product",
     "bias_reweight",

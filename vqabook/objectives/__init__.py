@@ -1,11 +1,13 @@
 """Objectives: a paper's training rule, from model and batch to per-example losses."""
 
+from vqabook.objectives.annotators import AnnotatorCrossEntropy
 from vqabook.objectives.base import Objective
 from vqabook.objectives.criteria import BiasProduct, Criterion, Focal, LearnedMixin, Plain, Reweight, Rubi
 from vqabook.objectives.css import Css
 from vqabook.objectives.rescaling import LossRescaling
 
 __all__ = [
+    "AnnotatorCrossEntropy",
     "BiasProduct",
     "Criterion",
     "Css",

@@ -6,6 +6,7 @@ from types import ModuleType
 PAGES = {
     "class_imbalance": "loss_rescaling",
     "loss_rescaling": "loss_rescaling",
+    "soft_cross_entropy": "soft_cross_entropy",
 }  # notebook name behind its number -> module
 
 

@@ -1,0 +1,99 @@
+"""The task of a paper that reads all ten votes: questions that have features, or all where no model sees an image."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from vqabook.core import Table
+from vqabook.data import sets
+from vqabook.data.features import FeatureStore
+from vqabook.data.sets import DataSpec, Task
+from vqabook.data.splits import validation_split
+from vqabook.data.vqa import Questions, Vocabulary, build_vocabulary, make_table
+from vqabook.data.vqa_files import plain_or_gz, read_questions
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Int
+
+REST = {  # held-out questions besides the test split that `sets.SOURCES` names
+    "vqa_v2_60k": ("vqa_v2_60k/v2_test_questions.json", "vqa_v2_60k/v2_test_annotations.json")
+}
+
+
+def votes_digest(spec: DataSpec, data_root: Path | None) -> str:
+    """`sets.data_digest` of a set, and of the held-out questions that come on top."""
+    digest = sets.data_digest(spec, data_root)
+    if spec.dataset not in REST:
+        return digest
+    rest = b"".join(plain_or_gz(path).read_bytes() for path in _rest_of(spec, data_root))
+    return hashlib.sha256(digest.encode() + rest).hexdigest()[:12]
+
+
+@lru_cache(maxsize=2)
+def votes_task(spec: DataSpec, data_root: Path | None, device: torch.device, *, images: bool = True) -> Task:
+    """`load_task` with all held-out questions that the set has as its test split.
+
+    Without `images` no question is left out for want of features, and what stands for them is one zero an image: for
+    models that read the words alone.
+    """
+    if images:
+        task = sets.load_task(spec, data_root, device)
+        if spec.dataset not in REST:
+            return task
+        rest = read_questions(*_rest_of(spec, data_root))
+        rest = rest.subset(np.flatnonzero(np.isin(rest.image_id, task.features.image_ids)))
+        test = task.test_questions + rest
+        table = _table(test, task.vocabulary, task.features, spec, device)
+        return replace(task, test=table, test_questions=test)
+    train, test = sets.load_questions(spec, data_root)
+    if spec.prior != sets.source_files(spec, data_root)[0].native:
+        train, test = sets.resplit(train, test, spec.prior, spec.split_seed)
+    if spec.dataset in REST:
+        test = test + read_questions(*_rest_of(spec, data_root))
+    strata = ["\t".join(pair) for pair in zip(train.question_type, train.modal_answer, strict=True)]
+    rows = validation_split(strata, fraction=spec.valid_fraction, seed=spec.split_seed)
+    train, valid = (train.subset(some) for some in rows)
+    vocabulary = build_vocabulary(train, min_answer_count=spec.min_answer_count)
+    ids = np.unique(np.concatenate([q.image_id for q in (train, valid, test)]))
+    features = FeatureStore(Path(), ids, torch.zeros(len(ids), 1, 1), None, None)
+    tables = [_table(questions, vocabulary, features, spec, device) for questions in (train, valid, test)]
+    return Task(*tables, vocabulary, features, train, valid, test)
+
+
+def agreement(questions: Questions) -> Int[np.ndarray, " n"]:
+    """How many of the ten annotators gave the most frequent answer, 1 to 10, as they wrote it."""
+    answers = [[x["answer"] for x in annotation["answers"]] for annotation in questions.annotations]
+    return np.array([max(map(ten.count, ten)) for ten in answers])
+
+
+def answerable(task: Task, questions: Questions) -> Bool[np.ndarray, " n"]:
+    """Whether each question's most frequent answer is in the vocabulary."""
+    return np.array([answer in task.vocabulary.answer_ids for answer in questions.modal_answer])
+
+
+def undisputed(questions: Questions) -> Bool[np.ndarray, " n"]:
+    """Whether each question is no yes/no question, or one to which every annotator said yes or no."""
+    return np.array(
+        [
+            annotation["answer_type"] != "yes/no" or all(x["answer"] in ("yes", "no") for x in annotation["answers"])
+            for annotation in questions.annotations
+        ]
+    )
+
+
+def _rest_of(spec: DataSpec, data_root: Path | None) -> list[Path]:
+    folder = sets.source_files(spec, data_root)[1]
+    return [folder / path for path in REST[spec.dataset]]
+
+
+def _table(
+    questions: Questions, vocabulary: Vocabulary, features: FeatureStore, spec: DataSpec, device: torch.device
+) -> Table:
+    return sets.to_device(make_table(questions, vocabulary, features, max_words=spec.max_words), device)

@@ -1,0 +1,54 @@
+"""Ilievski & Feng 2017, "A simple loss function ... of VQA models", arXiv:1708.00584: cross-entropy with all answers.
+
+A question's answers are few whatever the vocabulary's size, so they stay sparse: ids [b, k] with a weight each. Nothing
+as wide as the vocabulary is built for them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+N_ANNOTATORS = 10
+
+
+def annotator_weights(
+    votes: Int[Tensor, "n k"],
+    *,
+    of: Literal["votes", "scores"] = "votes",
+    renormalise: bool = False,
+    annotators: int = N_ANNOTATORS,
+) -> Float[Tensor, "n k"]:
+    """w of each distinct answer from its number of votes; 0 votes pad a row and weigh nothing.
+
+    "votes": count / annotators, below Eq. 2. Answers outside the vocabulary have no column and their votes are dropped,
+    so a row sums to less than 1 (release); `renormalise` divides by the sum, a row without any answer stays zero.
+    "scores": what the evaluator gives for the answer, min(1, 3 count / annotators). ValueError if a row has negative
+    votes, or more than there are annotators.
+    """
+    total = votes.sum(-1, keepdim=True)
+    if votes.numel() and (votes.min() < 0 or total.max() > annotators):
+        row = int(((votes < 0).any(-1) | (total[:, 0] > annotators)).nonzero()[0, 0])
+        raise ValueError(
+            f"the votes on a question's answers are 0 or more and at most {annotators} in all, got "
+            f"{votes[row].tolist()} in row {row}; count each annotator once, or give annotators"
+        )
+    share = votes / annotators
+    weight = (3 * share).clamp(max=1) if of == "scores" else share
+    return weight / weight.sum(-1, keepdim=True).clamp(min=torch.finfo(weight.dtype).tiny) if renormalise else weight
+
+
+def annotator_cross_entropy(
+    logits: Float[Tensor, "b a"], answer: Int[Tensor, "b k"], weight: Float[Tensor, "b k"]
+) -> Float[Tensor, " b"]:
+    """Σ_i w_i (-x_{c_i} + log Σ_j exp x_j) over a question's distinct answers c_i (Eq. 2).
+
+    `answer` holds their ids, padded with any id at `weight` 0. One answer of weight 1 is plain cross-entropy (Eq. 1).
+    A question whose weights are all zero, because no answer of its is in the vocabulary, trains nothing.
+    """
+    return -(weight * logits.log_softmax(-1).gather(1, answer.long())).sum(-1)
