@@ -23,6 +23,7 @@ MAY_IMPORT = {  # room -> rooms
     "knobs": set(),
     "claims": set(),
     "figures": set(),
+    "drawings": {"figures"},
     "data": {"core", "metrics"},
     "models": {"core"},
     "objectives": {"core", "losses"},
@@ -31,8 +32,8 @@ MAY_IMPORT = {  # room -> rooms
     "report": {"record"},
     "tables": {"report"},
     "ledger": {"fingerprint", "report"},
-    "papers": ROOMS - {"report", "tables", "ledger", "figures", "catalogue", "runs", "cli"},
-    "catalogue": {"data", "figures", "knobs", "record"},
+    "papers": ROOMS - {"report", "tables", "ledger", "figures", "drawings", "catalogue", "runs", "cli"},
+    "catalogue": {"data", "drawings", "figures", "knobs", "record"},
     "runs": {"fingerprint", "papers", "record"},
     "cli": ROOMS,
 }

@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from vqabook import catalogue, figures
+from vqabook import catalogue, drawings
 from vqabook.data.description import Description, Picture
 from vqabook.data.manifest import read_manifest
 
@@ -67,7 +67,7 @@ def test_what_is_recorded_of_a_set_can_be_shown(name, shown):
 @pytest.mark.parametrize("kind", PICTURES)
 def test_every_kind_of_picture_is_drawn(kind, shown):
     figure = plt.figure()
-    figures.drawn(figure, kind=kind, data=PICTURES[kind])
+    drawings.drawn(figure, kind=kind, data=PICTURES[kind])
     assert all(axes.has_data() for axes in figure.axes)
     plt.close(figure)
     catalogue.show("any", described(kind))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from vqabook import figures, record
+from vqabook import drawings, figures, record
 from vqabook.data import vqa_description
 from vqabook.data.description import Description
 from vqabook.data.manifest import DataSet, pick, read_manifest
@@ -130,7 +130,7 @@ def show(name: str, description: Description | None = None) -> None:
     picture, stamp = found["result"]["picture"], found["provenance"]
     tall = {"images": 1.3, "points": 4.6}.get(picture["kind"], 3.2)
     figures.show(
-        partial(figures.drawn, kind=picture["kind"], data=picture["data"]), alt=picture["alt"], size=(7.2, tall)
+        partial(drawings.drawn, kind=picture["kind"], data=picture["data"]), alt=picture["alt"], size=(7.2, tall)
     )
     when = f"<p><small>Described {stamp['started'][:10]} at commit {stamp['commit']}.</small></p>" if stamp else ""
     display(HTML(f'<div class="facts"><dl>{listed}</dl>{when}</div>'))

@@ -21,15 +21,15 @@ from matplotlib.figure import Figure
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-_COLORS = sns.color_palette("colorblind").as_hex()  # Okabe and Ito's: safe for colour-blind readers
+PALETTE = sns.color_palette("colorblind").as_hex()  # Okabe and Ito's: safe for colour-blind readers
 METHOD_COLORS = {
     "baseline": "#949494",
-    "mask (sigmoid)": _COLORS[9],
-    "mask (softplus-G)": _COLORS[0],
-    "re-scaling": _COLORS[1],
-    "both": _COLORS[2],
-    "focal": _COLORS[4],
-    "focal (released)": _COLORS[5],
+    "mask (sigmoid)": PALETTE[9],
+    "mask (softplus-G)": PALETTE[0],
+    "re-scaling": PALETTE[1],
+    "both": PALETTE[2],
+    "focal": PALETTE[4],
+    "focal (released)": PALETTE[5],
 }
 BACKBONE_COLORS = {  # Paul Tol's "bright": as safe, and told apart from the methods'
     "UpDn": "#4477aa",
@@ -39,7 +39,9 @@ BACKBONE_COLORS = {  # Paul Tol's "bright": as safe, and told apart from the met
     "CSS+LMH": "#228833",
     "LXMERT": "#66ccee",
 }
-PART_COLORS = {"question encoder": _COLORS[3], "classifier": _COLORS[0], "train": _COLORS[0], "test": _COLORS[1]}
+LOSS_COLORS = {"cross-entropy": "#949494", "soft cross-entropy": PALETTE[2], "soft scores": PALETTE[1]}
+MODEL_COLORS = {"AVG": "#999933", "POOL": "#882255"}  # Tol's "muted"
+PART_COLORS = {"question encoder": PALETTE[3], "classifier": PALETTE[0], "train": PALETTE[0], "test": PALETTE[1]}
 _INK = {"light": "#24292f", "dark": "#d5dae1"}
 
 
@@ -91,6 +93,14 @@ def lines(axes: Axes, x: Sequence[float], seeds: Sequence[Sequence[float]], *, c
     mean, std = values.mean(0), values.std(0, ddof=1) if len(values) > 1 else np.zeros(values.shape[1])
     axes.plot(x, mean, color=color, label=label, marker="o", markersize=3)
     axes.fill_between(x, mean - std, mean + std, color=color, alpha=0.2, linewidth=0)
+
+
+def interval(axes: Axes, x: float, seeds: Sequence[float], limits: tuple[float, float], label: str, model: str) -> None:
+    """At `x` a dot a seed, the mean, and a bar between `limits`, in the colour of `model`."""
+    color = MODEL_COLORS[model]
+    axes.plot(np.full(len(seeds), x), seeds, "o", color=color, markersize=3, alpha=0.5)
+    axes.plot((x, x), limits, color=color, linewidth=2, label=label)
+    axes.plot(x, np.mean(seeds), "_", color=color, markersize=12, markeredgewidth=2.5)
 
 
 def gains(axes: Axes, rows: Mapping[str, tuple[Sequence[float], tuple[float, float] | None]], printed: Mapping) -> None:
@@ -195,54 +205,3 @@ def weights(axes: Axes, types: Mapping[str, Mapping]) -> None:
         "out of type: 1", (0.98, 1.06), xycoords=("axes fraction", "data"), ha="right", fontsize=8, color="gray"
     )
     axes.set(xscale="log", yscale="log", xlabel="share of the type's votes (%)", ylabel="weight µ")
-
-
-def drawn(figure: Figure, kind: str, data: Mapping) -> None:
-    """The picture of a data set's description: `vqabook.data.description.Picture` says what each kind's data are."""
-    {"bars": _groups, "curve": _curve, "images": _images, "points": _points}[kind](figure, data)
-
-
-def _groups(figure: Figure, data: Mapping) -> None:
-    axes, labels, n = figure.add_subplot(), data["labels"], len(data["series"])
-    x, width = np.arange(len(labels)), 0.8 / n
-    for i, (name, values) in enumerate(data["series"].items()):
-        axes.bar(x + width * (i - (n - 1) / 2), values, width=width, color=_COLORS[i], label=name)
-    long = max(map(len, labels)) * len(labels) > 90
-    axes.set_xticks(x, labels, rotation=45 if long else 0, ha="right" if long else "center", fontsize=8)
-    axes.set_ylabel(data["y_label"])
-    if n > 1:
-        axes.legend(fontsize=8)
-
-
-def _curve(figure: Figure, data: Mapping) -> None:
-    axes = figure.add_subplot()
-    for i, (name, values) in enumerate(data["series"].items()):
-        if min(values) == max(values):
-            axes.axhline(values[0], color="gray", linewidth=0.9, linestyle=":")
-            axes.annotate(
-                name, (0.01, values[0]), xycoords=("axes fraction", "data"), xytext=(0, 3), textcoords="offset points",
-                fontsize=8, color="gray",
-            )  # fmt: skip
-        else:
-            axes.plot(data["x"], values, color=_COLORS[i], label=name, linewidth=2)
-    axes.set(**{f"{axis}scale": "log" for axis in data["log"]})
-    axes.set(xlabel=data["x_label"], ylabel=data["y_label"])
-    if len(data["series"]) > 1:
-        axes.legend(fontsize=8)
-
-
-def _images(figure: Figure, data: Mapping) -> None:
-    columns = min(len(data["png"]), 10)
-    rows = -(-len(data["png"]) // columns)
-    for i, (label, png) in enumerate(zip(data["labels"], data["png"], strict=True)):
-        picture(
-            figure.add_subplot(rows, columns, i + 1), plt.imread(io.BytesIO(base64.b64decode(png))), fill(label, 12)
-        )
-
-
-def _points(figure: Figure, data: Mapping) -> None:
-    axes = figure.add_subplot()
-    axes.plot(data["x"], data["y"], "o", color=_COLORS[0], markersize=4)
-    for x, y, label in zip(data["x"], data["y"], data["labels"], strict=True):
-        axes.annotate(label, (x, y), xytext=(3, 3), textcoords="offset points", fontsize=8)
-    axes.set(xticks=[], yticks=[])
