@@ -87,10 +87,12 @@ def test_a_crashed_notebook_names_its_cell_and_is_kept(tmp_path: Path):
 
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
-    """The smoke records of the pages, by prior and variant."""
+    """The smoke records of the pages, by paper but for the first, variant and prior."""
     runs = str(tmp_path_factory.mktemp("runs"))
     found = [r for page in PAGES for r in records(page, paper_of(page).setting(profile="smoke", runs=runs))]
-    return {f"{r['recipe']['variant']}, {r['recipe']['prior']}": r for r in found}
+    first = "loss_rescaling"
+    named = [(r["recipe"]["paper"], f"{r['recipe']['variant']}, {r['recipe']['prior']}", r) for r in found]
+    return {name if paper == first else f"{paper}: {name}": record for paper, name, record in named}
 
 
 def test_no_number_moved(smoke: dict[str, dict]):
@@ -98,7 +100,8 @@ def test_no_number_moved(smoke: dict[str, dict]):
     now = {}
     for name, record in smoke.items():
         if record["recipe"]["kind"] == "statistics":
-            now[name] = record["result"]["sizes"] | record["result"]["in_type"]
+            counted = record["result"]
+            now[name] = counted["sizes"] | {k: v for k, v in counted.get("in_type", counted.get("shares")).items() if v is not None}
         else:
             found = {metric: number(record, metric) for metric in LOSSES + SCORES}
             now[name] = {metric: value for metric, value in found.items() if value is not None}

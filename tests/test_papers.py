@@ -46,7 +46,7 @@ def test_every_part_of_a_paper_has_runs(page):
 
 
 def test_an_unknown_page_is_refused():
-    with pytest.raises(ValueError, match="pages are class_imbalance, loss_rescaling; got 'css'"):
+    with pytest.raises(ValueError, match=f"pages are {', '.join(PAGES)}; got 'css'"):
         paper_of("css")
 
 
