@@ -79,8 +79,8 @@ PROFILES: dict[str, dict] = {
         "pool_reach": 10.0, "question_epochs": 2,
     },
     "small": {
-        "questions": 4000, "epochs": 16, "question_epochs": 16, "hidden": 96, "word": 64, "joint": 64, "lr": 5e-3,
-        "dropout": 0.0, "min_answer_count": 3, "seeds": (0, 1, 2, 3, 4), "reach": 43.0, "pool_reach": 53.0,
+        "questions": 4000, "epochs": 18, "question_epochs": 12, "hidden": 128, "word": 64, "joint": 96, "lr": 2e-3,
+        "dropout": 0.0, "min_answer_count": 3, "seeds": (0, 1, 2, 3, 4), "reach": 49.0, "pool_reach": 56.0,
         "world_objects": (2, 4), "world_noise": 0.3, "world_prior": 0.3, "world_disagreement": 0.6,
         "disagreements": (0.0, 0.3, 0.9),
     },
