@@ -46,22 +46,23 @@ def by_answer_type(
     return pd.DataFrame(cells, index=list(rows))
 
 
-def selection(rows: Rows, source: tuple[Sequence[Mapping], Mapping]) -> pd.DataFrame:
+def selection(rows: Rows, source: tuple[Sequence[Mapping], Mapping], *, reported: str = "last epoch") -> pd.DataFrame:
     """What choosing the epoch does: each row's test score at its last epoch, best on validation and best on test.
 
     Soft scores in percent, as the history has them, then the epochs themselves. The last column is how far the best on
-    test stands above the last epoch, seed by seed: what selecting on the test set adds to a result.
+    test stands above the `reported` one, seed by seed: what selecting on the test set adds to a result.
     """
     score, epoch = (
         {t: _cells(rows, source, f"selection.{n}.{part}") for t, n in SELECTIONS.items()} for part in _PARTS
     )
     if not (n := seeds_of(values for column in score.values() for values in column.values())):
         return pd.DataFrame()
-    last, best = score["last epoch"], score["best on test"]
+    ours, best = score[reported], score["best on test"]
     cells = {f"{title} ({n})": _marked(column, None) for title, column in score.items()}
     cells |= {f"epoch, {title}": _marked(column, None) for title, column in epoch.items()}
-    cells["best on test − last"] = {row: mean_std(_differences(best[row], last[row]), signed=True) for row in rows}
-    return pd.DataFrame(cells, index=[row for row in rows if last[row]])
+    added = {row: mean_std(_differences(best[row], ours[row]), signed=True) for row in rows}
+    cells[f"best on test − {reported.removesuffix(' epoch')}"] = added
+    return pd.DataFrame(cells, index=[row for row in rows if ours[row]])
 
 
 def prior_gap(rows: Rows, records: Sequence[Mapping], metric: str = "test.overall") -> pd.DataFrame:

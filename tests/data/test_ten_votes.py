@@ -50,8 +50,9 @@ def test_without_images_everything_else_is_the_same(cache):
 
 
 def test_answerable_is_the_vocabulary_s(cache):
-    task = ten_votes.votes_task(SPEC, None, CPU)
+    task = ten_votes.votes_task(DataSpec("shapes", "same", WORLD, 15), None, CPU)
     known = ten_votes.answerable(task, task.test_questions)
+    assert 0 < known.mean() < 1
     answers = np.array(task.test_questions.modal_answer)
     assert set(answers[known]) <= task.vocabulary.answer_ids.keys()
     assert not set(answers[~known]) & task.vocabulary.answer_ids.keys()
@@ -66,7 +67,26 @@ def test_real_questions_all_of_them(real_data):
         assert len(task.test) == len(task.test_questions) == n_test
         assert len(task.train) + len(task.valid) + n_test == n
         assert len(set(task.train_questions.question_id) & set(task.test_questions.question_id)) == 0
-    assert ten_votes.votes_digest(spec, root) != ten_votes.sets.data_digest(spec, root)
+    assert len({ten_votes.votes_digest(spec, root), ten_votes.votes_digest(spec, root, images=False)}) == 2
+
+
+def test_models_without_an_image_need_no_features(real_data, tmp_path):
+    (tmp_path / "vqa_v2_60k").symlink_to(real_data("vqa_v2_60k"))
+    spec = DataSpec("vqa_v2_60k", "same", None, 3)
+    assert ten_votes.votes_digest(spec, tmp_path, images=False)
+    with pytest.raises(FileNotFoundError, match="needs region features"):
+        ten_votes.votes_digest(spec, tmp_path)
+
+
+def test_held_out_questions_that_are_in_train_are_refused(real_data, tmp_path):
+    root = real_data("vqa_v2_60k")
+    (tmp_path / "vqa_v2_60k").mkdir()
+    for path in root.glob("*.gz"):
+        source = root / path.name.replace("v2_test", "v2_train")
+        (tmp_path / "vqa_v2_60k" / path.name).symlink_to(source)
+    spec = DataSpec("vqa_v2_60k", "same", None, 3)
+    with pytest.raises(ValueError, match="held-out questions are not in train: 48061 of .*; fetch the set again"):
+        ten_votes.votes_task(spec, tmp_path, CPU, images=False)
 
 
 def test_the_rest_of_a_set_that_is_not_there_is_named(real_data, tmp_path):

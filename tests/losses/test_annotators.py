@@ -148,6 +148,25 @@ def test_votes_that_no_ten_annotators_cast_are_refused(votes, came):
         annotator_weights(torch.tensor(votes))
 
 
+def test_an_answer_that_is_ruled_out_may_be_the_padding():
+    logits = torch.tensor([[-torch.inf, 1.0, 2.0]], requires_grad=True)
+    loss = annotator_cross_entropy(logits, torch.tensor([[1, 0]]), torch.tensor([[1.0, 0.0]]))
+    torch.testing.assert_close(loss, F.cross_entropy(logits, torch.tensor([1]), reduction="none"))
+    assert torch.autograd.grad(loss.sum(), logits)[0].isfinite().all()
+
+
+@pytest.mark.parametrize("annotators", [3, 5, 10])
+def test_scores_leave_one_annotator_out(annotators):
+    votes = torch.arange(annotators + 1)[:, None]
+    want = []
+    for n in votes[:, 0].tolist():
+        said = [1] * n + [0] * (annotators - n)
+        rounds = [min(1, (sum(said) - own) / 3) for own in said]
+        want.append(sum(rounds) / annotators)
+    got = annotator_weights(votes, of="scores", annotators=annotators)[:, 0]
+    torch.testing.assert_close(got, torch.tensor(want))
+
+
 def test_any_number_of_annotators():
     assert annotator_weights(torch.tensor([[2, 1]]), annotators=3).tolist()[0] == pytest.approx([2 / 3, 1 / 3])
     with pytest.raises(ValueError, match="at most 3 in all"):

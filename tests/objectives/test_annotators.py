@@ -75,10 +75,16 @@ def test_the_release_sums_the_gradient_and_averages_the_loss(table):
     torch.testing.assert_close(gradients[1], 50 * gradients[0])
 
 
+def test_answers_without_weights_are_refused(table):
+    bare = replace(table, side={}).batch(torch.arange(4))
+    with pytest.raises(ValueError, match=r"has a weight in batch.side\[.weight.\].* make it with annotator_weights"):
+        list(AnnotatorCrossEntropy().steps(toy(), bare, 0.0))
+
+
 def test_adam_does_not_care_about_the_sum(table):
     """Its step is the gradient over its own size; plain gradient descent's would be 32 times as long."""
-    averaged, _ = trained(AnnotatorCrossEntropy(), table, optimizer="adam")
     config = FitConfig(epochs=12, batch_size=32, lr=0.05, clip=float("inf"), optimizer="adam")
-    summed = toy()
+    averaged, summed = toy(), toy()
+    fit(averaged, AnnotatorCrossEntropy(), table, config)
     fit(summed, AnnotatorCrossEntropy(summed=True), table, config)
     torch.testing.assert_close(summed.classify.weight, averaged.classify.weight, rtol=1e-2, atol=1e-2)

@@ -27,13 +27,17 @@ REST = {  # held-out questions besides the test split that `sets.SOURCES` names
 }
 
 
-def votes_digest(spec: DataSpec, data_root: Path | None) -> str:
-    """`sets.data_digest` of a set, and of the held-out questions that come on top."""
-    digest = sets.data_digest(spec, data_root)
-    if spec.dataset not in REST:
-        return digest
-    rest = b"".join(plain_or_gz(path).read_bytes() for path in _rest_of(spec, data_root))
-    return hashlib.sha256(digest.encode() + rest).hexdigest()[:12]
+@lru_cache
+def votes_digest(spec: DataSpec, data_root: Path | None, *, images: bool = True) -> str:
+    """`sets.data_digest` of a set and the held-out questions that come on top; without `images`, of questions alone."""
+    if spec.dataset == "shapes":
+        return sets.data_digest(spec, data_root)
+    source, folder = sets.source_files(spec, data_root)
+    files = [] if images else [folder / path for split in (source.train, source.test) for path in split]
+    digest = hashlib.sha256(sets.data_digest(spec, data_root).encode() if images else b"")
+    for path in (*files, *_rest_of(spec, data_root)):
+        digest.update(plain_or_gz(path).read_bytes())
+    return digest.hexdigest()[:12]
 
 
 @lru_cache(maxsize=2)
@@ -47,7 +51,7 @@ def votes_task(spec: DataSpec, data_root: Path | None, device: torch.device, *, 
         task = sets.load_task(spec, data_root, device)
         if spec.dataset not in REST:
             return task
-        rest = read_questions(*_rest_of(spec, data_root))
+        rest = _rest(spec, data_root, task.train_questions + task.valid_questions)
         rest = rest.subset(np.flatnonzero(np.isin(rest.image_id, task.features.image_ids)))
         test = task.test_questions + rest
         table = _table(test, task.vocabulary, task.features, spec, device)
@@ -56,7 +60,7 @@ def votes_task(spec: DataSpec, data_root: Path | None, device: torch.device, *, 
     if spec.prior != sets.source_files(spec, data_root)[0].native:
         train, test = sets.resplit(train, test, spec.prior, spec.split_seed)
     if spec.dataset in REST:
-        test = test + read_questions(*_rest_of(spec, data_root))
+        test = test + _rest(spec, data_root, train)
     strata = ["\t".join(pair) for pair in zip(train.question_type, train.modal_answer, strict=True)]
     rows = validation_split(strata, fraction=spec.valid_fraction, seed=spec.split_seed)
     train, valid = (train.subset(some) for some in rows)
@@ -90,7 +94,19 @@ def undisputed(questions: Questions) -> Bool[np.ndarray, " n"]:
 
 def _rest_of(spec: DataSpec, data_root: Path | None) -> list[Path]:
     folder = sets.source_files(spec, data_root)[1]
-    return [folder / path for path in REST[spec.dataset]]
+    return [folder / path for path in REST.get(spec.dataset, ())]
+
+
+def _rest(spec: DataSpec, data_root: Path | None, train: Questions) -> Questions:
+    """The held-out questions that come on top."""
+    files = _rest_of(spec, data_root)
+    rest = read_questions(*files)
+    if len(both := np.intersect1d(train.question_id, rest.question_id)):
+        raise ValueError(
+            f"held-out questions are not in train: {len(both)} of {files[0]} are (first: {both[0]}); "
+            f"fetch the set again: vqabook data fetch {spec.dataset}"
+        )
+    return rest
 
 
 def _table(

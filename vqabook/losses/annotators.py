@@ -28,8 +28,8 @@ def annotator_weights(
 
     "votes": count / annotators, below Eq. 2. Answers outside the vocabulary have no column and their votes are dropped,
     so a row sums to less than 1 (release); `renormalise` divides by the sum, a row without any answer stays zero.
-    "scores": what the evaluator gives for the answer, min(1, 3 count / annotators). ValueError if a row has negative
-    votes, or more than there are annotators.
+    "scores": what the evaluator gives for the answer, min(1, matches / 3) averaged over the ways to leave an annotator
+    out: min(1, 0.3 count) for ten. ValueError if a row has negative votes, or more than there are annotators.
     """
     total = votes.sum(-1, keepdim=True)
     if votes.numel() and (votes.min() < 0 or total.max() > annotators):
@@ -38,8 +38,12 @@ def annotator_weights(
             f"the votes on a question's answers are 0 or more and at most {annotators} in all, got "
             f"{votes[row].tolist()} in row {row}; count each annotator once, or give annotators"
         )
-    share = votes / annotators
-    weight = (3 * share).clamp(max=1) if of == "scores" else share
+    weight = votes / annotators
+    if of == "scores":
+        without, with_all = (
+            (n / 3).clamp(0, 1) for n in (votes - 1, votes)
+        )  # one who gave the answer is left out, or not
+        weight = weight * without + (1 - weight) * with_all
     return weight / weight.sum(-1, keepdim=True).clamp(min=torch.finfo(weight.dtype).tiny) if renormalise else weight
 
 
@@ -51,4 +55,5 @@ def annotator_cross_entropy(
     `answer` holds their ids, padded with any id at `weight` 0. One answer of weight 1 is plain cross-entropy (Eq. 1).
     A question whose weights are all zero, because no answer of its is in the vocabulary, trains nothing.
     """
-    return -(weight * logits.log_softmax(-1).gather(1, answer.long())).sum(-1)
+    found = logits.log_softmax(-1).gather(1, answer.long())
+    return -(weight * found.masked_fill(weight == 0, 0)).sum(-1)  # padding may point at an answer ruled out, logit -inf

@@ -25,7 +25,7 @@ class PoolingConfig:
     word: int = 300
     joint: int = 1500  # POOL: of the products of question and image
     glimpses: int = 2  # POOL
-    dropout: float = 0.5  # before every linear layer
+    dropout: float = 0.5  # before every linear layer but the one that scores regions
 
 
 class QuestionReader(nn.Module):

@@ -23,5 +23,10 @@ class AnnotatorCrossEntropy(Objective):
         self.summed = summed
 
     def steps(self, model: nn.Module, batch: Batch, progress: float) -> Iterator[Tensor]:
+        if "weight" not in batch.side:
+            raise ValueError(
+                'each of a question\'s answers has a weight in batch.side["weight"] [b, k], got none; '
+                "make it with annotator_weights(votes)"
+            )
         losses = annotator_cross_entropy(model(*batch.inputs).logits, batch.target, batch.side["weight"])
         yield losses + (len(losses) - 1) * (losses - losses.detach()) if self.summed else losses

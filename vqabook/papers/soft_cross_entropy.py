@@ -61,7 +61,7 @@ def recipes(s: Setting, page: str) -> list[dict]:
         worlds |= {f"disagreement {level}": {"disagreement": level} for level in s.disagreements}
         runs += [("avg", target, name, {}, world) for name, world in worlds.items() for target in ("modal", "votes")]
     runs = [run for run in runs if run[0] in s.models and run[1] in s.targets]
-    counted = [_recipe(s, "statistics", 0, IMAGES[0], "statistics", {})]
+    counted = [_recipe(s, "statistics", 0, (s.models or tuple(MODELS))[0], "statistics", {})]
     return counted + [_trained(s, seed, *run) for seed in s.seeds for run in runs]
 
 
@@ -80,8 +80,9 @@ def _recipe(s: Setting, kind: str, seed: int, model: str, variant: str, changed:
     world = World(n_train=s.questions, **knobs) if s.dataset == "shapes" else None
     data = DataSpec(s.dataset, "same", world, s.min_answer_count, s.max_words)
     what = {"paper": NAME, "profile": s.profile, "kind": kind, "variant": variant, "prior": "same", "seed": seed}
-    images = {"images": model in IMAGES, "digest": votes_digest(data, root_of(s))}
-    return what | {"data": asdict(data) | images}
+    images = model in IMAGES
+    digest = votes_digest(data, root_of(s), images=images)
+    return what | {"data": asdict(data) | {"images": images, "digest": digest}}
 
 
 def produce(recipe: Mapping, checkpoint: Path, *, data_root: Path | None, device: str = "auto") -> dict:

@@ -25,7 +25,7 @@ class Options:
     renormalise: bool = False  # weights sum to 1 also where answers are outside the vocabulary
     summed: bool = False  # the gradient is summed over the batch, not averaged
     filtered: bool = False  # train on answerable questions, on yes/no ones only if all ten said yes or no
-    strangers: bool = False  # control: minority answers are those of other questions
+    strangers: bool = False  # control: minority answers are those of other questions of the type
 
 
 RELEASE = {"summed": True, "filtered": True}
@@ -33,6 +33,7 @@ FURTHER_RUNS = (  # model, target, name, what it changes
     ("avg", "modal", "release", RELEASE),
     ("avg", "votes", "release", RELEASE),
     ("avg", "votes", "renormalised", {"renormalise": True}),
+    ("avg", "scores", "renormalised", {"renormalise": True}),
     ("avg", "votes", "summed gradient", {"summed": True}),
     ("avg", "votes", "others' answers", {"strangers": True}),
 )
@@ -62,7 +63,9 @@ class Setting:
     max_words: int = knob(10, rule=positive())  # release
     min_answer_count: int = knob(9, rule=positive())  # about 3,000 answers of VQA v2, as the release's top 3,000
     question_epochs: int = knob(70, rule=positive())  # of the models without an image, which learn from more questions
-    reach: float = knob(45.0, rule=within(0, 100))  # validation accuracy whose epoch is compared (claim c); ours
+    # Validation accuracy whose epoch is compared (claim c). Ours: 95 % of the best that plain cross-entropy has in the
+    # mean of two runs with seeds that the page does not use (100, 101), rounded down.
+    reach: float = knob(45.0, rule=within(0, 100))
     pool_reach: float = knob(55.0, rule=within(0, 100))  # the same for POOL
     questions: int = knob(20_000, rule=positive())  # of the embedded world's training split
     world_objects: tuple[int, ...] = knob(World.objects, rule=within(1, 10))  # fewest and most in a scene
@@ -80,13 +83,13 @@ PROFILES: dict[str, dict] = {
     },
     "small": {
         "questions": 4000, "epochs": 18, "question_epochs": 12, "hidden": 128, "word": 64, "joint": 96, "lr": 2e-3,
-        "dropout": 0.0, "min_answer_count": 3, "seeds": (0, 1, 2, 3, 4), "reach": 49.0, "pool_reach": 56.0,
+        "dropout": 0.0, "min_answer_count": 3, "seeds": (0, 1, 2, 3, 4), "reach": 52.0, "pool_reach": 56.0,
         "world_objects": (2, 4), "world_noise": 0.3, "world_prior": 0.3, "world_disagreement": 0.6,
         "disagreements": (0.0, 0.3, 0.9),
     },
     "real": {
         "dataset": "vqa_v2_60k", "epochs": 20, "question_epochs": 8, "hidden": 256, "word": 128, "joint": 256,
-        "lr": 1e-3, "min_answer_count": 3, "seeds": (0, 1, 2, 3, 4), "reach": 42.0, "pool_reach": 42.0,
+        "lr": 1e-3, "min_answer_count": 3, "seeds": (0, 1, 2, 3, 4), "reach": 44.0, "pool_reach": 42.0,
     },
     "paper": {"dataset": "vqa_v2"},
 }  # fmt: skip

@@ -70,21 +70,35 @@ def training_table(task: Task, of: str, options: Options, seed: int) -> Table:
     """Train as `AnnotatorCrossEntropy` reads it: answer ids [n, k] as target, their weights beside it."""
     answer, weight = targets(task, "train", of, renormalise=options.renormalise)
     if options.strangers:
-        answer = with_strangers(answer, weight, seed=seed)
+        answer = with_strangers(answer, weight, task.train.side["question_type"], seed=seed)
     table = replace(task.train, target=answer, side={**task.train.side, "weight": weight})
     if not options.filtered:
         return table
     kept = answerable(task, task.train_questions) & undisputed(task.train_questions)
+    if not kept.any():
+        raise ValueError(
+            f"the released filter keeps answerable, undisputed questions, none of {len(kept)} is one; "
+            "lower min_answer_count"
+        )
     return table.subset(torch.from_numpy(np.flatnonzero(kept)))
 
 
-def with_strangers(answer: Int[Tensor, "n k"], weight: Float[Tensor, "n k"], *, seed: int) -> Int[Tensor, "n k"]:
-    """`answer` with all but the heaviest answer of each row exchanged among the rows; weights stay where they are."""
+def with_strangers(
+    answer: Int[Tensor, "n k"], weight: Float[Tensor, "n k"], group: Int[Tensor, " n"], *, seed: int
+) -> Int[Tensor, "n k"]:
+    """`answer` with all but the heaviest one of each row exchanged among the rows of its `group`, at random.
+
+    Weights stay where they are, so a question keeps how its votes are spread and gets the minority of others.
+    """
     minority = weight > 0
     minority.scatter_(1, weight.argmax(1, keepdim=True), False)
-    order = torch.randperm(int(minority.sum()), generator=torch.Generator().manual_seed(seed)).to(answer.device)
+    groups = group[:, None].expand_as(answer)[minority]
+    order = torch.randperm(len(groups), generator=torch.Generator().manual_seed(seed)).to(answer.device)
+    givers, takers = order[groups[order].argsort(stable=True)], groups.argsort(stable=True)
+    values = answer[minority]
+    values[takers] = values[givers]
     exchanged = answer.clone()
-    exchanged[minority] = answer[minority][order]
+    exchanged[minority] = values
     return exchanged
 
 
@@ -117,7 +131,7 @@ def train(recipe: Mapping, task: Task, checkpoint: Path) -> dict:
         "test": chosen["best_by_valid"],
         "at": {name: one for name, one in chosen.items() if name != "best_by_valid"},
         "selection": selection,
-        "curves": curves(history, own="modal" if of == "modal" else "votes"),
+        "curves": curves(history),
         "epochs_to_reach": epochs_to_reach([row["valid"] for row in history], recipe["reach"]),
         "history": history,
         "parameters": {"model": sum(p.numel() for p in model.parameters())},
@@ -175,27 +189,24 @@ class Scores:
         }
 
 
-def curves(history: Sequence[Mapping], *, own: str) -> dict:
+def curves(history: Sequence[Mapping]) -> dict:
     """How validation loss and accuracy go together from the middle of training on (Figs. 1-2).
 
-    `own` is the loss that the run trains. `together` is the correlation of both over the second half of the epochs,
-    `loss_rise` the loss's rise from the middle to the end in percent of what it is in the middle.
+    "modal" and "votes" are plain and soft cross-entropy, either measured of every run, whichever it trains: the loss in
+    the middle and at the end, its `rise`, and `together`, its correlation with accuracy over the second half.
     """
-    middle, loss, accuracy = (
-        (len(history) + 1) // 2 - 1,
-        np.array([row["valid_loss"][own] for row in history]),
-        np.array([row["valid"] for row in history]),
-    )
-    late = slice(middle, None)
-    moved = len(loss[late]) > 2 and loss[late].std() > 0 and accuracy[late].std() > 0
-    return {
-        "loss_middle": float(loss[middle]),
-        "loss_last": float(loss[-1]),
-        "loss_rise": float(100 * (loss[-1] / loss[middle] - 1)),
-        "accuracy_middle": float(accuracy[middle]),
-        "accuracy_last": float(accuracy[-1]),
-        "together": float(np.corrcoef(loss[late], accuracy[late])[0, 1]) if moved else None,
-    }
+    middle, accuracy = (len(history) + 1) // 2 - 1, np.array([row["valid"] for row in history])
+    found: dict = {"accuracy_middle": float(accuracy[middle]), "accuracy_last": float(accuracy[-1])}
+    for of in ("modal", "votes"):
+        loss, late = np.array([row["valid_loss"][of] for row in history]), slice(middle, None)
+        moved = len(loss[late]) > 2 and loss[late].std() > 0 and accuracy[late].std() > 0
+        found[of] = {
+            "middle": float(loss[middle]),
+            "last": float(loss[-1]),
+            "rise": float(loss[-1] - loss[middle]),
+            "together": float(np.corrcoef(loss[late], accuracy[late])[0, 1]) if moved else None,
+        }
+    return found
 
 
 def epochs_to_reach(accuracy: Sequence[float], level: float) -> float:
