@@ -18,9 +18,22 @@ def figure():
     plt.close(one)
 
 
-def test_no_two_methods_or_backbones_share_a_colour():
-    colors = [to_rgb(c) for c in (*figures.METHOD_COLORS.values(), *figures.BACKBONE_COLORS.values())]
+@pytest.mark.parametrize(
+    "shown",
+    [(figures.METHOD_COLORS, figures.BACKBONE_COLORS), (figures.LOSS_COLORS, figures.MODEL_COLORS)],
+    ids=["chapters 01 and 02", "chapter 03"],
+)
+def test_no_two_things_of_a_chapter_share_a_colour(shown):
+    colors = [to_rgb(c) for one in shown for c in one.values()]
     assert len(set(colors)) == len(colors)
+
+
+def test_an_interval_shows_seeds_limits_and_mean(figure):
+    axes = figure.add_subplot()
+    figures.interval(axes, 2.0, [1.0, 4.0], (0.5, 4.5), "AVG, n = 2", "AVG")
+    drawn = [(np.atleast_1d(x.get_xdata()).tolist(), np.atleast_1d(x.get_ydata()).tolist()) for x in axes.lines]
+    assert drawn == [([2, 2], [1, 4]), ([2, 2], [0.5, 4.5]), ([2], [2.5])]
+    assert axes.get_legend_handles_labels()[1] == ["AVG, n = 2"]
 
 
 def test_gains_show_seeds_mean_interval_and_what_is_printed(figure):

@@ -74,6 +74,8 @@ def test_selection_says_what_choosing_on_test_adds():
     assert epochs.tolist() == [f"{epoch}.00\u00a0±\u00a00.00" for epoch in (1, 2, 3)]
     assert added == "+2.50\u00a0±\u00a00.71"
     assert tables.selection(ROWS, ([], {})).empty
+    shown = tables.selection(ROWS, (records, {"prior": "changing"}), reported="best on validation")
+    assert shown["best on test − best on validation"].tolist() == [mean_std([2, 3], signed=True)]
 
 
 def test_the_gap_between_priors_is_paired():
