@@ -79,7 +79,7 @@ def test_what_is_wrong_is_one_sentence(words, message, vqabook, tmp_path):
 def test_an_unknown_page_is_one_sentence(vqabook):
     for more in ([], ["--fingerprint"]):
         status, _, said = vqabook("run", "css", *more)
-        assert status == 1 and "pages are class_imbalance, loss_rescaling; got" in said and said.count("\n") == 1
+        assert status == 1 and f"pages are {', '.join(PAGES)}; got" in said and said.count("\n") == 1
 
 
 def notebook(path: Path, code: str) -> Path:
