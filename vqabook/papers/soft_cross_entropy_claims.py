@@ -5,7 +5,7 @@ from __future__ import annotations
 from vqabook.claims import Claim, Side
 from vqabook.papers.soft_cross_entropy_setting import IMAGES, MODELS
 
-PAPER = "Ilievski & Feng 2017, soft cross-entropy"
+PAPER = "Soft cross-entropy (Ilievski & Feng 2017)"
 PAGE = "03_soft_cross_entropy"
 DATA = "VQA v2 val"
 BESIDE: tuple[str, ...] = ()  # other data sets whose runs verdicts on real data come from
