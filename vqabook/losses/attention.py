@@ -1,0 +1,96 @@
+"""Supervising attention: Patro et al. 2021, "Self Supervision for Attention Networks", WACV, Sec. 4.3.
+
+All compare a model's attention maps [b, o] with surrogate ones. Each row sums to 1; regions or words that an example
+lacks hold 0 in both. MMD and CORAL compare *sets* of maps: their value is that of the batch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float
+
+
+def attention_mse(
+    attention: Float[Tensor, "b o"], surrogate: Float[Tensor, "b o"], *, real: Bool[Tensor, "b o"] | None = None
+) -> Float[Tensor, " b"]:
+    """1/N Σ (μ_i - α_i)² (Eq. 6); N is the number of an example's `real` regions or words, by default all columns."""
+    square = (attention - surrogate).square().sum(-1)
+    return square / (attention.shape[-1] if real is None else real.sum(-1).clamp(min=1))
+
+
+def attention_mmd(
+    attention: Float[Tensor, "b o"], surrogate: Float[Tensor, "b o"], *, bandwidth: float, paired: bool = False
+) -> Float[Tensor, " b"]:
+    """Squared maximum mean discrepancy under k(x, y) = exp(-‖x - y‖² / (2 `bandwidth`²)) (Eq. 4).
+
+    Row i holds mean_j k(α_i, α_j) + mean_j k(μ_i, μ_j) - mean_j k(α_i, μ_j) - mean_j k(μ_i, α_j), whose mean is the
+    biased estimate over the batch, never negative. The paper prints the norm, not its square, and no kernel.
+
+    `paired`: each map against its own surrogate alone, 2 - 2 k(α, μ). That is what the release computes, whose batches
+    are of one. Its kernel over d = 200 words is exp(-‖x - y‖² / d²), a bandwidth of d/√2 where maps differ by less
+    than √2: all but linear, 2 ‖x - y‖² / d², so that its γ of 10,000 is ½ ‖x - y‖². With another d or kernel it is not.
+    """
+    if not bandwidth > 0:
+        raise ValueError(
+            f"bandwidth is a distance between maps, greater than 0, got {bandwidth}; two maps are at most √2 apart"
+        )
+
+    def kernel(squares: Tensor) -> Tensor:
+        return (squares / (-2 * bandwidth**2)).exp()
+
+    if paired:
+        return 2 - 2 * kernel((attention - surrogate).square().sum(-1))
+    both = kernel(_squared_distances(attention, surrogate))
+    own, theirs = (kernel(_squared_distances(x, x)).mean(1) for x in (attention, surrogate))
+    return own + theirs - both.mean(1) - both.mean(0)
+
+
+def attention_coral(
+    attention: Float[Tensor, "b o"], surrogate: Float[Tensor, "b o"], *, scale: Literal["printed", "deep"] = "printed"
+) -> Float[Tensor, " b"]:
+    """‖C(μ) - C(α)‖²_F / 4, C the covariance over the batch (Eq. 5); every row holds the batch's value.
+
+    "deep" divides by the square of the number of columns, too, as Deep CORAL does (Sun & Saenko 2016, Eq. 1).
+    ValueError for a batch of one, which has no covariance.
+    """
+    if len(attention) < 2:
+        raise ValueError(f"a covariance needs two examples or more, got a batch of {len(attention)}; use another loss")
+    difference = torch.cov(attention.T) - torch.cov(surrogate.T)
+    columns = attention.shape[1] if scale == "deep" else 1
+    return (difference.square().sum() / (4 * columns**2)).expand(len(attention))
+
+
+def attention_adversarial(attention: Float[Tensor, " b"], surrogate: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
+    """-log D(μ) - log(1 - D(α)) from a discriminator's logits of surrogate maps and of the model's.
+
+    Eq. 3 with the sign of a loss, and the surrogate where the paper prints the attention: the roles are named either
+    way. The discriminator lowers it; the model raises it when `reversed_gradient` stands before the discriminator.
+    """
+    return F.softplus(-surrogate) + F.softplus(attention)
+
+
+def reversed_gradient(x: Tensor, *, strength: float = 1.0) -> Tensor:
+    """`x` itself; its gradient comes back times -`strength` (Ganin & Lempitsky 2015): one optimiser for both players."""
+    return _Reversed.apply(x, strength)
+
+
+class _Reversed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, strength: float) -> Tensor:
+        ctx.strength = strength
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+        return -ctx.strength * gradient, None
+
+
+def _squared_distances(x: Float[Tensor, "b o"], y: Float[Tensor, "c o"]) -> Float[Tensor, "b c"]:
+    """Exact where maps are close, where the usual expansion into products would leave rounding."""
+    return (x[:, None] - y[None]).square().sum(-1)
