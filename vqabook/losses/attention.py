@@ -76,7 +76,7 @@ def attention_adversarial(attention: Float[Tensor, " b"], surrogate: Float[Tenso
 
 
 def reversed_gradient(x: Tensor, *, strength: float = 1.0) -> Tensor:
-    """`x` itself; its gradient comes back times -`strength` (Ganin & Lempitsky 2015): one optimiser for both players."""
+    """`x` itself; its gradient comes back times -`strength` (Ganin & Lempitsky 2015): one optimiser for two players."""
     return _Reversed.apply(x, strength)
 
 
