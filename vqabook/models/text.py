@@ -1,0 +1,80 @@
+"""A sentence classifier that attends: Lin et al. 2017, "A Structured Self-attentive Sentence Embedding", 1703.03130."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from vqabook.core import Output
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """Sizes and dropout rate; the defaults are those of the release of Patro et al. 2021."""
+
+    n_words: int  # vocabulary with the pad (0) and unknown (1) words
+    n_classes: int
+    word: int = 300
+    hidden: int = 256  # of the LSTM, in each direction
+    attention: int = 350  # d_a
+    hops: int = 30  # r
+    wide: int = 2000  # of the layer before the classes
+    dropout: float = 0.0
+
+
+class WordAttention(nn.Module):
+    """A = softmax(W2 tanh(W1 H)) (Lin et al., Eq. 6): one distribution over a sentence's words for each of the hops.
+
+    Words with `keep` 0 get nothing; a sentence without any is looked at alike everywhere.
+    """
+
+    def __init__(self, states: int, attention: int, hops: int):
+        super().__init__()
+        self.inner = nn.Linear(states, attention, bias=False)
+        self.outer = nn.Linear(attention, hops, bias=False)
+
+    def forward(self, states: Float[Tensor, "b t h"], keep: Float[Tensor, "b t"]) -> Float[Tensor, "b r t"]:
+        scores = self.outer(self.inner(states).tanh()).mT
+        # the least finite number: a softmax over nothing else is uniform, where -inf would make it NaN
+        return scores.masked_fill(keep[:, None] == 0, torch.finfo(scores.dtype).min).softmax(-1)
+
+
+class SelfAttentiveText(nn.Module):
+    """BiLSTM, word attention in several hops, one wide layer, classes. `attention` is the mean of the hops.
+
+    `penalty` is ‖A Aᵀ - I‖²_F, by which Lin et al. (Eq. 8) keep hops apart; an objective weighs it, or leaves it.
+    """
+
+    def __init__(self, config: TextConfig):
+        super().__init__()
+        c = config
+        self.config = c
+        self.words = nn.Embedding(c.n_words, c.word, padding_idx=0)
+        self.question_encoder = nn.LSTM(c.word, c.hidden, batch_first=True, bidirectional=True)
+        self.attend = WordAttention(2 * c.hidden, c.attention, c.hops)
+        self.dropout = nn.Dropout(c.dropout)
+        self.fuse = nn.Sequential(nn.Linear(2 * c.hidden * c.hops, c.wide), nn.ReLU())
+        self.classifier = nn.Linear(c.wide, c.n_classes)
+
+    def forward(self, words: Int[Tensor, "b t"], keep: Float[Tensor, "b t"] | None = None) -> Output:
+        """`keep` is 0 at concealed words: their vectors are zero and nothing attends to them; others stay in place."""
+        real = words.ne(0)
+        keep = real.to(self.words.weight.dtype) * (1 if keep is None else keep)
+        states = self.read(self.dropout(self.words(words)) * keep[..., None], real.sum(1).clamp(min=1))
+        hops = self.attend(states, keep)
+        hidden = self.fuse(self.dropout((hops @ states).flatten(1)))
+        identity = torch.eye(hops.shape[1], device=hops.device, dtype=hops.dtype)
+        penalty = (hops @ hops.mT - identity).square().sum((1, 2))
+        return Output(self.classifier(hidden), hidden=hidden, attention=hops.mean(1), penalty=penalty)
+
+    def read(self, vectors: Float[Tensor, "b t d"], length: Int[Tensor, " b"]) -> Float[Tensor, "b t h"]:
+        """LSTM states in both directions; padding is skipped, its states are zero."""
+        packed = nn.utils.rnn.pack_padded_sequence(vectors, length.cpu(), batch_first=True, enforce_sorted=False)
+        states, _ = self.question_encoder(packed)
+        return nn.utils.rnn.pad_packed_sequence(states, batch_first=True, total_length=vectors.shape[1])[0]

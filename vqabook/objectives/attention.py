@@ -1,0 +1,99 @@
+"""Patro et al. 2021: a classification loss, and one between the model's attention and surrogate maps (Secs. 3, 4.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Literal
+
+from torch import Tensor, nn
+
+from vqabook.core import Batch, Output
+from vqabook.losses.attention import (
+    attention_adversarial,
+    attention_coral,
+    attention_mmd,
+    attention_mse,
+    reversed_gradient,
+)
+from vqabook.objectives.base import Objective
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+Kind = Literal["mse", "mmd", "coral", "adv"]
+HEADS = ("attention", "word_attention")
+
+
+class AttentionLoss(nn.Module):
+    """One of the paper's four losses between maps [b, o] and surrogates [b, o]; "adv" owns a discriminator.
+
+    `width` is the number of regions or words, `bandwidth` that of MMD's kernel. The discriminator is ours, since the
+    paper prints none: two layers of `hidden`, on maps times their width, which makes an even map all ones.
+    """
+
+    def __init__(self, kind: Kind, *, width: int, bandwidth: float = 0.3, hidden: int = 64):
+        super().__init__()
+        if kind not in ("mse", "mmd", "coral", "adv"):
+            raise ValueError(f"attention is supervised by mse, mmd, coral or adv, got {kind!r}")
+        self.kind, self.width, self.bandwidth = kind, width, bandwidth
+        layers = [nn.Linear(width, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, hidden), nn.LeakyReLU(0.2)]
+        self.discriminator = nn.Sequential(*layers, nn.Linear(hidden, 1)) if kind == "adv" else None
+
+    def forward(self, attention: Float[Tensor, "b o"], surrogate: Float[Tensor, "b o"]) -> Float[Tensor, " b"]:
+        match self.kind:
+            case "mse":
+                return attention_mse(attention, surrogate)
+            case "mmd":
+                return attention_mmd(attention, surrogate, bandwidth=self.bandwidth)
+            case "coral" if len(attention) < 2:  # the last batch of an epoch may be one example
+                return attention.new_zeros(len(attention))
+            case "coral":
+                return attention_coral(attention, surrogate)
+        ours, theirs = (
+            self.discriminator(self.width * maps).squeeze(-1) for maps in (reversed_gradient(attention), surrogate)
+        )
+        return attention_adversarial(ours, theirs)
+
+
+class _Watched(nn.Module):
+    """A model whose last output can be read after an objective used it: one forward pass serves both losses."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, *inputs: Tensor) -> Output:
+        self.seen = self.model(*inputs)
+        return self.seen
+
+
+class AttentionSupervision(Objective):
+    """L_c + Σ weight · L_att (Sec. 4.2; Sec. 3.3 for regions and words at once, with γ and β as their weights).
+
+    Wraps the objective of L_c. `losses` maps "attention" and, or, "word_attention" to an `AttentionLoss`, `weights` to
+    their γ or β; surrogate maps are `batch.side["surrogate_attention"]` and `["surrogate_word_attention"]`.
+    """
+
+    def __init__(self, objective: Objective, losses: Mapping[str, AttentionLoss], weights: Mapping[str, float]):
+        super().__init__()
+        if not losses or set(losses) != set(weights) or not set(losses) <= set(HEADS):
+            raise ValueError(
+                f"losses and weights are for the same ones of {', '.join(HEADS)}, got {sorted(losses)} and "
+                f"{sorted(weights)}"
+            )
+        self.objective, self.losses, self.weights = objective, nn.ModuleDict(losses), dict(weights)
+
+    def steps(self, model: nn.Module, batch: Batch, progress: float) -> Iterator[Tensor]:
+        watched = _Watched(model)
+        for loss in self.objective.steps(watched, batch, progress):
+            yield loss + self._attention(watched.seen, batch)
+
+    def _attention(self, out: Output, batch: Batch) -> Float[Tensor, " b"] | float:
+        total = 0.0
+        for head, loss in self.losses.items():
+            maps, surrogate = getattr(out, head), batch.side.get(f"surrogate_{head}")
+            if maps is None or surrogate is None:
+                lacks = f"the model's {head}" if maps is None else f'batch.side["surrogate_{head}"]'
+                raise ValueError(f"supervised attention needs maps and surrogates, {lacks} is missing; make them first")
+            total = total + self.weights[head] * loss(maps, surrogate)
+        return total
