@@ -7,10 +7,20 @@ from dataclasses import replace
 import pytest
 import torch
 
-from vqabook.core import SparseScores, Table
-from vqabook.models import Avg, PoolingConfig, San, SanConfig
+from vqabook.core import Output, SparseScores, Table
+from vqabook.models.attentive_san import AttentiveSan, AttentiveSanConfig
+from vqabook.models.pooling import Avg, PoolingConfig
+from vqabook.models.small_cnn import SmallCnn, SmallCnnConfig
 from vqabook.models.text import SelfAttentiveText, TextConfig
-from vqabook.surrogates import pair_masks, region_masks, region_surrogates, word_surrogates
+from vqabook.surrogates import (
+    mask_scores,
+    pair_masks,
+    region_masks,
+    region_probe,
+    surrogates,
+    word_masks,
+    word_probe,
+)
 
 SIZES = {"n_words": 12, "n_answers": 7, "feature": 5, "hidden": 6, "word": 4}
 WORDS = torch.tensor([[3, 4, 5, 6, 0], [7, 0, 0, 0, 0], [2, 11, 1, 3, 8], [1, 1, 10, 0, 0], [9, 4, 0, 0, 0]])
@@ -46,7 +56,7 @@ def test_masks_are_coins_enlarged(unchecked):
     odd = region_masks(300, 14, 14, scale=6, generator=rng)  # the paper's, which does not divide: 3 x 3 coins
     assert len(odd[:-1].gt(0.5).unique(dim=0)) > 2**4 and odd.shape == (301, 196)
     for n, scale in ((0, 2), (5, 0), (5, 9)):
-        with pytest.raises(ValueError, match="on a grid scale times coarser, 1 <= scale <= both sides; got"):
+        with pytest.raises(ValueError, match="on a grid scale times coarser, 1 <= scale <= the longer side; got"):
             region_masks(n, 8, 8, scale=scale, generator=rng)
 
 
@@ -59,8 +69,8 @@ def test_pairs_of_words(n, pairs):
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_regions_equal_a_loop_of_full_passes(table, masks, weighted):
-    model = made(San, SanConfig(**SIZES, attention=8))
-    found = region_surrogates(model, table, masks, weighted=weighted, at_once=2)
+    model = made(AttentiveSan, AttentiveSanConfig(**SIZES, attention=8, word_attention=5))
+    found = surrogates(region_probe(model, table, masks, at_once=50), weighted=weighted)
     for row in range(5):
         regions, words = table.batch(torch.tensor([row])).inputs
         share = table.target[torch.tensor([row])][0]
@@ -82,38 +92,119 @@ def test_regions_equal_a_loop_of_full_passes(table, masks, weighted):
 def test_words_equal_a_loop_of_full_passes(weighted):
     model = made(SelfAttentiveText, TextConfig(12, 3, word=4, hidden=5, attention=6, hops=2, wide=7))
     table = Table((WORDS,), torch.tensor([0, 2, 1, 1, 0]), 3)
-    found = word_surrogates(model, table, weighted=weighted, at_once=7)
+    found = surrogates(word_probe(model, table, at_once=7), weighted=weighted)
     for row, words in enumerate(WORDS):
         n = int(words.ne(0).sum())
         with torch.no_grad():
-            outs = [model(words[None, :n], keep=mask[None]) for mask in pair_masks(n)]
+            outs = [model(words[None, :n], keep_words=mask[None]) for mask in pair_masks(n)]
         scores = torch.stack([out.logits[0].softmax(0)[table.target[row]] for out in outs])
-        maps = torch.cat([out.attention for out in outs])
+        maps = torch.cat([out.word_attention for out in outs])
         want = (scores[:, None] * maps).sum(0) / scores.sum() if weighted else maps[int(scores.argmax())]
         torch.testing.assert_close(found.attention[row, :n], want, rtol=1e-5, atol=1e-6)
         assert not found.attention[row, n:].any()
     assert found.mask[1] == 0 and found.score[1] == found.plain[1]  # one word: nothing to conceal
 
 
+def test_an_image_network_is_probed_behind_its_convolutions(masks):
+    """Equal to a loop of full passes; a cell that is masked wholly gets no attention."""
+    model = made(SmallCnn, SmallCnnConfig(3, side=8, channels=1, width=5, halvings=2, attention=4, hidden=6))
+    images = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(2))
+    table = Table((images,), torch.tensor([0, 1, 2, 0, 1, 2]), 3)
+    found = surrogates(region_probe(model, table, masks, at_once=45))
+    for row in range(6):
+        with torch.no_grad():
+            outs = [model(images[row : row + 1], mask[None]) for mask in masks]
+        scores = torch.stack([out.logits[0].softmax(0)[table.target[row]] for out in outs])
+        best = int(scores.argmax())
+        torch.testing.assert_close(found.attention[row], outs[best].attention[0])
+        torch.testing.assert_close((found.score[row], found.plain[row]), (scores[best], scores[-1]))
+    concealed = torch.ones(6, 4)
+    concealed[:, 2] = 0
+    assert not model(images, concealed).attention[:, 2].any()
+    with pytest.raises(ValueError, match="a side of 9 pixels is halved 2 times"):
+        SmallCnn(SmallCnnConfig(3, side=9))
+
+
+def test_an_answer_out_of_reach_keeps_the_plain_map(table, masks):
+    model = made(AttentiveSan, AttentiveSanConfig(**SIZES, attention=8, word_attention=5))
+    nothing = replace(table, target=replace(table.target, score=torch.zeros(5, 2)))
+    for weighted in (False, True):
+        found = surrogates(region_probe(model, nothing, masks), weighted=weighted)
+        torch.testing.assert_close(found.attention, model(*table.batch(torch.arange(5)).inputs).attention.detach())
+        assert found.mask.eq(len(masks) - 1).all()
+
+
+def test_a_killed_probe_goes_on(table, masks, tmp_path, monkeypatch):
+    """What was saved is not looked at again, and a finished file is read."""
+    monkeypatch.setattr("vqabook.surrogates.SAVE_EVERY", 0.0)
+    model = made(AttentiveSan, AttentiveSanConfig(**SIZES, attention=8, word_attention=5))
+    probe, store = region_probe(model, table, masks, at_once=1), tmp_path / "maps"
+    whole, looked = surrogates(probe), []
+
+    def look(rows):
+        looked.append(int(rows[0]))
+        if len(looked) == 3:
+            raise KeyboardInterrupt
+        return probe.look(rows)
+
+    with pytest.raises(KeyboardInterrupt):
+        surrogates(probe._replace(look=look), store=store)
+    again = surrogates(probe._replace(look=look), store=store)
+    assert looked == [0, 1, 2, 2, 3, 4]
+    for one, other in zip(again, whole, strict=True):
+        assert torch.equal(one, other)
+    assert torch.equal(surrogates(probe._replace(look=look), store=store).attention, whole.attention)
+    assert len(looked) == 6 and [path.name for path in tmp_path.iterdir()] == ["maps"]
+
+
+def test_more_masks_find_no_lower_score(table, masks):
+    model = made(AttentiveSan, AttentiveSanConfig(**SIZES, attention=8, word_attention=5))
+    found, probe = surrogates(region_probe(model, table, masks)), region_probe(model, table, masks, at_once=50)
+    scores = torch.cat([score for _, score in mask_scores(probe)])
+    torch.testing.assert_close(scores.max(1).values, found.score)
+    torch.testing.assert_close(scores[:, -1], found.plain)
+
+
+def test_all_words_but_some():
+    masks = word_masks(5, 2)
+    assert masks.shape == (11, 5) and (masks[:-1].sum(1) == 2).all() and masks[-1].eq(1).all()
+    assert word_masks(1, 2).tolist() == [[1.0], [1.0]]
+
+
+def test_words_of_a_question_about_an_image(table):
+    """AttentiveSan's words are probed with its regions in place."""
+    model = made(AttentiveSan, AttentiveSanConfig(**SIZES, attention=8, word_attention=5))
+    found = surrogates(word_probe(model, table, at_once=12))
+    regions, words = table.batch(torch.tensor([2])).inputs
+    with torch.no_grad():
+        out = model(regions, words, keep_words=pair_masks(5)[found.mask[2]][None])
+    torch.testing.assert_close(found.attention[2], out.word_attention[0])
+    assert (found.score >= found.plain).all()
+
+
 def test_concealed_words_get_no_attention_and_keep_their_place():
     model = made(SelfAttentiveText, TextConfig(12, 3, word=4, hidden=5, attention=6, hops=2, wide=7))
     keep = torch.ones_like(WORDS, dtype=torch.float)
     keep[:, 1] = 0
-    out = model(WORDS, keep=keep)
-    assert not out.attention[:, 1].any()
+    out = model(WORDS, keep_words=keep)
+    assert not out.word_attention[:, 1].any()
     other = WORDS.clone()
     other[0, 1] = 9
-    torch.testing.assert_close(model(other, keep=keep).logits, out.logits)
+    torch.testing.assert_close(model(other, keep_words=keep).logits, out.logits)
     assert (model(torch.cat([WORDS[:1, :1], WORDS[:1, 2:]], 1)).logits - out.logits[:1]).abs().max() > 1e-4
 
 
 def test_what_cannot_be_probed_is_refused(table, masks):
-    with pytest.raises(ValueError, match="with project, encode and answer, which Avg has not"):
-        region_surrogates(made(Avg, PoolingConfig(**SIZES)), table, masks)
+    with pytest.raises(ValueError, match="a model that has prepare and answer, Avg has not"):
+        region_probe(made(Avg, PoolingConfig(**SIZES)), table, masks)
     model = made(SelfAttentiveText, TextConfig(12, 3, word=4, hidden=5, attention=6, hops=2, wide=7))
     empty = Table((WORDS * torch.tensor([1, 1, 0, 1, 1])[:, None],), torch.zeros(5, dtype=torch.long), 3)
     with pytest.raises(ValueError, match=r"1 of 5 have none \(first: row 2\); leave them out"):
-        word_surrogates(model, empty)
+        word_probe(model, empty)
+    plain = Table((WORDS,), torch.zeros(5, dtype=torch.long), 3)
+    model.forward = lambda words, keep_words: Output(torch.zeros(len(words), 3))
+    with pytest.raises(ValueError, match="a surrogate is the attention of a probed model, got None"):
+        surrogates(word_probe(model, plain))
 
 
 def test_the_penalty_is_zero_where_hops_look_at_words_of_their_own():

@@ -22,10 +22,8 @@ class Output(NamedTuple):
     logits: Float[Tensor, "... b a"]
     hidden: Float[Tensor, "b h"] | None = None  # the fused vector that the classifier reads
     question: Float[Tensor, "b hq"] | None = None  # the question encoding alone
-    attention: Float[Tensor, "b o"] | None = None  # over regions, or a text model's over words; sums to 1
+    attention: Float[Tensor, "b o"] | None = None  # over regions, sums to 1
     mask: Float[Tensor, "b a"] | None = None  # answer mask in [0, 1], Guo et al. Eq. 4
-    word_attention: Float[Tensor, "b t"] | None = None  # over words, of a model that attends to regions too
-    penalty: Float[Tensor, " b"] | None = None  # what a model adds to its own loss
 
 
 class Batch(NamedTuple):

@@ -2,34 +2,47 @@
 
 Patro et al. 2021, "Self Supervision for Attention Networks", Sec. 3.1-3.2. A frozen model is probed with many masked
 versions of an example; the map of the one that gives the ground truth the highest probability is kept. A masked image
-is not computed from the image: regions are projected once and masked after, W(m v) = m W v, and every mask of an
-example is a row of one batch.
+is not computed from the image: regions are projected once and masked after, W(m v) = m W v, and all masks of an example
+are rows of one batch.
 """
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Callable, Iterable
 from itertools import combinations
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from tqdm import tqdm
 
-from vqabook.core import Output, Table
+from vqabook.core import Table
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
 MASKS = 500  # Sec. 4.2
+SAVE_EVERY = 20.0  # seconds
 
 
 class Surrogates(NamedTuple):
     """What probing found for each of n examples."""
 
-    attention: Float[Tensor, "n o"]  # sums to 1
+    attention: Float[Tensor, "n o"]  # over regions or words, sums to 1
     score: Float[Tensor, " n"]  # probability of the ground truth under the mask kept
     plain: Float[Tensor, " n"]  # the same without a mask
     mask: Int[Tensor, " n"]  # which one was kept; the last is the one that masks nothing
+
+
+class Probe(NamedTuple):
+    """Probing in pieces: `look(rows)` answers for each of `pieces` of the rows of a table."""
+
+    pieces: list[Int[Tensor, " b"]]
+    look: Callable[[Int[Tensor, " b"]], tuple[Float[Tensor, "b m"], Float[Tensor, "b m o"]]]
 
 
 def region_masks(n: int, width: int, height: int, *, scale: int, generator: torch.Generator) -> Float[Tensor, "m o"]:
@@ -38,9 +51,9 @@ def region_masks(n: int, width: int, height: int, *, scale: int, generator: torc
     Coins on a grid `scale` times coarser, enlarged bilinearly. Where `scale` does not divide a side, the coarse grid
     takes one cell more: 14 regions at the paper's scale of 6 give 3 cells, since 2 would be a scale of 7.
     """
-    if n < 1 or not 1 <= scale <= min(width, height):
+    if n < 1 or not 1 <= scale <= max(width, height):
         raise ValueError(
-            f"masks: at least 1, on a grid scale times coarser, 1 <= scale <= both sides; got {n} masks, "
+            f"masks: at least 1, on a grid scale times coarser, 1 <= scale <= the longer side; got {n} masks, "
             f"scale {scale}, {width} x {height} regions"
         )
     coarse = torch.randint(0, 2, (n, 1, -(-height // scale), -(-width // scale)), generator=generator)
@@ -60,43 +73,50 @@ def pair_masks(n_words: int) -> Float[Tensor, "m t"]:
     return masks
 
 
-@torch.no_grad()
-def region_surrogates(
-    model: nn.Module, table: Table, masks: Float[Tensor, "m o"], *, weighted: bool = False, at_once: int = 8
-) -> Surrogates:
-    """Maps over the regions of each example of `table`; `weighted` takes the mean of all by their probability instead.
+def word_masks(n_words: int, n_kept: int) -> Float[Tensor, "m t"]:
+    """Every way to show `n_kept` of `n_words` words alone, and a last one that shows all (Sec. 4.5)."""
+    shown = list(combinations(range(n_words), min(n_kept, n_words)))
+    masks = torch.zeros(len(shown) + 1, n_words)
+    for row, some in zip(masks, shown, strict=False):
+        row[list(some)] = 1
+    masks[-1] = 1
+    return masks
 
-    The model is as San: `project(regions)`, `encode(words)` and `answer(projected..., question, keep)`. The paper says
-    that the weighted mean is worse (Sec. 3.1). `at_once` examples are probed in one batch.
+
+def region_probe(model: nn.Module, table: Table, masks: Float[Tensor, "m o"], *, at_once: int = 4096) -> Probe:
+    """How `model` answers the examples of `table` under each mask of their regions, about `at_once` in a batch.
+
+    The model offers `*fixed, real = prepare(*inputs)`, computed once an example, and `answer(*fixed, real * mask)`.
     """
-    if not all(hasattr(model, part) for part in ("project", "encode", "answer")):
+    if not hasattr(model, "prepare"):
         raise ValueError(
-            f"masked regions are probed by a model with project, encode and answer, which {type(model).__name__} has "
-            "not; use one that attends, as San does"
+            f"masked regions are shown to a model that has prepare and answer, {type(model).__name__} has not; "
+            "use one that attends to regions, as AttentiveSan or SmallCnn do"
         )
-    model.eval()
     masks = masks.to(table.device)
 
-    def probe(rows: Int[Tensor, " b"]) -> tuple[Output, int]:
-        regions, words = table.batch(rows).inputs
-        unit, projected, real = (x.repeat_interleave(len(masks), 0) for x in model.project(regions))
-        question = model.encode(words).repeat_interleave(len(masks), 0)
-        return model.answer(unit, projected, question, real * masks.repeat(len(rows), 1)), len(masks)
+    def look(rows: Int[Tensor, " b"]) -> tuple[Tensor, Tensor]:
+        batch = table.batch(rows)
+        fixed = [x.repeat_interleave(len(masks), 0) for x in model.prepare(*batch.inputs)]
+        out = model.answer(*fixed[:-1], fixed[-1] * masks.repeat(len(rows), 1))
+        return _scores(out.logits, batch.target, len(masks)), _maps(out.attention, len(masks))
 
     rows = torch.arange(len(table), device=table.device)
-    return _joined([_chosen(*probe(some), table.target[some], weighted) for some in rows.split(at_once)])
+    return Probe(list(rows.split(max(1, at_once // len(masks)))), _frozen(model, look))
 
 
-@torch.no_grad()
-def word_surrogates(
-    model: nn.Module, table: Table, *, weighted: bool = False, at_once: int = 512, attention: str = "attention"
-) -> Surrogates:
-    """Maps over the words of each example of `table`, whose last input is words [n, t]; the model takes `keep`.
+def word_probe(
+    model: nn.Module,
+    table: Table,
+    masks: Callable[[int], Float[Tensor, "m t"]] = pair_masks,
+    *,
+    at_once: int = 2048,
+) -> Probe:
+    """The same under masks of words, the last input of `table`; `masks` makes those of a text of so many words.
 
-    `attention` names the output that is kept: "word_attention" of a model that attends to regions as well. Examples of
-    one length share their masks; about `at_once` masked examples make a batch.
+    The model takes `keep_words` and returns `word_attention`. Texts of one length share their masks and are read to
+    that length only. ValueError for a text without a word.
     """
-    model.eval()
     words = table.inputs[-1]
     length = words.ne(0).sum(1)
     if (empty := (length == 0).nonzero()[:, 0]).numel():
@@ -104,37 +124,89 @@ def word_surrogates(
             f"a text has at least one word, {empty.numel()} of {len(words)} have none (first: row {int(empty[0])}); "
             "leave them out"
         )
-    found: dict[int, Surrogates] = {}
-    for n_words in length.unique().tolist():
-        masks = F.pad(pair_masks(n_words), (0, words.shape[1] - n_words)).to(table.device)
-        rows = (length == n_words).nonzero()[:, 0]
-        for some in rows.split(max(1, at_once // len(masks))):
-            batch = table.batch(some)
-            inputs = (x.repeat_interleave(len(masks), 0) for x in batch.inputs)
-            out = model(*inputs, keep=masks.repeat(len(some), 1))
-            one = _chosen(out._replace(attention=getattr(out, attention)), len(masks), batch.target, weighted)
-            found |= {int(row): Surrogates(*(x[i : i + 1] for x in one)) for i, row in enumerate(some)}
-    return _joined([found[row] for row in range(len(words))])
+
+    def look(rows: Int[Tensor, " b"]) -> tuple[Tensor, Tensor]:
+        batch, n = table.batch(rows), int(length[rows[0]])
+        shown = masks(n).to(table.device)
+        inputs = [x.repeat_interleave(len(shown), 0) for x in (*batch.inputs[:-1], batch.inputs[-1][:, :n])]
+        out = model(*inputs, keep_words=shown.repeat(len(rows), 1))
+        maps = _maps(getattr(out, "word_attention", None), len(shown))
+        return _scores(out.logits, batch.target, len(shown)), F.pad(maps, (0, words.shape[1] - n))
+
+    pieces = []
+    for n in length.unique().tolist():
+        pieces += (length == n).nonzero()[:, 0].split(max(1, at_once // len(masks(n))))
+    return Probe(pieces, _frozen(model, look))
 
 
-def _chosen(out: Output, n_masks: int, target: Tensor, weighted: bool) -> Surrogates:
-    """Of outputs that lie mask by mask within each example, the map kept."""
-    if out.attention is None:
+def surrogates(probe: Probe, *, weighted: bool = False, store: Path | None = None, label: str = "masks") -> Surrogates:
+    """The map kept for every row; `weighted` takes the mean of all maps by their probability, which the paper says is
+    worse (Sec. 3.1).
+
+    With `store` they are kept in that file, written whole or not at all: a finished one is read, and a killed probe
+    goes on from its last save. Whoever gives the same path says that model, table and masks are the same.
+    """
+    done: list[list[Tensor]] = torch.load(store, weights_only=True) if store is not None and store.exists() else []
+    saved, clock = len(done), time.monotonic()
+    rest = tqdm(probe.pieces[saved:], label, len(probe.pieces), initial=saved, unit="batch", disable=None, delay=2)
+    for rows in rest:
+        done.append([x.cpu() for x in _chosen(*probe.look(rows), weighted)])
+        if store is not None and time.monotonic() - clock >= SAVE_EVERY:
+            _save(done, store)
+            saved, clock = len(done), time.monotonic()
+    if store is not None and saved < len(done):
+        _save(done, store)
+    order = torch.cat(probe.pieces).argsort()
+    return Surrogates(*(torch.cat(column).to(order.device)[order] for column in zip(*done, strict=True)))
+
+
+def mask_scores(probe: Probe) -> Iterable[tuple[Int[Tensor, " b"], Float[Tensor, "b m"]]]:
+    """(rows, probability of the ground truth under each mask) piece by piece; the last mask masks nothing."""
+    return ((rows, probe.look(rows)[0]) for rows in probe.pieces)
+
+
+def _save(done: list[list[Tensor]], store: Path) -> None:
+    partial = store.with_name(f"{store.name}.{os.getpid()}.partial")
+    try:
+        torch.save(done, partial)
+        partial.replace(store)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _frozen(model: nn.Module, look: Callable) -> Callable:
+    """`look` in eval mode and without gradients."""
+
+    def frozen(rows: Int[Tensor, " b"]) -> tuple[Tensor, Tensor]:
+        model.eval()
+        with torch.no_grad():
+            return look(rows)
+
+    return frozen
+
+
+def _scores(logits: Float[Tensor, "n a"], target: Tensor, n_masks: int) -> Float[Tensor, "b m"]:
+    """Probability of the ground truth; of soft scores, the mean over answers by their score."""
+    p = logits.softmax(-1).view(-1, n_masks, logits.shape[-1])
+    if not target.dtype.is_floating_point:
+        return p.gather(2, target.long()[:, None, None].expand(-1, n_masks, 1)).squeeze(2)
+    share = target / target.sum(-1, keepdim=True).clamp(min=torch.finfo(target.dtype).tiny)
+    return (p @ share[..., None]).squeeze(2)
+
+
+def _maps(attention: Float[Tensor, "n o"] | None, n_masks: int) -> Float[Tensor, "b m o"]:
+    if attention is None:
         raise ValueError("a surrogate is the attention of a probed model, got None; use a model that attends")
-    p = out.logits.softmax(-1).view(-1, n_masks, out.logits.shape[-1])
-    if target.dtype.is_floating_point:  # soft scores: their mean probability
-        share = target / target.sum(-1, keepdim=True).clamp(min=torch.finfo(target.dtype).tiny)
-        score = (p * share[:, None]).sum(-1)
-    else:
-        score = p.gather(2, target.long()[:, None, None].expand(-1, n_masks, 1)).squeeze(2)
-    maps = out.attention.view(*score.shape, -1)
-    best = score.argmax(1)
+    return attention.view(-1, n_masks, attention.shape[-1])
+
+
+def _chosen(score: Float[Tensor, "b m"], maps: Float[Tensor, "b m o"], weighted: bool) -> Surrogates:
+    """Where no mask is better than none, as for an example whose answer the model cannot give, none is kept."""
+    plain, best = score[:, -1], score.argmax(1)
+    best = torch.where(score.gather(1, best[:, None]).squeeze(1) > plain, best, score.shape[1] - 1)
     if weighted:
-        kept = (score[..., None] * maps).sum(1) / score.sum(1, keepdim=True)
+        share = torch.where(score.sum(1, keepdim=True) > 0, score, F.one_hot(best, score.shape[1]).to(score.dtype))
+        kept = ((share / share.sum(1, keepdim=True))[:, None] @ maps).squeeze(1)
     else:
         kept = maps[torch.arange(len(best), device=best.device), best]
-    return Surrogates(kept, score.max(1).values, score[:, -1], best)
-
-
-def _joined(parts: list[Surrogates]) -> Surrogates:
-    return Surrogates(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    return Surrogates(kept, score.gather(1, best[:, None]).squeeze(1), plain, best)

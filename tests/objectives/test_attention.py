@@ -8,7 +8,8 @@ from torch import nn
 
 from vqabook.core import Output, Table
 from vqabook.fit import FitConfig, fit
-from vqabook.objectives.attention import AttentionLoss, AttentionSupervision
+from vqabook.models.text import AttentiveOutput
+from vqabook.objectives.attention import AttentionLoss, AttentionSupervision, HopPenalty
 from vqabook.objectives.classification import CrossEntropy
 
 KINDS = ("mse", "mmd", "coral", "adv")
@@ -101,9 +102,9 @@ def test_regions_and_words_at_once(table):
     batch = Table(table.inputs, table.target, 2, side=side).batch(torch.arange(10))
 
     class Both(Looking):
-        def forward(self, regions: torch.Tensor) -> Output:
+        def forward(self, regions: torch.Tensor) -> AttentiveOutput:
             out = super().forward(regions)
-            return out._replace(word_attention=out.attention)
+            return AttentiveOutput(*out, word_attention=out.attention)
 
     model = Both()
     losses = {head: AttentionLoss("mse", width=4) for head in ("attention", "word_attention")}
@@ -130,5 +131,37 @@ def test_what_is_missing_is_named(table, unchecked):
         list(objective.steps(model, table.batch(torch.arange(4)), 0.0))
     with pytest.raises(ValueError, match="losses and weights are for the same ones of attention, word_attention"):
         AttentionSupervision(CrossEntropy(), {"attention": AttentionLoss("mse", width=4)}, {})
-    with pytest.raises(ValueError, match="mse, mmd, coral or adv, got 'kl'"):
+    with pytest.raises(ValueError, match="mse, mmd, coral, adv, got 'kl'"):
         AttentionLoss("kl", width=4)
+
+
+def test_a_discriminator_that_knows_the_example_tells_maps_apart():
+    """The same maps, dealt out otherwise: without x it can but guess, with x it sees which are strangers'."""
+    rng = torch.Generator().manual_seed(0)
+    place = torch.randint(0, 4, (256,), generator=rng)
+    x, maps = nn.functional.one_hot(place, 4).float(), nn.functional.one_hot(place, 4).float()
+    lowest = {}
+    for given in (0, 4):
+        torch.manual_seed(0)
+        loss = AttentionLoss("adv", width=4, given=given)
+        optimizer = torch.optim.Adam(loss.parameters(), lr=0.01)
+        for _ in range(100):
+            optimizer.zero_grad()
+            value = loss(maps.roll(1, 0), maps, x).mean()
+            value.backward()
+            optimizer.step()
+        lowest[given] = value.item()
+    assert lowest[0] > 1.3 and lowest[4] < 1.0  # 2 log 2 = 1.39 is guessing
+
+
+def test_hops_are_kept_apart_by_their_penalty(table):
+    class Hops(Looking):
+        def forward(self, regions: torch.Tensor) -> AttentiveOutput:
+            return AttentiveOutput(*super().forward(regions), penalty=torch.arange(float(len(regions))))
+
+    batch, model = table.batch(torch.arange(3)), Hops()
+    (plain,) = CrossEntropy().steps(model, batch, 0.0)
+    (loss,) = HopPenalty(CrossEntropy(), 2.0).steps(model, batch, 0.0)
+    torch.testing.assert_close(loss, plain + torch.tensor([0.0, 2.0, 4.0]))
+    with pytest.raises(ValueError, match="weight is at least 0, got -1"):
+        HopPenalty(CrossEntropy(), -1)

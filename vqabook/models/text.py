@@ -14,6 +14,20 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
 
+class AttentiveOutput(Output):
+    """The `Output` of a model that attends to words: with two heads more, which `_replace` does not carry along."""
+
+    word_attention: Float[Tensor, "b t"] | None  # sums to 1
+    penalty: Float[Tensor, " b"] | None  # what an objective may add to the loss
+
+    def __new__(
+        cls, logits: Tensor, *heads: Tensor | None, word_attention: Tensor | None = None, penalty=None, **named
+    ) -> AttentiveOutput:
+        out = super().__new__(cls, logits, *heads, **named)
+        out.word_attention, out.penalty = word_attention, penalty
+        return out
+
+
 @dataclass(frozen=True)
 class TextConfig:
     """Sizes and dropout rate; the defaults are those of the release of Patro et al. 2021."""
@@ -46,32 +60,41 @@ class WordAttention(nn.Module):
 
 
 class SelfAttentiveText(nn.Module):
-    """BiLSTM, word attention in several hops, one wide layer, classes. `attention` is the mean of the hops.
+    """BiLSTM, word attention in several hops, one wide layer, classes. `word_attention` is the mean of the hops.
 
     `penalty` is ‖A Aᵀ - I‖²_F, by which Lin et al. (Eq. 8) keep hops apart; an objective weighs it, or leaves it.
     """
 
-    def __init__(self, config: TextConfig):
+    def __init__(self, config: TextConfig, vectors: Float[Tensor, "w d"] | None = None):
+        """`vectors` are what word vectors start from, GloVe say; they are trained on."""
         super().__init__()
         c = config
         self.config = c
         self.words = nn.Embedding(c.n_words, c.word, padding_idx=0)
+        if vectors is not None:
+            if vectors.shape != self.words.weight.shape:
+                raise ValueError(
+                    f"word vectors are [n_words, word] = {tuple(self.words.weight.shape)}, got {tuple(vectors.shape)}; "
+                    "set word to their width"
+                )
+            self.words.weight.data.copy_(vectors)
         self.question_encoder = nn.LSTM(c.word, c.hidden, batch_first=True, bidirectional=True)
         self.attend = WordAttention(2 * c.hidden, c.attention, c.hops)
         self.dropout = nn.Dropout(c.dropout)
         self.fuse = nn.Sequential(nn.Linear(2 * c.hidden * c.hops, c.wide), nn.ReLU())
         self.classifier = nn.Linear(c.wide, c.n_classes)
 
-    def forward(self, words: Int[Tensor, "b t"], keep: Float[Tensor, "b t"] | None = None) -> Output:
-        """`keep` is 0 at concealed words: their vectors are zero and nothing attends to them; others stay in place."""
+    def forward(self, words: Int[Tensor, "b t"], keep_words: Float[Tensor, "b t"] | None = None) -> AttentiveOutput:
+        """`keep_words` is 0 at concealed words: their vectors are zero and nothing attends to them; none moves."""
         real = words.ne(0)
-        keep = real.to(self.words.weight.dtype) * (1 if keep is None else keep)
+        keep = real.to(self.words.weight.dtype) * (1 if keep_words is None else keep_words)
         states = self.read(self.dropout(self.words(words)) * keep[..., None], real.sum(1).clamp(min=1))
         hops = self.attend(states, keep)
         hidden = self.fuse(self.dropout((hops @ states).flatten(1)))
         identity = torch.eye(hops.shape[1], device=hops.device, dtype=hops.dtype)
         penalty = (hops @ hops.mT - identity).square().sum((1, 2))
-        return Output(self.classifier(hidden), hidden=hidden, attention=hops.mean(1), penalty=penalty)
+        logits = self.classifier(hidden)
+        return AttentiveOutput(logits, hidden=hidden, word_attention=hops.mean(1), penalty=penalty)
 
     def read(self, vectors: Float[Tensor, "b t d"], length: Int[Tensor, " b"]) -> Float[Tensor, "b t h"]:
         """LSTM states in both directions; padding is skipped, its states are zero."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vqabook.core import Batch, Output
 from vqabook.losses.attention import (
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 Kind = Literal["mse", "mmd", "coral", "adv"]
+KINDS = get_args(Kind)
 HEADS = ("attention", "word_attention")
 
 
@@ -28,18 +31,24 @@ class AttentionLoss(nn.Module):
     """One of the paper's four losses between maps [b, o] and surrogates [b, o]; "adv" owns a discriminator.
 
     `width` is the number of regions or words, `bandwidth` that of MMD's kernel. The discriminator is ours, since the
-    paper prints none: two layers of `hidden`, on maps times their width, which makes an even map all ones.
+    paper prints none: two layers of `hidden`, on maps times their width, which makes an even map all ones. With
+    `given` > 0 it sees `x` [b, given] as well: Eq. 3 prints D(g/x), and without x it compares sets of maps alone.
     """
 
-    def __init__(self, kind: Kind, *, width: int, bandwidth: float = 0.3, hidden: int = 64):
+    def __init__(self, kind: Kind, *, width: int, bandwidth: float = 0.3, hidden: int = 64, given: int = 0):
         super().__init__()
-        if kind not in ("mse", "mmd", "coral", "adv"):
-            raise ValueError(f"attention is supervised by mse, mmd, coral or adv, got {kind!r}")
-        self.kind, self.width, self.bandwidth = kind, width, bandwidth
-        layers = [nn.Linear(width, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, hidden), nn.LeakyReLU(0.2)]
+        if kind not in KINDS:
+            raise ValueError(f"attention is supervised by {', '.join(KINDS)}, got {kind!r}; choose one")
+        self.kind, self.width, self.bandwidth, self.given = kind, width, bandwidth, given
+        layers = [nn.Linear(width + given, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, hidden), nn.LeakyReLU(0.2)]
         self.discriminator = nn.Sequential(*layers, nn.Linear(hidden, 1)) if kind == "adv" else None
 
-    def forward(self, attention: Float[Tensor, "b o"], surrogate: Float[Tensor, "b o"]) -> Float[Tensor, " b"]:
+    def forward(
+        self,
+        attention: Float[Tensor, "b o"],
+        surrogate: Float[Tensor, "b o"],
+        x: Float[Tensor, "b given"] | None = None,
+    ) -> Float[Tensor, " b"]:
         match self.kind:
             case "mse":
                 return attention_mse(attention, surrogate)
@@ -49,10 +58,10 @@ class AttentionLoss(nn.Module):
                 return attention.new_zeros(len(attention))
             case "coral":
                 return attention_coral(attention, surrogate)
-        ours, theirs = (
-            self.discriminator(self.width * maps).squeeze(-1) for maps in (reversed_gradient(attention), surrogate)
-        )
-        return attention_adversarial(ours, theirs)
+        seen = [self.width * maps for maps in (reversed_gradient(attention), surrogate)]
+        if self.given:
+            seen = [torch.cat([maps, F.layer_norm(x.detach(), (self.given,))], 1) for maps in seen]
+        return attention_adversarial(*(self.discriminator(maps).squeeze(-1) for maps in seen))
 
 
 class _Watched(nn.Module):
@@ -71,7 +80,8 @@ class AttentionSupervision(Objective):
     """L_c + Σ weight · L_att (Sec. 4.2; Sec. 3.3 for regions and words at once, with γ and β as their weights).
 
     Wraps the objective of L_c. `losses` maps "attention" and, or, "word_attention" to an `AttentionLoss`, `weights` to
-    their γ or β; surrogate maps are `batch.side["surrogate_attention"]` and `["surrogate_word_attention"]`.
+    their γ or β; surrogate maps are `batch.side["surrogate_attention"]` and `["surrogate_word_attention"]`. A loss that
+    is `given` something gets the model's `hidden`.
     """
 
     def __init__(self, objective: Objective, losses: Mapping[str, AttentionLoss], weights: Mapping[str, float]):
@@ -91,9 +101,27 @@ class AttentionSupervision(Objective):
     def _attention(self, out: Output, batch: Batch) -> Float[Tensor, " b"] | float:
         total = 0.0
         for head, loss in self.losses.items():
-            maps, surrogate = getattr(out, head), batch.side.get(f"surrogate_{head}")
+            maps, surrogate = getattr(out, head, None), batch.side.get(f"surrogate_{head}")
             if maps is None or surrogate is None:
                 lacks = f"the model's {head}" if maps is None else f'batch.side["surrogate_{head}"]'
                 raise ValueError(f"supervised attention needs maps and surrogates, {lacks} is missing; make them first")
-            total = total + self.weights[head] * loss(maps, surrogate)
+            total = total + self.weights[head] * loss(maps, surrogate, out.hidden)
         return total
+
+
+class HopPenalty(Objective):
+    """L + `weight` ‖A Aᵀ - I‖²_F (Lin et al. 2017, Eq. 8), by which hops of attention come to look at other words.
+
+    Wraps the objective of L; the model returns `penalty` [b]. The paper and its release leave it out.
+    """
+
+    def __init__(self, objective: Objective, weight: float):
+        super().__init__()
+        if not weight >= 0:
+            raise ValueError(f"weight is at least 0, got {weight}; 0 is no penalty")
+        self.objective, self.weight = objective, weight
+
+    def steps(self, model: nn.Module, batch: Batch, progress: float) -> Iterator[Tensor]:
+        watched = _Watched(model)
+        for loss in self.objective.steps(watched, batch, progress):
+            yield loss + self.weight * watched.seen.penalty
