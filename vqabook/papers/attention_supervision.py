@@ -1,0 +1,130 @@
+"""Patro et al. 2021, "Self Supervision for Attention Networks", WACV: attention taught by the model's own best maps.
+
+Page 04: sentences, images, and questions about images. A supervised run starts where its baseline did, with the same
+seed, and differs by the loss on its attention alone; its epoch is chosen on examples held out of train.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from vqabook.data import root
+from vqabook.data.sets import DataSpec, data_digest
+from vqabook.data.shapes import World
+from vqabook.fit import pick_device
+from vqabook.knobs import from_page, from_values
+from vqabook.papers.attention_supervision_claims import BESIDE, CLAIMS, FURTHER, RECORDED
+from vqabook.papers.attention_supervision_data import digest_of, examples_of
+from vqabook.papers.attention_supervision_probe import look
+from vqabook.papers.attention_supervision_setting import (
+    HEADS,
+    LOSSES,
+    MAPS,
+    NAME,
+    PROFILES,
+    TASKS,
+    Setting,
+    Supervision,
+    runs_of,
+)
+from vqabook.papers.attention_supervision_training import train
+
+__all__ = ["BESIDE", "CLAIMS", "FURTHER", "HEADS", "LOSSES", "MAPS", "PAGES", "RECORDED", "TASKS", "Setting"]
+
+PAGES = {"attention_supervision": None}
+PARTS = ()
+
+
+def page(namespace: Mapping) -> Setting:
+    """The setting that a notebook's parameters ask for; `namespace` is its `globals()`."""
+    return from_page(Setting, PROFILES, namespace)
+
+
+def setting(**values: object) -> Setting:
+    """The setting of a profile with some values changed: `setting(profile="small", seeds=(0,))`."""
+    return from_values(Setting, PROFILES, values)
+
+
+def root_of(s: Setting) -> Path:
+    """Where the data sets lie; the embedded world and the digits need none."""
+    return root.data_root(s.data_root)
+
+
+def recipes(s: Setting, page: str) -> list[dict]:
+    """Every run of the page. `variant` is "<task> baseline", "<task> [question | image | both] <loss>", or either with
+    "@ <what is ours>"; "<task> probe" looks at what masks do to the baseline."""
+    found = []
+    for seed in s.seeds:
+        for task in s.tasks:
+            plain = _plain(s, task, seed)
+            masks = _masks(s, task)
+            found.append(plain)
+            found.append(plain | {"kind": "probe", "variant": f"{task} probe", "masks": masks, "probed": s.probed})
+            for name, supervision in runs_of(task)[1:]:
+                if supervision.loss in s.losses and (s.controls or "@" not in name):
+                    found.append(_supervised(s, plain, name, supervision, masks))
+    return found
+
+
+def _plain(s: Setting, task: str, seed: int) -> dict:
+    """The recipe of a baseline."""
+    if task == "text":
+        sizes = {"word": s.word, "hidden": s.hidden, "attention": s.word_attention, "hops": s.hops, "wide": s.wide}
+        sizes |= {"dropout": s.text_dropout, "glove": s.glove}
+        how = {"epochs": s.text_epochs, "batch_size": s.text_batch, "lr": s.text_lr, "hop_penalty": s.hop_penalty}
+    elif task == "image":
+        sizes = {"hidden": s.image_hidden, "dropout": s.image_dropout, "halvings": 2 * (s.image_data == "cifar10")}
+        how = {"epochs": s.image_epochs, "batch_size": s.image_batch, "lr": s.image_lr}
+    else:
+        sizes = {"word": s.vqa_word, "hidden": s.vqa_hidden, "attention": s.vqa_attention, "hops": s.vqa_hops}
+        sizes |= {"word_attention": s.vqa_attention, "dropout": s.vqa_dropout}
+        how = {"epochs": s.vqa_epochs, "batch_size": s.vqa_batch, "lr": s.vqa_lr}
+    what = {"paper": NAME, "profile": s.profile, "kind": "train", "task": task, "variant": f"{task} baseline"}
+    what |= {"prior": "same" if task == "vqa" else "none", "seed": seed}
+    return what | {"data": _data(s, task, seed), "model": sizes, **how, "supervision": None}
+
+
+def _data(s: Setting, task: str, seed: int) -> dict:
+    if task == "image":
+        data: dict = {"dataset": s.image_data, "n_train": s.image_train}
+    elif task == "text" and s.text_data == "trec":
+        data = {"dataset": "trec"}
+    else:
+        dataset = s.text_data if task == "text" else s.dataset
+        world = None
+        if dataset == "shapes":
+            seen = {"objects": s.world_objects, "regions": max(s.world_objects), "noise": s.world_noise}
+            world = World(n_train=s.questions, prior=s.world_prior, **seen)
+        spec = DataSpec(dataset, "same", world, s.min_answer_count, s.max_words)
+        data = asdict(spec) | ({"word_noise": s.word_noise} if task == "text" else {})
+        return data | {"digest": data_digest(spec, root_of(s))}
+    examples = examples_of({"task": task, "seed": seed, "data": data}, root_of(s), torch.device("cpu"))
+    return data | {"digest": digest_of(examples)}
+
+
+def _masks(s: Setting, task: str) -> dict:
+    """What each head is probed with; texts always with every pair of words."""
+    n, scale = (s.image_masks, s.image_scale) if task == "image" else (s.vqa_masks, s.vqa_scale)
+    both = {"attention": {"n": n, "scale": scale}, "word_attention": {"concealed": 2}}
+    heads = {"text": ("word_attention",), "image": ("attention",)}.get(task, tuple(both))
+    return {head: both[head] for head in heads}
+
+
+def _supervised(s: Setting, plain: Mapping, name: str, supervision: Supervision, masks: Mapping) -> dict:
+    i, task = list(LOSSES).index(supervision.loss), plain["task"]
+    weights = {
+        "attention": (s.image_weights if task == "image" else s.vqa_weights)[i],
+        "word_attention": (s.text_weights if task == "text" else s.word_weights)[i],
+    }
+    more = {"weights": {head: weights[head] for head in supervision.heads}, "bandwidth": s.bandwidth, "masks": masks}
+    return plain | {"variant": f"{task} {name}", "supervision": asdict(supervision)} | more
+
+
+def produce(recipe: Mapping, checkpoint: Path, *, data_root: Path | None, device: str = "auto") -> dict:
+    """Train, or probe a baseline, as `recipe` says; the record's result."""
+    examples = examples_of(recipe, data_root, pick_device(device))
+    return (look if recipe["kind"] == "probe" else train)(recipe, examples, checkpoint, data_root)

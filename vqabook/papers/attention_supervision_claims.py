@@ -1,0 +1,3 @@
+CLAIMS = ()
+BESIDE = FURTHER = ()
+RECORDED = {"profile": "real", "dataset": "trec"}

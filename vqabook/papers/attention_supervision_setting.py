@@ -1,0 +1,144 @@
+"""What may be asked of the attention page: tasks, losses, whose maps supervise, the profiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vqabook.data.shapes import World
+from vqabook.knobs import knob, one_of, positive, within
+
+NAME = "attention_supervision"
+
+TASKS = {"text": "text classification", "image": "image classification", "vqa": "visual question answering"}
+LOSSES = {"coral": "CORAL", "mse": "MSE", "mmd": "MMD", "adv": "adversarial"}  # in the order of the paper's tables
+HEADS = {"question": "word_attention", "image": "attention", "both": "both"}  # VQA: what is supervised
+DATA = {"text": ("shapes", "trec"), "image": ("digits", "cifar10")}
+
+
+@dataclass(frozen=True)
+class Supervision:
+    """Which attention of a run is supervised, by which loss, with whose maps."""
+
+    loss: str
+    heads: tuple[str, ...]
+    maps: str = "best"  # best: Sec. 3.1-3.2; weighted: the mean of all maps; own, random, relevant: controls
+    given: bool = False  # adversarial: the discriminator knows the example, as Eq. 3 prints
+
+
+MAPS = {
+    "best": "the map of the best mask",
+    "weighted": "the mean of all maps by their probability",
+    "own": "the baseline's own maps, no mask",
+    "random": "random maps",
+    "relevant": "the truly relevant regions",
+}
+
+
+def runs_of(task: str) -> list[tuple[str, Supervision | None]]:
+    """(name, supervision) of every row of a task; what follows an @ is ours."""
+    heads = {"text": {"": ("word_attention",)}, "image": {"": ("attention",)}}.get(
+        task, {"question ": ("word_attention",), "image ": ("attention",)}
+    )
+    found: list[tuple[str, Supervision | None]] = [("baseline", None)]
+    found += [(f"{what}{loss}", Supervision(loss, head)) for what, head in heads.items() for loss in LOSSES]
+    what, head = list(heads.items())[-1]
+    if task == "vqa":
+        found.append(("both adv", Supervision("adv", ("attention", "word_attention"))))
+        found.append((f"{what}mse @ relevant regions", Supervision("mse", head, "relevant")))
+    found.append((f"{what}adv @ given the example", Supervision("adv", head, given=True)))
+    for maps in ("weighted", "own", "random"):
+        found += [(f"{what}{loss} @ {maps} maps", Supervision(loss, head, maps)) for loss in ("mse", "adv")]
+    return found
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a reader may change on the page. None in a notebook means the profile's value."""
+
+    profile: str
+    data_root: str | None = None  # default: $VQABOOK_DATA, else data/ of the project
+    runs: str | None = None  # folder of records; default: data/runs of the project
+    device: str = "auto"
+    seeds: tuple[int, ...] = knob((0, 1, 2), rule=within(0, 2**31))
+    tasks: tuple[str, ...] = knob(tuple(TASKS), rule=one_of(*TASKS))
+    losses: tuple[str, ...] = knob(tuple(LOSSES), rule=one_of(*LOSSES))
+    controls: bool = True  # other maps than the best mask's, and a discriminator that knows the example
+    probed: int = knob(1000, rule=positive())  # training examples looked at closely: Fig. 7, Sec. 4.5
+    bandwidth: float = knob(0.3, rule=positive())  # of MMD's kernel; maps are at most √2 apart; ours
+
+    text_data: str = knob("trec", rule=one_of(*DATA["text"]))
+    text_epochs: int = knob(10, rule=positive())  # release
+    text_batch: int = knob(64, rule=positive())  # ours; release: 1
+    text_lr: float = knob(1e-3, rule=positive())  # Adam's default, which the release ends up with
+    word: int = knob(300, rule=positive())  # release
+    hidden: int = knob(256, rule=positive())  # release
+    word_attention: int = knob(350, rule=positive())  # release, Lin et al.
+    hops: int = knob(30, rule=positive())  # release, Lin et al.
+    wide: int = knob(2000, rule=positive())  # release
+    text_dropout: float = knob(0.0, rule=within(0, 1))
+    hop_penalty: float = knob(0.0, rule=within(0, 100))  # Lin et al.: 1; paper and release leave it out
+    glove: bool = False  # start from GloVe's vectors; the release means to and does not
+    word_noise: float = knob(0.0, rule=within(0, 1))  # shapes: share of words replaced by others, which tell nothing
+    # γ of Sec. 4.2 for CORAL, MSE, MMD, adversarial; none is printed. Ours, by validation with seeds not used here
+    text_weights: tuple[float, ...] = knob((1.0, 10.0, 1.0, 0.1), rule=within(0, 1e6))
+
+    image_data: str = knob("cifar10", rule=one_of(*DATA["image"]))
+    image_train: int = knob(45_000, rule=positive())  # images trained on; others are held out for validation
+    image_epochs: int = knob(30, rule=positive())  # ours, as all sizes of this model but 32 channels of 8 x 8 cells
+    image_batch: int = knob(128, rule=positive())
+    image_lr: float = knob(1e-3, rule=positive())
+    image_hidden: int = knob(128, rule=positive())
+    image_dropout: float = knob(0.25, rule=within(0, 1))
+    image_masks: int = knob(500, rule=positive())  # Sec. 4.2
+    image_scale: int = knob(2, rule=positive())  # Sec. 4.2
+    image_weights: tuple[float, ...] = knob((1.0, 10.0, 1.0, 0.1), rule=within(0, 1e6))
+
+    dataset: str = "vqa_v1"  # of VQA
+    questions: int = knob(20_000, rule=positive())  # of the embedded world's training split
+    vqa_epochs: int = knob(50, rule=positive())  # Kazemi & Elqursh's code
+    vqa_batch: int = knob(128, rule=positive())  # the same
+    vqa_lr: float = knob(1e-3, rule=positive())  # the same; it halves every 50,000 steps, here it stays
+    vqa_word: int = knob(300, rule=positive())  # Kazemi & Elqursh
+    vqa_hidden: int = knob(1024, rule=positive())  # Kazemi & Elqursh
+    vqa_attention: int = knob(512, rule=positive())  # Kazemi & Elqursh
+    vqa_hops: int = knob(2, rule=positive())  # ours
+    vqa_dropout: float = knob(0.5, rule=within(0, 1))  # Kazemi & Elqursh
+    vqa_masks: int = knob(500, rule=positive())  # Sec. 4.2
+    vqa_scale: int = knob(6, rule=positive())  # Sec. 4.2, of 14 x 14 cells
+    min_answer_count: int = knob(9, rule=positive())
+    max_words: int = knob(14, rule=positive())
+    vqa_weights: tuple[float, ...] = knob((1.0, 10.0, 1.0, 0.1), rule=within(0, 1e6))  # γ, of the image
+    word_weights: tuple[float, ...] = knob((1.0, 10.0, 1.0, 0.1), rule=within(0, 1e6))  # β, of the question
+    world_objects: tuple[int, ...] = knob(World.objects, rule=within(1, 10))  # fewest and most in a scene
+    world_noise: float = knob(World.noise, rule=within(0, 5))  # of its region features
+    world_prior: float = knob(World.prior, rule=within(0, 5))  # Zipf exponent of its answers; 0 is uniform
+
+    def __post_init__(self):
+        for name in ("text_weights", "image_weights", "vqa_weights", "word_weights"):
+            if len(weights := getattr(self, name)) != len(LOSSES):
+                raise ValueError(f"{name} has one weight for each of {', '.join(LOSSES)}, got {weights}")
+
+
+PROFILES: dict[str, dict] = {
+    "smoke": {
+        "seeds": (0,), "probed": 20, "text_data": "shapes", "text_epochs": 2, "word": 8, "hidden": 8,
+        "word_attention": 8, "hops": 2, "wide": 16, "image_data": "digits", "image_train": 100, "image_epochs": 2,
+        "image_hidden": 16, "image_masks": 10, "dataset": "shapes", "questions": 400, "vqa_epochs": 2, "vqa_word": 8,
+        "vqa_hidden": 16, "vqa_attention": 16, "vqa_masks": 10, "vqa_scale": 1, "min_answer_count": 2,
+        "world_objects": (2, 4), "word_noise": 0.5,
+    },
+    "small": {
+        "seeds": (0, 1, 2, 3, 4), "probed": 300, "text_data": "shapes", "text_epochs": 8, "word": 32, "hidden": 32,
+        "word_attention": 32, "hops": 4, "wide": 64, "word_noise": 0.5, "text_lr": 2e-3,
+        "image_data": "digits", "image_train": 200, "image_epochs": 40, "image_batch": 32, "image_hidden": 64,
+        "dataset": "shapes", "questions": 4000, "vqa_epochs": 20, "vqa_word": 64, "vqa_hidden": 128,
+        "vqa_attention": 64, "vqa_masks": 100, "vqa_scale": 1, "vqa_lr": 2e-3, "vqa_dropout": 0.0,
+        "min_answer_count": 3, "world_objects": (4, 6), "world_noise": 0.3, "world_prior": 0.3,
+    },
+    "real": {
+        "seeds": (0, 1, 2, 3, 4), "word": 100, "hidden": 64, "word_attention": 64, "hops": 8, "wide": 256,
+        "image_epochs": 10, "dataset": "vqacp_v1_coco16k", "vqa_epochs": 10, "vqa_word": 128, "vqa_hidden": 256,
+        "vqa_attention": 128, "vqa_scale": 3, "min_answer_count": 3, "vqa_dropout": 0.25,
+    },
+    "paper": {},
+}  # fmt: skip
