@@ -1,17 +1,33 @@
 """Metrics: predictions and labels in, plain numbers out; no torch."""
 
 from vqabook.metrics.agreement import cohen_kappa
+from vqabook.metrics.attention import (
+    HumanAgreement,
+    agreement_with_humans,
+    box_distance,
+    earth_movers_distance,
+    grid_distance,
+    rank_correlation,
+    resized,
+)
 from vqabook.metrics.mistakes import MistakeLosses, loss_matrix, mistake_losses
 from vqabook.metrics.vqa import VqaAccuracy, leave_one_out_scores, normalise, save_results, vqa_accuracy
 
 __all__ = [
+    "HumanAgreement",
     "MistakeLosses",
     "VqaAccuracy",
+    "agreement_with_humans",
+    "box_distance",
     "cohen_kappa",
+    "earth_movers_distance",
+    "grid_distance",
     "leave_one_out_scores",
     "loss_matrix",
     "mistake_losses",
     "normalise",
+    "rank_correlation",
+    "resized",
     "save_results",
     "vqa_accuracy",
 ]
