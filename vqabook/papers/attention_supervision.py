@@ -98,7 +98,8 @@ def _data(s: Setting, task: str, seed: int) -> dict:
         world = None
         if dataset == "shapes":
             seen = {"objects": s.world_objects, "regions": max(s.world_objects), "noise": s.world_noise}
-            world = World(n_train=s.questions, prior=s.world_prior, **seen)
+            n = s.text_questions if task == "text" else s.questions
+            world = World(n_train=n, prior=s.world_prior, **seen)
         spec = DataSpec(dataset, "same", world, s.min_answer_count, s.max_words)
         data = asdict(spec) | ({"word_noise": s.word_noise} if task == "text" else {})
         return data | {"digest": data_digest(spec, root_of(s))}

@@ -11,16 +11,10 @@ import torch
 from torch import nn
 
 from vqabook.core import Table
+from vqabook.papers.attention_supervision_baseline import baseline
 from vqabook.papers.attention_supervision_data import Examples
-from vqabook.papers.attention_supervision_training import (
-    SHOWN,
-    against_human,
-    baseline,
-    masks_of,
-    probe_of,
-    spelt,
-    summary,
-)
+from vqabook.papers.attention_supervision_evaluation import SHOWN, against_human, spelt
+from vqabook.papers.attention_supervision_maps import masks_of, probe_of, summary
 from vqabook.surrogates import mask_scores, region_probe, surrogates, word_masks, word_probe
 
 if TYPE_CHECKING:
@@ -64,7 +58,7 @@ def words_alone(model: nn.Module, table: Table, kept: int) -> dict:
     """Sec. 4.5: the best score that `kept` words of a question reach without the others, against all words' score.
 
     `close` and `beats` are the percentages of texts whose best words come close to the whole one or do better;
-    `further` and `worse` the others. Texts of so many words or fewer are left out. `top` are the words shown most often.
+    `further` and `worse` the others. Texts of so many words or fewer are left out.
     """
     length = table.inputs[-1].ne(0).sum(1)
     longer = table.subset((length > kept).nonzero()[:, 0].cpu())

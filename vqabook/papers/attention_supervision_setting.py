@@ -78,6 +78,7 @@ class Setting:
     text_dropout: float = knob(0.0, rule=within(0, 1))
     hop_penalty: float = knob(0.0, rule=within(0, 100))  # Lin et al.: 1; paper and release leave it out
     glove: bool = False  # start from GloVe's vectors; the release means to and does not
+    text_questions: int = knob(20_000, rule=positive())  # shapes: training questions
     word_noise: float = knob(0.0, rule=within(0, 1))  # shapes: share of words replaced by others, which tell nothing
     # γ of Sec. 4.2 for CORAL, MSE, MMD, adversarial; none is printed. Ours, by validation with seeds not used here
     text_weights: tuple[float, ...] = knob((1.0, 10.0, 1.0, 0.1), rule=within(0, 1e6))
@@ -94,7 +95,7 @@ class Setting:
     image_weights: tuple[float, ...] = knob((1.0, 10.0, 1.0, 0.1), rule=within(0, 1e6))
 
     dataset: str = "vqa_v1"  # of VQA
-    questions: int = knob(20_000, rule=positive())  # of the embedded world's training split
+    questions: int = knob(20_000, rule=positive())  # shapes: training questions
     vqa_epochs: int = knob(50, rule=positive())  # Kazemi & Elqursh's code
     vqa_batch: int = knob(128, rule=positive())  # the same
     vqa_lr: float = knob(1e-3, rule=positive())  # the same; it halves every 50,000 steps, here it stays
@@ -123,7 +124,7 @@ PROFILES: dict[str, dict] = {
     "smoke": {
         "seeds": (0,), "probed": 20, "text_data": "shapes", "text_epochs": 2, "word": 8, "hidden": 8,
         "word_attention": 8, "hops": 2, "wide": 16, "image_data": "digits", "image_train": 100, "image_epochs": 2,
-        "image_hidden": 16, "image_masks": 10, "dataset": "shapes", "questions": 400, "vqa_epochs": 2, "vqa_word": 8,
+        "image_hidden": 16, "image_masks": 10, "dataset": "shapes", "questions": 400, "text_questions": 400, "vqa_epochs": 2, "vqa_word": 8,
         "vqa_hidden": 16, "vqa_attention": 16, "vqa_masks": 10, "vqa_scale": 1, "min_answer_count": 2,
         "world_objects": (2, 4), "word_noise": 0.5,
     },
@@ -131,9 +132,9 @@ PROFILES: dict[str, dict] = {
         "seeds": (0, 1, 2, 3, 4), "probed": 300, "text_data": "shapes", "text_epochs": 8, "word": 32, "hidden": 32,
         "word_attention": 32, "hops": 4, "wide": 64, "word_noise": 0.5, "text_lr": 2e-3,
         "image_data": "digits", "image_train": 200, "image_epochs": 40, "image_batch": 32, "image_hidden": 64,
-        "dataset": "shapes", "questions": 4000, "vqa_epochs": 20, "vqa_word": 64, "vqa_hidden": 128,
-        "vqa_attention": 64, "vqa_masks": 100, "vqa_scale": 1, "vqa_lr": 2e-3, "vqa_dropout": 0.0,
-        "min_answer_count": 3, "world_objects": (4, 6), "world_noise": 0.3, "world_prior": 0.3,
+        "text_questions": 4000, "dataset": "shapes", "questions": 10_000, "vqa_epochs": 14, "vqa_batch": 64,
+        "vqa_lr": 5e-3, "vqa_word": 64, "vqa_hidden": 128, "vqa_attention": 128, "vqa_masks": 100, "vqa_scale": 1,
+        "vqa_dropout": 0.0, "min_answer_count": 3, "world_objects": (2, 4), "world_noise": 0.1, "world_prior": 0.0,
     },
     "real": {
         "seeds": (0, 1, 2, 3, 4), "word": 100, "hidden": 64, "word_attention": 64, "hops": 8, "wide": 256,
