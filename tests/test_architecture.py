@@ -28,6 +28,7 @@ MAY_IMPORT = {  # room -> rooms
     "models": {"core"},
     "objectives": {"core", "losses"},
     "fit": {"core", "objectives"},
+    "surrogates": {"core"},
     "evaluate": {"core", "data", "fit", "losses", "metrics"},
     "report": {"record"},
     "tables": {"report"},

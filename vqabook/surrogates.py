@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 MASKS = 500  # Sec. 4.2
 SAVE_EVERY = 20.0  # seconds
+TEXTS = 2048  # masked texts in a pass
+PASS_BYTES = {"cpu": 2**25, "cuda": 2**31}  # of what masks do not change, repeated for each of them
 
 
 class Surrogates(NamedTuple):
@@ -83,25 +85,29 @@ def word_masks(n_words: int, n_kept: int) -> Float[Tensor, "m t"]:
     return masks
 
 
-def region_probe(model: nn.Module, table: Table, masks: Float[Tensor, "m o"], *, at_once: int = 4096) -> Probe:
-    """How `model` answers the examples of `table` under each mask of their regions, about `at_once` in a batch.
+def region_probe(model: nn.Module, table: Table, masks: Float[Tensor, "m o"], *, at_once: int | None = None) -> Probe:
+    """How `model` answers the examples of `table` under each mask of their regions, `at_once` of them in a pass.
 
-    The model offers `*fixed, real = prepare(*inputs)`, computed once an example, and `answer(*fixed, real * mask)`.
+    The model offers `*fixed, real = prepare(*inputs)`, computed once an example, and `answer(*fixed, real * mask)`. By
+    default a pass has what fits into a processor's cache, or into a part of a GPU's memory.
     """
     if not hasattr(model, "prepare"):
         raise ValueError(
             f"masked regions are shown to a model that has prepare and answer, {type(model).__name__} has not; "
             "use one that attends to regions, as AttentiveSan or SmallCnn do"
         )
-    masks = masks.to(table.device)
+    masks, rows = masks.to(table.device), torch.arange(len(table), device=table.device)
+    at_once = at_once or _at_once(model, table)
 
     def look(rows: Int[Tensor, " b"]) -> tuple[Tensor, Tensor]:
         batch = table.batch(rows)
-        fixed = [x.repeat_interleave(len(masks), 0) for x in model.prepare(*batch.inputs)]
-        out = model.answer(*fixed[:-1], fixed[-1] * masks.repeat(len(rows), 1))
-        return _scores(out.logits, batch.target, len(masks)), _maps(out.attention, len(masks))
+        fixed, outs = model.prepare(*batch.inputs), []
+        for some in masks.split(at_once):
+            *inputs, real = (x[:, None].expand(-1, len(some), *x.shape[1:]).flatten(0, 1) for x in fixed)
+            out = model.answer(*inputs, real * some.repeat(len(rows), 1))
+            outs.append((_scores(out.logits, batch.target, len(some)), _maps(out.attention, len(some))))
+        return tuple(torch.cat(parts, 1) for parts in zip(*outs, strict=True))
 
-    rows = torch.arange(len(table), device=table.device)
     return Probe(list(rows.split(max(1, at_once // len(masks)))), _frozen(model, look))
 
 
@@ -110,12 +116,13 @@ def word_probe(
     table: Table,
     masks: Callable[[int], Float[Tensor, "m t"]] = pair_masks,
     *,
-    at_once: int = 2048,
+    at_once: int | None = None,
 ) -> Probe:
     """The same under masks of words, the last input of `table`; `masks` makes those of a text of so many words.
 
-    The model takes `keep_words` and returns `word_attention`. Texts of one length share their masks and are read to
-    that length only. ValueError for a text without a word.
+    The model takes `keep_words` and returns `word_attention`; one that looks at regions as well offers `reread`, so
+    that they are projected once. Texts of one length share their masks and are read to that length only. ValueError for
+    a text without a word.
     """
     words = table.inputs[-1]
     length = words.ne(0).sum(1)
@@ -127,12 +134,16 @@ def word_probe(
 
     def look(rows: Int[Tensor, " b"]) -> tuple[Tensor, Tensor]:
         batch, n = table.batch(rows), int(length[rows[0]])
-        shown = masks(n).to(table.device)
-        inputs = [x.repeat_interleave(len(shown), 0) for x in (*batch.inputs[:-1], batch.inputs[-1][:, :n])]
-        out = model(*inputs, keep_words=shown.repeat(len(rows), 1))
+        shown, read = masks(n).to(table.device), batch.inputs[-1][:, :n]
+        if hasattr(model, "reread"):
+            out = model.reread(*batch.inputs[:-1], read, shown)
+        else:
+            out = model(read.repeat_interleave(len(shown), 0), keep_words=shown.repeat(len(rows), 1))
         maps = _maps(getattr(out, "word_attention", None), len(shown))
         return _scores(out.logits, batch.target, len(shown)), F.pad(maps, (0, words.shape[1] - n))
 
+    if at_once is None:
+        at_once = _at_once(model, table) if hasattr(model, "reread") else TEXTS
     pieces = []
     for n in length.unique().tolist():
         pieces += (length == n).nonzero()[:, 0].split(max(1, at_once // len(masks(n))))
@@ -158,6 +169,14 @@ def surrogates(probe: Probe, *, weighted: bool = False, store: Path | None = Non
         _save(done, store)
     order = torch.cat(probe.pieces).argsort()
     return Surrogates(*(torch.cat(column).to(order.device)[order] for column in zip(*done, strict=True)))
+
+
+def _at_once(model: nn.Module, table: Table) -> int:
+    """How many masked examples make a pass, by what `prepare` holds for each."""
+    with torch.no_grad():
+        first = table.batch(torch.zeros(1, dtype=torch.long, device=table.device))
+        bytes_each = sum(x.nbytes for x in model.eval().prepare(*first.inputs))
+    return max(1, PASS_BYTES.get(table.device.type, PASS_BYTES["cpu"]) // bytes_each)
 
 
 def mask_scores(probe: Probe) -> Iterable[tuple[Int[Tensor, " b"], Float[Tensor, "b m"]]]:

@@ -61,6 +61,15 @@ class AttentiveSan(San):
         unit, projected, real = self.project(regions)
         return unit, projected, self.encode(words), real
 
+    def reread(
+        self, regions: Float[Tensor, "b o d"], words: Int[Tensor, "b t"], keep_words: Float[Tensor, "m t"]
+    ) -> AttentiveOutput:
+        """Each question under each of m masks of its words, mask by mask within a question; regions projected once."""
+        n = len(keep_words)
+        question, looked = self.read(words.repeat_interleave(n, 0), keep_words.repeat(len(words), 1))
+        unit, projected, real = (x[:, None].expand(-1, n, *x.shape[1:]).flatten(0, 1) for x in self.project(regions))
+        return AttentiveOutput(*self.answer(unit, projected, question, real), word_attention=looked)
+
     def forward(
         self,
         regions: Float[Tensor, "b o d"],

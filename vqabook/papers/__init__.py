@@ -7,6 +7,7 @@ PAGES = {
     "class_imbalance": "loss_rescaling",
     "loss_rescaling": "loss_rescaling",
     "soft_cross_entropy": "soft_cross_entropy",
+    "attention_supervision": "attention_supervision",
 }  # notebook name behind its number -> module
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from vqabook.core import Table
+from vqabook.data import root
 from vqabook.data.glove import load_glove
 from vqabook.data.imbalanced import Cut, divide
 from vqabook.data.relevant import relevant_maps
@@ -75,7 +76,7 @@ def digest_of(examples: Examples) -> str:
 @lru_cache(maxsize=2)
 def trec_examples(data_root: Path | None, device: torch.device) -> Examples:
     """TREC's official splits, a tenth of train held out; that cut is the same for every seed."""
-    trec = load_trec(data_root)
+    trec = load_trec(root.data_root(data_root))
     kept, held_out = (
         torch.from_numpy(rows) for rows in validation_split(trec.train.target.numpy(), fraction=TEXT_HELD_OUT)
     )
@@ -108,7 +109,7 @@ def image_examples(dataset: str, n_train: int, seed: int, data_root: Path | None
     Digits, which have no official test split, hold out six in ten for it.
     """
     cut = Cut(dataset, "balanced", None, 0.6 if dataset == "digits" else None, seed)
-    data = divide(cut, data_root)
+    data = divide(cut, root.data_root(data_root))
     labels = data.train.target.numpy()
     if not n_train < len(labels):
         raise ValueError(
@@ -138,9 +139,9 @@ def vqa_examples(spec: DataSpec, data_root: Path | None, device: torch.device) -
     return Examples(task.train, task.valid, task.test, tuple(task.vocabulary.words), (), task, human, boxes)
 
 
-def glove_vectors(words: tuple[str, ...], width: int, seed: int, data_root: Path) -> Float[Tensor, "w d"]:
+def glove_vectors(words: tuple[str, ...], width: int, seed: int, data_root: Path | None) -> Float[Tensor, "w d"]:
     """What word vectors start from: GloVe's, and normal ones of the same spread for words that it lacks; 0 is pad."""
-    known, found = load_glove(data_root / "glove", words, dim=width)
+    known, found = load_glove(root.data_root(data_root) / "glove", words, dim=width)
     rng = torch.Generator().manual_seed(seed)
     vectors = float(known[found].std()) * torch.randn(len(words) + 2, width, generator=rng)
     vectors[2:][found] = known[found]

@@ -83,7 +83,8 @@ def described(row: int, i: int, out: Output, table: Table, examples: Examples) -
     for head in HEADS:
         looked = getattr(out, head, None)
         found[head] = None if looked is None else [round(x, 4) for x in looked[i].tolist()]
-    if words := spelt(table.inputs[-1][row], examples):
+    if examples.words:
+        words = spelt(table.inputs[-1][row], examples)
         found |= {"words": words, "word_attention": found["word_attention"][: len(words)]}
     said, names = int(out.logits[i].argmax()), examples.classes
     if examples.task is None:
@@ -95,8 +96,8 @@ def described(row: int, i: int, out: Output, table: Table, examples: Examples) -
 
 
 def spelt(ids: Int[Tensor, " t"], examples: Examples) -> list[str]:
-    """A text's words, "?" for one that train lacks; none for images."""
-    return [examples.words[k - 2] if k > 1 else "?" for k in ids.tolist() if k] if examples.words else []
+    """A text's words, "?" for one that train lacks."""
+    return [examples.words[k - 2] if k > 1 else "?" for k in ids.tolist() if k]
 
 
 def _right(out: Output, batch: Batch) -> Float[Tensor, " b"]:

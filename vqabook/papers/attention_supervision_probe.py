@@ -93,7 +93,7 @@ def pictured(
     found["examples"] = [
         {
             "row": int(rows[i]),
-            "words": spelt(table.inputs[-1][i], examples),
+            "words": spelt(table.inputs[-1][i], examples) if examples.words else [],
             "plain": float(own.score[i]),
             "score": float(best.score[i]),
             **{

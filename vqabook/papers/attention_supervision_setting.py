@@ -124,9 +124,9 @@ PROFILES: dict[str, dict] = {
     "smoke": {
         "seeds": (0,), "probed": 20, "text_data": "shapes", "text_epochs": 2, "word": 8, "hidden": 8,
         "word_attention": 8, "hops": 2, "wide": 16, "image_data": "digits", "image_train": 100, "image_epochs": 2,
-        "image_hidden": 16, "image_masks": 10, "dataset": "shapes", "questions": 400, "text_questions": 400, "vqa_epochs": 2, "vqa_word": 8,
-        "vqa_hidden": 16, "vqa_attention": 16, "vqa_masks": 10, "vqa_scale": 1, "min_answer_count": 2,
-        "world_objects": (2, 4), "word_noise": 0.5,
+        "image_hidden": 16, "image_masks": 10, "dataset": "shapes", "questions": 400, "text_questions": 400,
+        "vqa_epochs": 2, "vqa_word": 8, "vqa_hidden": 16, "vqa_attention": 16, "vqa_masks": 10, "vqa_scale": 1,
+        "min_answer_count": 2, "world_objects": (2, 4), "word_noise": 0.5,
     },
     "small": {
         "seeds": (0, 1, 2, 3, 4), "probed": 300, "text_data": "shapes", "text_epochs": 8, "word": 32, "hidden": 32,

@@ -1,0 +1,178 @@
+"""Chapter 04: what runs, probes and their controls do; that a run's baseline is shared; what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vqabook.objectives.classification import CrossEntropy
+from vqabook.papers import attention_supervision as paper
+from vqabook.papers import attention_supervision_claims as claims
+from vqabook.papers.attention_supervision_baseline import baseline_of, build
+from vqabook.papers.attention_supervision_data import examples_of, glove_vectors, trec_examples
+from vqabook.papers.attention_supervision_maps import grid_of, masks_of, random_maps
+from vqabook.papers.attention_supervision_setting import Supervision
+from vqabook.papers.attention_supervision_training import supervised
+from vqabook.record import key_of
+from vqabook.report import number
+
+CPU = torch.device("cpu")
+
+
+def recipe_of(variant: str, **values: object) -> dict:
+    recipes = paper.recipes(paper.setting(profile="smoke", **values), "attention_supervision")
+    (recipe,) = [r for r in recipes if r["variant"] == variant]
+    return recipe
+
+
+def produced(variant: str, folder: Path, **values: object) -> dict:
+    """The result of a smoke run, through JSON without NaN as a record goes."""
+    result = paper.produce(recipe_of(variant, **values), folder / "c.checkpoint", data_root=None, device="cpu")
+    return json.loads(json.dumps(result, allow_nan=False))
+
+
+@pytest.mark.parametrize(
+    "variant",
+    ["text baseline", "text adv", "text probe", "image mse", "image probe", "image adv @ given the example",
+     "vqa both adv", "vqa image mse @ relevant regions", "vqa question mmd", "vqa probe", "vqa image adv @ own maps"],
+)  # fmt: skip
+def test_a_run_gives_what_its_claims_read(variant, cache, tmp_path):
+    result, again = (produced(variant, tmp_path) for _ in range(2))
+    assert result | {"history": None} == again | {"history": None}
+    for claim in paper.CLAIMS:
+        for side in (claim.more, claim.less):
+            if side.where["variant"] == variant:
+                assert number({"result": result}, side.metric) is not None, side.metric
+
+
+def test_the_epoch_is_chosen_without_test(cache, tmp_path):
+    result = produced("text mse", tmp_path, text_epochs=5)
+    valid = [row["valid"] for row in result["history"]]
+    chosen = result["selection"]["best_by_valid"]
+    assert chosen["epoch"] == valid.index(max(valid)) + 1
+    assert result["test"]["overall"] == result["history"][chosen["epoch"] - 1]["test"] == chosen["test"]
+
+
+@pytest.mark.parametrize("variant", ["text adv", "image coral", "vqa both adv"])
+def test_a_weight_of_zero_is_the_baseline(variant, cache, tmp_path):
+    """Same start, same order: whatever a supervised run gains comes from the loss on its attention."""
+    nothing = {name: (0.0,) * 4 for name in ("text_weights", "image_weights", "vqa_weights", "word_weights")}
+    ours, plain = (produced(v, tmp_path, **nothing) for v in (variant, f"{variant.split()[0]} baseline"))
+    assert ours["test"] == plain["test"]
+    assert [row["valid"] for row in ours["history"]] == [row["valid"] for row in plain["history"]]
+
+
+def test_supervised_runs_share_their_baseline_and_its_maps(cache, tmp_path, monkeypatch):
+    """One run leaves weights and maps, others read them; without them the same ones are made again."""
+    produced("image baseline", tmp_path)
+    left = {path.name for path in tmp_path.glob("*.stage")}
+    assert len(left) == 1
+    first = produced("image mse", tmp_path)
+    maps = {path for path in tmp_path.glob("*.stage")} - {tmp_path / name for name in left}
+    assert len(maps) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr("vqabook.papers.attention_supervision_baseline.fitted", None)
+        again = produced("image mse @ weighted maps", tmp_path)
+    assert again["surrogates"]["attention"]["score"] == first["surrogates"]["attention"]["score"]
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    assert produced("image mse", alone) | {"history": None} == first | {"history": None}
+
+
+def test_a_recipe_names_its_baseline():
+    for name in ("mse", "adv @ own maps"):
+        assert key_of(baseline_of(recipe_of(f"text {name}"))) == key_of(recipe_of("text baseline"))
+    assert key_of(baseline_of(recipe_of("vqa probe"))) == key_of(recipe_of("vqa baseline"))
+    other = recipe_of("text mse", text_weights=(1.0, 5.0, 1.0, 0.1))
+    assert other != recipe_of("text mse") and baseline_of(other) == recipe_of("text baseline")
+
+
+def test_relevant_regions_are_where_the_answer_is(cache):
+    """Even over the relevant ones; a model that looks there alone knows the object that is asked about."""
+    recipe = recipe_of("vqa image mse @ relevant regions")
+    examples = examples_of(recipe, None, CPU)
+    human = examples.human["train"]
+    np.testing.assert_allclose(human.sum(1), 1, rtol=1e-6)
+    assert human.shape == (len(examples.train), examples.task.features.n_regions)
+    assert len(set(map(tuple, human))) > 4 and ((human > 0).sum(1) == 1).mean() > 0.2
+    assert grid_of(recipe, examples) == (human.shape[1], 1)
+    assert set(masks_of(recipe, examples).unique().tolist()) == {0, 1}  # objects are shown or not
+
+
+@pytest.mark.parametrize(("variant", "head"), [("text mse", "word_attention"), ("image mse", "attention")])
+def test_random_maps_know_nothing_but_what_is_there(variant, head, cache):
+    recipe = recipe_of(variant)
+    examples = examples_of(recipe, None, CPU)
+    maps = random_maps(head, recipe, examples)
+    torch.testing.assert_close(maps.sum(1), torch.ones(len(examples.train)))
+    if head == "word_attention":
+        assert not maps[examples.train.inputs[0] == 0].any()
+    assert torch.equal(maps, random_maps(head, recipe, examples))
+
+
+def test_noise_makes_words_uninformative(cache):
+    """Without it the type follows from the words; with it all, nothing is left of the question."""
+    plain, noisy = (examples_of(recipe_of("text baseline", word_noise=x), None, CPU) for x in (0.0, 1.0))
+    words, replaced = plain.train.inputs[0], noisy.train.inputs[0]
+    assert torch.equal(words == 0, replaced == 0) and words.ne(replaced)[words.ne(0)].float().mean() > 0.8
+    assert torch.equal(plain.train.target, noisy.train.target)
+
+
+def test_images_are_cut_by_seed(cache):
+    one, other = (examples_of(recipe_of("image baseline", seeds=(seed,)), None, CPU) for seed in (0, 1))
+    assert len(one.train) == 100 and one.train.target.bincount().max() - one.train.target.bincount().min() <= 2
+    assert not torch.equal(one.train.inputs[0], other.train.inputs[0])
+    with pytest.raises(ValueError, match="image_train is below the .* of digits, got 5000; lower it"):
+        examples_of(recipe_of("image baseline") | {"data": {"dataset": "digits", "n_train": 5000}}, None, CPU)
+
+
+def test_a_discriminator_sees_the_example_only_where_asked(cache):
+    for variant, given in (("text adv @ given the example", 16), ("text adv", 0), ("text adv @ own maps", 0)):
+        recipe = recipe_of(variant)
+        loss = supervised(CrossEntropy(), recipe, {"word_attention": 14}).losses["word_attention"]
+        assert loss.given == given == (recipe["model"]["wide"] if Supervision(**recipe["supervision"]).given else 0)
+
+
+def test_every_loss_has_its_weight():
+    with pytest.raises(ValueError, match="text_weights has one weight for each of coral, mse, mmd, adv, got"):
+        paper.setting(profile="smoke", text_weights=(1.0, 2.0))
+    assert recipe_of("text mse", text_weights=(1.0, 7.0, 1.0, 1.0))["weights"] == {"word_attention": 7.0}
+    both = recipe_of("vqa both adv", vqa_weights=(0.0, 0.0, 0.0, 3.0), word_weights=(0.0, 0.0, 0.0, 4.0))["weights"]
+    assert both == {"attention": 3.0, "word_attention": 4.0}
+
+
+def test_printed_numbers_of_table_4_contradict_each_other():
+    """Types move by at most a third of a point while the whole moves by one: no mixture of types makes its column."""
+    question, image = (claims.TABLE_4[f"{head} coral"] for head in ("question", "image"))
+    moved = [y - x for x, y in zip(question, image, strict=True)]
+    assert moved[0] > 1 > 3 * max(moved[1:])
+
+
+def test_trec(real_data):
+    examples = trec_examples(real_data("nltk_data").parent, CPU)
+    assert len(examples.train) + len(examples.valid) == 5452 and len(examples.test) == 500
+    assert len(examples.words) + 2 > int(examples.train.inputs[0].max())
+
+
+def test_words_start_from_glove_and_others_are_as_wide(tmp_path, cache):
+    (tmp_path / "glove").mkdir()
+    (tmp_path / "glove" / "glove.6B.3d.txt").write_text("red 1 2 3\nblue -1 -2 -3\n")
+    vectors = glove_vectors(("blue", "qqq", "red"), 3, 0, tmp_path)
+    assert vectors.shape == (5, 3) and vectors[0].tolist() == [0, 0, 0]
+    assert vectors[2].tolist() == [-1, -2, -3] and vectors[4].tolist() == [1, 2, 3]
+    assert vectors[3].abs().sum() > 0 and torch.equal(vectors, glove_vectors(("blue", "qqq", "red"), 3, 0, tmp_path))
+
+
+def test_models_take_their_words_from_the_vectors_given(cache, monkeypatch):
+    recipe = recipe_of("text baseline", glove=True)
+    examples = examples_of(recipe, None, CPU)
+    given = torch.randn(len(examples.words) + 2, 8)
+    monkeypatch.setattr("vqabook.papers.attention_supervision_baseline.glove_vectors", lambda *_: given)
+    assert torch.equal(build(recipe, examples, None).words.weight.detach(), given)
+    monkeypatch.setattr("vqabook.papers.attention_supervision_baseline.glove_vectors", lambda *_: given[:, :4])
+    with pytest.raises(ValueError, match="word vectors are .n_words, word. = .*set word to their width"):
+        build(recipe, examples, None)
