@@ -149,6 +149,20 @@ def looks(figure: Figure, rows: Sequence[Mapping]) -> None:
             axes.xaxis.label.set_fontsize(9)
 
 
+def readings(figure: Figure, rows: Sequence[Mapping]) -> None:
+    """A text a row: its words, and below each what share of a method's attention it gets (darker is more).
+
+    A row has `words`, `title` and `methods`: name -> attention.
+    """
+    for axes, row in zip(np.atleast_1d(figure.subplots(len(rows), 1)), rows, strict=True):
+        maps = np.array(list(row["methods"].values()))
+        axes.imshow(maps, cmap="Blues", vmin=0, vmax=max(maps.max(), 1e-9), aspect="auto")
+        axes.set_xticks(range(len(row["words"])), row["words"], fontsize=8)
+        axes.set_yticks(range(len(maps)), list(row["methods"]), fontsize=8)
+        axes.set_title(row["title"], fontsize=9, loc="left")
+        axes.tick_params(length=0)
+
+
 def picture(axes: Axes, image: object, caption: str) -> None:
     """An image without axes, with its caption below."""
     axes.imshow(image, cmap="gray")  # the map of images that have one channel
