@@ -8,12 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from vqabook.metrics import agreement_with_humans, spread
 from vqabook.objectives.classification import CrossEntropy
 from vqabook.papers import attention_supervision as paper
 from vqabook.papers import attention_supervision_claims as claims
 from vqabook.papers.attention_supervision_baseline import baseline_of, build
-from vqabook.papers.attention_supervision_data import examples_of, glove_vectors, trec_examples
+from vqabook.papers.attention_supervision_data import (
+    examples_of,
+    glove_vectors,
+    human_maps_of,
+    people_of,
+    trec_examples,
+)
+from vqabook.papers.attention_supervision_evaluation import Watched
 from vqabook.papers.attention_supervision_maps import grid_of, masks_of, random_maps
 from vqabook.papers.attention_supervision_setting import Supervision
 from vqabook.papers.attention_supervision_training import supervised
@@ -101,6 +110,31 @@ def test_relevant_regions_are_where_the_answer_is(cache):
     assert len(set(map(tuple, human))) > 4 and ((human > 0).sum(1) == 1).mean() > 0.2
     assert grid_of(recipe, examples) == (human.shape[1], 1)
     assert set(masks_of(recipe, examples).unique().tolist()) == {0, 1}  # objects are shown or not
+
+
+def test_people_s_maps_are_compared_with_where_they_are_at_hand(cache, tmp_path, monkeypatch):
+    """VQA-HAT in its official layout, with the ids of the embedded world's questions in place of VQA v1's."""
+    recipe = recipe_of("vqa baseline")
+    asked = examples_of(recipe, None, CPU).task.test_questions.question_id[:3]
+    (tmp_path / "vqa_hat" / "vqahat_val").mkdir(parents=True)
+    for question in asked.tolist():
+        pixels = np.zeros((28, 42), np.uint8)
+        pixels[:14, :14] = 200
+        Image.fromarray(pixels).save(tmp_path / "vqa_hat" / "vqahat_val" / f"{question}_1.png")
+    monkeypatch.setattr("vqabook.papers.attention_supervision_data.ASKED_BY_HAT", ("shapes", "easy_vqa"))
+    assert human_maps_of("easy_vqa", tmp_path) == "vqa_hat" and human_maps_of("easy_vqa", tmp_path / "x") is None
+    assert human_maps_of("vqa_v2", tmp_path) is None and human_maps_of("shapes", tmp_path) == "relevant regions"
+    monkeypatch.setattr("vqabook.papers.attention_supervision_data.boxes_of", lambda *_: None)
+    examples = examples_of(recipe | {"data": recipe["data"] | {"human": "vqa_hat"}}, tmp_path, CPU)
+    assert examples.people.rows.tolist() == [0, 1, 2] and examples.human is None
+    human = Watched(examples)(build(recipe, examples, None))["scores"]["human"]
+    assert human.keys() == {"rank_correlation", "emd"} and human["emd"] > 0.1
+    corners = np.array([[0.0, 0.0, 1 / 3, 0.5]])
+    monkeypatch.setattr("vqabook.papers.attention_supervision_data.boxes_of", lambda *_: [corners] * 3)
+    exact = people_of(examples.task, "shapes", tmp_path)
+    maps = spread(np.eye(4)[[0, 0, 0]], exact.boxes)
+    found = agreement_with_humans(maps, asked, exact.maps.maps, exact.maps.question_id)
+    np.testing.assert_allclose(found.earth_movers_distance, 0, atol=1e-3)
 
 
 @pytest.mark.parametrize(("variant", "head"), [("text mse", "word_attention"), ("image mse", "attention")])

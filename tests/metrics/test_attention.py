@@ -24,6 +24,7 @@ from vqabook.metrics import (
     grid_distance,
     rank_correlation,
     resized,
+    spread,
 )
 
 
@@ -205,6 +206,20 @@ def test_an_even_map_of_float64_would_not_stay_even():
 def test_resizing_to_the_same_size_changes_nothing():
     maps = some_maps(3, 15)
     np.testing.assert_array_equal(resized(maps, (3, 5), (3, 5)), maps)
+
+
+def test_boxes_that_are_cells_are_the_grid_s_maps():
+    maps = some_maps(4, 49)
+    cells = np.broadcast_to(grid_boxes(49), (4, 49, 4))
+    np.testing.assert_allclose(spread(maps, cells), resized(maps, (7, 7), (14, 14)), atol=1e-7)
+
+
+def test_a_box_spreads_evenly_over_its_area():
+    boxes = np.array([[[0.25, 0.0, 0.75, 0.5], [0.1, 0.1, 0.1, 0.9]]])
+    got = spread(np.array([[1.0, 1.0]]), boxes, 4).reshape(4, 4)
+    want = np.zeros((4, 4))
+    want[:2, 1:3] = 0.25
+    np.testing.assert_allclose(got, want)  # the second box has no area
 
 
 # the protocol of VQA-HAT

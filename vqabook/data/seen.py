@@ -40,14 +40,15 @@ def seen(
     """
     if data["dataset"] == "shapes":
         return _scenes(data["world"], image_ids, side)
-    folder = root_of(data_root)
-    boxes = _boxes(folder / SOURCES[data["dataset"]].features, image_ids)
-    coco = data["dataset"] != "easy_vqa"  # its image ids are its own
+    folder, coco = root_of(data_root), data["dataset"] != "easy_vqa"  # its image ids are its own
     photographs = [_photograph(folder, image_id, side) if coco else None for image_id in image_ids]
-    return [
-        Seen(image, found)
-        for image, found in zip(photographs, boxes or [grid(n_regions)] * len(image_ids), strict=True)
-    ]
+    boxes = boxes_of(data["dataset"], image_ids, folder) or [grid(n_regions)] * len(image_ids)
+    return [Seen(image, found) for image, found in zip(photographs, boxes, strict=True)]
+
+
+def boxes_of(dataset: str, image_ids: Sequence[int], folder: Path) -> list[Float[np.ndarray, "o 4"]] | None:
+    """The regions of images of a real set below `folder`, as fractions of the image; None where its file has none."""
+    return _boxes(folder / SOURCES[dataset].features, image_ids)
 
 
 def grid(n_regions: int) -> Float[np.ndarray, "o 4"]:

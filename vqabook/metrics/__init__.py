@@ -9,6 +9,7 @@ from vqabook.metrics.attention import (
     grid_distance,
     rank_correlation,
     resized,
+    spread,
 )
 from vqabook.metrics.mistakes import MistakeLosses, loss_matrix, mistake_losses
 from vqabook.metrics.vqa import VqaAccuracy, leave_one_out_scores, normalise, save_results, vqa_accuracy
@@ -28,6 +29,7 @@ __all__ = [
     "normalise",
     "rank_correlation",
     "resized",
+    "spread",
     "save_results",
     "vqa_accuracy",
 ]

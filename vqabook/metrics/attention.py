@@ -154,6 +154,22 @@ def resized(
     return (rows @ square @ columns.T).reshape(len(maps), -1) / (to[0] * to[1])
 
 
+def spread(
+    maps: Float[np.ndarray, "n o"], boxes: Float[np.ndarray, "n o 4"], grid: int = 14
+) -> Float[np.ndarray, "n {grid*grid}"]:
+    """Attention to boxes (left, top, right, bottom as fractions of the image) as `grid` x `grid` cells.
+
+    Each box's attention is spread evenly over its area; boxes may overlap, and one without area is left out. Ours:
+    VQA-HAT's protocol knows grids alone.
+    """
+    edges, boxes = np.arange(grid + 1) / grid, boxes.astype(np.float64)
+    shares = []
+    for low, high in ((boxes[..., i, None], boxes[..., i + 2, None]) for i in (0, 1)):
+        inside = (np.minimum(high, edges[1:]) - np.maximum(low, edges[:-1])).clip(min=0)
+        shares.append(np.divide(inside, high - low, out=np.zeros_like(inside), where=high > low))
+    return np.einsum("no,nox,noy->nyx", maps.astype(np.float64), *shares).reshape(len(maps), -1)
+
+
 def _overlaps(n: int, m: int) -> Float[np.ndarray, "{m} {n}"]:
     """How much of each of `n` equal parts of a line lies in each of `m`, in whole 1/(n m) of the line."""
     new, old = np.arange(m)[:, None] * n, np.arange(n) * m

@@ -18,7 +18,7 @@ from vqabook.data.shapes import World
 from vqabook.fit import pick_device
 from vqabook.knobs import from_page, from_values
 from vqabook.papers.attention_supervision_claims import BESIDE, CLAIMS, FURTHER, RECORDED
-from vqabook.papers.attention_supervision_data import digest_of, examples_of
+from vqabook.papers.attention_supervision_data import digest_of, examples_of, human_maps_of
 from vqabook.papers.attention_supervision_probe import look
 from vqabook.papers.attention_supervision_setting import (
     HEADS,
@@ -101,7 +101,8 @@ def _data(s: Setting, task: str, seed: int) -> dict:
             n = s.text_questions if task == "text" else s.questions
             world = World(n_train=n, prior=s.world_prior, **seen)
         spec = DataSpec(dataset, "same", world, s.min_answer_count, s.max_words)
-        data = asdict(spec) | ({"word_noise": s.word_noise} if task == "text" else {})
+        more = {"word_noise": s.word_noise} if task == "text" else {"human": human_maps_of(dataset, root_of(s))}
+        data = asdict(spec) | more
         return data | {"digest": data_digest(spec, root_of(s))}
     examples = examples_of({"task": task, "seed": seed, "data": data}, root_of(s), torch.device("cpu"))
     return data | {"digest": digest_of(examples)}

@@ -16,8 +16,10 @@ from torch import Tensor
 from vqabook.core import Table
 from vqabook.data import root
 from vqabook.data.glove import load_glove
+from vqabook.data.hat import HumanMaps, read_maps
 from vqabook.data.imbalanced import Cut, divide
 from vqabook.data.relevant import relevant_maps
+from vqabook.data.seen import boxes_of
 from vqabook.data.sets import DataSpec, Task, load_task, to_device
 from vqabook.data.shapes import World
 from vqabook.data.shapes_scenes import CANVAS
@@ -25,9 +27,21 @@ from vqabook.data.splits import validation_split
 from vqabook.data.trec import LABELS, load_trec
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
 
 TEXT_HELD_OUT = 0.1  # of TREC's training questions
+HAT = "vqa_hat"
+JUDGED = 1000  # test examples whose maps are compared with human ones
+ASKED_BY_HAT = ("vqa_v1", "vqacp_v1", "vqacp_v1_coco16k")  # sets with VQA v1's question ids
+
+
+@dataclass(frozen=True)
+class People:
+    """VQA-HAT's maps, the test rows that they are compared on, and the boxes of those rows' regions, if not a grid."""
+
+    maps: HumanMaps
+    rows: Int[np.ndarray, " r"]
+    boxes: Float[np.ndarray, "r o 4"] | None
 
 
 @dataclass(frozen=True)
@@ -42,6 +56,14 @@ class Examples:
     task: Task | None = None  # VQA: the questions and answers behind the tables
     human: Mapping[str, Float[np.ndarray, "n o"]] | None = None  # by split, over regions
     boxes: Mapping[str, Float[np.ndarray, "n o 4"]] | None = None  # of the regions, by split, in [0, 1]
+    people: People | None = None
+
+
+def human_maps_of(dataset: str, data_root: Path | None) -> str | None:
+    """Whose maps a VQA set is compared with: the world's own, VQA-HAT's if it is at hand and has its ids, or none."""
+    if dataset == "shapes":
+        return "relevant regions"
+    return HAT if dataset in ASKED_BY_HAT and (root.data_root(data_root) / HAT).is_dir() else None
 
 
 def spec_of(data: Mapping) -> DataSpec:
@@ -58,7 +80,7 @@ def examples_of(recipe: Mapping, data_root: Path | None, device: torch.device) -
     if recipe["task"] == "image":
         return image_examples(data["dataset"], data["n_train"], seed, data_root, device)
     if recipe["task"] == "vqa":
-        return vqa_examples(spec_of(data), data_root, device)
+        return vqa_examples(spec_of(data), data["human"], data_root, device)
     if data["dataset"] == "trec":
         return trec_examples(data_root, device)
     return type_examples(spec_of(data), data["word_noise"], data_root, device)
@@ -122,11 +144,13 @@ def image_examples(dataset: str, n_train: int, seed: int, data_root: Path | None
 
 
 @lru_cache(maxsize=2)
-def vqa_examples(spec: DataSpec, data_root: Path | None, device: torch.device) -> Examples:
-    """A VQA set; the embedded world's questions name the regions that they are about."""
+def vqa_examples(spec: DataSpec, human_maps: str | None, data_root: Path | None, device: torch.device) -> Examples:
+    """A VQA set, with where people look: the regions that the embedded world's questions are about, or VQA-HAT."""
     task = load_task(spec, data_root, device)
-    human, boxes = None, None
-    if spec.dataset == "shapes":
+    human, boxes, people = None, None, None
+    if human_maps == HAT:
+        people = people_of(task, spec.dataset, root.data_root(data_root))
+    elif human_maps is not None:
         questions = {part: getattr(task, f"{part}_questions") for part in ("train", "test")}
         n = task.features.n_regions
         human = {
@@ -136,7 +160,17 @@ def vqa_examples(spec: DataSpec, data_root: Path | None, device: torch.device) -
         boxes = {
             part: task.features.boxes[task.features.rows_of(some.image_id)] / CANVAS for part, some in questions.items()
         }
-    return Examples(task.train, task.valid, task.test, tuple(task.vocabulary.words), (), task, human, boxes)
+    return Examples(task.train, task.valid, task.test, tuple(task.vocabulary.words), (), task, human, boxes, people)
+
+
+def people_of(task: Task, dataset: str, folder: Path) -> People:
+    """VQA-HAT's maps of the first test questions that have one."""
+    questions, n = task.test_questions, task.features.n_regions
+    maps = read_maps(folder / HAT, question_ids=questions.question_id)
+    rows = np.flatnonzero(np.isin(questions.question_id, maps.question_id))[:JUDGED]
+    found = boxes_of(dataset, questions.image_id[rows].tolist(), folder)
+    padded = None if found is None else np.stack([np.pad(one, ((0, n - len(one)), (0, 0))) for one in found])
+    return People(maps, rows, padded)
 
 
 def glove_vectors(words: tuple[str, ...], width: int, seed: int, data_root: Path | None) -> Float[Tensor, "w d"]:

@@ -11,15 +11,20 @@ from torch import Tensor, nn
 from vqabook.core import Batch, Output, Table
 from vqabook.data.vqa import ANSWER_TYPES
 from vqabook.fit import best_answer, predict, soft_score
-from vqabook.metrics.attention import box_distance, earth_movers_distance, rank_correlation
+from vqabook.metrics.attention import (
+    agreement_with_humans,
+    box_distance,
+    earth_movers_distance,
+    rank_correlation,
+    spread,
+)
 from vqabook.metrics.vqa import vqa_accuracy
 from vqabook.objectives.attention import HEADS
-from vqabook.papers.attention_supervision_data import Examples
+from vqabook.papers.attention_supervision_data import JUDGED, Examples
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-JUDGED = 1000  # test examples whose maps are compared with human ones
 SHOWN = 12  # examples whose maps a record keeps
 
 
@@ -40,8 +45,8 @@ class Watched:
             return {"valid": valid, "test": test, "scores": {"overall": test}}
         valid = 100 * float(predict(model, examples.valid, soft_score).mean())
         scores = self._official(predict(model, examples.test, best_answer).tolist())
-        if examples.human is not None:
-            scores["human"] = self._human(model)
+        if examples.human is not None or examples.people is not None:
+            scores["human"] = self._human(model) if examples.people is None else self._people(model)
         return {"valid": valid, "test": scores["overall"], "scores": scores}
 
     def _official(self, chosen: list[int]) -> dict:
@@ -55,6 +60,17 @@ class Watched:
         rows = torch.arange(min(JUDGED, len(self.examples.test)))
         maps = predict(model, self.examples.test.subset(rows), _attention).numpy()
         return against_human(maps, self.examples.human["test"][: len(maps)], self.examples.boxes["test"][: len(maps)])
+
+    def _people(self, model: nn.Module) -> dict:
+        """VQA-HAT's protocol."""
+        people, ids = self.examples.people, self.examples.task.test_questions.question_id
+        maps = predict(model, self.examples.test.subset(torch.from_numpy(people.rows)), _attention).numpy()
+        maps = maps if people.boxes is None else spread(maps, people.boxes)
+        found = agreement_with_humans(maps, ids[people.rows], people.maps.maps, people.maps.question_id)
+        return {
+            "rank_correlation": float(np.nanmean(found.rank_correlation)),
+            "emd": float(found.earth_movers_distance.mean()),
+        }
 
 
 def against_human(
