@@ -75,8 +75,6 @@ def test_training_maps_towards_surrogates(loss, maps):
 def test_golden():
     a, m = torch.tensor([[1.0, 0.0], [0.5, 0.5]]), torch.tensor([[0.0, 1.0], [0.5, 0.5]])
     torch.testing.assert_close(attention_mse(a, m), torch.tensor([1.0, 0.0]))
-    real = torch.tensor([[True, False], [True, True]])
-    torch.testing.assert_close(attention_mse(a, m, real=real), torch.tensor([2.0, 0.0]))
     # covariances: a varies by (.25, -.25) about (.75, .25), m by (-.25, .25): both [[1/8, -1/8], [-1/8, 1/8]]
     torch.testing.assert_close(attention_coral(a, m), torch.zeros(2))
     # one map doubled: C(a) as above, C of two equal maps is 0: ‖C‖² = 4/64, a quarter of it

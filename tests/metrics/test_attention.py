@@ -214,6 +214,13 @@ def test_boxes_that_are_cells_are_the_grid_s_maps():
     np.testing.assert_allclose(spread(maps, cells), resized(maps, (7, 7), (14, 14)), atol=1e-7)
 
 
+def test_cells_of_one_box_share_a_rank():
+    boxes = np.array([[[0.0, 0.0, 1.0, 1.0]], [[-0.1, 0.2, 0.7, 1.2]]])
+    whole, part = spread(np.ones((2, 1)), boxes)
+    assert len(np.unique(whole)) == 1 and len(np.unique(part)) <= 10
+    assert whole.sum() == pytest.approx(1, abs=1e-6) and part.sum() == pytest.approx(1, abs=1e-6)
+
+
 def test_a_box_spreads_evenly_over_its_area():
     boxes = np.array([[[0.25, 0.0, 0.75, 0.5], [0.1, 0.1, 0.1, 0.9]]])
     got = spread(np.array([[1.0, 1.0]]), boxes, 4).reshape(4, 4)

@@ -162,12 +162,13 @@ def spread(
     Each box's attention is spread evenly over its area; boxes may overlap, and one without area is left out. Ours:
     VQA-HAT's protocol knows grids alone.
     """
-    edges, boxes = np.arange(grid + 1) / grid, boxes.astype(np.float64)
+    edges, boxes = np.arange(grid + 1) / grid, boxes.astype(np.float64).clip(0, 1)
     shares = []
     for low, high in ((boxes[..., i, None], boxes[..., i + 2, None]) for i in (0, 1)):
         inside = (np.minimum(high, edges[1:]) - np.maximum(low, edges[:-1])).clip(min=0)
         shares.append(np.divide(inside, high - low, out=np.zeros_like(inside), where=high > low))
-    return np.einsum("no,nox,noy->nyx", maps.astype(np.float64), *shares).reshape(len(maps), -1)
+    cells = np.einsum("no,nox,noy->nyx", maps.astype(np.float64), *shares).reshape(len(maps), -1)
+    return cells.round(9)  # cells of one box share a rank: what rounding made of them must not tell them apart
 
 
 def _overlaps(n: int, m: int) -> Float[np.ndarray, "{m} {n}"]:

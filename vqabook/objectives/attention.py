@@ -30,16 +30,26 @@ HEADS = ("attention", "word_attention")
 class AttentionLoss(nn.Module):
     """One of the paper's four losses between maps [b, o] and surrogates [b, o]; "adv" owns a discriminator.
 
-    `width` is the number of regions or words, `bandwidth` that of MMD's kernel. The discriminator is ours, since the
-    paper prints none: two layers of `hidden`, on maps times their width, which makes an even map all ones. With
-    `given` > 0 it sees `x` [b, given] as well: Eq. 3 prints D(g/x), and without x it compares sets of maps alone.
+    `width` is the number of regions or words, `bandwidth` that of MMD's kernel; `paired` is the release's MMD. The
+    discriminator is ours, since the paper prints none: two layers of `hidden`, on maps times their width, which makes
+    an even map all ones. With `given` > 0 it sees `x` [b, given] as well: Eq. 3 prints D(g/x), and without x it
+    compares sets of maps alone.
     """
 
-    def __init__(self, kind: Kind, *, width: int, bandwidth: float = 0.3, hidden: int = 64, given: int = 0):
+    def __init__(
+        self,
+        kind: Kind,
+        *,
+        width: int,
+        bandwidth: float = 0.3,
+        paired: bool = False,
+        hidden: int = 64,
+        given: int = 0,
+    ):
         super().__init__()
         if kind not in KINDS:
             raise ValueError(f"attention is supervised by {', '.join(KINDS)}, got {kind!r}; choose one")
-        self.kind, self.width, self.bandwidth, self.given = kind, width, bandwidth, given
+        self.kind, self.width, self.bandwidth, self.paired, self.given = kind, width, bandwidth, paired, given
         layers = [nn.Linear(width + given, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, hidden), nn.LeakyReLU(0.2)]
         self.discriminator = nn.Sequential(*layers, nn.Linear(hidden, 1)) if kind == "adv" else None
 
@@ -49,18 +59,22 @@ class AttentionLoss(nn.Module):
         surrogate: Float[Tensor, "b o"],
         x: Float[Tensor, "b given"] | None = None,
     ) -> Float[Tensor, " b"]:
+        with torch.autocast(attention.device.type, enabled=False):  # small differences of small numbers
+            return self._between(attention.float(), surrogate.float(), x)
+
+    def _between(self, attention: Tensor, surrogate: Tensor, x: Tensor | None) -> Tensor:
         match self.kind:
             case "mse":
                 return attention_mse(attention, surrogate)
             case "mmd":
-                return attention_mmd(attention, surrogate, bandwidth=self.bandwidth)
+                return attention_mmd(attention, surrogate, bandwidth=self.bandwidth, paired=self.paired)
             case "coral" if len(attention) < 2:  # the last batch of an epoch may be one example
                 return attention.new_zeros(len(attention))
             case "coral":
                 return attention_coral(attention, surrogate)
         seen = [self.width * maps for maps in (reversed_gradient(attention), surrogate)]
         if self.given:
-            seen = [torch.cat([maps, F.layer_norm(x.detach(), (self.given,))], 1) for maps in seen]
+            seen = [torch.cat([maps, F.layer_norm(x.detach().float(), (self.given,))], 1) for maps in seen]
         return attention_adversarial(*(self.discriminator(maps).squeeze(-1) for maps in seen))
 
 
@@ -81,7 +95,7 @@ class AttentionSupervision(Objective):
 
     Wraps the objective of L_c. `losses` maps "attention" and, or, "word_attention" to an `AttentionLoss`, `weights` to
     their γ or β; surrogate maps are `batch.side["surrogate_attention"]` and `["surrogate_word_attention"]`. A loss that
-    is `given` something gets the model's `hidden`.
+    is `given` something gets the model's question encoding.
     """
 
     def __init__(self, objective: Objective, losses: Mapping[str, AttentionLoss], weights: Mapping[str, float]):
@@ -99,14 +113,18 @@ class AttentionSupervision(Objective):
             yield loss + self._attention(watched.seen, batch)
 
     def _attention(self, out: Output, batch: Batch) -> Float[Tensor, " b"] | float:
-        total = 0.0
+        return sum(self.weights[head] * value for head, value in self.each(out, batch).items())
+
+    def each(self, out: Output, batch: Batch) -> dict[str, Float[Tensor, " b"]]:
+        """Every head's loss by itself, without its weight."""
+        found = {}
         for head, loss in self.losses.items():
             maps, surrogate = getattr(out, head, None), batch.side.get(f"surrogate_{head}")
             if maps is None or surrogate is None:
                 lacks = f"the model's {head}" if maps is None else f'batch.side["surrogate_{head}"]'
                 raise ValueError(f"supervised attention needs maps and surrogates, {lacks} is missing; make them first")
-            total = total + self.weights[head] * loss(maps, surrogate, out.hidden)
-        return total
+            found[head] = loss(maps, surrogate, out.question)
+        return found
 
 
 class HopPenalty(Objective):

@@ -21,9 +21,7 @@ from vqabook.papers.attention_supervision_claims import BESIDE, CLAIMS, FURTHER,
 from vqabook.papers.attention_supervision_data import digest_of, examples_of, human_maps_of
 from vqabook.papers.attention_supervision_probe import look
 from vqabook.papers.attention_supervision_setting import (
-    HEADS,
     LOSSES,
-    MAPS,
     NAME,
     PROFILES,
     TASKS,
@@ -33,7 +31,7 @@ from vqabook.papers.attention_supervision_setting import (
 )
 from vqabook.papers.attention_supervision_training import train
 
-__all__ = ["BESIDE", "CLAIMS", "FURTHER", "HEADS", "LOSSES", "MAPS", "PAGES", "RECORDED", "TASKS", "Setting"]
+__all__ = ["BESIDE", "CLAIMS", "FURTHER", "LOSSES", "PAGES", "RECORDED", "TASKS", "Setting"]
 
 PAGES = {"attention_supervision": None}
 PARTS = ()
@@ -55,26 +53,33 @@ def root_of(s: Setting) -> Path:
 
 
 def recipes(s: Setting, page: str) -> list[dict]:
-    """Every run of the page. `variant` is "<task> baseline", "<task> [question | image | both] <loss>", or either with
-    "@ <what is ours>"; "<task> probe" looks at what masks do to the baseline."""
+    """Every run of the page, baselines first.
+
+    `variant` is "<task> baseline", "<task> [question | image | both] <loss>", or either with "@ <what is ours>";
+    "<task> probe" looks at what masks do to the baseline.
+    """
+    plain = [_plain(s, task, seed) for seed in s.seeds for task in s.tasks]
+    glove = [_with_glove(one) for one in plain if one["task"] == "text" and s.glove]
     found = []
-    for seed in s.seeds:
-        for task in s.tasks:
-            plain = _plain(s, task, seed)
-            masks = _masks(s, task)
-            found.append(plain)
-            found.append(plain | {"kind": "probe", "variant": f"{task} probe", "masks": masks, "probed": s.probed})
-            for name, supervision in runs_of(task)[1:]:
-                if supervision.loss in s.losses and (s.controls or "@" not in name):
-                    found.append(_supervised(s, plain, name, supervision, masks))
-    return found
+    for one in plain:
+        probe = {"kind": "probe", "variant": f"{one['task']} probe", "masks": _masks(s, one["task"])}
+        found.append(one | probe | {"probed": s.probed})
+        for name, supervision in runs_of(one["task"]):
+            if supervision.loss in s.losses and (s.controls or "@" not in name):
+                found.append(_supervised(s, one, name, supervision))
+    found += [_supervised(s, one, "adv @ GloVe", Supervision("adv", ("word_attention",))) for one in glove]
+    return plain + glove + found
+
+
+def _with_glove(plain: Mapping) -> dict:
+    return plain | {"variant": "text baseline @ GloVe", "model": plain["model"] | {"glove": True}}
 
 
 def _plain(s: Setting, task: str, seed: int) -> dict:
     """The recipe of a baseline."""
     if task == "text":
         sizes = {"word": s.word, "hidden": s.hidden, "attention": s.word_attention, "hops": s.hops, "wide": s.wide}
-        sizes |= {"dropout": s.text_dropout, "glove": s.glove}
+        sizes |= {"dropout": s.text_dropout, "glove": False}
         how = {"epochs": s.text_epochs, "batch_size": s.text_batch, "lr": s.text_lr, "hop_penalty": s.hop_penalty}
     elif task == "image":
         sizes = {"hidden": s.image_hidden, "dropout": s.image_dropout, "halvings": 2 * (s.image_data == "cifar10")}
@@ -116,13 +121,16 @@ def _masks(s: Setting, task: str) -> dict:
     return {head: both[head] for head in heads}
 
 
-def _supervised(s: Setting, plain: Mapping, name: str, supervision: Supervision, masks: Mapping) -> dict:
-    i, task = list(LOSSES).index(supervision.loss), plain["task"]
-    weights = {
-        "attention": (s.image_weights if task == "image" else s.vqa_weights)[i],
-        "word_attention": (s.text_weights if task == "text" else s.word_weights)[i],
+def _supervised(s: Setting, plain: Mapping, name: str, supervision: Supervision) -> dict:
+    task = plain["task"]
+    shares = {
+        "attention": s.image_share if task == "image" else s.vqa_share,
+        "word_attention": s.text_share if task == "text" else s.word_share,
     }
-    more = {"weights": {head: weights[head] for head in supervision.heads}, "bandwidth": s.bandwidth, "masks": masks}
+    masks = {head: one for head, one in _masks(s, task).items() if head in supervision.heads}
+    if supervision.n_masks is not None:
+        masks["attention"] |= {"n": supervision.n_masks}
+    more = {"shares": {head: shares[head] for head in supervision.heads}, "bandwidth": s.bandwidth, "masks": masks}
     return plain | {"variant": f"{task} {name}", "supervision": asdict(supervision)} | more
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,11 +21,11 @@ from vqabook.objectives.attention import HopPenalty
 from vqabook.objectives.base import Objective
 from vqabook.objectives.classification import CrossEntropy
 from vqabook.papers.attention_supervision_data import Examples, glove_vectors
-from vqabook.papers.attention_supervision_evaluation import Watched
+from vqabook.papers.attention_supervision_evaluation import Watched, keep
 from vqabook.record import key_of
 
 NO_CLIP = float("inf")  # the paper names no clipping
-SUPERVISED = ("supervision", "weights", "bandwidth", "masks", "probed")  # what a recipe has beyond its baseline's
+SUPERVISED = ("supervision", "shares", "bandwidth", "masks", "probed")  # what a recipe has beyond its baseline's
 
 
 def build(recipe: Mapping, examples: Examples, data_root: Path | None) -> nn.Module:
@@ -63,21 +62,38 @@ def training_table(recipe: Mapping, table: Table) -> Table:
 
 
 def fitted(
-    model: nn.Module, objective: Objective, recipe: Mapping, table: Table, examples: Examples, checkpoint: Path | None
+    model: nn.Module, objective: Objective, recipe: Mapping, table: Table, examples: Examples, checkpoint: Path
 ) -> list[dict]:
-    """The history of `model` trained on `table`."""
-    names = ("epochs", "batch_size", "lr", "seed")
+    """The history of `model` trained on `table`; it ends with the weights that were best on held-out rows."""
+    names, best = ("epochs", "batch_size", "lr", "seed"), checkpoint.with_suffix(".best")
     config = FitConfig(
         **{name: recipe[name] for name in names}, optimizer="adam", clip=NO_CLIP, bf16=table.device.type == "cuda"
     )
+    if not checkpoint.exists():
+        best.unlink(missing_ok=True)
     label = f"{recipe['variant']}, seed {recipe['seed']}"
-    return fit(model, objective, table, config, evaluate=Watched(examples), checkpoint=checkpoint, label=label)
+    watched = Watched(examples, best)
+    history = fit(model, objective, table, config, evaluate=watched, checkpoint=checkpoint, label=label)
+    model.load_state_dict(torch.load(best, map_location=table.device, weights_only=True)["model"])
+    best.unlink()
+    return history
+
+
+def trained_baseline(
+    recipe: Mapping, examples: Examples, checkpoint: Path, data_root: Path | None
+) -> tuple[nn.Module, list[dict]]:
+    """Model and history of a baseline's own run, whose weights are left for the runs that need them."""
+    model, weights = build(recipe, examples, data_root), beside(recipe, checkpoint, "weights")
+    with FileLock(f"{weights}.lock"):
+        table = training_table(recipe, examples.train)
+        history = fitted(model, plain_objective(recipe), recipe, table, examples, checkpoint)
+        keep(model.state_dict(), weights)
+    return model, history
 
 
 def baseline(recipe: Mapping, examples: Examples, checkpoint: Path, data_root: Path | None) -> nn.Module:
-    """The trained baseline that a recipe supervises: read, or trained where no run left it."""
-    plain = baseline_of(recipe)
-    weights = beside(recipe, checkpoint, "weights")
+    """The trained baseline of a recipe: read, or trained where no run left it."""
+    plain, weights = baseline_of(recipe), beside(recipe, checkpoint, "weights")
     model = build(plain, examples, data_root)
     with FileLock(f"{weights}.lock"):
         if weights.exists():
@@ -85,27 +101,16 @@ def baseline(recipe: Mapping, examples: Examples, checkpoint: Path, data_root: P
         else:
             table = training_table(plain, examples.train)
             fitted(model, plain_objective(plain), plain, table, examples, weights.with_suffix(".checkpoint"))
-            keep(model, weights)
+            keep(model.state_dict(), weights)
     return model
 
 
 def baseline_of(recipe: Mapping) -> dict:
-    """The recipe of the run whose maps supervise this one."""
+    """The recipe of the run whose maps supervise this one, whatever it is called."""
     plain = {k: v for k, v in recipe.items() if k not in SUPERVISED}
     return plain | {"kind": "train", "variant": f"{recipe['task']} baseline", "supervision": None}
 
 
 def beside(recipe: Mapping, checkpoint: Path, what: str) -> Path:
     """A file that runs with the same baseline share; it goes the way of stages."""
-    name = "".join([key_of(baseline_of(recipe)), *checkpoint.suffixes, f".{what}.stage"])
-    return checkpoint.with_name(name)
-
-
-def keep(model: nn.Module, path: Path) -> None:
-    """Write the weights, whole or not at all."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        torch.save(model.state_dict(), partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    return checkpoint.with_name("".join([key_of(baseline_of(recipe)), *checkpoint.suffixes, f".{what}.stage"]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,13 +34,23 @@ class Watched:
     """What is measured after every epoch: accuracy on held-out and on test examples, and maps where people's are known.
 
     `scores`, of the test split: "overall", of a VQA set also by answer type, and under "human" the mean rank
-    correlation (Spearman), earth mover's distance and share of attention on the relevant regions.
+    correlation (Spearman, x 100), earth mover's distance (x 100) and share of attention on the relevant regions (%).
+    The weights of the epoch that is best on held-out examples are kept in the file `best`, with their accuracy; a run
+    that goes on from a checkpoint finds them there.
     """
 
-    def __init__(self, examples: Examples):
-        self.examples = examples
+    def __init__(self, examples: Examples, best: Path):
+        self.examples, self.best = examples, best
+        self.highest = torch.load(best, weights_only=True)["valid"] if best.exists() else -1.0
 
     def __call__(self, model: nn.Module) -> dict:
+        found = self._measured(model)
+        if found["valid"] > self.highest:
+            self.highest = found["valid"]
+            keep({"valid": found["valid"], "model": model.state_dict()}, self.best)
+        return found
+
+    def _measured(self, model: nn.Module) -> dict:
         examples = self.examples
         if examples.task is None:
             valid, test = (100 * float(predict(model, t, _right).mean()) for t in (examples.valid, examples.test))
@@ -67,21 +79,33 @@ class Watched:
         maps = predict(model, self.examples.test.subset(torch.from_numpy(people.rows)), _attention).numpy()
         maps = maps if people.boxes is None else spread(maps, people.boxes)
         found = agreement_with_humans(maps, ids[people.rows], people.maps.maps, people.maps.question_id)
-        return {
-            "rank_correlation": float(np.nanmean(found.rank_correlation)),
-            "emd": float(found.earth_movers_distance.mean()),
-        }
+        return _hundredfold(found.rank_correlation, found.earth_movers_distance)
 
 
 def against_human(
     maps: Float[np.ndarray, "n o"], human: Float[np.ndarray, "n o"], boxes: Float[np.ndarray, "n o 4"]
 ) -> dict:
     """Table 3's two measures between maps over boxes, and the attention that the human map's regions get."""
-    return {
-        "rank_correlation": float(np.nanmean(rank_correlation(maps, human))),
-        "emd": float(earth_movers_distance(maps, human, box_distance(boxes)).mean()),
-        "relevant": 100 * float((maps * (human > 0)).sum(1).mean()),
-    }
+    relevant = 100 * float((maps * (human > 0)).sum(1).mean())
+    distance = earth_movers_distance(maps, human, box_distance(boxes))
+    return _hundredfold(rank_correlation(maps, human), distance) | {"relevant": relevant}
+
+
+def _hundredfold(correlation: Float[np.ndarray, " n"], distance: Float[np.ndarray, " n"]) -> dict:
+    """Means x 100; maps that are even rank nothing and are left out of the correlation, `ranked` is how many are in."""
+    ranked = int((~np.isnan(correlation)).sum())
+    mean = 100 * float(np.nanmean(correlation)) if ranked else None
+    return {"rank_correlation": mean, "ranked": ranked, "emd": 100 * float(distance.mean())}
+
+
+def keep(content: object, path: Path) -> None:
+    """`torch.save`, whole or not at all."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        torch.save(content, partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 @torch.no_grad()

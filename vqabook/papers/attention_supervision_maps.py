@@ -15,10 +15,13 @@ from vqabook.core import Table
 from vqabook.papers.attention_supervision_baseline import baseline, beside
 from vqabook.papers.attention_supervision_data import Examples
 from vqabook.record import key_of
-from vqabook.surrogates import Probe, Surrogates, pair_masks, region_masks, region_probe, surrogates, word_probe
+from vqabook.surrogates.masks import pair_masks, region_masks
+from vqabook.surrogates.probing import Probe, Surrogates, region_probe, surrogates, word_probe
 
 if TYPE_CHECKING:
     from jaxtyping import Float
+
+SURE = 0.99  # a probability of the truth that leaves a mask nothing to raise
 
 
 def maps_of(
@@ -29,13 +32,28 @@ def maps_of(
     if kind in ("random", "relevant"):
         relevant = kind == "relevant"
         maps = torch.from_numpy(examples.human["train"]) if relevant else random_maps(head, recipe, examples)
-        unknown = torch.full((len(table),), float("nan"))
+        unknown = torch.full((len(table),), float("nan"), dtype=torch.double)
         return Surrogates(maps, unknown, unknown, torch.zeros(len(table), dtype=torch.long))
+    if kind == "shuffled":
+        best = maps_of(head, "best", recipe, examples, checkpoint, data_root)
+        return best._replace(attention=dealt_out(best.attention, head, recipe, examples))
     model = baseline(recipe, examples, checkpoint, data_root)
-    store = beside(recipe, checkpoint, f"{head}-{kind}-{key_of(recipe['masks'])}")
+    asked = {} if kind == "own" else recipe["masks"][head]
+    store = beside(recipe, checkpoint, f"{head}-{kind}-{key_of(asked)}")
     with FileLock(f"{store}.lock"):
         probe = probe_of(head, model, table, recipe, examples, masked=kind != "own")
         return surrogates(probe, weighted=kind == "weighted", store=store, label=f"{recipe['task']}, {kind} maps")
+
+
+def dealt_out(maps: Float[Tensor, "n o"], head: str, recipe: Mapping, examples: Examples) -> Float[Tensor, "n o"]:
+    """The same maps, each on another example: of those with as many words, or of all."""
+    n, rng = len(maps), torch.Generator().manual_seed(recipe["seed"])
+    group = examples.train.inputs[-1].ne(0).sum(1).cpu() if head == "word_attention" else torch.zeros(n)
+    order = torch.randperm(n, generator=rng)
+    takers, givers = group.argsort(stable=True), order[group[order].argsort(stable=True)]
+    found = maps.clone()
+    found[takers] = maps[givers]
+    return found
 
 
 def probe_of(
@@ -78,11 +96,12 @@ def random_maps(head: str, recipe: Mapping, examples: Examples) -> Float[Tensor,
 
 
 def summary(found: Surrogates) -> dict:
-    """Mean probability of the ground truth without and with the mask kept, and how often a mask was kept."""
-    known = bool(found.score.isfinite().all())
+    """Mean probability of the truth without and with the mask kept, how often one was kept, or none needed (%)."""
+    known, plain = bool(found.score.isfinite().all()), found.plain
     return {
-        "plain": float(found.plain.mean()) if known else None,
-        "score": float(found.score.mean()) if known else None,
-        "masked": float((found.score > found.plain).float().mean()) if known else None,
+        "plain": 100 * float(plain.mean()) if known else None,
+        "score": 100 * float(found.score.mean()) if known else None,
+        "masked": 100 * float((found.score > plain).double().mean()) if known else None,
+        "sure": 100 * float((plain > SURE).double().mean()) if known else None,
         "entropy": float(torch.special.entr(found.attention).sum(1).mean()),
     }

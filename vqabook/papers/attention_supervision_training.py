@@ -7,47 +7,81 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
+from vqabook.core import Table
 from vqabook.evaluate import select
 from vqabook.objectives.attention import AttentionLoss, AttentionSupervision
-from vqabook.objectives.base import Objective
-from vqabook.papers.attention_supervision_baseline import beside, build, fitted, keep, plain_objective, training_table
+from vqabook.papers.attention_supervision_baseline import (
+    build,
+    fitted,
+    plain_objective,
+    trained_baseline,
+    training_table,
+)
 from vqabook.papers.attention_supervision_data import Examples
 from vqabook.papers.attention_supervision_evaluation import shown
 from vqabook.papers.attention_supervision_maps import maps_of, summary
 from vqabook.papers.attention_supervision_setting import Supervision
 
+TINY = 1e-9  # a loss below it is none
+SCALED_ON = 8  # batches on which both losses are brought to one scale
+
 
 def train(recipe: Mapping, examples: Examples, checkpoint: Path, data_root: Path | None) -> dict:
     """One training run and everything the page reads off it."""
-    table, objective, maps = training_table(recipe, examples.train), plain_objective(recipe), {}
-    model = build(recipe, examples, data_root)
-    if recipe["supervision"] is not None:
+    maps, about = {}, {}
+    if recipe["supervision"] is None:
+        model, history = trained_baseline(recipe, examples, checkpoint, data_root)
+    else:
         asked = Supervision(**recipe["supervision"])
         maps = {head: maps_of(head, asked.maps, recipe, examples, checkpoint, data_root) for head in asked.heads}
+        model, table = build(recipe, examples, data_root), training_table(recipe, examples.train)
         side = {f"surrogate_{head}": found.attention.to(table.device) for head, found in maps.items()}
         table = replace(table, side={**table.side, **side})
-        objective = supervised(objective, recipe, {head: found.attention.shape[1] for head, found in maps.items()})
-    history = fitted(model, objective, recipe, table, examples, checkpoint)
-    if recipe["supervision"] is None:
-        keep(model, beside(recipe, checkpoint, "weights"))
+        objective = supervised(recipe, model, table)
+        about = {"weights": objective.weights}
+        history = fitted(model, objective, recipe, table, examples, checkpoint)
     selection, scores = select(history, first=0), [row.pop("scores") for row in history]
     return {
         "test": scores[selection["best_by_valid"]["epoch"] - 1],
         "selection": selection,
         "surrogates": {head: summary(found) for head, found in maps.items()},
+        **about,
         "shown": shown(model, examples),
         "parameters": {"model": sum(p.numel() for p in model.parameters())},
         "history": history,
     }
 
 
-def supervised(objective: Objective, recipe: Mapping, width: Mapping[str, int]) -> AttentionSupervision:
-    """The objective with the loss of the recipe on each of its heads, whose maps have so many regions or words."""
+def supervised(recipe: Mapping, model: nn.Module, table: Table) -> AttentionSupervision:
+    """The recipe's objective for a model that is yet to be trained; γ and β bring the losses to the recipe's shares."""
     asked, sizes = Supervision(**recipe["supervision"]), recipe["model"]
-    hidden = sizes["wide"] if recipe["task"] == "text" else sizes["hidden"]
-    more = {"bandwidth": recipe["bandwidth"], "given": hidden if asked.given else 0}
+    more = {"bandwidth": recipe["bandwidth"], "paired": asked.paired, "given": sizes["hidden"] if asked.given else 0}
     with torch.random.fork_rng():
-        torch.manual_seed(recipe["seed"])
-        losses = {head: AttentionLoss(asked.loss, width=n, **more) for head, n in width.items()}
-    return AttentionSupervision(objective, losses, recipe["weights"])
+        torch.manual_seed(recipe["seed"] + 1)  # not the model's own numbers
+        losses = {
+            head: AttentionLoss(asked.loss, width=table.side[f"surrogate_{head}"].shape[1], **more)
+            for head in asked.heads
+        }
+    objective = AttentionSupervision(plain_objective(recipe), losses, dict.fromkeys(losses, 0.0)).to(table.device)
+    plain, each = means(objective, model, table, recipe["batch_size"])
+    objective.weights = {head: recipe["shares"][head] * plain / max(each[head], TINY) for head in losses}
+    return objective
+
+
+@torch.no_grad()
+def means(
+    objective: AttentionSupervision, model: nn.Module, table: Table, batch_size: int
+) -> tuple[float, dict[str, float]]:
+    """The mean of the loss without supervision and of each loss on attention, over some random batches."""
+    rows = torch.randperm(len(table), generator=torch.Generator().manual_seed(0))[: SCALED_ON * batch_size]
+    model.eval()
+    found = []
+    for some in rows.to(table.device).split(batch_size):
+        batch = table.batch(some)
+        each = objective.each(model(*batch.inputs), batch)
+        plain = next(iter(objective.objective.steps(model, batch, 0.0)))
+        found.append([float(loss.mean()) for loss in (plain, *each.values())])
+    plain, *rest = (sum(column) / len(found) for column in zip(*found, strict=True))
+    return plain, dict(zip(objective.losses, rest, strict=True))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable
-from itertools import combinations
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,12 +21,13 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from vqabook.core import Table
+from vqabook.surrogates.masks import pair_masks
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-MASKS = 500  # Sec. 4.2
 SAVE_EVERY = 20.0  # seconds
+SAVE_SHARE = 10.0  # ... and this many times as long as the last saving took
 TEXTS = 2048  # masked texts in a pass
 PASS_BYTES = {"cpu": 2**25, "cuda": 2**31}  # of what masks do not change, repeated for each of them
 
@@ -47,49 +48,12 @@ class Probe(NamedTuple):
     look: Callable[[Int[Tensor, " b"]], tuple[Float[Tensor, "b m"], Float[Tensor, "b m o"]]]
 
 
-def region_masks(n: int, width: int, height: int, *, scale: int, generator: torch.Generator) -> Float[Tensor, "m o"]:
-    """`n` random masks in [0, 1] over width x height regions in reading order, and a last one of ones (Sec. 4.2).
-
-    Coins on a grid `scale` times coarser, enlarged bilinearly. Where `scale` does not divide a side, the coarse grid
-    takes one cell more: 14 regions at the paper's scale of 6 give 3 cells, since 2 would be a scale of 7.
-    """
-    if n < 1 or not 1 <= scale <= max(width, height):
-        raise ValueError(
-            f"masks: at least 1, on a grid scale times coarser, 1 <= scale <= the longer side; got {n} masks, "
-            f"scale {scale}, {width} x {height} regions"
-        )
-    coarse = torch.randint(0, 2, (n, 1, -(-height // scale), -(-width // scale)), generator=generator)
-    fine = F.interpolate(coarse.float(), size=(height, width), mode="bilinear", align_corners=False)
-    return torch.cat([fine.flatten(1), torch.ones(1, width * height)])
-
-
-def pair_masks(n_words: int) -> Float[Tensor, "m t"]:
-    """Every way to conceal two of `n_words` words, and a last one that conceals none (Sec. 3.2).
-
-    Of fewer than three words a pair would leave nothing to read, so there is none: what is kept is the plain map.
-    """
-    pairs = list(combinations(range(n_words), 2)) if n_words > 2 else []
-    masks = torch.ones(len(pairs) + 1, n_words)
-    for row, pair in zip(masks, pairs, strict=False):
-        row[list(pair)] = 0
-    return masks
-
-
-def word_masks(n_words: int, n_kept: int) -> Float[Tensor, "m t"]:
-    """Every way to show `n_kept` of `n_words` words alone, and a last one that shows all (Sec. 4.5)."""
-    shown = list(combinations(range(n_words), min(n_kept, n_words)))
-    masks = torch.zeros(len(shown) + 1, n_words)
-    for row, some in zip(masks, shown, strict=False):
-        row[list(some)] = 1
-    masks[-1] = 1
-    return masks
-
-
 def region_probe(model: nn.Module, table: Table, masks: Float[Tensor, "m o"], *, at_once: int | None = None) -> Probe:
     """How `model` answers the examples of `table` under each mask of their regions, `at_once` of them in a pass.
 
-    The model offers `*fixed, real = prepare(*inputs)`, computed once an example, and `answer(*fixed, real * mask)`. By
-    default a pass has what fits into a processor's cache, or into a part of a GPU's memory.
+    The model offers `*fixed, real = prepare(*inputs)`, computed once an example, and `answer(*fixed, real * mask)`. A
+    mask that leaves nothing of an example scores 0: what is answered to nothing has looked at nothing. By default a
+    pass has what fits into a processor's cache, or into a part of a GPU's memory.
     """
     if not hasattr(model, "prepare"):
         raise ValueError(
@@ -104,8 +68,10 @@ def region_probe(model: nn.Module, table: Table, masks: Float[Tensor, "m o"], *,
         fixed, outs = model.prepare(*batch.inputs), []
         for some in masks.split(at_once):
             *inputs, real = (x[:, None].expand(-1, len(some), *x.shape[1:]).flatten(0, 1) for x in fixed)
-            out = model.answer(*inputs, real * some.repeat(len(rows), 1))
-            outs.append((_scores(out.logits, batch.target, len(some)), _maps(out.attention, len(some))))
+            keep = real * some.repeat(len(rows), 1)
+            out = model.answer(*inputs, keep)
+            there = keep.amax(1).gt(0).view(len(rows), -1)
+            outs.append((_scores(out.logits, batch.target, len(some)) * there, _maps(out.attention, len(some))))
         return tuple(torch.cat(parts, 1) for parts in zip(*outs, strict=True))
 
     return Probe(list(rows.split(max(1, at_once // len(masks)))), _frozen(model, look))
@@ -124,6 +90,11 @@ def word_probe(
     that they are projected once. Texts of one length share their masks and are read to that length only. ValueError for
     a text without a word.
     """
+    if not hasattr(model, "reread") and "keep_words" not in signature(model.forward).parameters:
+        raise ValueError(
+            f"masked words are shown to a model that takes keep_words, {type(model).__name__} does not; use one that "
+            "attends to words, as SelfAttentiveText or AttentiveSan do"
+        )
     words = table.inputs[-1]
     length = words.ne(0).sum(1)
     if (empty := (length == 0).nonzero()[:, 0]).numel():
@@ -157,18 +128,33 @@ def surrogates(probe: Probe, *, weighted: bool = False, store: Path | None = Non
     With `store` they are kept in that file, written whole or not at all: a finished one is read, and a killed probe
     goes on from its last save. Whoever gives the same path says that model, table and masks are the same.
     """
-    done: list[list[Tensor]] = torch.load(store, weights_only=True) if store is not None and store.exists() else []
-    saved, clock = len(done), time.monotonic()
-    rest = tqdm(probe.pieces[saved:], label, len(probe.pieces), initial=saved, unit="batch", disable=None, delay=2)
-    for rows in rest:
-        done.append([x.cpu() for x in _chosen(*probe.look(rows), weighted)])
-        if store is not None and time.monotonic() - clock >= SAVE_EVERY:
-            _save(done, store)
-            saved, clock = len(done), time.monotonic()
-    if store is not None and saved < len(done):
-        _save(done, store)
-    order = torch.cat(probe.pieces).argsort()
-    return Surrogates(*(torch.cat(column).to(order.device)[order] for column in zip(*done, strict=True)))
+    done, found = _saved(store, probe)
+    clock, pause = time.monotonic(), SAVE_EVERY
+    rest = tqdm(probe.pieces[done:], label, len(probe.pieces), initial=done, unit="batch", disable=None, delay=2)
+    for n, rows in enumerate(rest, start=done + 1):
+        found.append(Surrogates(*(x.cpu() for x in _chosen(*probe.look(rows), weighted))))
+        if store is not None and (n == len(probe.pieces) or time.monotonic() - clock >= pause):
+            found, started = [_joined(found)], time.monotonic()
+            _save({"rows": torch.cat(probe.pieces[:n]).cpu(), "found": tuple(found[0])}, store)
+            clock, pause = time.monotonic(), max(SAVE_EVERY, SAVE_SHARE * (time.monotonic() - started))
+    order = torch.cat(probe.pieces).cpu().argsort()
+    return Surrogates(*(column[order] for column in _joined(found)))
+
+
+def _saved(store: Path | None, probe: Probe) -> tuple[int, list[Surrogates]]:
+    """How many pieces a file has, and what was found; none if it was cut into other pieces, on another device say."""
+    if store is None or not store.exists():
+        return 0, []
+    saved, n, rows = torch.load(store, weights_only=True), 0, 0
+    while n < len(probe.pieces) and rows < len(saved["rows"]):
+        rows += len(probe.pieces[n])
+        n += 1
+    same = n > 0 and torch.equal(torch.cat(probe.pieces[:n]).cpu(), saved["rows"])
+    return (n, [Surrogates(*saved["found"])]) if same else (0, [])
+
+
+def _joined(found: list[Surrogates]) -> Surrogates:
+    return Surrogates(*(torch.cat(column) for column in zip(*found, strict=True)))
 
 
 def _at_once(model: nn.Module, table: Table) -> int:
@@ -184,7 +170,7 @@ def mask_scores(probe: Probe) -> Iterable[tuple[Int[Tensor, " b"], Float[Tensor,
     return ((rows, probe.look(rows)[0]) for rows in probe.pieces)
 
 
-def _save(done: list[list[Tensor]], store: Path) -> None:
+def _save(done: dict, store: Path) -> None:
     partial = store.with_name(f"{store.name}.{os.getpid()}.partial")
     try:
         torch.save(done, partial)
@@ -205,12 +191,17 @@ def _frozen(model: nn.Module, look: Callable) -> Callable:
 
 
 def _scores(logits: Float[Tensor, "n a"], target: Tensor, n_masks: int) -> Float[Tensor, "b m"]:
-    """Probability of the ground truth; of soft scores, the mean over answers by their score."""
-    p = logits.softmax(-1).view(-1, n_masks, logits.shape[-1])
+    """Probability of the ground truth, in double precision; of soft scores, the mean over answers by their score.
+
+    By its log odds: where a model is sure, as on what it was trained on, probabilities near 1 would be all alike.
+    """
+    logits = logits.double().view(-1, n_masks, logits.shape[-1])
     if not target.dtype.is_floating_point:
-        return p.gather(2, target.long()[:, None, None].expand(-1, n_masks, 1)).squeeze(2)
+        true = target.long()[:, None, None].expand(-1, n_masks, 1)
+        others = logits.scatter(2, true, -torch.inf).logsumexp(2)
+        return (logits.gather(2, true).squeeze(2) - others).sigmoid()
     share = target / target.sum(-1, keepdim=True).clamp(min=torch.finfo(target.dtype).tiny)
-    return (p @ share[..., None]).squeeze(2)
+    return (logits.softmax(-1) @ share.double()[..., None]).squeeze(2)
 
 
 def _maps(attention: Float[Tensor, "n o"] | None, n_masks: int) -> Float[Tensor, "b m o"]:
@@ -225,7 +216,7 @@ def _chosen(score: Float[Tensor, "b m"], maps: Float[Tensor, "b m o"], weighted:
     best = torch.where(score.gather(1, best[:, None]).squeeze(1) > plain, best, score.shape[1] - 1)
     if weighted:
         share = torch.where(score.sum(1, keepdim=True) > 0, score, F.one_hot(best, score.shape[1]).to(score.dtype))
-        kept = ((share / share.sum(1, keepdim=True))[:, None] @ maps).squeeze(1)
+        kept = ((share / share.sum(1, keepdim=True)).to(maps.dtype)[:, None] @ maps).squeeze(1)
     else:
         kept = maps[torch.arange(len(best), device=best.device), best]
     return Surrogates(kept, score.gather(1, best[:, None]).squeeze(1), plain, best)
