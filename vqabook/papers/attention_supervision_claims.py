@@ -138,7 +138,7 @@ def _masks() -> list[Claim]:
         sides = [("vqa", "probe", f"attention.{of}.human.{measure}", None) for of in order]
         title = "rank correlation" if measure != "emd" else "earth mover's distance"
         statement = f"Surrogate maps are closer to where people look than the baseline's own: {title}"
-        found.append(claim(f"surrogate-{measure}", statement, "Sec. 3.1, Fig. 3", *sides, data="human", unit=unit))
+        found.append(claim(f"surrogate-{measure}", statement, "Fig. 3, Sec. 3.1", *sides, data="human", unit=unit))
     return found
 
 
