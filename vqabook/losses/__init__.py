@@ -1,6 +1,13 @@
 """Losses: pure functions from logits and targets to one value an example [b]. Take one into your own training loop."""
 
 from vqabook.losses.annotators import annotator_cross_entropy, annotator_weights
+from vqabook.losses.attention import (
+    attention_adversarial,
+    attention_coral,
+    attention_mmd,
+    attention_mse,
+    reversed_gradient,
+)
 from vqabook.losses.debias import bias_entropy, bias_product, bias_reweight, bias_table, focal, learned_mixin, rubi
 from vqabook.losses.rescale import RELEASE_OUT_OF_TYPE, in_type, mask_loss, rescaling_weights, type_counts
 from vqabook.losses.soft import sigmoid_bce, soft_cross_entropy
@@ -9,6 +16,10 @@ __all__ = [
     "RELEASE_OUT_OF_TYPE",
     "annotator_cross_entropy",
     "annotator_weights",
+    "attention_adversarial",
+    "attention_coral",
+    "attention_mmd",
+    "attention_mse",
     "bias_entropy",
     "bias_product",
     "bias_reweight",
@@ -18,6 +29,7 @@ __all__ = [
     "learned_mixin",
     "mask_loss",
     "rescaling_weights",
+    "reversed_gradient",
     "rubi",
     "sigmoid_bce",
     "soft_cross_entropy",

@@ -1,14 +1,19 @@
 """Models: final modules that return an `Output`."""
 
 from vqabook.models.answer_mask import AnswerMask, softplus_g
+from vqabook.models.attentive_san import AttentiveSan, AttentiveSanConfig
 from vqabook.models.lxmert import Lxmert, LxmertConfig, bert_words
 from vqabook.models.pooling import Avg, Pool, PoolingConfig
 from vqabook.models.question_only import QuestionBranch, QuestionOnly, QuestionOnlyConfig
 from vqabook.models.san import San, SanConfig
+from vqabook.models.small_cnn import SmallCnn, SmallCnnConfig
+from vqabook.models.text import SelfAttentiveText, TextConfig
 from vqabook.models.updn import UpDn, UpDnConfig
 
 __all__ = [
     "AnswerMask",
+    "AttentiveSan",
+    "AttentiveSanConfig",
     "Avg",
     "Lxmert",
     "LxmertConfig",
@@ -19,6 +24,10 @@ __all__ = [
     "QuestionOnlyConfig",
     "San",
     "SanConfig",
+    "SelfAttentiveText",
+    "SmallCnn",
+    "SmallCnnConfig",
+    "TextConfig",
     "UpDn",
     "UpDnConfig",
     "bert_words",

@@ -1,6 +1,7 @@
 """Objectives: a paper's training rule, from model and batch to per-example losses."""
 
 from vqabook.objectives.annotators import AnnotatorCrossEntropy
+from vqabook.objectives.attention import AttentionLoss, AttentionSupervision, HopPenalty
 from vqabook.objectives.base import Objective
 from vqabook.objectives.criteria import BiasProduct, Criterion, Focal, LearnedMixin, Plain, Reweight, Rubi
 from vqabook.objectives.css import Css
@@ -8,10 +9,13 @@ from vqabook.objectives.rescaling import LossRescaling
 
 __all__ = [
     "AnnotatorCrossEntropy",
+    "AttentionLoss",
+    "AttentionSupervision",
     "BiasProduct",
     "Criterion",
     "Css",
     "Focal",
+    "HopPenalty",
     "LearnedMixin",
     "LossRescaling",
     "Objective",
