@@ -1,0 +1,62 @@
+"""Ensembles: against loops and scikit-learn, and a null under which nobody specialises."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import mutual_info_score
+
+from vqabook.metrics.ensemble import averaged, dependence, oracle
+
+RNG = np.random.default_rng(0)
+
+
+def test_the_mean_of_probabilities_is_not_that_of_logits():
+    logits = np.array([[[10.0, 0.0, 0.0]], [[0.0, 1.0, 0.0]], [[0.0, 1.5, 0.0]], [[-30.0, 4.0, 0.0]]])
+    assert averaged(logits).tolist() == [1] and logits.mean(0).argmax(-1).tolist() == [1]
+    sure = np.array([[[3.0, 0.0]], [[0.0, 2.9]], [[0.0, 0.2]]])
+    p = np.exp(sure) / np.exp(sure).sum(-1, keepdims=True)
+    assert averaged(sure).tolist() == p.mean(0).argmax(-1).tolist()
+    outvoted = np.array([[[9.0, 0.0]], [[0.0, 1.0]], [[0.0, 1.0]]])  # one shouts, two say otherwise
+    assert averaged(outvoted).tolist() == [1] and outvoted.mean(0).argmax(-1).tolist() == [0]
+
+
+def test_extreme_logits_stay_finite():
+    assert averaged(np.array([[[1e4, -1e4]], [[-1e4, 1e4]], [[1e4, 0.0]]])).tolist() == [0]
+
+
+def test_the_oracle_is_the_best_member_of_each_example():
+    scores = RNG.random((4, 30))
+    want = [max(scores[m, i] for m in range(4)) for i in range(30)]
+    np.testing.assert_allclose(oracle(scores), want)
+    assert (oracle(scores).mean() >= scores.mean(1)).all()
+
+
+def test_mutual_information_is_scikit_learns():
+    member, group = RNG.integers(0, 5, 400), RNG.integers(10, 30, 400)
+    found = dependence(member, group, deals=9)
+    assert found.information == pytest.approx(mutual_info_score(member, group), abs=1e-12)
+
+
+def test_who_does_not_specialise_is_not_found_to():
+    """Members dealt out at random: p is even over [0, 1], and the information that chance gives is not zero."""
+    p = [dependence(RNG.integers(0, 5, 200), np.arange(200) % 13, deals=99, seed=i).p for i in range(60)]
+    assert 0.3 < np.mean(p) < 0.7 and np.mean(np.array(p) < 0.05) < 0.2
+    assert dependence(RNG.integers(0, 5, 200), np.arange(200) % 13, deals=99).by_chance > 0.05
+
+
+def test_who_specialises_is_found():
+    group = np.arange(300) % 12
+    found = dependence(group % 4, group, deals=99)
+    assert found.information == pytest.approx(np.log(4)) and found.p == 0.01 and found.by_chance < 0.2
+    loose = np.where(RNG.random(300) < 0.3, group % 4, RNG.integers(0, 4, 300))
+    assert dependence(loose, group, deals=99).p < 0.05
+
+
+def test_names_do_not_matter_and_one_group_is_no_answer():
+    member, group = RNG.integers(0, 3, 90), RNG.integers(0, 6, 90)
+    assert dependence(7 - member, 10 * group, deals=9).information == pytest.approx(
+        dependence(member, group, deals=9).information
+    )
+    with pytest.raises(ValueError, match="two of each or more, got 3 and 1; give all of them"):
+        dependence(member, np.zeros(90, int))

@@ -1,0 +1,58 @@
+"""An ensemble and its members: what all say together, what one of them knows, and who knows what.
+
+Mun et al. 2018, "Learning to Specialize with Knowledge Distillation for Visual Question Answering", Sec. 4.1, Eq. 7.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+
+class Dependence(NamedTuple):
+    """How much which member answers says about an example's group, against chance."""
+
+    information: float  # mutual information, nats
+    by_chance: float  # its mean where members are dealt out at random: above zero, for few examples a lot
+    p: float  # share of such deals, this one among them, with as much
+
+
+def averaged(logits: Float[np.ndarray, "m n c"]) -> Int[np.ndarray, " n"]:
+    """The answer with the highest mean probability (Eq. 7)."""
+    shifted = np.exp(logits - logits.max(-1, keepdims=True))
+    return (shifted / shifted.sum(-1, keepdims=True)).mean(0).argmax(-1)
+
+
+def oracle(scores: Float[np.ndarray, "m n"]) -> Float[np.ndarray, " n"]:
+    """Of each example the best member's score: 1 or 0 for right and wrong, or a VQA accuracy."""
+    return scores.max(0)
+
+
+def dependence(
+    member: Int[np.ndarray, " n"], group: Int[np.ndarray, " n"], *, deals: int = 999, seed: int = 0
+) -> Dependence:
+    """Mutual information of the member that answers an example and the example's group, with a permutation test.
+
+    Each deal gives the same members to other examples. ValueError where there is one group or one member only.
+    """
+    members, member = np.unique(member, return_inverse=True)
+    groups, group = np.unique(group, return_inverse=True)
+    if min(len(members), len(groups)) < 2:
+        raise ValueError(
+            f"specialising is among members and among groups, two of each or more, got {len(members)} and "
+            f"{len(groups)}; give all of them"
+        )
+    rng, shape = np.random.default_rng(seed), (len(members), len(groups))
+    found = _information(member, group, shape)
+    dealt = np.array([_information(rng.permutation(member), group, shape) for _ in range(deals)])
+    return Dependence(found, float(dealt.mean()), float((1 + (dealt >= found).sum()) / (1 + deals)))
+
+
+def _information(member: np.ndarray, group: np.ndarray, shape: tuple[int, int]) -> float:
+    joint = np.bincount(member * shape[1] + group, minlength=shape[0] * shape[1]).reshape(shape) / len(member)
+    apart, there = joint.sum(1, keepdims=True) * joint.sum(0), joint > 0
+    return float((joint[there] * np.log(joint[there] / apart[there])).sum())
