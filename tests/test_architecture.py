@@ -29,6 +29,7 @@ MAY_IMPORT = {  # room -> rooms
     "objectives": {"core", "losses"},
     "fit": {"core", "objectives"},
     "surrogates": {"core"},
+    "teachers": {"core"},
     "evaluate": {"core", "data", "fit", "losses", "metrics"},
     "report": {"record"},
     "tables": {"report"},

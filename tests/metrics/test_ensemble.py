@@ -17,7 +17,7 @@ def test_the_mean_of_probabilities_is_not_that_of_logits():
     sure = np.array([[[3.0, 0.0]], [[0.0, 2.9]], [[0.0, 0.2]]])
     p = np.exp(sure) / np.exp(sure).sum(-1, keepdims=True)
     assert averaged(sure).tolist() == p.mean(0).argmax(-1).tolist()
-    outvoted = np.array([[[9.0, 0.0]], [[0.0, 1.0]], [[0.0, 1.0]]])  # one shouts, two say otherwise
+    outvoted = np.array([[[9.0, 0.0]], [[0.0, 2.0]], [[0.0, 2.0]]])  # one shouts, two say otherwise
     assert averaged(outvoted).tolist() == [1] and outvoted.mean(0).argmax(-1).tolist() == [0]
 
 

@@ -1,0 +1,91 @@
+"""What base models say of every training example, said once: logits in half precision on disk, read by index.
+
+A step of distillation would otherwise run every teacher again. The file knows its data and weights by their hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vqabook.core import SparseScores, Table
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+HALF = torch.finfo(torch.float16).max
+
+
+@torch.no_grad()
+def teacher_logits(
+    model: nn.Module, table: Table, path: Path | None = None, *, batch_size: int = 1024
+) -> Float[Tensor, "n m c"]:
+    """The members' logits of all rows of `table`, in their order: `side["teacher"]` of a table that distils them.
+
+    `model` returns logits [m, b, c]. With `path` they are written there, whole or not at all, and mapped; a file that
+    is there is read, if it was made with these weights on this data: ValueError if not. What the inputs are looked up
+    in is too large to hash; some rows are answered again in its place.
+    """
+    identity = _identity(model, table)
+    if path is None:
+        return torch.cat([_answers(model, table, rows) for rows in _rows(table, batch_size)])
+    if not path.exists():
+        _write(model, table, path, identity, batch_size)
+    with h5py.File(path) as file:
+        stored, offset = file["logits"], file["logits"].id.get_offset()
+        if file.attrs.get("identity") != identity:
+            raise ValueError(
+                f"cached logits are of these base models on this data: {path} was made with other weights or other "
+                "examples; delete it or give another file"
+            )
+        logits = torch.from_numpy(np.memmap(path, stored.dtype, "c", offset, stored.shape))
+    some = torch.linspace(0, len(table) - 1, min(8, len(table))).long()
+    again = _answers(model, table, some.to(table.device)).float()
+    if not torch.allclose(again, logits[some].float(), atol=0.05, rtol=0.02):
+        raise ValueError(
+            f"cached logits are what the base models say: {path} says otherwise of the first rows tried, so the "
+            "features behind the examples have changed; delete it or give another file"
+        )
+    return logits
+
+
+def _write(model: nn.Module, table: Table, path: Path, identity: str, batch_size: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with h5py.File(partial, "w") as file:
+            first = _answers(model, table, torch.zeros(1, dtype=torch.long, device=table.device))
+            stored = file.create_dataset("logits", (len(table), *first.shape[1:]), np.float16)
+            for rows in _rows(table, batch_size):
+                stored[int(rows[0]) : int(rows[-1]) + 1] = _answers(model, table, rows).numpy()
+            file.attrs["identity"] = identity
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _rows(table: Table, batch_size: int) -> tuple[Tensor, ...]:
+    return torch.arange(len(table), device=table.device).split(batch_size)
+
+
+def _answers(model: nn.Module, table: Table, rows: Tensor) -> Float[Tensor, "b m c"]:
+    logits = model.eval()(*table.batch(rows).inputs).logits
+    if logits.dim() != 3:
+        raise ValueError(f"teachers answer side by side, logits [m, b, c], got {tuple(logits.shape)}; wrap them")
+    return logits.transpose(0, 1).clamp(-HALF, HALF).half().cpu()
+
+
+def _identity(model: nn.Module, table: Table) -> str:
+    target = (table.target.answer, table.target.score) if isinstance(table.target, SparseScores) else (table.target,)
+    digest = hashlib.sha256()
+    for name, tensor in (*model.state_dict().items(), *(("", x) for x in (*table.inputs, *target))):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
