@@ -1,0 +1,63 @@
+"""Members' LSTMs are torch's, one by one: values and gradients, whatever the lengths."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from vqabook.models.recurrent import MemberLstm
+
+M, B, T, D, H = 3, 6, 5, 4, 7
+
+
+def made() -> tuple[MemberLstm, list[nn.LSTM], torch.Tensor, torch.Tensor]:
+    torch.manual_seed(0)
+    singles = [nn.LSTM(D, H, bias=False, batch_first=True).double() for _ in range(M)]
+    together = MemberLstm(M, D, H).double()
+    together.copy_from(singles)
+    x = torch.randn(M, B, T, D, dtype=torch.double)
+    return together, singles, x, torch.tensor([3, 5, 1, 5, 2, 4])
+
+
+def alone(singles: list[nn.LSTM], x: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
+    pack = nn.utils.rnn.pack_padded_sequence
+    read = [
+        one(pack(row, length, batch_first=True, enforce_sorted=False))[1][1][0]
+        for one, row in zip(singles, x, strict=True)
+    ]
+    return torch.stack(read)
+
+
+def test_states_and_gradients_are_torch_s():
+    together, singles, x, length = made()
+    ours, theirs = (x.clone().requires_grad_() for _ in range(2))
+    got, want = together(ours, length), alone(singles, theirs, length)
+    torch.testing.assert_close(got, want)
+    weights = torch.randn_like(want)
+    (got * weights).sum().backward()
+    (want * weights).sum().backward()
+    torch.testing.assert_close(ours.grad, theirs.grad)
+    other = MemberLstm(M, D, H).double()
+    for single in singles:
+        single.weight_ih_l0.data, single.weight_hh_l0.data = single.weight_ih_l0.grad, single.weight_hh_l0.grad
+    other.copy_from(singles)
+    torch.testing.assert_close(together.read.grad, other.read)
+    torch.testing.assert_close(together.recur.grad, other.recur)
+
+
+def test_gradcheck():
+    together, _, x, length = made()
+
+    def read(x: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
+        return torch.func.functional_call(together, dict(zip(("read", "recur"), weights, strict=True)), (x, length))
+
+    inputs = (x[:, :, :, :2], together.read[:, :2], together.recur)
+    assert torch.autograd.gradcheck(read, [t.detach().clone().requires_grad_() for t in inputs])
+
+
+def test_what_comes_after_a_row_s_end_is_not_read():
+    together, _, x, length = made()
+    other = x.clone()
+    for row, n in enumerate(length):
+        other[:, row, n:] = 9
+    torch.testing.assert_close(together(x, length), together(other, length))
