@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +31,7 @@ from vqabook.papers.attention_supervision_training import means, supervised
 from vqabook.record import key_of
 from vqabook.report import number
 
+ROOT = Path(__file__).resolve().parents[1]
 CPU = torch.device("cpu")
 
 
@@ -40,7 +43,8 @@ def recipe_of(variant: str, **values: object) -> dict:
 
 def produced(variant: str, folder: Path, **values: object) -> dict:
     """The result of a smoke run, through JSON without NaN as a record goes."""
-    result = paper.produce(recipe_of(variant, **values), folder / "c.checkpoint", data_root=None, device="cpu")
+    recipe = recipe_of(variant, **values)
+    result = paper.produce(recipe, folder / f"{key_of(recipe)}.checkpoint", data_root=None, device="cpu")
     return json.loads(json.dumps(result, allow_nan=False))
 
 
@@ -100,6 +104,39 @@ def test_supervised_runs_share_their_baseline_and_its_maps(cache, tmp_path, monk
     alone = tmp_path / "alone"
     alone.mkdir()
     assert produced("image mse", alone) | {"history": None} == first | {"history": None}
+
+
+BESIDE_ANOTHER = """
+import json, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+sys.path.insert(0, sys.argv[1] + "/tests")
+from test_attention_supervision import produced
+from vqabook.papers import attention_supervision_baseline as baselines
+folder, made, fitted = Path(sys.argv[2]), [], baselines.fitted
+def counted(*arguments):
+    made.append(1)
+    return fitted(*arguments)
+baselines.fitted = counted
+(folder / f"ready {sys.argv[3]}").touch()
+while len(list(folder.glob("ready *"))) < 2:
+    pass
+result = produced(sys.argv[3], folder)
+print(json.dumps([len(made), result["surrogates"]["attention"]["score"], result["test"]["overall"]]))
+"""
+
+
+def test_two_processes_at_once_train_one_baseline(cache, tmp_path):
+    """Supervised runs whose baseline nobody trained yet: one process does, the other waits and reads."""
+    runs = ("image mse", "image adv")
+    words = [sys.executable, "-c", BESIDE_ANOTHER, str(ROOT), str(tmp_path)]
+    both = [subprocess.Popen([*words, name], stdout=subprocess.PIPE, text=True) for name in runs]
+    found = [json.loads(process.communicate(timeout=120)[0]) for process in both]
+    assert sorted(made for made, *_ in found) == [0, 1]
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    assert [produced(name, alone)["test"]["overall"] for name in runs] == [test for *_, test in found]
+    assert found[0][1] == found[1][1]
 
 
 def test_a_recipe_names_its_baseline():

@@ -131,10 +131,10 @@ class Setting:
 
 
 class Paper:
-    """A paper of three runs; whoever makes the first finds the second in another process's hands until it is done."""
+    """A paper of three runs; whoever makes the first finds the second in another process's hands till the third."""
 
     def __init__(self, folder: Path):
-        self.folder, self.made = folder, []
+        self.folder, self.made, self.other = folder, [], None
 
     def root_of(self, setting: Setting) -> None:
         return None
@@ -144,9 +144,13 @@ class Paper:
 
     def produce(self, recipe: dict, checkpoint: Path, **options: object) -> dict:
         if not self.made:
-            other = FileLock(self.folder / f"{key_of(self.recipes(None, '')[1])}.lock", thread_local=False)
-            other.acquire()
-            threading.Timer(0.3, other.release).start()
+            self.other = FileLock(self.folder / f"{key_of(self.recipes(None, '')[1])}.lock", thread_local=False)
+            self.other.acquire()
+            self.at_last = threading.Timer(30, self.other.release)  # not kept for ever
+            self.at_last.start()
+        elif recipe["variant"] == "v2" and self.other is not None:
+            self.at_last.cancel()
+            self.other.release()
         self.made.append(recipe["variant"])
         return {"variant": recipe["variant"]}
 

@@ -165,3 +165,21 @@ def test_hops_are_kept_apart_by_their_penalty(table):
     torch.testing.assert_close(loss, plain + torch.tensor([0.0, 2.0, 4.0]))
     with pytest.raises(ValueError, match="weight is at least 0, got -1"):
         HopPenalty(CrossEntropy(), -1)
+
+
+def test_attention_is_supervised_around_the_penalty_on_hops_in_one_pass(table):
+    class Both(Looking):
+        passes = 0
+
+        def forward(self, regions: torch.Tensor) -> AttentiveOutput:
+            self.passes += 1
+            return AttentiveOutput(*super().forward(regions), penalty=torch.arange(float(len(regions))))
+
+    batch, model = table.batch(torch.arange(3)), Both()
+    hops = HopPenalty(CrossEntropy(), 2.0)
+    objective = AttentionSupervision(hops, {"attention": AttentionLoss("mse", width=4)}, {"attention": 3.0})
+    (loss,) = objective.steps(model, batch, 0.0)
+    assert model.passes == 1
+    (inner,) = hops.steps(model, batch, 0.0)
+    away = (model(*batch.inputs).attention - batch.side["surrogate_attention"]).square().mean(1)
+    torch.testing.assert_close(loss, inner + 3.0 * away)

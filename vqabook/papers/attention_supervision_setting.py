@@ -77,8 +77,9 @@ class Setting:
     text_questions: int = knob(20_000, rule=positive())  # shapes: training questions
     word_noise: float = knob(0.0, rule=within(0, 1))  # shapes: share of words replaced by others, which tell nothing
     # γ of Sec. 4.2 "brings both the losses to the same scale" (Sec. 3) and is not printed: here γ is this share of the
-    # ratio of both losses before training. Shares are ours, by validation with seeds that the page does not use
-    text_share: float = knob(1.0, rule=within(0, 1e6))
+    # ratio of both losses before training. Shares are ours, in the mean over all four losses the best by validation (or
+    # within a tenth of a point of it), with seeds that the page does not use; the page says of which
+    text_share: float = knob(0.03, rule=within(0, 1e6))
 
     image_data: str = knob("cifar10", rule=one_of(*DATA["image"]))
     image_train: int = knob(45_000, rule=positive())  # images trained on; others are held out for validation
@@ -89,7 +90,7 @@ class Setting:
     image_dropout: float = knob(0.25, rule=within(0, 1))
     image_masks: int = knob(500, rule=positive())  # Sec. 4.2
     image_scale: int = knob(2, rule=positive())  # Sec. 4.2
-    image_share: float = knob(1.0, rule=within(0, 1e6))
+    image_share: float = knob(0.3, rule=within(0, 1e6))
 
     dataset: str = "vqa_v1"  # of VQA
     questions: int = knob(20_000, rule=positive())  # shapes: training questions
@@ -105,8 +106,8 @@ class Setting:
     vqa_scale: int = knob(6, rule=positive())  # Sec. 4.2, of 14 x 14 cells
     min_answer_count: int = knob(9, rule=positive())
     max_words: int = knob(14, rule=positive())
-    vqa_share: float = knob(1.0, rule=within(0, 1e6))  # for γ, of the image
-    word_share: float = knob(1.0, rule=within(0, 1e6))  # for β, of the question
+    vqa_share: float = knob(0.03, rule=within(0, 1e6))  # for γ, of the image
+    word_share: float = knob(0.03, rule=within(0, 1e6))  # for β, of the question
     world_objects: tuple[int, ...] = knob(World.objects, rule=within(1, 10))  # fewest and most in a scene
     world_noise: float = knob(World.noise, rule=within(0, 5))  # of its region features
     world_prior: float = knob(World.prior, rule=within(0, 5))  # Zipf exponent of its answers; 0 is uniform
@@ -130,7 +131,7 @@ PROFILES: dict[str, dict] = {
     },
     "real": {
         "seeds": (0, 1, 2, 3, 4), "word": 100, "hidden": 64, "word_attention": 64, "hops": 8, "wide": 256,
-        "image_epochs": 10, "dataset": "vqacp_v1_coco16k", "vqa_epochs": 10, "vqa_word": 128, "vqa_hidden": 256,
+        "image_epochs": 6, "dataset": "vqacp_v1_coco16k", "vqa_epochs": 10, "vqa_word": 128, "vqa_hidden": 256,
         "vqa_attention": 128, "vqa_scale": 3, "min_answer_count": 3, "vqa_dropout": 0.25,
     },
     "paper": {},
