@@ -1,11 +1,11 @@
-"""Members' LSTMs are torch's, one by one: values and gradients, whatever the lengths."""
+"""Members' LSTMs and GRUs are torch's, one by one: values and gradients, whatever the lengths."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
-from vqabook.models.recurrent import MemberLstm
+from vqabook.models.recurrent import MemberGru, MemberLstm
 
 M, B, T, D, H = 3, 6, 5, 4, 7
 
@@ -61,3 +61,32 @@ def test_what_comes_after_a_row_s_end_is_not_read():
     for row, n in enumerate(length):
         other[:, row, n:] = 9
     torch.testing.assert_close(together(x, length), together(other, length))
+
+
+def test_grus_are_torch_s():
+    torch.manual_seed(0)
+    singles = [nn.GRU(D, H, batch_first=True).double() for _ in range(M)]
+    together = MemberGru(M, D, H).double()
+    together.copy_from(singles)
+    x, length = torch.randn(M, B, T, D, dtype=torch.double), torch.tensor([3, 5, 1, 5, 2, 4])
+    ours, theirs = (x.clone().requires_grad_() for _ in range(2))
+    pack = nn.utils.rnn.pack_padded_sequence
+    want = torch.stack(
+        [
+            one(pack(row, length, batch_first=True, enforce_sorted=False))[1][0]
+            for one, row in zip(singles, theirs, strict=True)
+        ]
+    )
+    got = together(ours, length)
+    torch.testing.assert_close(got, want)
+    weights = torch.randn_like(want)
+    (got * weights).sum().backward()
+    (want * weights).sum().backward()
+    torch.testing.assert_close(ours.grad, theirs.grad)
+    other = MemberGru(M, D, H).double()
+    for single in singles:
+        for parameter in single.parameters():
+            parameter.data = parameter.grad
+    other.copy_from(singles)
+    for (name, mine), (_, its) in zip(together.named_parameters(), other.named_parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, its.detach(), msg=name)

@@ -1,4 +1,4 @@
-"""LSTMs of several members read the same words side by side: one product a step for all of them.
+"""LSTMs and GRUs of several members read the same words side by side: one product a step for all of them.
 
 A library's LSTM knows one set of weights. Members' LSTMs, one after the other, pay its overhead m times and leave cores
 idle where each is small; here a step is one batched product and a few passes over all members' gates, forward and
@@ -27,9 +27,7 @@ class MemberLstm(nn.Module):
 
     def forward(self, x: Float[Tensor, "m b t d"], length: Int[Tensor, " b"]) -> Float[Tensor, "m b h"]:
         """Cell states after each row's `length` steps, which is at least 1."""
-        order = length.argsort(descending=True, stable=True)
-        active = [n for n in (length[:, None] > torch.arange(x.shape[2], device=x.device)).sum(0).tolist() if n]
-        steps = x[:, order, : len(active)].transpose(1, 2)  # [m, t, b, d]: a step lies in one piece
+        steps, active, order = _in_steps(x, length)
         gates = torch.bmm(steps.flatten(1, 2), self.read).view(*steps.shape[:3], -1)
         return _Lstm.apply(gates, self.recur, active)[:, order.argsort()]
 
@@ -40,6 +38,53 @@ class MemberLstm(nn.Module):
             for ours, theirs in ((self.read, lstm.weight_ih_l0), (self.recur, lstm.weight_hh_l0)):
                 i, f, g, o = theirs.T.chunk(4, -1)
                 ours[m] = torch.cat([i, f, o, g], -1)
+
+    @torch.no_grad()
+    def copy_to(self, m: int, lstm: nn.LSTM) -> None:
+        """The other way round, for member `m`."""
+        for ours, theirs in ((self.read, lstm.weight_ih_l0), (self.recur, lstm.weight_hh_l0)):
+            i, f, o, g = ours[m].chunk(4, -1)
+            theirs.copy_(torch.cat([i, f, g, o], -1).T)
+
+
+class MemberGru(nn.Module):
+    """`m` GRUs, each with its own weights and biases, drawn as `nn.GRU` draws them."""
+
+    def __init__(self, m: int, n_in: int, hidden: int):
+        super().__init__()
+        bound = hidden**-0.5
+        self.read = nn.Parameter(torch.empty(m, n_in, 3 * hidden).uniform_(-bound, bound))
+        self.recur = nn.Parameter(torch.empty(m, hidden, 3 * hidden).uniform_(-bound, bound))
+        self.read_bias = nn.Parameter(torch.empty(m, 1, 3 * hidden).uniform_(-bound, bound))
+        self.recur_bias = nn.Parameter(torch.empty(m, 1, 3 * hidden).uniform_(-bound, bound))
+
+    def forward(self, x: Float[Tensor, "m b t d"], length: Int[Tensor, " b"]) -> Float[Tensor, "m b h"]:
+        """States after each row's `length` steps, which is at least 1."""
+        steps, active, order = _in_steps(x, length)
+        gates = torch.baddbmm(self.read_bias, steps.flatten(1, 2), self.read).view(*steps.shape[:3], -1)
+        return _Gru.apply(gates, self.recur, self.recur_bias, active)[:, order.argsort()]
+
+    @torch.no_grad()
+    def copy_from(self, grus: list[nn.GRU]) -> None:
+        """Take over the weights of `nn.GRU`s, whose gates lie in the order r, z, n."""
+        for m, gru in enumerate(grus):
+            self.read[m], self.recur[m] = gru.weight_ih_l0.T, gru.weight_hh_l0.T
+            self.read_bias[m], self.recur_bias[m] = gru.bias_ih_l0, gru.bias_hh_l0
+
+    @torch.no_grad()
+    def copy_to(self, m: int, gru: nn.GRU) -> None:
+        """The other way round, for member `m`."""
+        gru.weight_ih_l0.copy_(self.read[m].T)
+        gru.weight_hh_l0.copy_(self.recur[m].T)
+        gru.bias_ih_l0.copy_(self.read_bias[m, 0])
+        gru.bias_hh_l0.copy_(self.recur_bias[m, 0])
+
+
+def _in_steps(x: Float[Tensor, "m b t d"], length: Int[Tensor, " b"]) -> tuple[Tensor, list[int], Tensor]:
+    """`x` as [m, t, b, d], where a step lies in one piece and longer rows come first; rows at each step; the order."""
+    order = length.argsort(descending=True, stable=True)
+    active = [n for n in (length[:, None] > torch.arange(x.shape[2], device=x.device)).sum(0).tolist() if n]
+    return x[:, order, : len(active)].transpose(1, 2), active, order
 
 
 class _Lstm(torch.autograd.Function):
@@ -95,3 +140,55 @@ class _Lstm(torch.autograd.Function):
             if step:
                 dh.copy_(torch.bmm(dz, turned))
         return d_gates, torch.bmm(states.flatten(1, 2).mT, d_gates.flatten(1, 2)), None
+
+
+class _Gru(torch.autograd.Function):
+    """From what is read [m, t, b, 3h] to the last states [m, b, h].
+
+    Rows are sorted, `active[t]` of them have a step t. With a = h W + c, r and z = σ(x + a) and n = tanh(x + r a), all
+    in their thirds: h' = n + z (h - n).
+    """
+
+    @staticmethod
+    def forward(ctx, gates: Tensor, recur: Tensor, bias: Tensor, active: list[int]) -> Tensor:
+        m, t, b, h3 = gates.shape
+        h = h3 // 3
+        hidden = gates.new_zeros(m, b, h)
+        last, states, kept = torch.empty_like(hidden), gates.new_zeros(m, t, b, h), []
+        for step, n in enumerate(active):
+            before = hidden[:, :n]
+            a = torch.baddbmm(bias, before, recur)
+            both = (gates[:, step, :n, : 2 * h] + a[..., : 2 * h]).sigmoid_()
+            r, z = both.split(h, -1)
+            new = torch.addcmul(gates[:, step, :n, 2 * h :], r, a[..., 2 * h :]).tanh_()
+            hidden = torch.addcmul(new, z, before - new)
+            kept.append((both, new, a[..., 2 * h :], before))
+            ends = active[step + 1] if step + 1 < t else 0
+            last[:, ends:n] = hidden[:, ends:]
+            if ends:
+                states[:, step + 1, :ends] = hidden[:, :ends]
+        ctx.kept, ctx.active = kept, active
+        ctx.save_for_backward(recur, states)
+        return last
+
+    @staticmethod
+    def backward(ctx, d_last: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        recur, states = ctx.saved_tensors
+        m, t, b, h = states.shape
+        d_gates, d_a = (states.new_zeros(m, t, b, 3 * h) for _ in range(2))
+        d_hidden, turned = d_last.clone(), recur.mT
+        for step in range(t - 1, -1, -1):
+            (both, new, bent, before), n = ctx.kept[step], ctx.active[step]
+            r, z = both.split(h, -1)
+            dh, dx, da = d_hidden[:, :n], d_gates[:, step, :n], d_a[:, step, :n]
+            d_new = dh * (1 - z) * (1 - new * new)
+            torch.mul(d_new, bent, out=dx[..., :h])
+            torch.mul(dh, before - new, out=dx[..., h : 2 * h])
+            dx[..., : 2 * h] *= both * (1 - both)
+            dx[..., 2 * h :] = d_new
+            da[..., : 2 * h] = dx[..., : 2 * h]
+            torch.mul(d_new, r, out=da[..., 2 * h :])
+            if step:
+                dh.mul_(z).add_(torch.bmm(da, turned))
+        flat = d_a.flatten(1, 2)
+        return d_gates, torch.bmm(states.flatten(1, 2).mT, flat), flat.sum(1, keepdim=True), None

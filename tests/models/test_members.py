@@ -1,0 +1,124 @@
+"""Members are the models they were made of, one by one: answers, gradients, whole trainings; and back again."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from vqabook.models.members import FeatureSharing, Members
+from vqabook.models.resnet import ResNet, ResNetConfig
+from vqabook.models.san import San, SanConfig
+from vqabook.models.updn import UpDn, UpDnConfig
+
+M, B = 3, 5
+
+
+def san(n_answers: int = 4) -> San:
+    return San(SanConfig(9, n_answers, feature=6, hidden=8, word=5, attention=7, dropout=0.0))
+
+
+def updn(n_answers: int = 4) -> UpDn:
+    sizes = {"feature": 6, "hidden": 8, "word": 5, "attention_dropout": 0.0, "classifier_dropout": 0.0}
+    return UpDn(UpDnConfig(9, n_answers, **sizes))
+
+
+def resnet(n_answers: int = 4) -> ResNet:
+    return ResNet(ResNetConfig(n_answers, depth=8, width=4))
+
+
+MADE = {"san": san, "updn": updn, "resnet": resnet}
+
+
+def inputs_of(kind: str) -> tuple[torch.Tensor, ...]:
+    if kind == "resnet":
+        return (torch.randn(B, 3, 8, 8, dtype=torch.double),)
+    regions = torch.randn(B, 4, 6, dtype=torch.double)
+    regions[0, 3] = 0  # padding
+    return regions, torch.tensor([[1, 2, 3, 0], [4, 0, 0, 0], [8, 7, 6, 5], [2, 2, 0, 0], [0, 0, 0, 0]])
+
+
+@pytest.fixture(params=list(MADE))
+def alike(request) -> tuple[list[nn.Module], tuple[torch.Tensor, ...]]:
+    torch.manual_seed(0)
+    models = [MADE[request.param]().double() for _ in range(M)]
+    return models, inputs_of(request.param)
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_members_answer_as_the_models_alone(alike, mode):
+    models, inputs = alike
+    together = Members(models).double()
+    for module in (together, *models):
+        module.train(mode == "train")
+    out = together(*inputs)
+    for i, model in enumerate(models):
+        alone = model(*inputs)
+        torch.testing.assert_close(out.logits[i], alone.logits)
+        assert (out.attention is None) == (alone.attention is None)
+        if alone.attention is not None:
+            torch.testing.assert_close(out.attention[i], alone.attention)
+
+
+def test_a_training_of_members_is_that_of_the_models_alone(alike):
+    """Adam's steps, batch norm's statistics and all."""
+    models, inputs = alike
+    together = Members(models).double()
+    weight = torch.randn(M, B, 4, dtype=torch.double)
+
+    def trained(module: nn.Module, weight: torch.Tensor) -> None:
+        module.train()
+        optimizer = torch.optim.Adam(module.parameters(), lr=0.01)
+        for _ in range(3):
+            optimizer.zero_grad()
+            (module(*inputs).logits * weight).sum().backward()
+            optimizer.step()
+
+    trained(together, weight)
+    for i, model in enumerate(models):
+        trained(model, weight[i])
+        like = together.single(i, copy.deepcopy(model))
+        for name, value in model.state_dict().items():
+            torch.testing.assert_close(like.state_dict()[name], value, msg=name)
+
+
+def test_what_members_learn_is_kept(alike):
+    models, inputs = alike
+    together, other = Members(models).double().eval(), Members(models[::-1]).double().eval()
+    assert not torch.equal(together(*inputs).logits, other(*inputs).logits)
+    other.load_state_dict(together.state_dict())
+    torch.testing.assert_close(together(*inputs).logits, other(*inputs).logits, rtol=0, atol=0)
+
+
+def test_dropout_is_every_member_s_own():
+    torch.manual_seed(0)
+    one = San(SanConfig(9, 4, feature=6, hidden=8, word=5, attention=7, dropout=0.5))
+    together = Members([one, copy.deepcopy(one)]).train()
+    logits = together(torch.randn(B, 4, 6), torch.ones(B, 3, dtype=torch.long)).logits
+    assert not torch.allclose(logits[0], logits[1])
+
+
+def test_members_are_alike():
+    with pytest.raises(ValueError, match=r"with the same answers: classifier\.1\.weight of model 1 has shape \(5, 8\)"):
+        Members([san(), san(5)])
+    with pytest.raises(ValueError, match="one model or more"):
+        Members([])
+    with pytest.raises(ValueError, match="early and late part, San has none"):
+        Members([san(), san()], share=FeatureSharing())
+
+
+def test_features_are_shared():
+    features = torch.rand(M, B, 2, 3, 3) + 1
+    share = FeatureSharing(keep=1.0).train()
+    torch.testing.assert_close(share(features), features.sum(0).expand_as(features))
+    torch.testing.assert_close(FeatureSharing(keep=0.0)(features), features)
+    share = FeatureSharing(keep=0.7)
+    mixed = torch.stack([share(features) for _ in range(2000)]).mean(0)
+    torch.testing.assert_close(mixed, features + 0.7 * (features.sum(0) - features), rtol=0.03, atol=0)
+    assert not torch.equal(share.eval()(features), share(features))  # the release draws at test time, too
+    settled = FeatureSharing(at_test=False).eval()
+    torch.testing.assert_close(settled(features), features + 0.7 * (features.sum(0) - features))
+    with pytest.raises(ValueError, match=r"in \[0, 1\], got 2"):
+        FeatureSharing(keep=2)

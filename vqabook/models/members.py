@@ -1,0 +1,228 @@
+"""Several models of one architecture as one: their parameters side by side, one product for all members at every layer.
+
+Training five small networks one after the other pays every layer's overhead five times. Here layers run once, batched
+over members by `torch.func`; what it cannot batch, LSTMs and GRUs over packed words, is `models.recurrent`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
+from torch.nn import functional as F
+from torch.nn.utils.parametrize import is_parametrized
+
+from vqabook.core import Output
+from vqabook.models.recurrent import MemberGru, MemberLstm
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+WHOLE = -1  # weight_norm's own word for dim=None, one scale for the whole matrix
+KEPT = 0.7  # of what others know, by feature sharing: Lee et al. 2017, released code
+
+
+class Members(nn.Module):
+    """`m` models with the same inputs; logits are [m, b, c], attention, where they attend, [m, b, o].
+
+    Starts from copies of their weights; `state_dict` has a model's names and a first dimension more. Models that read
+    words have them as last input and offer `encode`, by an LSTM without biases (San) or a GRU (UpDn). `share` mixes
+    members' features on the way, of models that offer `early` and `late`.
+    """
+
+    def __init__(self, models: Sequence[nn.Module], *, share: FeatureSharing | None = None):
+        super().__init__()
+        _check_alike(models)
+        self.share, (first, *_) = share, models
+        if share is not None and not hasattr(first, "late"):
+            raise ValueError(
+                f"features are shared between a model's early and late part, {type(first).__name__} has none; use a "
+                "network for images, as ResNet or Vgg are"
+            )
+        self.words = _MemberWords(models) if hasattr(first, "encode") else None
+        self.asked = _Asked(deepcopy(first))
+        self.norms = _MemberNorms(models)
+        if self.words is not None:
+            del self.asked.body.words, self.asked.body.question_encoder
+        for name in self.norms.layers:
+            _replace_by_plain(self.asked.body, name)
+        parameters, buffers = stack_module_state(list(models))
+        for kind, stacked in (("_parameters", parameters), ("_buffers", buffers)):
+            for name, module, leaf in _leaves(self.asked.body, kind):
+                value = stacked[name].detach().clone()
+                getattr(module, kind)[leaf] = nn.Parameter(value) if kind == "_parameters" else value
+
+    def forward(self, *inputs: Tensor) -> Output:
+        if self.words is not None:
+
+            def answer(body: nn.Module, question: Tensor) -> Output:
+                body.encode = lambda words: question
+                return body(*inputs)
+
+            return Output(**self._each(answer, self.words(inputs[-1])))
+        if self.share is None:
+            return Output(**self._each(lambda body: body(*inputs)))
+        early = self._each(lambda body: body.early(*inputs))
+        return Output(**self._each(lambda body, x: body.late(x), self.share(early)))
+
+    def _each(self, ask: Callable[..., Output | Tensor], *own: Tensor) -> dict[str, Tensor] | Tensor:
+        """What `ask` gets of every member, from inputs [m, ...] of its own: the heads it has, or one tensor."""
+
+        def one(parameters: dict, buffers: dict, *own: Tensor) -> dict[str, Tensor] | Tensor:
+            out = functional_call(self.asked, ({**parameters}, {**buffers}), (ask, *own))
+            if isinstance(out, Tensor):
+                return out
+            heads = {"logits": out.logits, "attention": out.attention}
+            return {name: head for name, head in heads.items() if head is not None}
+
+        weights = {f"body.{name}": weight for name, weight in self.norms().items()}
+        parameters, buffers = dict(self.asked.named_parameters()), dict(self.asked.named_buffers())
+        return vmap(one, randomness="different")({**parameters, **weights}, buffers, *own)
+
+    @torch.no_grad()
+    def single(self, i: int, like: nn.Module) -> nn.Module:
+        """Member `i` as a model of its own; `like` is one of the architecture, whose weights are overwritten."""
+        state = {name: value[i] for name, value in self.asked.body.state_dict().items()} | self.norms.single(i)
+        if self.words is not None:
+            state |= self.words.single(i, like)
+        like.load_state_dict(state)
+        return like
+
+
+class FeatureSharing(nn.Module):
+    """Every member adds to its features a random part of all others' (Lee et al. 2017, Sec. 3.2; Mun et al., 4.2).
+
+    h_m + Σ_{n≠m} mask_mn h_n, each element of each mask 1 with probability `keep`. The release draws at test time, too,
+    and scales nothing: `at_test`. Otherwise others count `keep` in eval mode, their mean.
+    """
+
+    def __init__(self, *, keep: float = KEPT, at_test: bool = True):
+        super().__init__()
+        if not 0 <= keep <= 1:
+            raise ValueError(f"keep is the probability that a feature is shared, in [0, 1], got {keep}")
+        self.keep, self.at_test = keep, at_test
+
+    def forward(self, features: Float[Tensor, "m b *rest"]) -> Float[Tensor, "m b *rest"]:
+        if not self.training and not self.at_test:
+            return features + self.keep * (features.sum(0) - features)
+        mixed = []
+        for m, own in enumerate(features):
+            for n, other in enumerate(features):
+                if n != m:
+                    own = own + other * torch.empty_like(other).bernoulli_(self.keep)
+            mixed.append(own)
+        return torch.stack(mixed)
+
+
+class _MemberWords(nn.Module):
+    """Every member's `encode` of the same words."""
+
+    def __init__(self, models: Sequence[nn.Module]):
+        super().__init__()
+        first = models[0]
+        encoder, rate = first.question_encoder, getattr(first, "dropout", None)
+        self.vectors = nn.Parameter(torch.stack([model.words.weight.detach() for model in models]))
+        self.bent = isinstance(encoder, nn.LSTM)  # San reads tanh of a word's vector, and a one in place of biases
+        if self.bent == encoder.bias or encoder.num_layers > 1 or encoder.bidirectional:
+            raise ValueError(
+                f"members read words by one LSTM without biases or one GRU with them, got {encoder}; use San or UpDn"
+            )
+        self.dropout = rate.p if self.bent else 0.0
+        kind = MemberLstm if self.bent else MemberGru
+        self.encoder = kind(len(models), encoder.input_size, encoder.hidden_size)
+        self.encoder.copy_from([model.question_encoder for model in models])
+
+    def forward(self, words: Int[Tensor, "b t"]) -> Float[Tensor, "m b h"]:
+        real = words.ne(0)
+        there = real[..., None].to(self.vectors.dtype)
+        read = F.dropout(self.vectors[:, words], self.dropout, self.training)
+        read = (read.tanh() if self.bent else read) * there  # padding moves nothing
+        if self.bent:
+            read = torch.cat([read, there.expand(len(read), *there.shape)], -1)
+        return self.encoder(read, real.sum(1).clamp(min=1))
+
+    def single(self, i: int, like: nn.Module) -> dict[str, Tensor]:
+        """The state of a model's `words` and `question_encoder`."""
+        encoder = deepcopy(like.question_encoder)
+        self.encoder.copy_to(i, encoder)
+        named = {f"question_encoder.{name}": value for name, value in encoder.state_dict().items()}
+        return named | {"words.weight": self.vectors[i]}
+
+
+class _MemberNorms(nn.Module):
+    """The weights of weight-normalised layers, g v / |v| with one scale a matrix, of all members at once."""
+
+    def __init__(self, models: Sequence[nn.Module]):
+        super().__init__()
+        first = dict(models[0].named_modules())
+        self.layers = [name for name, module in first.items() if is_parametrized(module, "weight")]
+        both = ([model.get_submodule(name).parametrizations.weight for model in models] for name in self.layers)
+        scales, directions = nn.ParameterList(), nn.ParameterList()
+        for found in both:
+            if getattr(found[0][0], "dim", None) != WHOLE:
+                raise ValueError(f"members know weight_norm(dim=None) alone, got {found[0][0]}; use that")
+            scales.append(torch.stack([one.original0.detach() for one in found]))
+            directions.append(torch.stack([one.original1.detach() for one in found]))
+        self.scales, self.directions = scales, directions
+
+    def forward(self) -> dict[str, Tensor]:
+        """Weights [m, ...] by their names in a model."""
+        found = {}
+        for name, scale, direction in zip(self.layers, self.scales, self.directions, strict=True):
+            length = torch.linalg.vector_norm(direction.flatten(1), dim=1)
+            found[f"{name}.weight"] = direction * (scale.view(-1) / length).view(-1, *[1] * (direction.dim() - 1))
+        return found
+
+    def single(self, i: int) -> dict[str, Tensor]:
+        names = [f"{name}.parametrizations.weight.original" for name in self.layers]
+        parts = zip(names, self.scales, self.directions, strict=True)
+        return {f"{name}{k}": value[i] for name, *both in parts for k, value in enumerate(both)}
+
+
+class _Asked(nn.Module):
+    """A model that is asked by a function of it: `functional_call` knows `forward` alone."""
+
+    def __init__(self, body: nn.Module):
+        super().__init__()
+        self.body = body
+
+    def forward(self, ask: Callable[..., Output | Tensor], *own: Tensor) -> Output | Tensor:
+        return ask(self.body, *own)
+
+
+def _replace_by_plain(body: nn.Module, name: str) -> None:
+    """Put a linear layer without a weight of its own in the place of a parametrised one; the weight comes with a call.
+
+    `remove_parametrizations` would do it to all copies: they share their class.
+    """
+    old = body.get_submodule(name)
+    plain = nn.Linear(old.in_features, old.out_features, bias=old.bias is not None)
+    plain.register_parameter("weight", None)
+    body.set_submodule(name, plain)
+
+
+def _leaves(body: nn.Module, kind: str) -> list[tuple[str, nn.Module, str]]:
+    """(full name, module, name in it) of all parameters or buffers."""
+    return [
+        (f"{prefix}.{leaf}" if prefix else leaf, module, leaf)
+        for prefix, module in body.named_modules()
+        for leaf, value in getattr(module, kind).items()
+        if value is not None
+    ]
+
+
+def _check_alike(models: Sequence[nn.Module]) -> None:
+    if not models:
+        raise ValueError("members are one model or more, got none")
+    first, *others = ({k: tuple(v.shape) for k, v in model.state_dict().items()} for model in models)
+    for i, other in enumerate(others, start=1):
+        if other != first:
+            name = next((k for k in first if other.get(k) != first[k]), next(iter(other), "nothing"))
+            raise ValueError(
+                f"members are alike, with the same answers: {name} of model {i} has shape {other.get(name)}, that of "
+                f"model 0 {first.get(name)}; train them on the same answers and sizes"
+            )
