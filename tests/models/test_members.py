@@ -9,8 +9,10 @@ import torch
 from torch import nn
 
 from vqabook.models.members import FeatureSharing, Members
-from vqabook.models.resnet import ResNet, ResNetConfig
+from vqabook.models.mlp import Mlp, MlpConfig
+from vqabook.models.resnet import ResNetConfig
 from vqabook.models.san import San, SanConfig
+from vqabook.models.staged import StagedResNet, Vgg, VggConfig
 from vqabook.models.updn import UpDn, UpDnConfig
 
 M, B = 3, 5
@@ -25,16 +27,25 @@ def updn(n_answers: int = 4) -> UpDn:
     return UpDn(UpDnConfig(9, n_answers, **sizes))
 
 
-def resnet(n_answers: int = 4) -> ResNet:
-    return ResNet(ResNetConfig(n_answers, depth=8, width=4))
+def mlp(n_answers: int = 4) -> Mlp:
+    return Mlp(MlpConfig(9, n_answers, feature=6, regions=4, hidden=8, word=5, wide=12))
 
 
-MADE = {"san": san, "updn": updn, "resnet": resnet}
+def resnet(n_answers: int = 4) -> StagedResNet:
+    return StagedResNet(ResNetConfig(n_answers, depth=8, width=4))
+
+
+def vgg(n_answers: int = 4) -> Vgg:
+    return Vgg(VggConfig(n_answers, width=2, side=16))
+
+
+MADE = {"san": san, "mlp": mlp, "updn": updn, "resnet": resnet, "vgg": vgg}
+IMAGES = ("resnet", "vgg")
 
 
 def inputs_of(kind: str) -> tuple[torch.Tensor, ...]:
-    if kind == "resnet":
-        return (torch.randn(B, 3, 8, 8, dtype=torch.double),)
+    if kind in IMAGES:
+        return (torch.randn(B, 3, 16, 16, dtype=torch.double),)
     regions = torch.randn(B, 4, 6, dtype=torch.double)
     regions[0, 3] = 0  # padding
     return regions, torch.tensor([[1, 2, 3, 0], [4, 0, 0, 0], [8, 7, 6, 5], [2, 2, 0, 0], [0, 0, 0, 0]])
@@ -122,3 +133,23 @@ def test_features_are_shared():
     torch.testing.assert_close(settled(features), features + 0.7 * (features.sum(0) - features))
     with pytest.raises(ValueError, match=r"in \[0, 1\], got 2"):
         FeatureSharing(keep=2)
+
+
+@pytest.mark.parametrize("kind", IMAGES)
+def test_members_that_share_nothing_are_alone(kind):
+    torch.manual_seed(0)
+    models, inputs = [MADE[kind]().double() for _ in range(M)], inputs_of(kind)
+    together, alone = (Members(models, share=share).double() for share in (FeatureSharing(keep=0.0), None))
+    torch.testing.assert_close(together(*inputs).logits, alone(*inputs).logits)
+    shared = Members(models, share=FeatureSharing(keep=1.0)).double()
+    x = sum(model.early(*inputs) for model in models)
+    for logits, model in zip(shared(*inputs).logits, models, strict=True):
+        torch.testing.assert_close(logits, model.late(x).logits)
+
+
+def test_vgg_has_seventeen_layers_with_weights():
+    model = Vgg(VggConfig(100))
+    assert sum(isinstance(m, nn.Conv2d | nn.Linear) for m in model.modules()) == 17
+    assert model(torch.randn(2, 3, 32, 32)).logits.shape == (2, 100)
+    with pytest.raises(ValueError, match="halved four times, got 24"):
+        Vgg(VggConfig(10, side=24))
