@@ -33,18 +33,25 @@ def assignment(score: Float[Tensor, "m b"], k: int) -> Bool[Tensor, "m b"]:
 
 
 def multiple_choice(
-    task: Float[Tensor, "m b"], k: int, *, other: Float[Tensor, "m b"] | None = None, beta: float = 0.0
+    task: Float[Tensor, "m b"],
+    k: int,
+    *,
+    other: Float[Tensor, "m b"] | None = None,
+    beta: float = 0.0,
+    rank: Float[Tensor, "m b"] | None = None,
 ) -> tuple[Float[Tensor, " b"], Bool[Tensor, "m b"]]:
     """Σ_m v_m task_m + β (1 - v_m) other_m at the v that minimises it (Eqs. 2-4), and that v, which has no gradient.
 
-    k = m is an independent ensemble, whose members then learn as each alone would.
+    k = m is an independent ensemble, whose members then learn as each alone would. `rank` chooses in place of the
+    losses: the k lowest.
     """
     if not beta >= 0:
         raise ValueError(f"beta weighs what members do with examples of others, beta >= 0, got {beta}; 0 is plain MCL")
+    if rank is None:
+        rank = (task if other is None else task - beta * other).detach()
+    chosen = assignment(rank, k)
     if other is None:
-        chosen = assignment(task.detach(), k)
         return (task * chosen).sum(0), chosen
-    chosen = assignment((task - beta * other).detach(), k)
     return torch.where(chosen, task, beta * other).sum(0), chosen
 
 

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Literal, get_args
 
+import torch
 from torch import Tensor, nn
 
 from vqabook.core import Batch
@@ -36,7 +37,8 @@ class MultipleChoice(Objective):
     `task(logits, target)` is [m, b], by default Eq. 6 on labels [b]; `per_member` makes one of any loss of one model.
     "mcl_kd" reads the members' base models, as they answered, from `batch.side["teacher"]` [b, m, c]. `scale` says what
     `beta` weighs there: "summed", D_KL over the answers (Eq. 5), or "averaged", as in the release, whose β is c times
-    as large. "cmcl_v1" assigns as "cmcl" does and gives the other members random labels.
+    as large. "cmcl_v1" assigns as "cmcl" does and gives the other members random labels. `by_chance` draws k members
+    in place of the best: the same losses, and nothing to specialise in.
 
     The sum over members is not divided: each has parameters of its own, and learns as if alone where k = m. (The
     release divides an independent ensemble by m.) Warns once if β on its scale dwarfs the task's loss.
@@ -51,6 +53,7 @@ class MultipleChoice(Objective):
         temperature: float = 1.0,
         scale: Scale = "summed",
         task: Callable[[Tensor, Tensor], Tensor] = labelled,
+        by_chance: bool = False,
     ):
         super().__init__()
         for name, value, choices in (("rule", rule, get_args(Rule)), ("scale", scale, get_args(Scale))):
@@ -59,7 +62,7 @@ class MultipleChoice(Objective):
         if beta == 0 and rule not in ("ie", "mcl"):
             raise ValueError(f"{rule} weighs what members do with examples of others, got beta 0; that is mcl")
         self.rule, self.k, self.beta, self.temperature, self.scale, self.task = rule, k, beta, temperature, scale, task
-        self.checked: float | None = None
+        self.by_chance, self.checked = by_chance, None
 
     def steps(self, model: nn.Module, batch: Batch, progress: float) -> Iterator[Tensor]:
         logits = model(*batch.inputs).logits
@@ -73,7 +76,8 @@ class MultipleChoice(Objective):
         other = self.other(logits, batch)
         if other is not None:
             self._warn(task, other, logits.shape[-1], progress)
-        loss, chosen = multiple_choice(task, k, other=other, beta=self.beta)
+        rank = torch.rand_like(task) if self.by_chance else None
+        loss, chosen = multiple_choice(task, k, other=other, beta=self.beta, rank=rank)
         if self.rule == "cmcl_v1":
             noise = random_label_loss(logits)
             loss = (task * chosen + self.beta * noise * ~chosen).sum(0)
