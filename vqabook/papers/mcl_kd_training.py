@@ -47,6 +47,12 @@ def train(recipe: Mapping, examples: Examples, checkpoint: Path) -> dict:
         table = with_teachers(recipe, base, examples.train, checkpoint) if asked.rule == "mcl_kd" else examples.train
         history = fitted(model.to(table.device), objective, recipe, table, examples, checkpoint)
         examples = replace(examples, train=table)
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe["seed"])  # shared features are drawn at test time, too
+        return _read_off(model, objective, history, examples)
+
+
+def _read_off(model: nn.Module, objective: MultipleChoice, history: list[dict], examples: Examples) -> dict:
     selection, scores = select(history, first=0), [row.pop("scores") for row in history]
     found = specialised(owners(model, objective, examples.train), examples.group["train"], examples.families)
     most = {family: max(owned) for family, owned in zip(found["families"], found["owned"], strict=True)}

@@ -1,0 +1,184 @@
+"""Chapter 05: what its runs do, what they share, how they are judged, what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vqabook.data.sets import load_task
+from vqabook.metrics import vqa_accuracy
+from vqabook.models.members import Members
+from vqabook.objectives.multiple_choice import MultipleChoice
+from vqabook.papers import mcl_kd as paper
+from vqabook.papers import mcl_kd_claims as claims
+from vqabook.papers.mcl_kd_data import clevr_examples, digest_of, examples_of, spec_of
+from vqabook.papers.mcl_kd_evaluation import owners, scores_of, specialised, worth
+from vqabook.papers.mcl_kd_setting import Ensemble
+from vqabook.papers.mcl_kd_training import base_of, base_recipe, build, objective_of, task_loss
+from vqabook.record import key_of
+from vqabook.report import number
+
+CPU = torch.device("cpu")
+
+
+def recipe_of(variant: str, **values: object) -> dict:
+    recipes = paper.recipes(paper.setting(profile="smoke", **values), "mcl_kd")
+    (recipe,) = [r for r in recipes if r["variant"] == variant]
+    return recipe
+
+
+def produced(variant: str, folder: Path, **values: object) -> dict:
+    """The result of a smoke run, through JSON without NaN as a record goes."""
+    recipe = recipe_of(variant, **values)
+    result = paper.produce(recipe, folder / f"{key_of(recipe)}.checkpoint", data_root=None, device="cpu")
+    return json.loads(json.dumps(result, allow_nan=False))
+
+
+RUN = ("san base", "san mcl_kd k1", "san cmcl k1", "resnet mcl k1", "resnet mcl_kd + fs k1", "resnet ie @ as long")
+
+
+@pytest.mark.parametrize("variant", RUN)
+def test_a_run_gives_what_its_claims_read(variant, cache, tmp_path):
+    result, again = (produced(variant, tmp_path) for _ in range(2))
+    assert result | {"history": None} == again | {"history": None}
+    for claim in paper.CLAIMS:
+        for side in (claim.more, claim.less):
+            if side.where["variant"] == variant:
+                assert number({"result": result}, side.metric) is not None, side.metric
+
+
+@pytest.mark.parametrize("network", ["mlp", "updn", "vgg"])
+def test_other_networks_run(network, cache, tmp_path):
+    values = {"networks": (network,), "image_width": 2, "vgg_width": 2, "image_epochs": 1}
+    if network == "vgg":  # 8 x 8 digits are too small for four poolings
+        with pytest.raises(ValueError, match="halved four times, got 8"):
+            produced(f"{network} base", tmp_path, **values)
+        return
+    assert 0 <= produced(f"{network} mcl_kd k1", tmp_path, **values)["test"]["overall"] <= 100
+
+
+def test_runs_start_from_one_set_of_base_models(cache, tmp_path, monkeypatch):
+    """One run leaves its weights and what they say; another reads both; without them the same ones are made again."""
+    produced("san base", tmp_path)
+    first = produced("san mcl_kd k1", tmp_path)
+    assert {path.name.rsplit(".", 2)[1] for path in tmp_path.glob("*.stage")} == {"weights", "teachers"}
+    with monkeypatch.context() as patch:
+        patch.setattr("vqabook.papers.mcl_kd_training._trained", None)
+        produced("san mcl k1", tmp_path)
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    assert produced("san mcl_kd k1", alone) | {"history": None} == first | {"history": None}
+
+
+def test_a_recipe_names_its_base_models():
+    for name in ("mcl k1", "mcl_kd k1 @ by chance"):
+        assert key_of(base_recipe(recipe_of(f"san {name}"))) == key_of(recipe_of("san base"))
+    other = recipe_of("san mcl_kd k1", beta=3.0, epochs=5)
+    assert other != recipe_of("san mcl_kd k1") and base_recipe(other) == recipe_of("san base")
+
+
+def test_all_members_as_specialists_are_an_independent_ensemble(cache, tmp_path):
+    """k = m, whatever the rule: what is compared with IE differs by its specialists alone."""
+    recipe = recipe_of("san ie @ as long")
+    found = []
+    for asked in (Ensemble("ie", None), Ensemble("mcl", 3), Ensemble("mcl_kd", 3)):
+        one = recipe | {"ensemble": asked.__dict__, "variant": f"{asked.rule}"}
+        found.append(paper.produce(one, tmp_path / f"{asked.rule}.checkpoint", data_root=None, device="cpu")["test"])
+    assert found[0] == pytest.approx(found[1]) and found[0] == pytest.approx(found[2])
+
+
+def test_the_epoch_is_chosen_without_test(cache, tmp_path):
+    result = produced("resnet base", tmp_path, image_epochs=5)
+    valid = [row["valid"] for row in result["history"]]
+    chosen = result["selection"]["best_by_valid"]
+    assert chosen["epoch"] == valid.index(max(valid)) + 1
+    assert result["test"]["overall"] == result["history"][chosen["epoch"] - 1]["test"] == chosen["test"]
+
+
+def test_an_answer_is_worth_its_vqa_accuracy(cache):
+    """Soft scores of the targets against the official evaluation, question by question."""
+    recipe = recipe_of("updn base", networks=("updn",))
+    examples = examples_of(recipe["data"], None, CPU)
+    task = load_task(spec_of(recipe["data"]), None, CPU)
+    chosen = torch.randint(len(examples.answers), (1, len(examples.test)), generator=torch.Generator().manual_seed(0))
+    mine = worth(chosen, examples.test.target[torch.arange(len(examples.test))])
+    said = dict(zip(task.test_questions.question_id.tolist(), (examples.answers[i] for i in chosen[0]), strict=True))
+    assert 100 * float(mine.mean()) == pytest.approx(
+        vqa_accuracy(said, task.test_questions.annotations).overall, abs=0.01
+    )
+
+
+def test_members_are_judged_one_by_one(cache):
+    recipe = recipe_of("san base")
+    examples = examples_of(recipe["data"], None, CPU)
+    members = build(recipe, examples)
+    together, each = scores_of(Members(members), examples.test)
+    batch = examples.test.batch(torch.arange(len(examples.test)))
+    with torch.no_grad():
+        logits = [model.eval()(*batch.inputs).logits for model in members]
+    for one, score in zip(logits, each, strict=True):
+        assert np.array_equal(one.argmax(1).eq(batch.target).numpy(), score)
+    mean = sum(one.softmax(-1) for one in logits) / len(logits)
+    assert np.array_equal(mean.argmax(1).eq(batch.target).numpy(), together)
+
+
+def test_an_example_s_owner_is_whom_it_is_assigned_to(cache, tmp_path):
+    """Of the k = 1 assignment in training; and who owns what is told from chance."""
+    recipe = recipe_of("san mcl k1")
+    examples = examples_of(recipe["data"], None, CPU)
+    model = base_of(recipe, examples, tmp_path / "c.checkpoint")
+    objective = objective_of(recipe, Ensemble("mcl", 1), examples.train)
+    cost = owners(model, objective, examples.train)
+    batch = examples.train.batch(torch.arange(len(examples.train)))
+    with torch.no_grad():
+        (loss,) = objective.steps(model.eval(), batch, 0.0)
+    np.testing.assert_allclose(cost.min(1), loss.numpy(), rtol=1e-5)
+    group = np.repeat(np.arange(4), 50)
+    own, mixed = np.ones((200, 3)), np.random.default_rng(0).random((200, 3))
+    own[np.arange(200), group % 3] = 0
+    names = ("a", "b", "c", "d")
+    told, chance = specialised(own, group, names), specialised(mixed, group, names)
+    assert told["p"] == 0.001 and told["beyond_chance"] > 0.9
+    assert chance["p"] > 0.01 and abs(chance["beyond_chance"]) < 0.03
+    assert told["owned"][0] == [50, 0, 0] and told["families"] == list(names)
+    assert specialised(np.tile([0.0, 1.0], (200, 1)), group, names)["beyond_chance"] == 0  # one owns all
+
+
+def test_specialists_are_members():
+    with pytest.raises(ValueError, match=r"1 <= k <= 3, got \(1, 4\); lower k"):
+        paper.setting(profile="smoke", specialists=(1, 4))
+    with pytest.raises(ValueError, match="specialists must be positive"):
+        paper.setting(profile="smoke", specialists=(0,))
+
+
+def test_soft_targets_have_a_soft_loss(cache):
+    recipe = recipe_of("updn base", networks=("updn",))
+    table = examples_of(recipe["data"], None, CPU).train
+    batch = table.batch(torch.arange(4))
+    logits = torch.randn(3, 4, table.n_classes)
+    want = -(batch.target * logits.log_softmax(-1)).sum(-1)
+    torch.testing.assert_close(task_loss(table)["task"](logits, batch.target), want)
+    assert task_loss(examples_of(recipe_of("san base")["data"], None, CPU).train) == {}
+    assert MultipleChoice("mcl", k=1).task is not None
+
+
+def test_printed_tables_are_complete():
+    for network, rows in claims.PRINTED.items():
+        assert {"single", "base"} <= rows.keys()
+        assert {f"{rule} k{k}" for rule in ("mcl", "cmcl", "mcl_kd") for k in claims.KS[network]} <= rows.keys()
+        assert all(one is None or 30 < one < 100 for pair in rows.values() for one in pair)
+
+
+def test_clevr(real_data):
+    """The official questions: 90 families, 28 answers, the validation questions as test."""
+    folder = real_data("clevr_1500")
+    examples = clevr_examples("clevr_1500", folder.parent, CPU)
+    assert (len(examples.train) + len(examples.valid), len(examples.test)) == (10_000, 5_000)
+    assert len(examples.families) == 90 and len(examples.answers) == 28
+    assert len(digest_of(examples)) == 12
+    regions, words = examples.test.batch(torch.arange(2)).inputs
+    assert regions.shape[1:] == (10, 21) and words.shape[1] == examples.test.inputs[-1].shape[1]
