@@ -163,6 +163,17 @@ def readings(figure: Figure, rows: Sequence[Mapping]) -> None:
         axes.tick_params(length=0)
 
 
+def shares(axes: Axes, rows: Sequence[str], counts: Sequence[Sequence[int]], *, title: str) -> None:
+    """Fig. 3 of Mun et al., turned: of each row, the share of every column (darker is more)."""
+    values = np.array(counts, dtype=float)
+    values /= np.maximum(values.sum(1, keepdims=True), 1)
+    axes.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    axes.set_xticks(range(values.shape[1]), [f"S{i + 1}" for i in range(values.shape[1])], fontsize=8)
+    axes.set_yticks(range(len(rows)), rows, fontsize=6)
+    axes.set_title(title, fontsize=9)
+    axes.tick_params(length=0)
+
+
 def picture(axes: Axes, image: object, caption: str) -> None:
     """An image without axes, with its caption below."""
     axes.imshow(image, cmap="gray")  # the map of images that have one channel

@@ -8,6 +8,7 @@ PAGES = {
     "loss_rescaling": "loss_rescaling",
     "soft_cross_entropy": "soft_cross_entropy",
     "attention_supervision": "attention_supervision",
+    "mcl_kd": "mcl_kd",
 }  # notebook name behind its number -> module
 
 
