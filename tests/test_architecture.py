@@ -30,6 +30,7 @@ MAY_IMPORT = {  # room -> rooms
     "fit": {"core", "objectives"},
     "surrogates": {"core"},
     "teachers": {"core"},
+    "best": set(),
     "evaluate": {"core", "data", "fit", "losses", "metrics"},
     "report": {"record"},
     "tables": {"report"},

@@ -99,7 +99,8 @@ class _Lstm(torch.autograd.Function):
         m, t, b, h4 = gates.shape
         h = h4 // 4
         cell = hidden = gates.new_zeros(m, b, h)
-        last, states, kept = torch.empty_like(cell), gates.new_zeros(m, t, b, h), []
+        last, states, kept = torch.empty_like(cell), gates.new_empty(m, t, b, h), []
+        states[:, 0] = 0
         for step, n in enumerate(active):
             before = cell[:, :n]
             z = torch.baddbmm(gates[:, step, :n], hidden[:, :n], recur)
@@ -114,6 +115,7 @@ class _Lstm(torch.autograd.Function):
             last[:, ends:n] = cell[:, ends:]
             if ends:
                 states[:, step + 1, :ends] = hidden[:, :ends]
+                states[:, step + 1, ends:] = 0
         ctx.kept, ctx.active = kept, active
         ctx.save_for_backward(recur, states)
         return last
@@ -122,13 +124,16 @@ class _Lstm(torch.autograd.Function):
     def backward(ctx, d_last: Tensor) -> tuple[Tensor, Tensor, None]:
         recur, states = ctx.saved_tensors
         m, t, b, h = states.shape
-        d_gates = states.new_zeros(m, t, b, 4 * h)
+        d_gates = states.new_empty(m, t, b, 4 * h)
         d_cell, d_hidden, turned = d_last.clone(), torch.zeros_like(d_last), recur.mT
         for step in range(t - 1, -1, -1):
             (z, before, bent), n = ctx.kept[step], ctx.active[step]
             i, f, o, g = z.split(h, -1)
             dh, dc, dz = d_hidden[:, :n], d_cell[:, :n], d_gates[:, step, :n]
-            if step + 1 < t:  # nothing reads the hidden states of the last step
+            d_gates[:, step, n:] = 0
+            if step + 1 == t:  # nothing reads the hidden states of the last step
+                dz[..., 2 * h : 3 * h] = 0
+            else:
                 torch.mul(dh, bent, out=dz[..., 2 * h : 3 * h])
                 dc += dh * o * (1 - bent * bent)
             torch.mul(dc, g, out=dz[..., :h])
@@ -154,7 +159,8 @@ class _Gru(torch.autograd.Function):
         m, t, b, h3 = gates.shape
         h = h3 // 3
         hidden = gates.new_zeros(m, b, h)
-        last, states, kept = torch.empty_like(hidden), gates.new_zeros(m, t, b, h), []
+        last, states, kept = torch.empty_like(hidden), gates.new_empty(m, t, b, h), []
+        states[:, 0] = 0
         for step, n in enumerate(active):
             before = hidden[:, :n]
             a = torch.baddbmm(bias, before, recur)
@@ -167,6 +173,7 @@ class _Gru(torch.autograd.Function):
             last[:, ends:n] = hidden[:, ends:]
             if ends:
                 states[:, step + 1, :ends] = hidden[:, :ends]
+                states[:, step + 1, ends:] = 0
         ctx.kept, ctx.active = kept, active
         ctx.save_for_backward(recur, states)
         return last
@@ -175,12 +182,13 @@ class _Gru(torch.autograd.Function):
     def backward(ctx, d_last: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         recur, states = ctx.saved_tensors
         m, t, b, h = states.shape
-        d_gates, d_a = (states.new_zeros(m, t, b, 3 * h) for _ in range(2))
+        d_gates, d_a = (states.new_empty(m, t, b, 3 * h) for _ in range(2))
         d_hidden, turned = d_last.clone(), recur.mT
         for step in range(t - 1, -1, -1):
             (both, new, bent, before), n = ctx.kept[step], ctx.active[step]
             r, z = both.split(h, -1)
             dh, dx, da = d_hidden[:, :n], d_gates[:, step, :n], d_a[:, step, :n]
+            d_gates[:, step, n:] = d_a[:, step, n:] = 0
             d_new = dh * (1 - z) * (1 - new * new)
             torch.mul(d_new, bent, out=dx[..., :h])
             torch.mul(dh, before - new, out=dx[..., h : 2 * h])

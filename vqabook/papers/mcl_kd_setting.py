@@ -114,7 +114,7 @@ PROFILES: dict[str, dict] = {
     "small": {
         "seeds": (0, 1, 2, 3, 4), "networks": ("mlp", "san", "updn", "resnet"), "reasoning_data": "shapes",
         "base_epochs": 10, "epochs": 6, "lr": 3e-3, "word": 32, "hidden": 64, "attention": 64, "wide": 128,
-        "dataset": "shapes", "vqa_epochs": 8, "vqa_word": 32, "vqa_hidden": 64, "min_answer_count": 3,
+        "dataset": "shapes", "vqa_epochs": 8, "vqa_batch": 64, "vqa_word": 32, "vqa_hidden": 64, "min_answer_count": 3,
         "image_data": "digits", "image_epochs": 20, "image_batch": 64, "depth": 8, "image_width": 4,
         "questions": 6000, "world_objects": (2, 4), "world_noise": 0.1,
     },
