@@ -96,6 +96,7 @@ def task_loss(table: Table) -> dict:
 
 
 def objective_of(recipe: Mapping, asked: Ensemble, table: Table) -> MultipleChoice:
+    """The rule by which an ensemble learns."""
     k = asked.k or recipe["members"]
     rule = "cmcl_v1" if asked.rule == "cmcl" and not asked.exact else asked.rule
     beta = {"mcl_kd": recipe["beta"], "cmcl": recipe["cmcl_beta"]}.get(asked.rule, 0.0)
