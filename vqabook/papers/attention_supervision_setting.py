@@ -131,8 +131,9 @@ PROFILES: dict[str, dict] = {
     },
     "real": {
         "seeds": (0, 1, 2, 3, 4), "word": 100, "hidden": 64, "word_attention": 64, "hops": 8, "wide": 256,
-        "image_epochs": 6, "dataset": "vqacp_v1_coco16k", "vqa_epochs": 10, "vqa_word": 128, "vqa_hidden": 256,
-        "vqa_attention": 128, "vqa_scale": 3, "min_answer_count": 3, "vqa_dropout": 0.25,
+        "image_train": 20_000, "image_epochs": 6, "dataset": "vqacp_v1_coco16k", "vqa_epochs": 10,
+        "vqa_word": 128, "vqa_hidden": 256, "vqa_attention": 128, "vqa_scale": 3, "vqa_dropout": 0.25,
+        "min_answer_count": 3,
     },
     "paper": {},
 }  # fmt: skip
