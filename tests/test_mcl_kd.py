@@ -176,7 +176,7 @@ def test_printed_tables_are_complete():
 def test_clevr(real_data):
     """The official questions: 90 families, 28 answers, the validation questions as test."""
     folder = real_data("clevr_1500")
-    examples = clevr_examples("clevr_1500", folder.parent, CPU)
+    examples = clevr_examples("clevr_1500", "states", folder.parent, CPU)
     assert (len(examples.train) + len(examples.valid), len(examples.test)) == (10_000, 5_000)
     assert len(examples.families) == 90 and len(examples.answers) == 28
     assert len(digest_of(examples)) == 12

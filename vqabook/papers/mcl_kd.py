@@ -51,8 +51,12 @@ def recipes(s: Setting, page: str) -> list[dict]:
     return base + [
         _specialised(s, one, name, asked)
         for one in base
-        for name, asked in runs_of(one["network"], s.specialists, controls=s.controls)
+        for name, asked in runs_of(one["network"], _specialists(s, one["network"]), controls=s.controls)
     ]
+
+
+def _specialists(s: Setting, network: str) -> tuple[int, ...]:
+    return s.vqa_specialists if TASK_OF[network] == "vqa" else s.specialists
 
 
 def _base(s: Setting, network: str, seed: int) -> dict:
@@ -79,6 +83,10 @@ def _base(s: Setting, network: str, seed: int) -> dict:
 def _data(s: Setting, task: str) -> dict:
     dataset = {"reasoning": s.reasoning_data, "vqa": s.dataset, "image": s.image_data}[task]
     data: dict = {"dataset": dataset}
+    if task == "image":
+        data |= {"n_train": s.image_train, "side": s.image_side if dataset == "cifar100" else None}
+    elif dataset.startswith("clevr"):
+        data |= {"features": s.reasoning_features}
     if task == "vqa" or dataset == "shapes":
         world = None
         if dataset == "shapes":

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 from vqabook.core import SparseScores, Table
 from vqabook.data import root
 from vqabook.data.cifar import cifar100_classes, load_cifar100
-from vqabook.data.clevr import ANSWERS, FAMILIES, load_clevr
+from vqabook.data.clevr import ANSWERS, FAMILIES, load_clevr, scene_features
+from vqabook.data.features import open_features
 from vqabook.data.imbalanced import Cut, divide
 from vqabook.data.sets import DataSpec, load_task, to_device
 from vqabook.data.shapes import World
@@ -23,10 +26,10 @@ from vqabook.data.splits import validation_split
 from vqabook.data.whitening import Whitening
 
 if TYPE_CHECKING:
-    from jaxtyping import Int
+    from jaxtyping import Int, UInt8
 
 HELD_OUT = 0.1  # of train, to choose an epoch on
-DIGITS_TESTED = 0.5
+DIGITS_HELD_OUT = 0.5  # of which there are fewer; first for test, then for validation
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Examples:
     families: tuple[str, ...]
     answers: tuple[str, ...]
     words: tuple[str, ...] = ()  # from id 2 on
+    seen: bytes = b""  # what there is to see and does not lie in the inputs, or its hash
 
 
 def spec_of(data: Mapping) -> DataSpec:
@@ -57,21 +61,39 @@ def examples_of(data: Mapping, data_root: Path | None, device: torch.device) -> 
     """The examples that a recipe's data name, on the device."""
     name = data["dataset"]
     if name in ("digits", "cifar100"):
-        return image_examples(name, data_root, device)
+        return image_examples(name, data["n_train"], data["side"], data_root, device)
     if name.startswith("clevr"):
-        return clevr_examples(name, data_root, device)
+        return clevr_examples(name, data["features"], data_root, device)
     return question_examples(spec_of(data), data["labels"], data_root, device)
 
 
 @lru_cache(maxsize=1)
-def clevr_examples(dataset: str, data_root: Path | None, device: torch.device) -> Examples:
-    """CLEVR's questions about the true states of a scene's objects; the official validation questions are the test."""
-    clevr = load_clevr(root.data_root(data_root) / dataset)
+def clevr_examples(dataset: str, features: str, data_root: Path | None, device: torch.device) -> Examples:
+    """CLEVR's questions about the true states of a scene's objects, or about features of its picture.
+
+    Those lie beside the questions, in features_train.h5 and features_val.h5. The official validation questions are the
+    test.
+    """
+    folder = root.data_root(data_root) / dataset
+    splits = ("train", "val")
+    if features == "states":
+        stores = {split: scene_features(folder, split) for split in splits}
+        seen = b"".join(store.codes.numpy().tobytes() for store in stores.values())
+    else:
+        paths = {split: folder / f"features_{split}.h5" for split in splits}
+        if absent := [str(path) for path in paths.values() if not path.exists()]:
+            raise FileNotFoundError(
+                f"questions about CLEVR's pictures need their features in {' and '.join(absent)}, which do not exist; "
+                "make them: vqabook data features IMAGES FILE, or ask about states: reasoning_features = 'states'"
+            )
+        stores = {split: open_features(path) for split, path in paths.items()}
+        seen = repr([path.stat().st_size for path in paths.values()]).encode()
+    clevr = load_clevr(folder, features=stores)
     strata = clevr.train.side["family"].numpy() * len(ANSWERS) + clevr.train.target.numpy()
     tables = (*_divided(clevr.train, strata), clevr.val)
     families = tuple(f"{template} {i}" for template, i in FAMILIES)
     words = tuple(sorted(clevr.words, key=clevr.words.get))
-    return _examples(tables, "family", families, ANSWERS, words, device)
+    return replace(_examples(tables, "family", families, ANSWERS, words, device), seen=seen)
 
 
 @lru_cache(maxsize=2)
@@ -96,22 +118,49 @@ def _labelled(table: Table) -> Table:
 
 
 @lru_cache(maxsize=1)
-def image_examples(dataset: str, data_root: Path | None, device: torch.device) -> Examples:
-    """Images by their class. CIFAR-100 is contrast-normalised and whitened, and nothing is augmented (Sec. 4.2)."""
+def image_examples(
+    dataset: str, n_train: int, side: int | None, data_root: Path | None, device: torch.device
+) -> Examples:
+    """`n_train` images and those held out, by their class.
+
+    CIFAR-100 is contrast-normalised and whitened, and nothing is augmented (Sec. 4.2); `side` pixels wide.
+    """
     if dataset == "digits":
-        cut = divide(Cut("digits", "balanced", None, DIGITS_TESTED, 0), root.data_root(data_root))
-        train, test, names = cut.train, cut.held_out, cut.names
+        cut = divide(Cut("digits", "balanced", None, DIGITS_HELD_OUT, 0), root.data_root(data_root))
+        train, test, names, held_out = cut.train, cut.held_out, cut.names, DIGITS_HELD_OUT
     else:
         folder = root.data_root(data_root) / "cifar100"
-        train, test = load_cifar100(folder)
-        whitening, names = Whitening.of(train.inputs[0]), cifar100_classes(folder)
-        train, test = (Table((whitening(t.inputs[0]),), t.target, 100) for t in (train, test))
-    train, test = (replace(t, side={"class": t.target}) for t in (train, test))
-    return _examples((*_divided(train, train.target.numpy()), test), "class", names, names, (), device)
+        train, test = (replace(t, inputs=(smaller(t.inputs[0], side),)) for t in load_cifar100(folder))
+        names, held_out = cifar100_classes(folder), HELD_OUT
+    kept, valid = _divided(train, train.target.numpy(), held_out)
+    if n_train > len(kept):
+        raise ValueError(
+            f"images are trained on that are not held out: image_train is at most {len(kept)} of {dataset}, got "
+            f"{n_train}; lower it"
+        )
+    if n_train < len(kept):
+        kept = _divided(kept, kept.target.numpy(), n_train / len(kept))[1]
+    tables = (kept, valid, test)
+    if dataset == "cifar100":
+        whitening = Whitening.of(kept.inputs[0])
+        tables = tuple(Table((whitening(t.inputs[0]),), t.target, 100) for t in tables)
+    tables = tuple(replace(t, side={"class": t.target}) for t in tables)
+    return _examples(tables, "class", names, names, (), device)
 
 
-def _divided(table: Table, strata: Int[np.ndarray, " n"]) -> tuple[Table, Table]:
-    kept, held_out = validation_split(np.unique(strata, return_inverse=True)[1], fraction=HELD_OUT)
+def smaller(images: UInt8[Tensor, "n c h h"], side: int) -> UInt8[Tensor, "n c side side"]:
+    """Images of `side` pixels, each the mean of those it stands for. ValueError unless they divide evenly."""
+    there = images.shape[-1]
+    if there % side:
+        raise ValueError(f"pixels become means of as many each: {there} is no multiple of {side}; use 8, 16 or 32")
+    if there == side:
+        return images
+    parts = [F.avg_pool2d(some.float(), there // side).round().byte() for some in images.split(4096)]
+    return torch.cat(parts)
+
+
+def _divided(table: Table, strata: Int[np.ndarray, " n"], fraction: float = HELD_OUT) -> tuple[Table, Table]:
+    kept, held_out = validation_split(np.unique(strata, return_inverse=True)[1], fraction=fraction)
     return table.subset(torch.from_numpy(kept)), table.subset(torch.from_numpy(held_out))
 
 
@@ -131,8 +180,8 @@ def _examples(
 
 
 def digest_of(examples: Examples) -> str:
-    """Hash of what is learnt from and judged by: inputs that lie in memory, and targets, of all splits."""
-    digest = hashlib.sha256()
+    """Hash of what is learnt from and judged by: inputs, what they stand for, and targets, of all splits."""
+    digest = hashlib.sha256(examples.seen)
     for table in (examples.train, examples.valid, examples.test):
         target = table.target
         columns = (target.answer, target.score) if isinstance(target, SparseScores) else (target,)

@@ -12,6 +12,7 @@ NETWORKS = {"mlp": "MLP", "san": "SAN", "updn": "UpDn", "resnet": "ResNet-20", "
 TASK_OF = {"mlp": "reasoning", "san": "reasoning", "updn": "vqa", "resnet": "image", "vgg": "image"}
 RULES = {"mcl": "MCL", "cmcl": "CMCL", "mcl_kd": "MCL-KD"}
 DATA = {"reasoning": ("shapes", "clevr_1500", "clevr"), "image": ("digits", "cifar100")}
+SEEN = ("states", "images")  # of a CLEVR scene: its objects' true states, or features of its picture
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,12 @@ class Setting:
     seeds: tuple[int, ...] = knob((0, 1, 2), rule=within(0, 2**31))
     networks: tuple[str, ...] = knob(tuple(NETWORKS), rule=one_of(*NETWORKS))
     members: int = knob(5, rule=within(2, 100))  # Sec. 4.1
-    specialists: tuple[int, ...] = knob((1, 2, 3), rule=positive())  # k; Table 2 has 3 alone
+    specialists: tuple[int, ...] = knob((1, 2, 3), rule=positive())  # k
+    vqa_specialists: tuple[int, ...] = knob((3,), rule=positive())  # k of UpDn: Table 2
     controls: bool = True  # the rows that are ours
 
     reasoning_data: str = knob("clevr", rule=one_of(*DATA["reasoning"]))
+    reasoning_features: str = knob("states", rule=one_of(*SEEN))  # of CLEVR; the paper has images
     base_epochs: int = knob(50, rule=positive())  # release
     epochs: int = knob(50, rule=positive())  # release
     batch_size: int = knob(64, rule=positive())  # Sec. 4.1
@@ -81,6 +84,8 @@ class Setting:
     max_words: int = knob(14, rule=positive())
 
     image_data: str = knob("cifar100", rule=one_of(*DATA["image"]))
+    image_train: int = knob(45_000, rule=positive())  # images trained on, of those that are not held out
+    image_side: int = knob(32, rule=positive())  # pixels of CIFAR-100; fewer are means of neighbours
     image_epochs: int = knob(160, rule=positive())  # CMCL: 64,000 steps of 128
     image_batch: int = knob(128, rule=positive())  # CMCL
     image_lr: float = knob(1e-3, rule=positive())  # ours, Adam; CMCL: SGD at 0.1 in three steps
@@ -97,31 +102,35 @@ class Setting:
     world_disagreement: float = knob(0.0, rule=within(0, 1))  # of its annotators; CLEVR's answers are certain
 
     def __post_init__(self):
-        if max(self.specialists) > self.members:
-            raise ValueError(
-                f"specialists of an example are members: 1 <= k <= {self.members}, got {self.specialists}; lower k or "
-                "raise members"
-            )
+        for asked in (self.specialists, self.vqa_specialists):
+            if max(asked) > self.members:
+                raise ValueError(
+                    f"specialists of an example are members: 1 <= k <= {self.members}, got {asked}; lower k or raise "
+                    "members"
+                )
 
 
 PROFILES: dict[str, dict] = {
     "smoke": {
         "seeds": (0,), "networks": ("san", "resnet"), "members": 3, "specialists": (1,), "reasoning_data": "shapes",
         "base_epochs": 2, "epochs": 2, "word": 8, "hidden": 8, "attention": 8, "wide": 16, "dataset": "shapes",
-        "vqa_epochs": 2, "vqa_word": 8, "vqa_hidden": 8, "min_answer_count": 2, "image_data": "digits",
-        "image_epochs": 2, "depth": 8, "image_width": 4, "questions": 300, "world_objects": (2, 4),
+        "vqa_epochs": 2, "vqa_word": 8, "vqa_hidden": 8, "vqa_specialists": (1,), "min_answer_count": 2,
+        "image_data": "digits", "image_train": 100, "image_epochs": 2, "depth": 8, "image_width": 4, "questions": 300,
+        "world_objects": (2, 4),
     },
     "small": {
         "seeds": (0, 1, 2, 3, 4), "networks": ("mlp", "san", "updn", "resnet"), "reasoning_data": "shapes",
-        "base_epochs": 10, "epochs": 6, "lr": 3e-3, "word": 32, "hidden": 64, "attention": 64, "wide": 128,
-        "dataset": "shapes", "vqa_epochs": 8, "vqa_batch": 64, "vqa_word": 32, "vqa_hidden": 64, "min_answer_count": 3,
-        "image_data": "digits", "image_epochs": 20, "image_batch": 64, "depth": 8, "image_width": 4,
-        "questions": 6000, "world_objects": (2, 4), "world_noise": 0.1,
+        "base_epochs": 10, "epochs": 5, "batch_size": 128, "lr": 5e-3, "word": 32, "hidden": 64, "attention": 64,
+        "wide": 128, "dataset": "shapes", "vqa_epochs": 8, "vqa_batch": 128, "vqa_lr": 4e-3, "vqa_word": 32,
+        "vqa_hidden": 64, "min_answer_count": 3, "image_data": "digits", "image_train": 300, "image_epochs": 15,
+        "image_batch": 32, "image_lr": 3e-3, "depth": 8, "image_width": 4, "questions": 6000, "world_objects": (2, 4),
+        "world_noise": 0.1,
     },
     "real": {
-        "reasoning_data": "clevr_1500", "base_epochs": 20, "epochs": 15, "lr": 1e-3, "word": 64, "hidden": 128,
-        "attention": 128, "wide": 256, "dataset": "vqacp_v1_coco16k", "vqa_epochs": 10, "vqa_word": 64,
-        "vqa_hidden": 128, "min_answer_count": 3, "image_epochs": 10, "image_width": 8, "vgg_width": 8,
+        "reasoning_data": "clevr_1500", "base_epochs": 12, "epochs": 6, "lr": 3e-3, "word": 32, "hidden": 64,
+        "attention": 64, "wide": 128, "dataset": "vqacp_v1_coco16k", "vqa_epochs": 10, "vqa_word": 64,
+        "vqa_hidden": 128, "min_answer_count": 3, "image_train": 10_000, "image_side": 16, "image_epochs": 10,
+        "image_width": 8, "vgg_width": 16,
     },
     "paper": {},
 }  # fmt: skip
