@@ -55,7 +55,7 @@ def make(device: str) -> dict[str, tuple[list[nn.Module], Table, int]]:
             ResNetConfig(ANSWERS, depth=20, width=16) if big else ResNetConfig(ANSWERS, depth=8, channels=1, width=4)
         ),
     }
-    tables = {"mlp": (asked, 64), "san": (asked, 64), "updn": (asked, 64), "resnet": (images, 64)}
+    tables = {"mlp": (asked, 128), "san": (asked, 128), "updn": (asked, 128), "resnet": (images, 128 if big else 32)}
     return {name: ([one().to(device) for _ in range(M)], *tables[name]) for name, one in sizes.items()}
 
 

@@ -15,7 +15,7 @@ from vqabook.models.members import Members
 from vqabook.objectives.multiple_choice import MultipleChoice
 from vqabook.papers import mcl_kd as paper
 from vqabook.papers import mcl_kd_claims as claims
-from vqabook.papers.mcl_kd_data import clevr_examples, digest_of, examples_of, spec_of
+from vqabook.papers.mcl_kd_data import clevr_examples, digest_of, examples_of, smaller, spec_of
 from vqabook.papers.mcl_kd_evaluation import owners, scores_of, specialised, worth
 from vqabook.papers.mcl_kd_setting import Ensemble
 from vqabook.papers.mcl_kd_training import base_of, base_recipe, build, objective_of, task_loss
@@ -153,6 +153,8 @@ def test_specialists_are_members():
         paper.setting(profile="smoke", specialists=(1, 4))
     with pytest.raises(ValueError, match="specialists must be positive"):
         paper.setting(profile="smoke", specialists=(0,))
+    with pytest.raises(ValueError, match=r"1 <= k <= 3, got \(5,\); lower k"):
+        paper.setting(profile="smoke", vqa_specialists=(5,))
 
 
 def test_soft_targets_have_a_soft_loss(cache):
@@ -182,3 +184,53 @@ def test_clevr(real_data):
     assert len(digest_of(examples)) == 12
     regions, words = examples.test.batch(torch.arange(2)).inputs
     assert regions.shape[1:] == (10, 21) and words.shape[1] == examples.test.inputs[-1].shape[1]
+
+
+def make_clevr(folder: Path, write_features) -> None:
+    """Twenty questions on two scenes of a cube each, in train and val, and features of their pictures."""
+    cube = {"shape": "cube", "color": "red", "size": "small", "material": "metal"}
+    cube |= {"3d_coords": [0, 0, 0], "pixel_coords": [1, 1, 1]}
+    fields = {"question": "Is it red?", "answer": "yes", "question_family_index": 0}
+    folder.mkdir()
+    for split in ("train", "val"):
+        asked = [{"image_index": i % 2} | fields for i in range(20)]
+        (folder / f"CLEVR_{split}_questions.json").write_text(json.dumps({"questions": asked}))
+        scenes = [{"image_index": i, "objects": [cube]} for i in range(2)]
+        (folder / f"CLEVR_{split}_scenes.json").write_text(json.dumps({"scenes": scenes}))
+        write_features(folder / f"features_{split}.h5", np.ones((2, 4, 7), np.float32), [0, 1])
+
+
+def test_clevr_s_pictures_in_place_of_states(tmp_path, write_features):
+    make_clevr(tmp_path / "clevr", write_features)
+    found = {}
+    for features, shape in (("states", (10, 21)), ("images", (4, 7))):
+        examples = clevr_examples("clevr", features, tmp_path, CPU)
+        assert examples.test.batch(torch.arange(3)).inputs[0].shape[1:] == shape
+        found[features] = digest_of(examples)
+    assert found["states"] != found["images"]
+    scenes = tmp_path / "clevr" / "CLEVR_val_scenes.json"
+    scenes.write_text(scenes.read_text().replace("red", "blue"))
+    clevr_examples.cache_clear()
+    assert digest_of(clevr_examples("clevr", "states", tmp_path, CPU)) != found["states"]
+    (tmp_path / "clevr" / "features_val.h5").unlink()
+    clevr_examples.cache_clear()
+    with pytest.raises(FileNotFoundError, match=r"features in .*features_val.h5, which do not exist; make them"):
+        clevr_examples("clevr", "images", tmp_path, CPU)
+
+
+def test_images_are_held_out_before_they_are_fewer(cache):
+    """A smaller training set is judged by the same images."""
+    few, more = (examples_of(recipe_of("resnet base", image_train=n)["data"], None, CPU) for n in (100, 300))
+    assert (len(few.train), len(more.train)) == (100, 300) and len(few.valid) > 400
+    for part in ("valid", "test"):
+        assert torch.equal(getattr(few, part).inputs[0], getattr(more, part).inputs[0])
+    with pytest.raises(ValueError, match=r"image_train is at most \d+ of digits, got 2000; lower it"):
+        recipe_of("resnet base", image_train=2000)
+
+
+def test_smaller_images_are_means():
+    images = torch.arange(32, dtype=torch.uint8).view(2, 1, 4, 4)
+    assert torch.equal(smaller(images, 4), images)
+    assert smaller(images, 2)[1, 0].tolist() == [[18, 20], [26, 28]]  # 18.5 -> 18, as round to even has it
+    with pytest.raises(ValueError, match="4 is no multiple of 3; use 8, 16 or 32"):
+        smaller(images, 3)

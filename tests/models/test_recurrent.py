@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from vqabook.models.recurrent import MemberGru, MemberLstm
+from vqabook.models.recurrent import MemberGru, MemberLstm, Packed
 
 M, B, T, D, H = 3, 6, 5, 4, 7
 
@@ -19,19 +19,24 @@ def made() -> tuple[MemberLstm, list[nn.LSTM], torch.Tensor, torch.Tensor]:
     return together, singles, x, torch.tensor([3, 5, 1, 5, 2, 4])
 
 
+def read(together: nn.Module, x: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
+    """Every place of every row is read on its own."""
+    return together(x.flatten(1, 2), Packed.of(length, T))
+
+
 def alone(singles: list[nn.LSTM], x: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
     pack = nn.utils.rnn.pack_padded_sequence
-    read = [
+    states = [
         one(pack(row, length, batch_first=True, enforce_sorted=False))[1][1][0]
         for one, row in zip(singles, x, strict=True)
     ]
-    return torch.stack(read)
+    return torch.stack(states)
 
 
 def test_states_and_gradients_are_torch_s():
     together, singles, x, length = made()
     ours, theirs = (x.clone().requires_grad_() for _ in range(2))
-    got, want = together(ours, length), alone(singles, theirs, length)
+    got, want = read(together, ours, length), alone(singles, theirs, length)
     torch.testing.assert_close(got, want)
     weights = torch.randn_like(want)
     (got * weights).sum().backward()
@@ -48,11 +53,12 @@ def test_states_and_gradients_are_torch_s():
 def test_gradcheck():
     together, _, x, length = made()
 
-    def read(x: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
-        return torch.func.functional_call(together, dict(zip(("read", "recur"), weights, strict=True)), (x, length))
+    def states(x: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
+        named = dict(zip(("read", "recur"), weights, strict=True))
+        return torch.func.functional_call(together, named, (x.flatten(1, 2), Packed.of(length, T)))
 
     inputs = (x[:, :, :, :2], together.read[:, :2], together.recur)
-    assert torch.autograd.gradcheck(read, [t.detach().clone().requires_grad_() for t in inputs])
+    assert torch.autograd.gradcheck(states, [t.detach().clone().requires_grad_() for t in inputs])
 
 
 def test_what_comes_after_a_row_s_end_is_not_read():
@@ -60,7 +66,7 @@ def test_what_comes_after_a_row_s_end_is_not_read():
     other = x.clone()
     for row, n in enumerate(length):
         other[:, row, n:] = 9
-    torch.testing.assert_close(together(x, length), together(other, length))
+    torch.testing.assert_close(read(together, x, length), read(together, other, length))
 
 
 def test_grus_are_torch_s():
@@ -77,7 +83,7 @@ def test_grus_are_torch_s():
             for one, row in zip(singles, theirs, strict=True)
         ]
     )
-    got = together(ours, length)
+    got = read(together, ours, length)
     torch.testing.assert_close(got, want)
     weights = torch.randn_like(want)
     (got * weights).sum().backward()
@@ -90,3 +96,15 @@ def test_grus_are_torch_s():
     other.copy_from(singles)
     for (name, mine), (_, its) in zip(together.named_parameters(), other.named_parameters(), strict=True):
         torch.testing.assert_close(mine.grad, its.detach(), msg=name)
+
+
+def test_what_is_read_twice_is_read_once():
+    """Steps may name one row of x: the same as a row each."""
+    together, _, x, length = made()
+    words = torch.randint(0, 4, (B, T))
+    table = x[:, 0, :4].contiguous()
+    packed = Packed.of(length, T)
+    shared = together(table, Packed(words.flatten()[packed.at], packed.active, packed.back))
+    torch.testing.assert_close(shared, read(together, table[:, words], length))
+    whole = Packed.of(torch.full((B,), 1), T)
+    assert whole.active == (B,) and torch.equal(whole.at[whole.back], torch.arange(B) * T)

@@ -8,6 +8,7 @@ from vqabook.losses.attention import (
     attention_mse,
     reversed_gradient,
 )
+from vqabook.losses.choice import assignment, distillation, multiple_choice, random_label_loss, uniform_divergence
 from vqabook.losses.debias import bias_entropy, bias_product, bias_reweight, bias_table, focal, learned_mixin, rubi
 from vqabook.losses.rescale import RELEASE_OUT_OF_TYPE, in_type, mask_loss, rescaling_weights, type_counts
 from vqabook.losses.soft import sigmoid_bce, soft_cross_entropy
@@ -16,6 +17,7 @@ __all__ = [
     "RELEASE_OUT_OF_TYPE",
     "annotator_cross_entropy",
     "annotator_weights",
+    "assignment",
     "attention_adversarial",
     "attention_coral",
     "attention_mmd",
@@ -24,14 +26,18 @@ __all__ = [
     "bias_product",
     "bias_reweight",
     "bias_table",
+    "distillation",
     "focal",
     "in_type",
     "learned_mixin",
     "mask_loss",
+    "multiple_choice",
+    "random_label_loss",
     "rescaling_weights",
     "reversed_gradient",
     "rubi",
     "sigmoid_bce",
     "soft_cross_entropy",
     "type_counts",
+    "uniform_divergence",
 ]

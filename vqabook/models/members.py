@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,7 +18,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrize import is_parametrized
 
 from vqabook.core import Output
-from vqabook.models.recurrent import MemberGru, MemberLstm
+from vqabook.models.recurrent import MemberGru, MemberLstm, Packed
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -97,23 +98,24 @@ class FeatureSharing(nn.Module):
     """Every member adds to its features a random part of all others' (Lee et al. 2017, Sec. 3.2; Mun et al., 4.2).
 
     h_m + Σ_{n≠m} mask_mn h_n, each element of each mask 1 with probability `keep`. The release draws at test time, too,
-    and scales nothing: `at_test`. Otherwise others count `keep` in eval mode, their mean.
+    and scales nothing: `at_test`. Otherwise others count as their mean in eval mode. `scaled` divides by `keep`, as
+    dropout does, so that their mean is their sum.
     """
 
-    def __init__(self, *, keep: float = KEPT, at_test: bool = True):
+    def __init__(self, *, keep: float = KEPT, at_test: bool = True, scaled: bool = False):
         super().__init__()
-        if not 0 <= keep <= 1:
-            raise ValueError(f"keep is the probability that a feature is shared, in [0, 1], got {keep}")
-        self.keep, self.at_test = keep, at_test
+        if not 0 <= keep <= 1 or (scaled and keep == 0):
+            raise ValueError(f"keep is the probability that a feature is shared, in [0, 1], got {keep}; 0 has no scale")
+        self.keep, self.at_test, self.factor = keep, at_test, 1 / keep if scaled else 1.0
 
     def forward(self, features: Float[Tensor, "m b *rest"]) -> Float[Tensor, "m b *rest"]:
         if not self.training and not self.at_test:
-            return features + self.keep * (features.sum(0) - features)
+            return features + self.factor * self.keep * (features.sum(0) - features)
         mixed = []
         for m, own in enumerate(features):
             for n, other in enumerate(features):
                 if n != m:
-                    own = own + other * torch.empty_like(other).bernoulli_(self.keep)
+                    own = own + other * torch.empty_like(other).bernoulli_(self.keep).mul_(self.factor)
             mixed.append(own)
         return torch.stack(mixed)
 
@@ -137,13 +139,18 @@ class _MemberWords(nn.Module):
         self.encoder.copy_from([model.question_encoder for model in models])
 
     def forward(self, words: Int[Tensor, "b t"]) -> Float[Tensor, "m b h"]:
-        real = words.ne(0)
-        there = real[..., None].to(self.vectors.dtype)
-        read = F.dropout(self.vectors[:, words], self.dropout, self.training)
+        packed = Packed.of(words.ne(0).sum(1).clamp(min=1), words.shape[1])
+        ids = words.flatten()[packed.at]
+        if self.training and self.dropout:  # every word is dropped out on its own
+            at = torch.arange(len(ids), device=ids.device)
+        else:
+            ids, at = ids.unique(return_inverse=True)
+        there = ids.ne(0).to(self.vectors.dtype)[:, None]
+        read = F.dropout(self.vectors.index_select(1, ids), self.dropout, self.training)
         read = (read.tanh() if self.bent else read) * there  # padding moves nothing
         if self.bent:
             read = torch.cat([read, there.expand(len(read), *there.shape)], -1)
-        return self.encoder(read, real.sum(1).clamp(min=1))
+        return self.encoder(read, replace(packed, at=at))
 
     def single(self, i: int, like: nn.Module) -> dict[str, Tensor]:
         """The state of a model's `words` and `question_encoder`."""

@@ -2,18 +2,41 @@
 
 A library's LSTM knows one set of weights. Members' LSTMs, one after the other, pay its overhead m times and leave cores
 idle where each is small; here a step is one batched product and a few passes over all members' gates, forward and
-backward, and rows that have ended take no part.
+backward. Rows that have ended take no part, and what is read twice is multiplied once.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Sequences of unequal length without their padding, step after step, longer ones first.
+
+    A step is the next `active[step]` places of `at`, in whatever is read; `back` puts rows into their order again.
+    """
+
+    at: Int[Tensor, " p"]
+    active: tuple[int, ...]
+    back: Int[Tensor, " b"]
+
+    @classmethod
+    def of(cls, length: Int[Tensor, " b"], steps: int) -> Packed:
+        """Rows of 1 to `steps` steps each; `at` are places in a flattened [b, steps]."""
+        order = length.argsort(descending=True, stable=True)
+        there = torch.arange(steps, device=length.device)[:, None] < length[order]
+        step, row = there.nonzero(as_tuple=True)
+        active = tuple(n for n in there.sum(1).tolist() if n)
+        return cls(order[row] * steps + step, active, order.argsort())
 
 
 class MemberLstm(nn.Module):
@@ -25,11 +48,10 @@ class MemberLstm(nn.Module):
         self.read = nn.Parameter(torch.empty(m, n_in, 4 * hidden).uniform_(-bound, bound))
         self.recur = nn.Parameter(torch.empty(m, hidden, 4 * hidden).uniform_(-bound, bound))
 
-    def forward(self, x: Float[Tensor, "m b t d"], length: Int[Tensor, " b"]) -> Float[Tensor, "m b h"]:
-        """Cell states after each row's `length` steps, which is at least 1."""
-        steps, active, order = _in_steps(x, length)
-        gates = torch.bmm(steps.flatten(1, 2), self.read).view(*steps.shape[:3], -1)
-        return _Lstm.apply(gates, self.recur, active)[:, order.argsort()]
+    def forward(self, x: Float[Tensor, "m u d"], packed: Packed) -> Float[Tensor, "m b h"]:
+        """Cell states after each row's last step; a step reads a row of `x`."""
+        gates = _picked(torch.bmm(x, self.read), packed.at)
+        return _Lstm.apply(gates, self.recur, packed.active)[:, packed.back]
 
     @torch.no_grad()
     def copy_from(self, lstms: list[nn.LSTM]) -> None:
@@ -58,11 +80,10 @@ class MemberGru(nn.Module):
         self.read_bias = nn.Parameter(torch.empty(m, 1, 3 * hidden).uniform_(-bound, bound))
         self.recur_bias = nn.Parameter(torch.empty(m, 1, 3 * hidden).uniform_(-bound, bound))
 
-    def forward(self, x: Float[Tensor, "m b t d"], length: Int[Tensor, " b"]) -> Float[Tensor, "m b h"]:
-        """States after each row's `length` steps, which is at least 1."""
-        steps, active, order = _in_steps(x, length)
-        gates = torch.baddbmm(self.read_bias, steps.flatten(1, 2), self.read).view(*steps.shape[:3], -1)
-        return _Gru.apply(gates, self.recur, self.recur_bias, active)[:, order.argsort()]
+    def forward(self, x: Float[Tensor, "m u d"], packed: Packed) -> Float[Tensor, "m b h"]:
+        """States after each row's last step; a step reads a row of `x`."""
+        gates = _picked(torch.baddbmm(self.read_bias, x, self.read), packed.at)
+        return _Gru.apply(gates, self.recur, self.recur_bias, packed.active)[:, packed.back]
 
     @torch.no_grad()
     def copy_from(self, grus: list[nn.GRU]) -> None:
@@ -80,42 +101,43 @@ class MemberGru(nn.Module):
         gru.bias_hh_l0.copy_(self.recur_bias[m, 0])
 
 
-def _in_steps(x: Float[Tensor, "m b t d"], length: Int[Tensor, " b"]) -> tuple[Tensor, list[int], Tensor]:
-    """`x` as [m, t, b, d], where a step lies in one piece and longer rows come first; rows at each step; the order."""
-    order = length.argsort(descending=True, stable=True)
-    active = [n for n in (length[:, None] > torch.arange(x.shape[2], device=x.device)).sum(0).tolist() if n]
-    return x[:, order, : len(active)].transpose(1, 2), active, order
+def _picked(x: Float[Tensor, "m u d"], at: Int[Tensor, " p"]) -> Float[Tensor, "m p d"]:
+    """x[:, at]; as one table its gradient is a single pass."""
+    first = torch.arange(0, x.shape[0] * x.shape[1], x.shape[1], device=at.device)
+    return F.embedding(first[:, None] + at, x.flatten(0, 1))
+
+
+def _starts(active: tuple[int, ...]) -> list[tuple[int, int, int]]:
+    """Of each step its first place, its rows, and the rows that go on after it."""
+    first = [sum(active[:step]) for step in range(len(active))]
+    return list(zip(first, active, (*active[1:], 0), strict=True))
 
 
 class _Lstm(torch.autograd.Function):
-    """From gates [m, t, b, 4h] before their nonlinearities to the last cell states [m, b, h].
+    """From packed gates [m, p, 4h] before their nonlinearities to the last cell states [m, b, h].
 
-    Rows are sorted, `active[t]` of them have a step t. With i, f, o = σ(.) and g = tanh(.): c' = f c + i g and
-    h' = o tanh c'.
+    With i, f, o = σ(.) and g = tanh(.): c' = f c + i g and h' = o tanh c'. `states` are the hidden states that steps
+    after the first read.
     """
 
     @staticmethod
-    def forward(ctx, gates: Tensor, recur: Tensor, active: list[int]) -> Tensor:
-        m, t, b, h4 = gates.shape
-        h = h4 // 4
-        cell = hidden = gates.new_zeros(m, b, h)
-        last, states, kept = torch.empty_like(cell), gates.new_empty(m, t, b, h), []
-        states[:, 0] = 0
-        for step, n in enumerate(active):
-            before = cell[:, :n]
-            z = torch.baddbmm(gates[:, step, :n], hidden[:, :n], recur)
+    def forward(ctx, gates: Tensor, recur: Tensor, active: tuple[int, ...]) -> Tensor:
+        m, p, h4 = gates.shape
+        h, b = h4 // 4, active[0]
+        cell, last, kept = gates.new_zeros(m, b, h), gates.new_empty(m, b, h), []
+        states = gates.new_empty(m, p - b, h)
+        for first, n, left in _starts(active):
+            before, mine = cell[:, :n], gates[:, first : first + n]
+            z = torch.baddbmm(mine, states[:, first - b : first - b + n], recur) if first else mine.clone()
             z[..., : 3 * h].sigmoid_()
             z[..., 3 * h :].tanh_()
             i, f, o, g = z.split(h, -1)
             cell = (f * before).addcmul_(i, g)
             bent = cell.tanh()
-            hidden = o * bent
+            last[:, left:n] = cell[:, left:]
+            if left:  # the next step's places follow these
+                torch.mul(o[:, :left], bent[:, :left], out=states[:, first + n - b : first + n - b + left])
             kept.append((z, before, bent))
-            ends = active[step + 1] if step + 1 < t else 0
-            last[:, ends:n] = cell[:, ends:]
-            if ends:
-                states[:, step + 1, :ends] = hidden[:, :ends]
-                states[:, step + 1, ends:] = 0
         ctx.kept, ctx.active = kept, active
         ctx.save_for_backward(recur, states)
         return last
@@ -123,18 +145,14 @@ class _Lstm(torch.autograd.Function):
     @staticmethod
     def backward(ctx, d_last: Tensor) -> tuple[Tensor, Tensor, None]:
         recur, states = ctx.saved_tensors
-        m, t, b, h = states.shape
-        d_gates = states.new_empty(m, t, b, 4 * h)
+        (m, b, h), active = d_last.shape, ctx.active
+        d_gates = d_last.new_empty(m, sum(active), 4 * h)
         d_cell, d_hidden, turned = d_last.clone(), torch.zeros_like(d_last), recur.mT
-        for step in range(t - 1, -1, -1):
-            (z, before, bent), n = ctx.kept[step], ctx.active[step]
+        for (first, n, left), (z, before, bent) in zip(reversed(_starts(active)), reversed(ctx.kept), strict=True):
             i, f, o, g = z.split(h, -1)
-            dh, dc, dz = d_hidden[:, :n], d_cell[:, :n], d_gates[:, step, :n]
-            d_gates[:, step, n:] = 0
-            if step + 1 == t:  # nothing reads the hidden states of the last step
-                dz[..., 2 * h : 3 * h] = 0
-            else:
-                torch.mul(dh, bent, out=dz[..., 2 * h : 3 * h])
+            dh, dc, dz = d_hidden[:, :n], d_cell[:, :n], d_gates[:, first : first + n]
+            torch.mul(dh, bent, out=dz[..., 2 * h : 3 * h])
+            if left:  # nothing reads the hidden states of the last step
                 dc += dh * o * (1 - bent * bent)
             torch.mul(dc, g, out=dz[..., :h])
             torch.mul(dc, before, out=dz[..., h : 2 * h])
@@ -142,38 +160,34 @@ class _Lstm(torch.autograd.Function):
             dz[..., : 3 * h] *= z[..., : 3 * h] * (1 - z[..., : 3 * h])
             dz[..., 3 * h :] *= 1 - g * g
             dc *= f
-            if step:
+            if first:
                 dh.copy_(torch.bmm(dz, turned))
-        return d_gates, torch.bmm(states.flatten(1, 2).mT, d_gates.flatten(1, 2)), None
+        return d_gates, torch.bmm(states.mT, d_gates[:, b:]), None
 
 
 class _Gru(torch.autograd.Function):
-    """From what is read [m, t, b, 3h] to the last states [m, b, h].
+    """From what is read, packed [m, p, 3h], to the last states [m, b, h].
 
-    Rows are sorted, `active[t]` of them have a step t. With a = h W + c, r and z = σ(x + a) and n = tanh(x + r a), all
-    in their thirds: h' = n + z (h - n).
+    With a = h W + c, r and z = σ(x + a) and n = tanh(x + r a), all in their thirds: h' = n + z (h - n).
     """
 
     @staticmethod
-    def forward(ctx, gates: Tensor, recur: Tensor, bias: Tensor, active: list[int]) -> Tensor:
-        m, t, b, h3 = gates.shape
-        h = h3 // 3
-        hidden = gates.new_zeros(m, b, h)
-        last, states, kept = torch.empty_like(hidden), gates.new_empty(m, t, b, h), []
-        states[:, 0] = 0
-        for step, n in enumerate(active):
-            before = hidden[:, :n]
+    def forward(ctx, gates: Tensor, recur: Tensor, bias: Tensor, active: tuple[int, ...]) -> Tensor:
+        m, p, h3 = gates.shape
+        h, b = h3 // 3, active[0]
+        hidden, last, kept = gates.new_zeros(m, b, h), gates.new_empty(m, b, h), []
+        states = gates.new_empty(m, p - b, h)
+        for first, n, left in _starts(active):
+            before, mine = hidden[:, :n], gates[:, first : first + n]
             a = torch.baddbmm(bias, before, recur)
-            both = (gates[:, step, :n, : 2 * h] + a[..., : 2 * h]).sigmoid_()
+            both = (mine[..., : 2 * h] + a[..., : 2 * h]).sigmoid_()
             r, z = both.split(h, -1)
-            new = torch.addcmul(gates[:, step, :n, 2 * h :], r, a[..., 2 * h :]).tanh_()
+            new = torch.addcmul(mine[..., 2 * h :], r, a[..., 2 * h :]).tanh_()
             hidden = torch.addcmul(new, z, before - new)
+            last[:, left:n] = hidden[:, left:]
+            if left:  # the next step's places follow these
+                states[:, first + n - b : first + n - b + left] = hidden[:, :left]
             kept.append((both, new, a[..., 2 * h :], before))
-            ends = active[step + 1] if step + 1 < t else 0
-            last[:, ends:n] = hidden[:, ends:]
-            if ends:
-                states[:, step + 1, :ends] = hidden[:, :ends]
-                states[:, step + 1, ends:] = 0
         ctx.kept, ctx.active = kept, active
         ctx.save_for_backward(recur, states)
         return last
@@ -181,14 +195,12 @@ class _Gru(torch.autograd.Function):
     @staticmethod
     def backward(ctx, d_last: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         recur, states = ctx.saved_tensors
-        m, t, b, h = states.shape
-        d_gates, d_a = (states.new_empty(m, t, b, 3 * h) for _ in range(2))
+        (m, b, h), active = d_last.shape, ctx.active
+        d_gates, d_a = (d_last.new_empty(m, sum(active), 3 * h) for _ in range(2))
         d_hidden, turned = d_last.clone(), recur.mT
-        for step in range(t - 1, -1, -1):
-            (both, new, bent, before), n = ctx.kept[step], ctx.active[step]
+        for (first, n, _), (both, new, bent, before) in zip(reversed(_starts(active)), reversed(ctx.kept), strict=True):
             r, z = both.split(h, -1)
-            dh, dx, da = d_hidden[:, :n], d_gates[:, step, :n], d_a[:, step, :n]
-            d_gates[:, step, n:] = d_a[:, step, n:] = 0
+            dh, dx, da = d_hidden[:, :n], d_gates[:, first : first + n], d_a[:, first : first + n]
             d_new = dh * (1 - z) * (1 - new * new)
             torch.mul(d_new, bent, out=dx[..., :h])
             torch.mul(dh, before - new, out=dx[..., h : 2 * h])
@@ -196,7 +208,6 @@ class _Gru(torch.autograd.Function):
             dx[..., 2 * h :] = d_new
             da[..., : 2 * h] = dx[..., : 2 * h]
             torch.mul(d_new, r, out=da[..., 2 * h :])
-            if step:
+            if first:
                 dh.mul_(z).add_(torch.bmm(da, turned))
-        flat = d_a.flatten(1, 2)
-        return d_gates, torch.bmm(states.flatten(1, 2).mT, flat), flat.sum(1, keepdim=True), None
+        return d_gates, torch.bmm(states.mT, d_a[:, b:]), d_a.sum(1, keepdim=True), None

@@ -5,6 +5,7 @@ from vqabook.objectives.attention import AttentionLoss, AttentionSupervision, Ho
 from vqabook.objectives.base import Objective
 from vqabook.objectives.criteria import BiasProduct, Criterion, Focal, LearnedMixin, Plain, Reweight, Rubi
 from vqabook.objectives.css import Css
+from vqabook.objectives.multiple_choice import MultipleChoice, per_member
 from vqabook.objectives.rescaling import LossRescaling
 
 __all__ = [
@@ -18,8 +19,10 @@ __all__ = [
     "HopPenalty",
     "LearnedMixin",
     "LossRescaling",
+    "MultipleChoice",
     "Objective",
     "Plain",
     "Reweight",
     "Rubi",
+    "per_member",
 ]
