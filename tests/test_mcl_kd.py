@@ -53,7 +53,7 @@ def test_a_run_gives_what_its_claims_read(variant, cache, tmp_path):
 
 @pytest.mark.parametrize("network", ["mlp", "updn", "vgg"])
 def test_other_networks_run(network, cache, tmp_path):
-    values = {"networks": (network,), "image_width": 2, "vgg_width": 2, "image_epochs": 1}
+    values = {"networks": (network,), "image_width": 2, "vgg_width": 2, "image_base_epochs": 1, "image_epochs": 1}
     if network == "vgg":  # 8 x 8 digits are too small for four poolings
         with pytest.raises(ValueError, match="halved four times, got 8"):
             produced(f"{network} base", tmp_path, **values)
@@ -92,7 +92,7 @@ def test_all_members_as_specialists_are_an_independent_ensemble(cache, tmp_path)
 
 
 def test_the_epoch_is_chosen_without_test(cache, tmp_path):
-    result = produced("resnet base", tmp_path, image_epochs=5)
+    result = produced("resnet base", tmp_path, image_base_epochs=5)
     valid = [row["valid"] for row in result["history"]]
     chosen = result["selection"]["best_by_valid"]
     assert chosen["epoch"] == valid.index(max(valid)) + 1

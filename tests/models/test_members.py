@@ -146,6 +146,21 @@ def test_scaled_features_are_shared_by_their_sum():
         FeatureSharing(keep=0, scaled=True)
 
 
+@pytest.mark.parametrize("kind", MADE)
+def test_in_turn_is_the_same(kind):
+    """Outputs, gradients, and the running means of batch norm."""
+    torch.manual_seed(0)
+    models, inputs = [MADE[kind]().double() for _ in range(M)], inputs_of(kind)
+    beside, in_turn = (Members(models, in_turn=one).double().train() for one in (False, True))
+    for members in (beside, in_turn):
+        members(*inputs).logits.square().sum().backward()
+    torch.testing.assert_close(in_turn(*inputs).logits, beside(*inputs).logits)
+    for (name, mine), (_, other) in zip(in_turn.named_parameters(), beside.named_parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, other.grad, msg=name)
+    for (name, mine), (_, other) in zip(in_turn.named_buffers(), beside.named_buffers(), strict=True):
+        torch.testing.assert_close(mine, other, msg=name)
+
+
 @pytest.mark.parametrize("kind", IMAGES)
 def test_members_that_share_nothing_are_alone(kind):
     torch.manual_seed(0)

@@ -28,6 +28,7 @@ from vqabook.papers.mcl_kd_setting import Ensemble
 from vqabook.record import key_of
 from vqabook.teachers import teacher_logits
 
+SMALL = 8  # pixels, up to which convolutions of five members side by side are faster than in turn
 NO_CLIP = float("inf")  # the paper names no clipping
 OWN = ("ensemble", "epochs", "beta", "cmcl_beta", "temperature")  # what a recipe has beyond its base models'
 EXAMPLES_OF = 4  # families with questions in Table 3, a member each
@@ -42,10 +43,10 @@ def train(recipe: Mapping, examples: Examples, checkpoint: Path) -> dict:
     else:
         share = FeatureSharing(at_test=not asked.settled) if asked.share else None
         base = base_of(recipe, examples, checkpoint)
-        model = Members([base.single(i, one) for i, one in enumerate(build(recipe, examples))], share=share)
+        model = members_of([base.single(i, one) for i, one in enumerate(build(recipe, examples))], examples, share)
         objective = objective_of(recipe, asked, examples.train)
         table = with_teachers(recipe, base, examples.train, checkpoint) if asked.rule == "mcl_kd" else examples.train
-        history = fitted(model.to(table.device), objective, recipe, table, examples, checkpoint)
+        history = fitted(model, objective, recipe, table, examples, checkpoint)
         examples = replace(examples, train=table)
     with torch.random.fork_rng():
         torch.manual_seed(recipe["seed"])  # shared features are drawn at test time, too
@@ -87,6 +88,13 @@ def build(recipe: Mapping, examples: Examples) -> list[nn.Module]:
     with torch.random.fork_rng():
         torch.manual_seed(recipe["seed"])
         return [kind(config).to(table.device) for _ in range(recipe["members"])]
+
+
+def members_of(models: list[nn.Module], examples: Examples, share: FeatureSharing | None = None) -> Members:
+    """The ensemble, in turn where a member's convolutions alone fill a CPU."""
+    table = examples.train
+    wide = len(table.inputs) == 1 and table.inputs[0].shape[-1] > SMALL
+    return Members(models, share=share, in_turn=wide and table.device.type == "cpu").to(table.device)
 
 
 def task_loss(table: Table) -> dict:
@@ -141,13 +149,13 @@ def base_of(recipe: Mapping, examples: Examples, checkpoint: Path) -> Members:
     with FileLock(f"{weights}.lock"):
         if not weights.exists():
             return _trained(plain, examples, weights.with_suffix(".checkpoint"), weights)[0]
-        model = Members(build(plain, examples)).to(examples.train.device)
+        model = members_of(build(plain, examples), examples)
         model.load_state_dict(torch.load(weights, map_location=examples.train.device, weights_only=True))
     return model
 
 
 def _trained(recipe: Mapping, examples: Examples, checkpoint: Path, weights: Path) -> tuple[Members, list[dict]]:
-    model, table = Members(build(recipe, examples)).to(examples.train.device), examples.train
+    model, table = members_of(build(recipe, examples), examples), examples.train
     objective = MultipleChoice("ie", k=recipe["members"], **task_loss(table))
     history = fitted(model, objective, recipe, table, examples, checkpoint)
     save_whole(model.state_dict(), weights)
