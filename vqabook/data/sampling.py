@@ -1,0 +1,40 @@
+"""Which rows an epoch shows, where not every row once: class-balanced sampling and repeat-factor sampling.
+
+Shen, Lin, Huang 2016 (class-aware sampling); Gupta, Dollár, Girshick 2019, "LVIS", arXiv:1908.03195, Appendix B.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int
+    from torch import Tensor
+
+
+def class_balanced_order(labels: Int[Tensor, " n"], *, generator: torch.Generator | None = None) -> Int[Tensor, " n"]:
+    """As many rows as there are, drawn with replacement: a class evenly, then one of its rows evenly."""
+    n_rows = torch.bincount(labels)
+    return torch.multinomial(1 / n_rows[labels].double(), len(labels), replacement=True, generator=generator)
+
+
+def repeat_factors(shown: Bool[Tensor, "n c"], *, threshold: float = 1e-3) -> Float[Tensor, " n"]:
+    """How often each image is shown an epoch: max over its classes of max(1, √(threshold / f_c)).
+
+    `shown[i, j]`: image i shows class j; f_c is the share of images that show class c. An image of nothing counts once.
+    """
+    if not 0 < threshold <= 1:
+        raise ValueError(f"the threshold is a share of the images, in (0, 1], got {threshold}; LVIS takes 0.001")
+    share = shown.double().mean(0)
+    of_class = (threshold / share.clamp(min=1 / (2 * len(shown)))).sqrt().clamp(min=1)
+    return (shown * of_class).amax(1).clamp(min=1)
+
+
+def repeated_order(factors: Float[Tensor, " n"], *, generator: torch.Generator | None = None) -> Int[Tensor, " shown"]:
+    """Rows of an epoch, shuffled: each `floor(factor)` times, and once more with the rest as probability."""
+    whole = factors.floor()
+    more = torch.rand(len(factors), generator=generator, dtype=torch.double) < factors - whole
+    rows = torch.repeat_interleave(torch.arange(len(factors)), whole.long() + more)
+    return rows[torch.randperm(len(rows), generator=generator)]
