@@ -27,7 +27,8 @@ MAY_IMPORT = {  # room -> rooms
     "data": {"core", "metrics"},
     "models": {"core"},
     "objectives": {"core", "losses"},
-    "fit": {"core", "objectives"},
+    "schedule": set(),
+    "fit": {"core", "objectives", "schedule"},
     "surrogates": {"core"},
     "teachers": {"core"},
     "best": set(),
@@ -40,7 +41,7 @@ MAY_IMPORT = {  # room -> rooms
     "runs": {"fingerprint", "papers", "record"},
     "cli": ROOMS,
 }
-LIBRARY = ("core", "data", "models", "losses", "objectives", "fit", "metrics", "record")
+LIBRARY = ("core", "data", "models", "losses", "objectives", "schedule", "fit", "metrics", "record")
 DEPENDENCIES = ("torch", "numpy", "h5py", "tqdm", "filelock")
 each_file = pytest.mark.parametrize("path", FILES, ids=NAMES)
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from vqabook.core import Batch, Output
 from vqabook.fit import FitConfig, GradientNorms, Stage, best_answer, fit, pick_device, predict, soft_score
 from vqabook.losses import sigmoid_bce
 from vqabook.objectives import LossRescaling, Objective
+from vqabook.schedule import Schedule
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = FitConfig(epochs=6, batch_size=16, lr=0.05, clip=1.0, checkpoint_every=0.0)
@@ -333,7 +335,7 @@ def test_an_endless_loss_is_refused(value, toy_table):
         ({"lr": 0.0}, "lr must be positive, got 0.0"),
         ({"lr": float("nan")}, "lr must be positive, got nan"),
         ({"clip": -0.25}, "clip must be positive, got -0.25"),
-        ({"optimizer": "sgdd"}, "optimizer is one of adamax, adam, adamw, got 'sgdd'"),
+        ({"optimizer": "sgdd"}, "optimizer is one of adamax, adam, adamw, sgd, got 'sgdd'"),
     ],
 )
 def test_settings_out_of_range_are_refused(values, message):
@@ -341,12 +343,59 @@ def test_settings_out_of_range_are_refused(values, message):
         FitConfig(**values)
 
 
-@pytest.mark.parametrize("optimizer", ["adamax", "adam", "adamw"])
+@pytest.mark.parametrize("optimizer", ["adamax", "adam", "adamw", "sgd"])
 def test_every_optimizer_learns(optimizer, toy_table):
     config = FitConfig(epochs=5, batch_size=16, lr=0.05, optimizer=optimizer)
     history = fit(Toy(), LossRescaling("bce"), toy_table(), config)
     assert history[-1]["loss"] < history[0]["loss"]
     assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5]
+
+
+SCHEDULE = Schedule(warmup=1.5, start=0.5, cosine=True)
+SGD = FitConfig(epochs=6, batch_size=16, optimizer="sgd", lr=0.1, clip=9.0, schedule=SCHEDULE, checkpoint_every=0.0)
+
+
+def test_sgd_with_a_schedule_is_torch_s(toy_table):
+    """Nesterov, weight decay, warm-up and cosine against a plain loop."""
+    table = toy_table(64)
+    config = replace(SGD, nesterov=True, weight_decay=0.01)
+    ours, plain = Toy(), Toy()
+    ours.dropout.p = plain.dropout.p = 0.0
+    fit(ours, LossRescaling("bce"), table, config)
+    optimizer = torch.optim.SGD(plain.parameters(), lr=1.0, momentum=0.9, nesterov=True, weight_decay=0.01)
+    for epoch in range(6):
+        order = torch.randperm(64, generator=torch.Generator().manual_seed(epoch))
+        for i, rows in enumerate(order.split(16)):
+            optimizer.param_groups[0]["lr"] = 0.1 * SCHEDULE.factor(epoch + i / 4, 6)
+            optimizer.zero_grad()
+            sigmoid_bce(plain(*table.batch(rows).inputs).logits, table.batch(rows).target).mean().backward()
+            optimizer.step()
+    torch.testing.assert_close(ours.state_dict(), plain.state_dict())
+
+
+def test_a_killed_run_goes_on_at_its_learning_rate(toy_table, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(toy_table(), tmp_path / "c", SGD, fail_at=3)
+    assert_same(run(toy_table(), tmp_path / "c", SGD), run(toy_table(), config=SGD))
+
+
+def test_an_order_of_rows(toy_table):
+    """Drawn anew each epoch, from a generator of the seed and the epoch; the loss is the mean of what was shown."""
+    drawn = []
+
+    def order(generator: torch.Generator) -> Tensor:
+        drawn.append(torch.randint(64, (40,), generator=generator))
+        return drawn[-1]
+
+    model, table = Toy(), toy_table(64)
+    model.dropout.p = 0.0
+    history = fit(model, LossRescaling("bce"), table, FitConfig(epochs=2, batch_size=64, lr=1e-9), order=order)
+    assert not drawn[0].equal(drawn[1])
+    batch = table.batch(drawn[0])
+    want = sigmoid_bce(Toy().layer(*batch.inputs), batch.target).mean().item()
+    assert history[0]["loss"] == pytest.approx(want)
+    again = fit(Toy(), LossRescaling("bce"), table, FitConfig(epochs=2, batch_size=64, lr=1e-9), order=order)
+    assert drawn[2].equal(drawn[0]) and len(again) == 2
 
 
 def test_predict_keeps_the_order_and_leaves_dropout_off(toy_table):

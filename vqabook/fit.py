@@ -17,11 +17,17 @@ from tqdm import tqdm
 
 from vqabook.core import Batch, Output, Table
 from vqabook.objectives.base import Objective
+from vqabook.schedule import Schedule
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-OPTIMIZERS = {"adamax": torch.optim.Adamax, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+OPTIMIZERS = {
+    "adamax": torch.optim.Adamax,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": torch.optim.SGD,
+}
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,10 @@ class FitConfig:
     batch_size: int = 512
     optimizer: str = "adamax"
     lr: float = 2e-3
+    schedule: Schedule | None = None  # of lr; None: it stays
+    momentum: float = 0.9  # of sgd
+    nesterov: bool = False  # of sgd
+    weight_decay: float = 0.0
     clip: float = 0.25  # gradient norm over all parameters
     seed: int = 0
     bf16: bool = False  # autocast; pays on a GPU
@@ -92,8 +102,16 @@ class Training:
     def __init__(self, model: nn.Module, objective: Objective, config: FitConfig):
         self.model, self.objective, self.config = model, objective, config
         self.parameters = [p for module in (model, objective) for p in module.parameters() if p.requires_grad]
-        self.optimizer = OPTIMIZERS[config.optimizer](self.parameters, lr=config.lr)
+        own = {"momentum": config.momentum, "nesterov": config.nesterov} if config.optimizer == "sgd" else {}
+        make = OPTIMIZERS[config.optimizer]
+        self.optimizer = make(self.parameters, lr=config.lr, weight_decay=config.weight_decay, **own)
         self.history: list[dict] = []
+
+    def set_lr(self, epoch: float) -> None:
+        """The rate that the schedule has after so many epochs; it depends on nothing else, and is not saved."""
+        if self.config.schedule is not None:
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.config.lr * self.config.schedule.factor(epoch, self.config.epochs)
 
     def save(self, path: Path) -> None:
         """Write whole or not at all."""
@@ -126,13 +144,15 @@ def fit(
     watch: Mapping[str, Iterable[nn.Parameter]] | None = None,
     checkpoint: Path | None = None,
     stage: Stage | None = None,
+    order: Callable[[torch.Generator], Int[Tensor, " shown"]] | None = None,
     label: str = "fit",
 ) -> list[dict]:
     """Train `model` in place and return its history, one dict an epoch.
 
     Its keys: epoch, loss, grad_<watched group>, whatever `evaluate` adds, seconds. With `checkpoint` a killed run goes
     on from its last saved epoch to the same final weights; the file is removed at the end. With `stage` the first
-    epochs are taken from, or left for, a run that shares them.
+    epochs are taken from, or left for, a run that shares them. `order` draws the rows of an epoch, from a generator
+    that is the seed's and the epoch's own; None: every row once.
     """
     device = train.device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -155,7 +175,7 @@ def fit(
         )
         for epoch in bar:
             started = time.monotonic()
-            loss = _epoch(run, forward, train, epoch, norms)
+            loss = _epoch(run, forward, train, epoch, norms, order)
             row = {"epoch": epoch + 1, "loss": loss, **norms.summary(), **(evaluate(model) if evaluate else {})}
             run.history.append({**row, "seconds": time.monotonic() - started})
             bar.set_postfix({k: f"{v:.4g}" for k, v in row.items() if isinstance(v, float)}, refresh=False)
@@ -169,17 +189,21 @@ def fit(
     return run.history
 
 
-def _epoch(run: Training, forward: nn.Module, train: Table, epoch: int, norms: GradientNorms) -> float:
+def _epoch(
+    run: Training, forward: nn.Module, train: Table, epoch: int, norms: GradientNorms, draw: Callable | None
+) -> float:
     """One pass in a fresh order; returns the mean loss per example. The only host sync is the one at the end."""
     config, device = run.config, train.device
     forward.train()
     run.objective.train()
     norms.reset()
-    order = torch.Generator().manual_seed(config.seed * 1_000_003 + epoch)
-    order = torch.randperm(len(train), generator=order).to(device)
+    generator = torch.Generator().manual_seed(config.seed * 1_000_003 + epoch)
+    order = (torch.randperm(len(train), generator=generator) if draw is None else draw(generator)).to(device)
     total = torch.zeros((), device=device)
     autocast = torch.autocast(device.type, torch.bfloat16) if config.bf16 else nullcontext()
-    for rows in order.split(config.batch_size):
+    batches = order.split(config.batch_size)
+    for i, rows in enumerate(batches):
+        run.set_lr(epoch + i / len(batches))
         batch = train.batch(rows)
         with autocast:
             steps = run.objective.steps(forward, batch, epoch / config.epochs)
@@ -190,7 +214,7 @@ def _epoch(run: Training, forward: nn.Module, train: Table, epoch: int, norms: G
                 nn.utils.clip_grad_norm_(run.parameters, config.clip)
                 run.optimizer.step()
                 total += losses.detach().sum()
-    mean = float(total) / len(train)
+    mean = float(total) / len(order)
     if not math.isfinite(mean):
         raise FloatingPointError(
             f"the loss must stay finite, got {mean} in epoch {epoch + 1}; lower lr ({config.lr}) or check the features"
