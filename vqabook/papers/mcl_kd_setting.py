@@ -130,8 +130,8 @@ PROFILES: dict[str, dict] = {
     "real": {
         "reasoning_data": "clevr_1500", "base_epochs": 12, "epochs": 6, "lr": 3e-3, "word": 32, "hidden": 64,
         "attention": 64, "wide": 128, "dataset": "vqacp_v1_coco16k", "vqa_epochs": 10, "vqa_word": 64,
-        "vqa_hidden": 128, "min_answer_count": 3, "image_train": 10_000, "image_side": 16, "image_base_epochs": 10,
-        "image_epochs": 5, "vgg_width": 16,
+        "vqa_hidden": 128, "min_answer_count": 3, "image_train": 10_000, "image_side": 16, "image_lr": 3e-3,
+        "image_base_epochs": 10, "image_epochs": 5, "vgg_width": 16,
     },
     "paper": {},
 }  # fmt: skip
