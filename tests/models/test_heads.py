@@ -1,0 +1,28 @@
+"""Classifiers for unequal classes."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from vqabook.models.heads import CosineClassifier, ScaledClassifier
+
+
+def test_cosines():
+    torch.manual_seed(0)
+    head, hidden = CosineClassifier(5, 3), torch.randn(4, 5)
+    want = [[torch.cosine_similarity(x, w, dim=0) for w in head.weight] for x in hidden]
+    torch.testing.assert_close(head(hidden), torch.tensor(want))
+    torch.testing.assert_close(head(7 * hidden), head(hidden))
+    assert head(torch.zeros(1, 5)).isfinite().all()
+
+
+def test_scales_alone_are_learnt():
+    torch.manual_seed(0)
+    trained, hidden = nn.Linear(5, 3), torch.randn(4, 5)
+    head = ScaledClassifier(trained)
+    torch.testing.assert_close(head(hidden), trained(hidden))
+    assert [name for name, _ in head.named_parameters()] == ["scale"]
+    head.scale.data = torch.tensor([1.0, 2.0, 0.5])
+    torch.testing.assert_close(head(hidden) - trained.bias, (trained(hidden) - trained.bias) * head.scale)
+    assert ScaledClassifier(nn.Linear(5, 3, bias=False))(hidden).shape == (4, 3)

@@ -1,0 +1,41 @@
+"""Classifiers that take the place of a linear layer where classes are unequal: cosines, and learnt scales."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+
+class CosineClassifier(nn.Module):
+    """Cosines of features and class vectors, in [-1, 1]: what LDAM's margins are measured in (Cao et al. 2019)."""
+
+    def __init__(self, n_in: int, n_classes: int):
+        super().__init__()
+        self.weight = nn.Parameter(F.normalize(torch.randn(n_classes, n_in)))
+
+    def forward(self, hidden: Float[Tensor, "b d"]) -> Float[Tensor, "b c"]:
+        return F.linear(F.normalize(hidden), F.normalize(self.weight))
+
+
+class ScaledClassifier(nn.Module):
+    """A trained classifier with one learnt factor a class: learnable weight scaling (Kang et al. 2020, LWS).
+
+    Class vectors and biases stay; only `scale` has a gradient. It begins at one, as the classifier was.
+    """
+
+    def __init__(self, classifier: nn.Linear):
+        super().__init__()
+        self.register_buffer("weight", classifier.weight.detach().clone())
+        bias = classifier.bias
+        self.register_buffer("bias", None if bias is None else bias.detach().clone())
+        self.scale = nn.Parameter(torch.ones(len(self.weight)))
+
+    def forward(self, hidden: Float[Tensor, "b d"]) -> Float[Tensor, "b c"]:
+        return F.linear(hidden, self.weight * self.scale[:, None], self.bias)
