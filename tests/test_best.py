@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from vqabook.best import BestEpoch, save_whole
+from vqabook.best import BestEpoch
+from vqabook.whole import save_whole
 
 
 def watched(tmp_path, values: list[float]) -> tuple[BestEpoch, nn.Module]:

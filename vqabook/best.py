@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import nn
+
+from vqabook.whole import save_whole
 
 
 class BestEpoch:
@@ -40,13 +41,3 @@ class BestEpoch:
         device = next(model.parameters()).device
         model.load_state_dict(torch.load(self.path, map_location=device, weights_only=True)["model"])
         self.path.unlink()
-
-
-def save_whole(content: object, path: Path) -> None:
-    """`torch.save`, whole or not at all."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        torch.save(content, partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

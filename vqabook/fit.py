@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
@@ -18,6 +17,7 @@ from tqdm import tqdm
 from vqabook.core import Batch, Output, Table
 from vqabook.objectives.base import Objective
 from vqabook.schedule import Schedule
+from vqabook.whole import save_whole
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -115,14 +115,9 @@ class Training:
 
     def save(self, path: Path) -> None:
         """Write whole or not at all."""
-        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
         random = [torch.get_rng_state()] + (torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [])
         parts = {name: getattr(self, name).state_dict() for name in ("model", "objective", "optimizer")}
-        try:
-            torch.save({**parts, "history": self.history, "random": random}, partial)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        save_whole({**parts, "history": self.history, "random": random}, path)
 
     def restore(self, path: Path, device: torch.device) -> None:
         saved = torch.load(path, map_location=device, weights_only=True)

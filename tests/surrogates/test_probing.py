@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -25,6 +26,8 @@ from vqabook.surrogates.probing import _scores
 
 SIZES = {"n_words": 12, "n_answers": 7, "feature": 5, "hidden": 6, "word": 4}
 WORDS = torch.tensor([[3, 4, 5, 6, 0], [7, 0, 0, 0, 0], [2, 11, 1, 3, 8], [1, 1, 10, 0, 0], [9, 4, 0, 0, 0]])
+
+SHORT = partial(pair_masks, short=True)  # texts of a word or two keep their plain maps
 
 
 def made(kind, config):
@@ -63,9 +66,14 @@ def test_masks_are_coins_enlarged(unchecked):
 
 @pytest.mark.parametrize(("n", "pairs"), [(1, 0), (2, 0), (3, 3), (5, 10)])
 def test_pairs_of_words(n, pairs):
-    masks = pair_masks(n)
+    masks = pair_masks(n, short=True)
     assert masks.shape == (pairs + 1, n) and masks[-1].eq(1).all()
     assert (masks[:-1].sum(1) == n - 2).all() and len(masks.unique(dim=0)) == pairs + 1
+    if n > 2:
+        assert torch.equal(pair_masks(n), masks)
+    else:
+        with pytest.raises(ValueError, match=f"of texts of three or more, got a text of {n}; leave it out, or keep"):
+            pair_masks(n)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -95,11 +103,11 @@ def test_regions_equal_a_loop_of_full_passes(table, masks, weighted):
 def test_words_equal_a_loop_of_full_passes(weighted):
     model = made(SelfAttentiveText, TextConfig(12, 3, word=4, hidden=5, attention=6, hops=2, wide=7))
     table = Table((WORDS,), torch.tensor([0, 2, 1, 1, 0]), 3)
-    found = surrogates(word_probe(model, table, at_once=7), weighted=weighted)
+    found = surrogates(word_probe(model, table, SHORT, at_once=7), weighted=weighted)
     for row, words in enumerate(WORDS):
         n = int(words.ne(0).sum())
         with torch.no_grad():
-            outs = [model(words[None, :n], keep_words=mask[None]) for mask in pair_masks(n)]
+            outs = [model(words[None, :n], keep_words=mask[None]) for mask in SHORT(n)]
         scores = torch.stack([out.logits[0].double().softmax(0)[table.target[row]] for out in outs])
         maps = torch.cat([out.word_attention for out in outs])
         want = (
@@ -197,10 +205,10 @@ def test_all_words_but_some():
 def test_words_of_a_question_about_an_image(table):
     """AttentiveSan's words are probed with its regions in place."""
     model = made(AttentiveSan, AttentiveSanConfig(**SIZES, attention=8, word_attention=5))
-    found = surrogates(word_probe(model, table, at_once=12))
+    found = surrogates(word_probe(model, table, SHORT, at_once=12))
     regions, words = table.batch(torch.tensor([2])).inputs
     with torch.no_grad():
-        out = model(regions, words, keep_words=pair_masks(5)[found.mask[2]][None])
+        out = model(regions, words, keep_words=SHORT(5)[found.mask[2]][None])
     torch.testing.assert_close(found.attention[2], out.word_attention[0])
     assert (found.score >= found.plain).all()
 
@@ -226,10 +234,12 @@ def test_what_cannot_be_probed_is_refused(table, masks):
     empty = Table((WORDS * torch.tensor([1, 1, 0, 1, 1])[:, None],), torch.zeros(5, dtype=torch.long), 3)
     with pytest.raises(ValueError, match=r"1 of 5 have none \(first: row 2\); leave them out"):
         word_probe(model, empty)
+    with pytest.raises(ValueError, match="got a text of 1; leave it out"):
+        word_probe(model, table)
     plain = Table((WORDS,), torch.zeros(5, dtype=torch.long), 3)
     model.forward = lambda words, keep_words: Output(torch.zeros(len(words), 3))
     with pytest.raises(ValueError, match="a surrogate is the attention of a probed model, got None"):
-        surrogates(word_probe(model, plain))
+        surrogates(word_probe(model, plain, SHORT))
 
 
 def test_the_penalty_is_zero_where_hops_look_at_words_of_their_own():

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vqabook.core import Output
+from vqabook.models.words import last_output
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -37,13 +38,7 @@ class QuestionReader(nn.Module):
         self.recurrent = kind(config.word, config.hidden, batch_first=True)
 
     def forward(self, words: Int[Tensor, "b t"]) -> Float[Tensor, "b h"]:
-        """Padding is never read: a CPU skips it, a GPU (where its length would cost a sync) steps over it."""
-        length, embedded = words.ne(0).sum(1).clamp(min=1), self.words(words)
-        if words.device.type != "cpu":
-            return self.recurrent(embedded)[0][torch.arange(len(words), device=words.device), length - 1]
-        packed = nn.utils.rnn.pack_padded_sequence(embedded, length, batch_first=True, enforce_sorted=False)
-        state = self.recurrent(packed)[1]
-        return (state[0] if isinstance(state, tuple) else state)[0]
+        return last_output(self.recurrent, self.words(words), words)
 
 
 class Avg(nn.Module):

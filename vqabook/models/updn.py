@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from vqabook.core import Output
+from vqabook.models.words import last_output
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -64,17 +65,8 @@ class UpDn(nn.Module):
         )
 
     def encode(self, words: Int[Tensor, "b t"]) -> Float[Tensor, "b h"]:
-        """GRU state after the last real word.
-
-        Padding is never read: a CPU skips it, a GPU (where its length would cost a sync) steps over it.
-        """
-        length = words.ne(0).sum(1).clamp(min=1)
-        embedded = self.words(words)
-        if words.device.type != "cpu":
-            states, _ = self.question_encoder(embedded)
-            return states[torch.arange(len(words), device=words.device), length - 1]
-        packed = nn.utils.rnn.pack_padded_sequence(embedded, length, batch_first=True, enforce_sorted=False)
-        return self.question_encoder(packed)[1][0]
+        """GRU state after the last real word."""
+        return last_output(self.question_encoder, self.words(words), words)
 
     def forward(self, regions: Float[Tensor, "b o d"], words: Int[Tensor, "b t"]) -> Output:
         question = self.encode(words)

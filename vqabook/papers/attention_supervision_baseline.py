@@ -10,6 +10,7 @@ import torch
 from filelock import FileLock
 from torch import nn
 
+from vqabook.best import BestEpoch
 from vqabook.core import Table
 from vqabook.fit import FitConfig, fit
 from vqabook.losses.annotators import annotator_weights
@@ -21,7 +22,7 @@ from vqabook.objectives.attention import HopPenalty
 from vqabook.objectives.base import Objective
 from vqabook.objectives.classification import CrossEntropy
 from vqabook.papers.attention_supervision_data import Examples, glove_vectors
-from vqabook.papers.attention_supervision_evaluation import Watched, keep
+from vqabook.papers.attention_supervision_evaluation import Watched
 from vqabook.record import key_of
 
 NO_CLIP = float("inf")  # the paper names no clipping
@@ -65,17 +66,14 @@ def fitted(
     model: nn.Module, objective: Objective, recipe: Mapping, table: Table, examples: Examples, checkpoint: Path
 ) -> list[dict]:
     """The history of `model` trained on `table`; it ends with the weights that were best on held-out rows."""
-    names, best = ("epochs", "batch_size", "lr", "seed"), checkpoint.with_suffix(".best")
+    names = ("epochs", "batch_size", "lr", "seed")
     config = FitConfig(
         **{name: recipe[name] for name in names}, optimizer="adam", clip=NO_CLIP, bf16=table.device.type == "cuda"
     )
-    if not checkpoint.exists():
-        best.unlink(missing_ok=True)
     label = f"{recipe['variant']}, seed {recipe['seed']}"
-    watched = Watched(examples, best)
-    history = fit(model, objective, table, config, evaluate=watched, checkpoint=checkpoint, label=label)
-    model.load_state_dict(torch.load(best, map_location=table.device, weights_only=True)["model"])
-    best.unlink()
+    best = BestEpoch.begin(Watched(examples), checkpoint)
+    history = fit(model, objective, table, config, evaluate=best, checkpoint=checkpoint, label=label)
+    best.restore(model)
     return history
 
 
@@ -87,7 +85,7 @@ def trained_baseline(
     with FileLock(f"{weights}.lock"):
         table = training_table(recipe, examples.train)
         history = fitted(model, plain_objective(recipe), recipe, table, examples, checkpoint)
-        keep(model.state_dict(), weights)
+        save_whole(model.state_dict(), weights)
     return model, history
 
 
@@ -101,7 +99,7 @@ def baseline(recipe: Mapping, examples: Examples, checkpoint: Path, data_root: P
         else:
             table = training_table(plain, examples.train)
             fitted(model, plain_objective(plain), plain, table, examples, weights.with_suffix(".checkpoint"))
-            keep(model.state_dict(), weights)
+            save_whole(model.state_dict(), weights)
     return model
 
 

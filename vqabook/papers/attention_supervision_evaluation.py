@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,22 +33,12 @@ class Watched:
 
     `scores`, of the test split: "overall", of a VQA set also by answer type, and under "human" the mean rank
     correlation (Spearman, x 100), earth mover's distance (x 100) and share of attention on the relevant regions (%).
-    The weights of the epoch that is best on held-out examples are kept in the file `best`, with their accuracy; a run
-    that goes on from a checkpoint finds them there.
     """
 
-    def __init__(self, examples: Examples, best: Path):
-        self.examples, self.best = examples, best
-        self.highest = torch.load(best, weights_only=True)["valid"] if best.exists() else -1.0
+    def __init__(self, examples: Examples):
+        self.examples = examples
 
     def __call__(self, model: nn.Module) -> dict:
-        found = self._measured(model)
-        if found["valid"] > self.highest:
-            self.highest = found["valid"]
-            keep({"valid": found["valid"], "model": model.state_dict()}, self.best)
-        return found
-
-    def _measured(self, model: nn.Module) -> dict:
         examples = self.examples
         if examples.task is None:
             valid, test = (100 * float(predict(model, t, _right).mean()) for t in (examples.valid, examples.test))
@@ -96,16 +84,6 @@ def _hundredfold(correlation: Float[np.ndarray, " n"], distance: Float[np.ndarra
     ranked = int((~np.isnan(correlation)).sum())
     mean = 100 * float(np.nanmean(correlation)) if ranked else None
     return {"rank_correlation": mean, "ranked": ranked, "emd": 100 * float(distance.mean())}
-
-
-def keep(content: object, path: Path) -> None:
-    """`torch.save`, whole or not at all."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        torch.save(content, partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @torch.no_grad()

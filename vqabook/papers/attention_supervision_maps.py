@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,7 +62,7 @@ def probe_of(
 ) -> Probe:
     """The baseline on a table under all masks of a recipe, or under the one that masks nothing."""
     if head == "word_attention":
-        return word_probe(model, table, pair_masks if masked else lambda n: torch.ones(1, n))
+        return word_probe(model, table, partial(pair_masks, short=True) if masked else lambda n: torch.ones(1, n))
     masks = masks_of(recipe, examples)
     return region_probe(model, table, masks if masked else masks[-1:])
 

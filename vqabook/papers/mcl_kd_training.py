@@ -10,7 +10,7 @@ import torch
 from filelock import FileLock
 from torch import nn
 
-from vqabook.best import BestEpoch, save_whole
+from vqabook.best import BestEpoch
 from vqabook.core import Table
 from vqabook.evaluate import select
 from vqabook.fit import FitConfig, fit
@@ -27,6 +27,7 @@ from vqabook.papers.mcl_kd_evaluation import Judged, owners, questions_of, shown
 from vqabook.papers.mcl_kd_setting import Ensemble
 from vqabook.record import key_of
 from vqabook.teachers import teacher_logits
+from vqabook.whole import save_whole
 
 SMALL = 8  # pixels, up to which convolutions of five members side by side are faster than in turn
 NO_CLIP = float("inf")  # the paper names no clipping

@@ -30,11 +30,17 @@ def region_masks(n: int, width: int, height: int, *, scale: int, generator: torc
     return torch.cat([fine.flatten(1), torch.ones(1, width * height)])
 
 
-def pair_masks(n_words: int) -> Float[Tensor, "m t"]:
+def pair_masks(n_words: int, *, short: bool = False) -> Float[Tensor, "m t"]:
     """Every way to conceal two of `n_words` words, and a last one that conceals none (Sec. 3.2).
 
-    Of fewer than three words a pair would leave nothing to read, so there is none: what is kept is the plain map.
+    Of fewer than three words a pair would leave nothing to read: ValueError, or, if `short` ones are let through, none
+    is concealed, and what is kept is the plain map.
     """
+    if n_words < 3 and not short:
+        raise ValueError(
+            f"two words are concealed of texts of three or more, got a text of {n_words}; leave it out, or keep its "
+            "plain map: masks=partial(pair_masks, short=True)"
+        )
     pairs = list(combinations(range(n_words), 2)) if n_words > 2 else []
     masks = torch.ones(len(pairs) + 1, n_words)
     for row, pair in zip(masks, pairs, strict=False):

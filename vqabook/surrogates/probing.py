@@ -8,7 +8,6 @@ are rows of one batch.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable
 from inspect import signature
@@ -22,6 +21,7 @@ from tqdm import tqdm
 
 from vqabook.core import Table
 from vqabook.surrogates.masks import pair_masks
+from vqabook.whole import save_whole
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -88,7 +88,7 @@ def word_probe(
 
     The model takes `keep_words` and returns `word_attention`; one that looks at regions as well offers `reread`, so
     that they are projected once. Texts of one length share their masks and are read to that length only. ValueError for
-    a text without a word.
+    a text without a word, or too short for its masks.
     """
     if not hasattr(model, "reread") and "keep_words" not in signature(model.forward).parameters:
         raise ValueError(
@@ -135,7 +135,7 @@ def surrogates(probe: Probe, *, weighted: bool = False, store: Path | None = Non
         found.append(Surrogates(*(x.cpu() for x in _chosen(*probe.look(rows), weighted))))
         if store is not None and (n == len(probe.pieces) or time.monotonic() - clock >= pause):
             found, started = [_joined(found)], time.monotonic()
-            _save({"rows": torch.cat(probe.pieces[:n]).cpu(), "found": tuple(found[0])}, store)
+            save_whole({"rows": torch.cat(probe.pieces[:n]).cpu(), "found": tuple(found[0])}, store)
             clock, pause = time.monotonic(), max(SAVE_EVERY, SAVE_SHARE * (time.monotonic() - started))
     order = torch.cat(probe.pieces).cpu().argsort()
     return Surrogates(*(column[order] for column in _joined(found)))
@@ -168,15 +168,6 @@ def _at_once(model: nn.Module, table: Table) -> int:
 def mask_scores(probe: Probe) -> Iterable[tuple[Int[Tensor, " b"], Float[Tensor, "b m"]]]:
     """(rows, probability of the ground truth under each mask) piece by piece; the last mask masks nothing."""
     return ((rows, probe.look(rows)[0]) for rows in probe.pieces)
-
-
-def _save(done: dict, store: Path) -> None:
-    partial = store.with_name(f"{store.name}.{os.getpid()}.partial")
-    try:
-        torch.save(done, partial)
-        partial.replace(store)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _frozen(model: nn.Module, look: Callable) -> Callable:

@@ -1,0 +1,26 @@
+"""Reading words with one recurrent layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+
+def last_output(
+    recurrent: nn.GRU | nn.LSTM, embedded: Float[Tensor, "b t d"], words: Int[Tensor, "b t"]
+) -> Float[Tensor, "b h"]:
+    """The layer's output after the last real word; 0 pads.
+
+    Padding is never read: a CPU skips it, a GPU (where its length would cost a sync) steps over it.
+    """
+    length = words.ne(0).sum(1).clamp(min=1)
+    if words.device.type != "cpu":
+        return recurrent(embedded)[0][torch.arange(len(words), device=words.device), length - 1]
+    packed = nn.utils.rnn.pack_padded_sequence(embedded, length, batch_first=True, enforce_sorted=False)
+    state = recurrent(packed)[1]
+    return (state[0] if isinstance(state, tuple) else state)[0]
