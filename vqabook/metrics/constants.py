@@ -28,4 +28,4 @@ def constant_members(
     """Whether each of `m` members is right on each example."""
     if not 1 <= m <= said.shape[1]:
         raise ValueError(f"each member says another answer, 1 <= m <= {said.shape[1]} answers, got {m}")
-    return said[group, :m].T == answer
+    return answer == said[group, :m].T
