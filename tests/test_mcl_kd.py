@@ -183,6 +183,8 @@ def test_clevr(real_data):
     assert (len(examples.train) + len(examples.valid), len(examples.test)) == (10_000, 5_000)
     assert len(examples.families) == 90 and len(examples.answers) == 28
     assert len(digest_of(examples)) == 12
+    asked = paper.setting(profile="real", networks=("san",), data_root=str(folder.parent))
+    assert [round(value, 1) for value in constants(asked).values()] == [42.8, 95.6]  # the page says so
     regions, words = examples.test.batch(torch.arange(2)).inputs
     assert regions.shape[1:] == (10, 21) and words.shape[1] == examples.test.inputs[-1].shape[1]
 
