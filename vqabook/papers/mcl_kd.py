@@ -26,6 +26,8 @@ __all__ = ["BESIDE", "CLAIMS", "FURTHER", "NETWORKS", "PAGES", "RECORDED", "RULE
 
 PAGES = {"mcl_kd": None}
 PARTS = ()
+# of a profile that runs a part of the page: what runs all of it
+WHOLE = {"networks": ("mlp", "san", "updn", "resnet"), "members": 5, "specialists": (1, 2, 3), "vqa_specialists": (3,)}
 
 
 def page(namespace: Mapping) -> Setting:
