@@ -15,6 +15,7 @@ from vqabook.models.members import Members
 from vqabook.objectives.multiple_choice import MultipleChoice
 from vqabook.papers import mcl_kd as paper
 from vqabook.papers import mcl_kd_claims as claims
+from vqabook.papers.mcl_kd_constants import constants
 from vqabook.papers.mcl_kd_data import clevr_examples, digest_of, examples_of, smaller, spec_of
 from vqabook.papers.mcl_kd_evaluation import owners, scores_of, specialised, worth
 from vqabook.papers.mcl_kd_setting import Ensemble
@@ -182,6 +183,8 @@ def test_clevr(real_data):
     assert (len(examples.train) + len(examples.valid), len(examples.test)) == (10_000, 5_000)
     assert len(examples.families) == 90 and len(examples.answers) == 28
     assert len(digest_of(examples)) == 12
+    asked = paper.setting(profile="real", networks=("san",), data_root=str(folder.parent))
+    assert [round(value, 1) for value in constants(asked).values()] == [42.8, 95.6]  # the page says so
     regions, words = examples.test.batch(torch.arange(2)).inputs
     assert regions.shape[1:] == (10, 21) and words.shape[1] == examples.test.inputs[-1].shape[1]
 
@@ -234,3 +237,16 @@ def test_smaller_images_are_means():
     assert smaller(images, 2)[1, 0].tolist() == [[18, 20], [26, 28]]  # 18.5 -> 18, as round to even has it
     with pytest.raises(ValueError, match="4 is no multiple of 3; use 8, 16 or 32"):
         smaller(images, 3)
+
+
+def test_constant_answers(cache):
+    """The most frequent answer of each type, against a loop; five of them know more."""
+    s = paper.setting(profile="smoke")
+    one, some = constants(s).values()
+    examples = examples_of(recipe_of("san base")["data"], None, CPU)
+    right = []
+    for kind, answer in zip(examples.group["test"], examples.test.target.tolist(), strict=True):
+        seen = examples.train.target[torch.from_numpy(examples.group["train"] == kind)]
+        right.append(answer == (int(seen.bincount().argmax()) if len(seen) else 0))
+    assert one == pytest.approx(100 * np.mean(right)) and one < some <= 100
+    assert constants(paper.setting(profile="smoke", networks=("resnet",))) == {}

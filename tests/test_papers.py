@@ -88,7 +88,8 @@ def test_both_sides_of_a_claim_are_run_and_shown(claim: Claim, profile):
     if claim.data in REAL_IMAGES:  # the embedded world has none: recorded runs
         recipes, profile = [r["recipe"] for r in evidence(PAGES[page], dataset=REAL_IMAGES[claim.data])], "real"
     else:
-        recipes = paper.recipes(paper.setting(profile=profile), page)
+        values = getattr(paper, "WHOLE", {}) if profile == "smoke" else {}
+        recipes = paper.recipes(paper.setting(profile=profile, **values), page)
     for side in (claim.more, claim.less):
         seeds = [r["seed"] for r in recipes if all(r.get(k) == v for k, v in side.where.items())]
         assert len(seeds) == len(set(seeds)) > 0, f"no run, or several a seed, of {dict(side.where)}"

@@ -163,15 +163,31 @@ def readings(figure: Figure, rows: Sequence[Mapping]) -> None:
         axes.tick_params(length=0)
 
 
-def shares(axes: Axes, rows: Sequence[str], counts: Sequence[Sequence[int]], *, title: str) -> None:
-    """Fig. 3 of Mun et al., turned: of each row, the share of every column (darker is more)."""
-    values = np.array(counts, dtype=float)
-    values /= np.maximum(values.sum(1, keepdims=True), 1)
+NAMED = 40  # columns up to which each has its name
+
+
+def shares(axes: Axes, columns: Sequence[str], counts: Sequence[Sequence[int]], *, title: str, named: bool) -> None:
+    """Fig. 3 of Mun et al.: of each column's examples, the share of every member (darker is more).
+
+    Many columns are named in groups, by what comes before the last blank of "<group> <number>".
+    """
+    values = np.array(counts, dtype=float).T
+    values /= np.maximum(values.sum(0), 1)
     axes.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-    axes.set_xticks(range(values.shape[1]), [f"S{i + 1}" for i in range(values.shape[1])], fontsize=8)
-    axes.set_yticks(range(len(rows)), rows, fontsize=6)
+    axes.set_yticks(range(len(values)), [f"S{i + 1}" for i in range(len(values))], fontsize=8)
     axes.set_title(title, fontsize=9)
     axes.tick_params(length=0)
+    if len(columns) <= NAMED:
+        axes.set_xticks(range(len(columns)) if named else [], columns if named else [], rotation=90, fontsize=7)
+        return
+    groups = [name.rpartition(" ")[0] for name in columns]
+    starts = [i for i, group in enumerate(groups) if i == 0 or group != groups[i - 1]]
+    ends = [*starts[1:], len(columns)]
+    for start in starts[1:]:
+        axes.axvline(start - 0.5, color="#888888", linewidth=0.6)
+    middles = [(start + end - 1) / 2 for start, end in zip(starts, ends, strict=True)]
+    names = [groups[i] for i in starts]
+    axes.set_xticks(middles if named else [], names if named else [], rotation=30, ha="right", fontsize=7)
 
 
 def picture(axes: Axes, image: object, caption: str) -> None:

@@ -26,6 +26,8 @@ __all__ = ["BESIDE", "CLAIMS", "FURTHER", "NETWORKS", "PAGES", "RECORDED", "RULE
 
 PAGES = {"mcl_kd": None}
 PARTS = ()
+# of a profile that runs a part of the page: what runs all of it
+WHOLE = {"networks": ("mlp", "san", "updn", "resnet"), "members": 5, "specialists": (1, 2, 3), "vqa_specialists": (3,)}
 
 
 def page(namespace: Mapping) -> Setting:
@@ -71,7 +73,7 @@ def _base(s: Setting, network: str, seed: int) -> dict:
     }[network]
     how = {"base_epochs": s.base_epochs, "batch_size": s.batch_size, "lr": s.lr}
     if task == "vqa":
-        how = {"base_epochs": s.vqa_epochs, "batch_size": s.vqa_batch, "lr": s.vqa_lr}
+        how = {"base_epochs": s.vqa_base_epochs, "batch_size": s.vqa_batch, "lr": s.vqa_lr}
     elif task == "image":
         how = {"base_epochs": s.image_base_epochs, "batch_size": s.image_batch, "lr": s.image_lr}
     what = {"paper": NAME, "profile": s.profile, "kind": "train", "network": network, "variant": f"{network} base"}

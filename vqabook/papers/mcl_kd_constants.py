@@ -1,0 +1,25 @@
+"""How far an ensemble gets in chapter 05 without reading: each member says one answer to each kind of question."""
+
+from __future__ import annotations
+
+import torch
+
+from vqabook.metrics.constants import constant_members, frequent_answers
+from vqabook.papers import mcl_kd
+from vqabook.papers.mcl_kd_data import examples_of
+from vqabook.papers.mcl_kd_setting import TASK_OF, Setting
+
+
+def constants(s: Setting) -> dict[str, float]:
+    """Accuracies (%) on the reasoning questions of a setting; empty if it asks for none."""
+    asked = [r for r in mcl_kd.recipes(s, "mcl_kd") if TASK_OF[r["network"]] == "reasoning"]
+    if not asked:
+        return {}
+    examples = examples_of(asked[0]["data"], mcl_kd.root_of(s), torch.device("cpu"))
+    answers = {part: getattr(examples, part).target.numpy() for part in ("train", "test")}
+    said = frequent_answers(examples.group["train"], answers["train"], len(examples.families), len(examples.answers))
+    right = constant_members(said, examples.group["test"], answers["test"], s.members)
+    return {
+        "the most frequent answer to its kind of question": 100 * float(right[0].mean()),
+        f"oracle of {s.members} members that say one frequent answer each": 100 * float(right.any(0).mean()),
+    }
