@@ -1,0 +1,90 @@
+"""Training on labels of a long tail, by the number of rows that each class has: Table 1 of Ren et al. 2020."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Literal, get_args
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vqabook.core import Batch
+from vqabook.losses import longtail as losses
+from vqabook.losses.debias import focal
+from vqabook.objectives.base import Objective
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+Loss = Callable[["Float[Tensor, 'b c']", "Int[Tensor, ' b']"], "Float[Tensor, ' b']"]
+Rule = Literal[
+    "softmax", "inverse", "focal", "effective", "effective_focal", "ldam", "ldam_drw", "equalisation",
+    "balanced_softmax",
+]  # fmt: skip
+DEFERRED = 0.8  # of training: Cao et al. 2019 re-weight from epoch 160 of 200 on
+BETA = 0.9999  # Cui et al. 2019 and Cao et al. 2019, on CIFAR
+TAIL = 5e-3  # share of the rows below which a class is tail: Tan et al. 2020, on CIFAR-100-LT
+
+
+class LabelLoss(Objective):
+    """A loss of logits [b, c] and class ids [b]; from `since` of training on, `later` in its place."""
+
+    def __init__(self, loss: Loss, *, later: Loss | None = None, since: float = 1.0):
+        super().__init__()
+        self.loss, self.later, self.since = loss, later, since
+
+    def steps(self, model: nn.Module, batch: Batch, progress: float) -> Iterator[Tensor]:
+        now = self.loss if self.later is None or progress < self.since else self.later
+        yield now(model(*batch.inputs).logits, batch.target)
+
+
+def long_tail(
+    rule: Rule, counts: Int[Tensor, " c"], *, exponent: float = 1.0, gamma: float = 2.0, left_out: float = 0.9
+) -> LabelLoss:
+    """The objective of a row of Table 1. `counts`: training rows of each class.
+
+    `exponent` is balanced softmax' (Eq. 28: 1/4, Eq. 14: 1), `gamma` focal loss', `left_out` equalisation loss'.
+    LDAM wants a model that returns cosines.
+    """
+    effective = partial(losses.effective_weights, beta=BETA)
+    margins = partial(losses.ldam, margins=losses.ldam_margins(counts))
+    unlikely = partial(_focal, gamma=gamma)
+    match rule:
+        case "softmax":
+            return LabelLoss(_softmax)
+        case "inverse":
+            return LabelLoss(weighted(_softmax, losses.inverse_weights(counts)))
+        case "focal":
+            return LabelLoss(unlikely)
+        case "effective":
+            return LabelLoss(weighted(_softmax, effective(counts)))
+        case "effective_focal":
+            return LabelLoss(weighted(unlikely, effective(counts)))
+        case "ldam":
+            return LabelLoss(margins)
+        case "ldam_drw":
+            return LabelLoss(margins, later=weighted(margins, effective(counts)), since=DEFERRED)
+        case "equalisation":
+            tail = counts < TAIL * counts.sum()
+            return LabelLoss(lambda x, y: losses.equalisation_softmax(x, y, tail.to(x.device), gamma=left_out))
+        case "balanced_softmax":
+            return LabelLoss(partial(losses.balanced_softmax, log_n=losses.log_counts(counts), exponent=exponent))
+    raise ValueError(f"rule is one of {', '.join(get_args(Rule))}, got {rule!r}; choose one")
+
+
+def weighted(loss: Loss, weight: Float[Tensor, " c"]) -> Loss:
+    """`loss` times the weight of each example's class; its mean is over examples, not over weights."""
+
+    def each(logits: Float[Tensor, "b c"], target: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
+        return weight.to(logits)[target] * loss(logits, target)
+
+    return each
+
+
+def _softmax(logits: Float[Tensor, "b c"], target: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
+    return F.cross_entropy(logits, target, reduction="none")
+
+
+def _focal(logits: Float[Tensor, "b c"], target: Int[Tensor, " b"], *, gamma: float) -> Float[Tensor, " b"]:
+    return focal(logits, F.one_hot(target, logits.shape[1]).to(logits), gamma=gamma, alpha=1.0, softmax=True)
