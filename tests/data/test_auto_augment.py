@@ -8,7 +8,7 @@ import torch
 from PIL import Image, ImageEnhance, ImageOps
 
 from vqabook.data import auto_augment as augment
-from vqabook.data.auto_augment import GREY, OPERATIONS, POLICY, AutoAugment, auto_augment, crop_and_flip, cutout
+from vqabook.data.auto_augment import GREY, KINDS, POLICY, AutoAugment, auto_augment, crop_and_flip, cutout, operate
 
 N, SIDE = 12, 32
 
@@ -53,17 +53,16 @@ PILLOW = {
 }
 
 
-BLENDS = ("color", "contrast", "brightness", "sharpness")
-GEOMETRIC = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
+GEOMETRIC, BLENDS, _ = (kind.names for kind in KINDS)
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("name", [name for kind in KINDS for name in kind.names])
 def test_operations_are_pillow_s(name, images):
     """At every level and sign, to the byte but for rounding: a blend may be off by one, a place by its neighbour."""
     for level in range(10):
         strength = augment._strength(name, level)
-        for sign in (1, -1) if name in augment.SIGNED else (1,):
-            got = OPERATIONS[name](images, torch.full((N,), sign * strength))
+        for sign in (1, -1) if name in GEOMETRIC + BLENDS else (1,):
+            got = operate(name, images, torch.full((N,), sign * strength))
             want = [np.asarray(PILLOW[name](to_pil(image), sign * strength)) for image in images]
             off = got.int() - torch.from_numpy(np.stack(want)).permute(0, 3, 1, 2).int()
             assert name in GEOMETRIC or off.abs().max() <= (name in BLENDS), (level, sign)
@@ -72,8 +71,8 @@ def test_operations_are_pillow_s(name, images):
 
 def test_strengths_are_an_image_s_own(images):
     by = torch.linspace(-0.3, 0.3, N)
-    together = OPERATIONS["shear_x"](images, by)
-    alone = [OPERATIONS["shear_x"](images[i : i + 1], by[i : i + 1]) for i in range(N)]
+    together = operate("shear_x", images, by)
+    alone = [operate("shear_x", images[i : i + 1], by[i : i + 1]) for i in range(N)]
     assert torch.equal(together, torch.cat(alone))
 
 
@@ -82,7 +81,9 @@ def test_the_policy_is_followed():
     image = torch.randint(1, 255, (1, 3, SIDE, SIDE), generator=torch.Generator().manual_seed(0)).byte()
     many = image.expand(4000, 3, SIDE, SIDE)
     same = auto_augment(many, torch.Generator().manual_seed(1)).eq(many).flatten(1).all(1).double().mean()
-    idle = {name for name in OPERATIONS if torch.equal(OPERATIONS[name](image, torch.full((1,), 0.9)), image)}
+    idle = {
+        name for kind in KINDS for name in kind.names if torch.equal(operate(name, image, torch.full((1,), 0.9)), image)
+    }
     want = np.mean([np.prod([1 if what in idle else 1 - often for what, often, _ in one if _ != 0]) for one in POLICY])
     assert float(same) == pytest.approx(want, abs=0.03)
     assert len(POLICY) == 25

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,9 +17,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
-    from jaxtyping import Float, Int, UInt8
+    from jaxtyping import Float, UInt8
 
 GREY = 128  # what comes in from outside the image under a geometric operation
 LEVELS = 10
@@ -50,7 +51,6 @@ POLICY = (
     (("equalize", 0.8, None), ("invert", 0.1, None)),
     (("translate_y", 0.7, 9), ("autocontrast", 0.9, None)),
 )
-SIGNED = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate", "color", "contrast", "brightness", "sharpness")
 
 
 @dataclass(frozen=True)
@@ -79,13 +79,12 @@ def crop_and_flip(
 ) -> UInt8[Tensor, "b c h w"]:
     """A crop of the size of the image, out of it with `padding` black pixels around; every other one mirrored."""
     b, _, h, w = images.shape
-    device = images.device
-    top, left = torch.randint(2 * padding + 1, (2, b, 1), generator=generator).to(device) - padding
-    mirrored = (torch.rand(b, 1, generator=generator) < 0.5 * flip).to(device)
-    y = torch.arange(h, device=device) + top
-    x = torch.arange(w, device=device).expand(b, w)
-    x = torch.where(mirrored, w - 1 - x, x) + left
-    return _picked(images, y[:, :, None].expand(b, h, w), x[:, None].expand(b, h, w), 0)
+    top, left = torch.randint(2 * padding + 1, (2, b), generator=generator).to(images.device)
+    mirrored = (torch.rand(b, generator=generator) < 0.5 * flip).nonzero()[:, 0].to(images.device)
+    windows = F.pad(images, (padding,) * 4).unfold(2, h, 1).unfold(3, w, 1)  # every crop, as a view
+    crops = windows[torch.arange(b, device=images.device), :, top, left]
+    crops[mirrored] = crops[mirrored].flip(3)
+    return crops
 
 
 def cutout(
@@ -97,7 +96,7 @@ def cutout(
     rows, columns = torch.arange(h, device=images.device), torch.arange(w, device=images.device)
     inside = ((rows >= y - side // 2) & (rows < y + side - side // 2))[:, :, None]
     inside = inside & ((columns >= x - side // 2) & (columns < x + side - side // 2))[:, None]
-    return images.masked_fill(inside[:, None], 0)
+    return images * ~inside[:, None]
 
 
 def auto_augment(
@@ -105,24 +104,25 @@ def auto_augment(
 ) -> UInt8[Tensor, "b 3 h w"]:
     """One of the 25 sub-policies an image: each of its two operations with its probability, a sign at random."""
     b = len(images)
-    which = torch.randint(len(POLICY), (b,), generator=generator)
-    chance, sign = torch.rand(b, 2, generator=generator), torch.rand(b, 2, generator=generator) < 0.5
+    which = torch.randint(len(POLICY), (b,), generator=generator).tolist()
+    chance = torch.rand(b, 2, generator=generator).tolist()
+    sign = (1 - 2 * torch.randint(2, (b, 2), generator=generator)).tolist()
     done = images.clone()
     for turn in range(2):
         drawn: dict[str, list[tuple[int, float]]] = {}
-        for i, (policy, p, negative) in enumerate(
-            zip(which.tolist(), chance[:, turn].tolist(), sign[:, turn].tolist(), strict=True)
-        ):
-            name, often, level = POLICY[policy][turn]
-            if p < often:
-                drawn.setdefault(name, []).append((i, _strength(name, level) * (-1 if negative else 1)))
-        for name, found in drawn.items():
-            rows = torch.tensor([i for i, _ in found], device=images.device)
-            strength = torch.tensor([by for _, by in found], device=images.device)
-            done[rows] = OPERATIONS[name](done[rows], strength)
+        for i in range(b):
+            name, often, level = POLICY[which[i]][turn]
+            if chance[i][turn] < often:
+                drawn.setdefault(name, []).append((i, sign[i][turn] * _strength(name, level)))
+        for kind in KINDS:
+            if mine := {name: some for name, some in drawn.items() if name in kind.names}:
+                rows = torch.tensor([i for some in mine.values() for i, _ in some], device=images.device)
+                strength = [torch.tensor([by for _, by in some], device=images.device) for some in mine.values()]
+                done[rows] = kind.run(done[rows], dict(zip(mine, strength, strict=True)))
     return done
 
 
+@lru_cache
 def _strength(name: str, level: int | None) -> float:
     """Of a level of ten (Table 6): a shear, a share of the width, degrees, bits, a threshold, a change of factor."""
     part = (level or 0) / (LEVELS - 1)
@@ -133,111 +133,117 @@ def _strength(name: str, level: int | None) -> float:
     return 255 - value if name == "solarize" else value
 
 
-def _picked(
-    images: UInt8[Tensor, "n c h w"], y: Int[Tensor, "n h w"], x: Int[Tensor, "n h w"], fill: int
-) -> UInt8[Tensor, "n c h w"]:
-    """The pixel at (y, x) of each place; `fill` where that is outside."""
-    n, c, h, w = images.shape
-    inside = (y >= 0) & (y < h) & (x >= 0) & (x < w)
-    at = (y.clamp(0, h - 1) * w + x.clamp(0, w - 1)).flatten(1)[:, None].expand(n, c, h * w)
-    return images.flatten(2).gather(2, at).view_as(images).masked_fill(~inside[:, None], fill)
+@dataclass(frozen=True)
+class Kind:
+    """Operations that share their work. `run(images, drawn)`: the strengths of each, in the order of the images."""
+
+    names: tuple[str, ...]
+    run: Callable[[UInt8[Tensor, "n 3 h w"], Mapping[str, Tensor]], UInt8[Tensor, "n 3 h w"]]
 
 
-def _affine(images: Tensor, matrix: list[Tensor | float]) -> Tensor:
+def operate(name: str, images: UInt8[Tensor, "n 3 h w"], strength: Float[Tensor, " n"]) -> UInt8[Tensor, "n 3 h w"]:
+    """One operation on all images, each by its own strength."""
+    (kind,) = [kind for kind in KINDS if name in kind.names]
+    return kind.run(images, {name: strength})
+
+
+def _parts(images: Tensor, drawn: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor, Tensor]]:
+    pieces = images.split([len(strength) for strength in drawn.values()])
+    return zip(drawn, pieces, drawn.values(), strict=True)
+
+
+def _moved(images: Tensor, drawn: Mapping[str, Tensor]) -> Tensor:
     """Nearest pixel at (a x + b y + c, d x + e y + f) of each place's centre, in Pillow's 16-bit fractions."""
     n, _, h, w = images.shape
-    a, b, c, d, e, f = (torch.as_tensor(v, device=images.device).double().expand(n)[:, None, None] for v in matrix)
+    matrices = torch.cat([_matrices(name, strength.double(), h, w) for name, strength in drawn.items()])
+    a, b, c, d, e, f = matrices[:, :, None, None].unbind(1)
     y, x = torch.arange(h, device=images.device)[:, None], torch.arange(w, device=images.device)
 
     def places(by_x: Tensor, by_y: Tensor, shift: Tensor) -> Tensor:
-        fixed = ((65536 * v + 0.5).floor().long() for v in (by_x, by_y, shift + by_x / 2 + by_y / 2))
-        by_x, by_y, shift = fixed
+        by_x, by_y, shift = ((65536 * v + 0.5).floor().long() for v in (by_x, by_y, shift + by_x / 2 + by_y / 2))
         return (by_x * x + by_y * y + shift) >> 16
 
-    return _picked(images, places(d, e, f), places(a, b, c), GREY)
+    x, y = places(a, b, c), places(d, e, f)
+    inside = (y >= 0) & (y < h) & (x >= 0) & (x < w)
+    at = (y.clamp(0, h - 1) * w + x.clamp(0, w - 1)).flatten(1)[:, None].expand(n, images.shape[1], h * w)
+    return images.flatten(2).gather(2, at).view_as(images).masked_fill(~inside[:, None], GREY)
 
 
-def _rotated(images: Tensor, degrees: Float[Tensor, " n"]) -> Tensor:
-    """Counter-clockwise about the centre."""
-    h, w = images.shape[-2:]
-    angle = -degrees.double() * math.pi / 180
-    cos, sin = angle.cos(), angle.sin()
-    shift_x = w / 2 - cos * w / 2 - sin * h / 2
-    return _affine(images, [cos, sin, shift_x, -sin, cos, h / 2 + sin * w / 2 - cos * h / 2])
+def _matrices(name: str, by: Float[Tensor, " n"], h: int, w: int) -> Float[Tensor, "n 6"]:
+    """Shears about the corner, shifts by a share of the side, turns counter-clockwise about the centre."""
+    found = torch.tensor([1, 0, 0, 0, 1, 0], dtype=torch.double, device=by.device).repeat(len(by), 1)
+    if name != "rotate":
+        place, scale = {"shear_x": (1, 1), "shear_y": (3, 1), "translate_x": (2, w), "translate_y": (5, h)}[name]
+        found[:, place] = by * scale
+        return found
+    cos, sin = (-by * math.pi / 180).cos(), (-by * math.pi / 180).sin()
+    shift_x, shift_y = w / 2 - cos * w / 2 - sin * h / 2, h / 2 + sin * w / 2 - cos * h / 2
+    return torch.stack([cos, sin, shift_x, -sin, cos, shift_y], 1)
 
 
-def _blended(images: Tensor, plain: Tensor, strength: Float[Tensor, " n"]) -> Tensor:
+def _blended(images: Tensor, drawn: Mapping[str, Tensor]) -> Tensor:
     """plain + (1 + strength) (image - plain), cut to bytes; strength 0 is the image."""
-    factor = (1 + strength)[:, None, None, None]
-    plain = plain.float()
-    return (plain + factor * (images.float() - plain)).clamp(0, 255).byte()
+    plain = torch.cat([_plain(name, some).expand_as(some) for name, some, _ in _parts(images, drawn)])
+    factor = (1 + torch.cat(list(drawn.values())))[:, None, None, None]
+    return torch.lerp(plain, images.float(), factor).clamp_(0, 255).byte()
 
 
-def _grey(images: Tensor) -> Int[Tensor, "n 1 h w"]:
+def _plain(
+    name: str, images: Tensor
+) -> Float[
+    Tensor,
+    (
+        n  # 3 #h #w
+    ),
+]:
+    """What an image is without colour, contrast, light or sharpness."""
+    if name == "brightness":
+        return images.new_zeros((len(images), 1, 1, 1), dtype=torch.float)
+    if name == "sharpness":
+        return _smooth(images)
     red, green, blue = images.int().unbind(1)
-    return ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16)[:, None]
+    grey = ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16)[:, None]
+    return grey.float() if name == "color" else (grey.double().mean((1, 2, 3), keepdim=True) + 0.5).floor().float()
 
 
-def _mean_grey(images: Tensor) -> Tensor:
-    return (_grey(images).double().mean((1, 2, 3), keepdim=True) + 0.5).floor()
-
-
-def _smooth(images: Tensor) -> Tensor:
+def _smooth(images: Tensor) -> Float[Tensor, "n c h w"]:
     """A mean of 3 x 3 pixels, the middle one five times; the border stays."""
-    kernel = torch.ones(3, 3, device=images.device)
-    kernel[1, 1] = 5
     x = images.float()
-    inner = F.conv2d(x.flatten(0, 1)[:, None], kernel[None, None]) / 13
-    smooth = x.clone()
-    smooth[..., 1:-1, 1:-1] = (inner + 0.5).floor().clamp(0, 255).view(*x.shape[:2], x.shape[2] - 2, x.shape[3] - 2)
-    return smooth
+    rows = x[..., :-2, :] + x[..., 1:-1, :] + x[..., 2:, :]
+    inner = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:] + 4 * x[..., 1:-1, 1:-1]
+    x[..., 1:-1, 1:-1] = (inner / 13 + 0.5).floor_()
+    return x
 
 
-def _by_table(images: Tensor, table: Int[Tensor, "n c 256"]) -> Tensor:
-    return table.gather(2, images.flatten(2).long()).clamp(0, 255).byte().view_as(images)
+def _by_table(images: Tensor, drawn: Mapping[str, Tensor]) -> Tensor:
+    """Each byte of a channel to another one."""
+    table = torch.cat([_table(*part) for part in _parts(images, drawn)])
+    return table.gather(2, images.flatten(2).long()).view_as(images)
 
 
-def _autocontrast(images: Tensor, _: Tensor) -> Tensor:
-    """Each channel from its darkest and brightest to 0 and 255."""
-    low, high = (pick(images.flatten(2), -1).double()[..., None] for pick in (torch.amin, torch.amax))
-    scale = 255 / (high - low).clamp(min=1)
-    stretched = (torch.arange(256, device=images.device) * scale - low * scale).clamp(0, 255).floor()
-    return torch.where((high > low)[..., None], _by_table(images, stretched.long()), images)
-
-
-def _equalized(images: Tensor, _: Tensor) -> Tensor:
-    """Each channel's histogram made even, by Pillow's integer arithmetic."""
+def _table(name: str, images: Tensor, strength: Tensor) -> UInt8[Tensor, "n c 256"]:
     n, c = images.shape[:2]
-    flat = images.flatten(2).long()
+    same = torch.arange(256, device=images.device).expand(n, c, 256)
+    if name in ("invert", "solarize", "posterize"):
+        by = strength.abs()[:, None, None]
+        if name == "posterize":
+            return (same & (256 - 2 ** (8 - by.int()))).byte()
+        return (255 - same if name == "invert" else torch.where(same < by, same, 255 - same)).byte()
+    flat = images.flatten(2)
+    high = flat.amax(2, keepdim=True)
+    if name == "autocontrast":  # from the darkest and the brightest to 0 and 255
+        low, high = flat.amin(2, keepdim=True).double(), high.double()
+        scale = 255 / (high - low).clamp(min=1)
+        return torch.where(high > low, (same * scale - low * scale).clamp(0, 255).floor(), same).byte()
+    flat = flat.long()  # equalize: an even histogram, by Pillow's integer arithmetic
     histogram = flat.new_zeros(n, c, 256).scatter_add_(2, flat, torch.ones_like(flat))
-    step = (histogram.sum(2) - histogram.gather(2, flat.amax(2, keepdim=True)).squeeze(2)) // 255
-    before = histogram.cumsum(2) - histogram
-    table = (before + (step // 2)[..., None]) // step.clamp(min=1)[..., None]
-    return torch.where((step > 0)[..., None, None], _by_table(images, table), images)
+    step = (histogram.sum(2, keepdim=True) - histogram.gather(2, high.long())) // 255
+    even = (histogram.cumsum(2) - histogram + step // 2) // step.clamp(min=1)
+    return torch.where(step > 0, even.clamp(0, 255), same).byte()
 
 
-def _posterized(images: Tensor, bits: Float[Tensor, " n"]) -> Tensor:
-    mask = (256 - 2 ** (8 - bits.abs().int())).byte()
-    return images & mask[:, None, None, None]
-
-
-def _solarized(images: Tensor, threshold: Float[Tensor, " n"]) -> Tensor:
-    return torch.where(images.float() < threshold.abs()[:, None, None, None], images, 255 - images)
-
-
-OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "shear_x": lambda x, by: _affine(x, [1.0, by, 0.0, 0.0, 1.0, 0.0]),
-    "shear_y": lambda x, by: _affine(x, [1.0, 0.0, 0.0, by, 1.0, 0.0]),
-    "translate_x": lambda x, by: _affine(x, [1.0, 0.0, by.double() * x.shape[-1], 0.0, 1.0, 0.0]),
-    "translate_y": lambda x, by: _affine(x, [1.0, 0.0, 0.0, 0.0, 1.0, by.double() * x.shape[-2]]),
-    "rotate": _rotated,
-    "color": lambda x, by: _blended(x, _grey(x), by),
-    "contrast": lambda x, by: _blended(x, _mean_grey(x), by),
-    "brightness": lambda x, by: _blended(x, torch.zeros_like(x), by),
-    "sharpness": lambda x, by: _blended(x, _smooth(x), by),
-    "posterize": _posterized,
-    "solarize": _solarized,
-    "autocontrast": _autocontrast,
-    "equalize": _equalized,
-    "invert": lambda x, _: 255 - x,
-}
+KINDS = (
+    Kind(("shear_x", "shear_y", "translate_x", "translate_y", "rotate"), _moved),
+    Kind(("color", "contrast", "brightness", "sharpness"), _blended),
+    Kind(("posterize", "solarize", "autocontrast", "equalize", "invert"), _by_table),
+)
