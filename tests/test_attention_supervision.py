@@ -174,7 +174,7 @@ def test_people_s_maps_are_compared_with_where_they_are_at_hand(cache, tmp_path,
     monkeypatch.setattr("vqabook.papers.attention_supervision_data.boxes_of", lambda *_: None)
     examples = examples_of(recipe | {"data": recipe["data"] | {"human": "vqa_hat"}}, tmp_path, CPU)
     assert examples.people.rows.tolist() == [0, 1, 2] and examples.human is None
-    human = Watched(examples, tmp_path / "best")(build(recipe, examples, None))["scores"]["human"]
+    human = Watched(examples)(build(recipe, examples, None))["scores"]["human"]
     assert human.keys() == {"rank_correlation", "emd", "ranked"} and human["emd"] > 10
     corners = np.array([[0.0, 0.0, 1 / 3, 0.5]])
     monkeypatch.setattr("vqabook.papers.attention_supervision_data.boxes_of", lambda *_: [corners] * 3)

@@ -91,7 +91,7 @@ def test_cifar_is_read_where_it_is_fetched_to(tmp_path):
 
 
 def test_bad_inputs_are_refused():
-    with pytest.raises(ValueError, match="data sets are cifar10, faces, digits, got 'mnist'"):
+    with pytest.raises(ValueError, match="data sets are cifar10, cifar100, faces, digits, got 'mnist'"):
         cut(dataset="mnist")
     with pytest.raises(ValueError, match="division is one of imbalanced, balanced, got 'even'"):
         cut("even")

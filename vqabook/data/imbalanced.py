@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from vqabook.core import Table
-from vqabook.data.cifar import CIFAR10_CLASSES, load_cifar10
+from vqabook.data.cifar import CIFAR10_CLASSES, cifar100_classes, load_cifar10, load_cifar100
 from vqabook.data.faces import load_faces
 from vqabook.data.long_tail import long_tail_counts, long_tail_rows
 from vqabook.data.splits import validation_split
@@ -107,6 +107,10 @@ def _cifar10(root: Path) -> Pool:
     return Pool(*load_cifar10(root / "cifar10"), CIFAR10_CLASSES)
 
 
+def _cifar100(root: Path) -> Pool:
+    return Pool(*load_cifar100(root / "cifar100"), cifar100_classes(root / "cifar100"))
+
+
 def _faces(root: Path) -> Pool:
     """All photographs of the seven people, their split undone: each run cuts its own."""
     faces = load_faces(root)
@@ -134,4 +138,4 @@ def _on(table: Table, device: torch.device) -> Table:
     return replace(table, inputs=tuple(c.to(device) for c in table.inputs), target=table.target.to(device))
 
 
-POOLS = {"cifar10": _cifar10, "faces": _faces, "digits": _digits}
+POOLS = {"cifar10": _cifar10, "cifar100": _cifar100, "faces": _faces, "digits": _digits}

@@ -24,6 +24,7 @@ from vqabook.objectives.classification import CrossEntropy
 from vqabook.papers.attention_supervision_data import Examples, glove_vectors
 from vqabook.papers.attention_supervision_evaluation import Watched
 from vqabook.record import key_of
+from vqabook.whole import save_whole
 
 NO_CLIP = float("inf")  # the paper names no clipping
 SUPERVISED = ("supervision", "shares", "bandwidth", "masks", "probed")  # what a recipe has beyond its baseline's

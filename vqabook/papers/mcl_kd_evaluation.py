@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vqabook.core import Batch, Output, Table
+from vqabook.core import Batch, Output, SparseScores, Table
 from vqabook.fit import predict
 from vqabook.metrics.ensemble import averaged, dependence, oracle
 from vqabook.objectives.multiple_choice import MultipleChoice
@@ -82,14 +82,24 @@ def specialised(cost: Float[np.ndarray, "n m"], group: Int[np.ndarray, " n"], fa
     counts = np.zeros((len(families), cost.shape[1]), dtype=np.int64)
     np.add.at(counts, (group, owner), 1)
     there = np.flatnonzero(counts.sum(1) >= 20)
-    found: dict = {"families": [families[i] for i in there], "owned": counts[there].tolist()}
-    if min(len(np.unique(owner)), len(np.unique(group))) > 1:
-        depends = dependence(owner, group)
-        found |= {"information": depends.information, "by_chance": depends.by_chance, "p": depends.p}
-        found["beyond_chance"] = depends.information - depends.by_chance
-    else:  # one member owns all: nothing depends on anything
-        found |= {"information": 0.0, "by_chance": 0.0, "p": 1.0, "beyond_chance": 0.0}
-    return found
+    return {"families": [families[i] for i in there], "owned": counts[there].tolist()} | depending(owner, group)
+
+
+def depending(owner: Int[np.ndarray, " n"], group: Int[np.ndarray, " n"]) -> dict:
+    """How much an example's owner says about its group, in nats, and against chance."""
+    if min(len(np.unique(owner)), len(np.unique(group))) < 2:  # one member owns all: nothing depends on anything
+        return {"information": 0.0, "by_chance": 0.0, "p": 1.0, "beyond_chance": 0.0}
+    found = dependence(owner, group)
+    read = {"information": found.information, "by_chance": found.by_chance, "p": found.p}
+    return read | {"beyond_chance": found.information - found.by_chance}
+
+
+def labels_of(table: Table) -> Int[np.ndarray, " n"]:
+    """The answer to each row; where ten people answered, the one with the highest score."""
+    target = table.target
+    if isinstance(target, SparseScores):
+        return target.answer.gather(1, target.score.argmax(1, keepdim=True).cpu()).squeeze(1).cpu().numpy()
+    return target.cpu().numpy()
 
 
 @torch.no_grad()

@@ -23,7 +23,7 @@ from vqabook.models.staged import StagedResNet, Vgg, VggConfig
 from vqabook.models.updn import UpDn, UpDnConfig
 from vqabook.objectives.multiple_choice import MultipleChoice, per_member
 from vqabook.papers.mcl_kd_data import Examples
-from vqabook.papers.mcl_kd_evaluation import Judged, owners, questions_of, shown, specialised
+from vqabook.papers.mcl_kd_evaluation import Judged, depending, labels_of, owners, questions_of, shown, specialised
 from vqabook.papers.mcl_kd_setting import Ensemble
 from vqabook.record import key_of
 from vqabook.teachers import teacher_logits
@@ -56,13 +56,15 @@ def train(recipe: Mapping, examples: Examples, checkpoint: Path) -> dict:
 
 def _read_off(model: nn.Module, objective: MultipleChoice, history: list[dict], examples: Examples) -> dict:
     selection, scores = select(history, first=0), [row.pop("scores") for row in history]
-    found = specialised(owners(model, objective, examples.train), examples.group["train"], examples.families)
+    cost = owners(model, objective, examples.train)
+    found = specialised(cost, examples.group["train"], examples.families)
     most = {family: max(owned) for family, owned in zip(found["families"], found["owned"], strict=True)}
     asked_about = sorted(most, key=most.get, reverse=True)[:EXAMPLES_OF]
     return {
         "test": scores[selection["best_by_valid"]["epoch"] - 1],
         "selection": selection,
         "specialised": found,
+        "divided": depending(cost.argmin(1), labels_of(examples.train)),
         "questions": questions_of(examples, dict.fromkeys(asked_about, 0)) if examples.words else {},
         "shown": shown(model, examples),
         "parameters": {"model": sum(p.numel() for p in model.parameters())},
