@@ -5,7 +5,7 @@ from __future__ import annotations
 from vqabook.claims import Claim, Side
 from vqabook.papers.attention_supervision_setting import LOSSES, TASKS
 
-PAPER = "Patro et al. 2021, attention supervision"
+PAPER = "Attention supervision (Patro et al. 2021)"
 PAGE = "04_attention_supervision"
 BESIDE = ("cifar10", "vqacp_v1_coco16k")  # other data sets whose runs verdicts on real data come from
 FURTHER: tuple[str, ...] = ()  # data sets with verdicts of their own

@@ -17,7 +17,7 @@ from vqabook.data.sets import DataSpec, data_digest
 from vqabook.data.shapes import World
 from vqabook.fit import pick_device
 from vqabook.knobs import from_page, from_values
-from vqabook.papers.mcl_kd_claims import BESIDE, CLAIMS, FURTHER, RECORDED
+from vqabook.papers.mcl_kd_claims import BESIDE, CLAIMS, FURTHER, RECORDED, RUN
 from vqabook.papers.mcl_kd_data import digest_of, examples_of
 from vqabook.papers.mcl_kd_setting import NAME, NETWORKS, PROFILES, RULES, TASK_OF, Ensemble, Setting, runs_of
 from vqabook.papers.mcl_kd_training import train
@@ -27,7 +27,7 @@ __all__ = ["BESIDE", "CLAIMS", "FURTHER", "NETWORKS", "PAGES", "RECORDED", "RULE
 PAGES = {"mcl_kd": None}
 PARTS = ()
 # of a profile that runs a part of the page: what runs all of it
-WHOLE = {"networks": ("mlp", "san", "updn", "resnet"), "members": 5, "specialists": (1, 2, 3), "vqa_specialists": (3,)}
+WHOLE = {"networks": RUN, "members": 5, "specialists": (1, 2, 3), "vqa_specialists": (3,)}
 
 
 def page(namespace: Mapping) -> Setting:
@@ -49,7 +49,8 @@ def recipes(s: Setting, page: str) -> list[dict]:
     """Every run of the page, base models first. `variant` is "<network> base" or "<network> <rule> k<k>"; after an @,
     ours.
     """
-    base = [_base(s, network, seed) for seed in s.seeds for network in s.networks]
+    data = {task: data_of(s, task) for task in {TASK_OF[network] for network in s.networks}}
+    base = [_base(s, network, seed, data[TASK_OF[network]]) for seed in s.seeds for network in s.networks]
     return base + [
         _specialised(s, one, name, asked)
         for one in base
@@ -61,7 +62,7 @@ def _specialists(s: Setting, network: str) -> tuple[int, ...]:
     return s.vqa_specialists if TASK_OF[network] == "vqa" else s.specialists
 
 
-def _base(s: Setting, network: str, seed: int) -> dict:
+def _base(s: Setting, network: str, seed: int, data: dict) -> dict:
     task = TASK_OF[network]
     words = {"word": s.word, "hidden": s.hidden, "dropout": s.dropout}
     sizes = {
@@ -79,10 +80,11 @@ def _base(s: Setting, network: str, seed: int) -> dict:
     what = {"paper": NAME, "profile": s.profile, "kind": "train", "network": network, "variant": f"{network} base"}
     what |= {"prior": "none" if task == "image" else "same", "seed": seed, "members": s.members}
     how["epochs"] = how["base_epochs"]
-    return what | {"data": _data(s, task), "model": sizes, **how, "ensemble": None}
+    return what | {"data": data, "model": sizes, **how, "ensemble": None}
 
 
-def _data(s: Setting, task: str) -> dict:
+def data_of(s: Setting, task: str) -> dict:
+    """What a task's recipes say of their data; its hash reads all of them."""
     dataset = {"reasoning": s.reasoning_data, "vqa": s.dataset, "image": s.image_data}[task]
     data: dict = {"dataset": dataset}
     if task == "image":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vqabook.claims import Claim, Side
 from vqabook.papers.mcl_kd_setting import NETWORKS, TASK_OF
 
-PAPER = "Mun et al. 2018, MCL-KD"
+PAPER = "Specialised ensembles (Mun et al. 2018)"
 PAGE = "05_mcl_kd"
 RECORDED = {"profile": "real", "dataset": "clevr_1500"}  # the evidence that verdicts on real data come from
 BESIDE = ("cifar100", "vqacp_v1_coco16k")  # other data sets whose runs verdicts on real data come from

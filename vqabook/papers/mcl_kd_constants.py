@@ -12,10 +12,9 @@ from vqabook.papers.mcl_kd_setting import TASK_OF, Setting
 
 def constants(s: Setting) -> dict[str, float]:
     """Accuracies (%) on the reasoning questions of a setting; empty if it asks for none."""
-    asked = [r for r in mcl_kd.recipes(s, "mcl_kd") if TASK_OF[r["network"]] == "reasoning"]
-    if not asked:
+    if all(TASK_OF[network] != "reasoning" for network in s.networks):
         return {}
-    examples = examples_of(asked[0]["data"], mcl_kd.root_of(s), torch.device("cpu"))
+    examples = examples_of(mcl_kd.data_of(s, "reasoning"), mcl_kd.root_of(s), torch.device("cpu"))
     answers = {part: getattr(examples, part).target.numpy() for part in ("train", "test")}
     said = frequent_answers(examples.group["train"], answers["train"], len(examples.families), len(examples.answers))
     right = constant_members(said, examples.group["test"], answers["test"], s.members)
