@@ -188,10 +188,10 @@ def test_a_record_is_current_if_its_code_was_shown_to_give_the_same_numbers(
     assert is_current({"recipe": {"paper": "p"}, "provenance": {"code": code}}) is current
 
 
-def recorded(variant: str, seed: int, seconds: float, dataset: str = "a", code: str = "old") -> dict:
+def recorded(variant: str, seed: int, seconds: float, dataset: str = "a", code: str = "old", **more: object) -> dict:
     """A record's head."""
     recipe = {"kind": "train", "variant": variant, "seed": seed, "prior": "same", "data": {"dataset": dataset}}
-    return {"recipe": recipe | {"paper": "p"}, "provenance": {"seconds": seconds, "code": code}}
+    return {"recipe": recipe | {"paper": "p"} | more, "provenance": {"seconds": seconds, "code": code}}
 
 
 def test_one_run_stands_for_its_seeds_and_one_for_every_data_set():
@@ -200,6 +200,22 @@ def test_one_run_stands_for_its_seeds_and_one_for_every_data_set():
     assert standing_for(records) == [cheap, both, far]
     older = recorded("both", 1, 70.0, code="older")
     assert standing_for([*records, older]) == [cheap, both, older, far]
+    assert standing_for([*records, older], lambda code: "one") == [cheap, both, far]
+
+
+def test_a_method_is_what_a_recipe_says_in_words():
+    cheap, loud = recorded("bce", 0, 1.0, width=8, loss="bce"), recorded("bce", 0, 3.0, width=8, loss="ce")
+    assert standing_for([cheap, recorded("bce", 0, 2.0, width=64, loss="bce", profile="real"), loud]) == [cheap, loud]
+    switched = recorded("bce", 0, 4.0, width=8, loss="bce", stop=True)
+    assert standing_for([cheap, recorded("bce", 0, 5.0, width=8, loss="bce", stop=False), switched])[1:2] == [switched]
+
+
+def test_rows_that_a_seed_draws_are_one_division():
+    first, second, control = (recorded("bce", seed, 1.0 + seed) for seed in range(3))
+    for seed, record in enumerate((first, second, control)):
+        record["recipe"]["data"] |= {"seed": seed, "digest": str(seed), "division": "a"}
+    control["recipe"]["data"]["division"] = "b"
+    assert standing_for([first, second, control]) == [first, control]
 
 
 @pytest.mark.parametrize(

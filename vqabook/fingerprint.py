@@ -26,6 +26,14 @@ def is_current(record: Mapping) -> bool:
     return record["provenance"]["code"] in codes
 
 
+def shown_by(paper: str, code: str) -> str:
+    """The newest code that was shown to give the numbers of `code`; itself if none was."""
+    path = EVIDENCE / paper / REPRODUCED
+    for entry in json.loads(path.read_text()) if path.exists() else []:
+        code = entry["to"] if code in entry["from"] else code
+    return code
+
+
 def code_of(recipe: Mapping) -> str:
     """The fingerprint of a current record of `recipe`; the embedded world's generator counts for its own records."""
     embedded = recipe["data"]["dataset"] == "shapes"

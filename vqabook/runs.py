@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
-from vqabook.fingerprint import code_of, is_current
+from vqabook.fingerprint import code_of, is_current, shown_by
 from vqabook.papers import PAGES, paper_of
 from vqabook.record import EVIDENCE, PACKAGE, Busy, key_of, produce_or_load, read_record, read_records
 
@@ -87,8 +87,8 @@ def reproduce(module: str, *, data_root: Path | None, runs: str | None = None, d
     """Make recorded runs of a paper again with today's code: the entries for its list of code with the same numbers.
 
     Empty if today's code made every record; an entry for each code of today's (the embedded world's generator counts
-    for its own records only). One run stands for those that differ from it by their seed or their data alone, and every
-    division of every data set has one. Raises at the first number that is not the same to its last digit (times apart).
+    for its own records only). What is made again: `standing_for`. Raises at the first number that is not the same to
+    its last digit (times apart).
     """
     paper = paper_of(next(page for page in PAGES if PAGES[page] == module))
     produce = partial(paper.produce, data_root=data_root, device=device)
@@ -96,51 +96,68 @@ def reproduce(module: str, *, data_root: Path | None, runs: str | None = None, d
     for record in read_records(EVIDENCE / module):
         if record["provenance"]["code"] != (code := code_of(record["recipe"])):
             older.setdefault(code, []).append(record)
-    recorded = {code: standing_for(records) for code, records in older.items()}
-    recipes = [record["recipe"] for records in recorded.values() for record in records]
+    roots = {code: {shown_by(module, r["provenance"]["code"]) for r in records} for code, records in older.items()}
+    alike = all(len(found) == 1 for found in roots.values())
+    everything = [record for records in older.values() for record in records]
+    standing = standing_for(everything, lambda code: "" if alike else shown_by(module, code))
     folder = runs_folder(runs) / "reproduced" / module
-    again = {key_of(r["recipe"]): r for r in _produce(produce, recipes, folder, {}, label=f"{module}, again")}
-    return [_same_numbers(code, records, again) for code, records in recorded.items()]
+    again = _produce(produce, [r["recipe"] for r in standing], folder, {}, label=f"{module}, again")
+    pairs = [(code_of(old["recipe"]), old, new) for old, new in zip(standing, again, strict=True)]
+    return [
+        _same_numbers(code, {r["provenance"]["code"] for r in records}, [pair for by, *pair in pairs if by == code])
+        for code, records in older.items()
+    ]
 
 
-def _same_numbers(code: str, recorded: Sequence[Mapping], again: Mapping[str, Mapping]) -> dict:
-    """The entry which says that `code` gives the recorded numbers; `again`: the same runs by their keys."""
-    keys = [key_of(record["recipe"]) for record in recorded]
-    for key, old in zip(keys, recorded, strict=True):
-        if (first := difference(old["result"], json.loads(json.dumps(again[key]["result"])))) is not None:
+def _same_numbers(code: str, older: Set[str], pairs: Sequence[Sequence[Mapping]]) -> dict:
+    """The entry which says that `code` gives the numbers of `older` code; `pairs`: runs as recorded, and again."""
+    keys = [key_of(old["recipe"]) for old, _ in pairs]
+    for key, (old, new) in zip(keys, pairs, strict=True):
+        if (first := difference(old["result"], json.loads(json.dumps(new["result"])))) is not None:
             raise RuntimeError(
                 f"a change that moves no number may keep the recorded evidence, this one moves {first} in {key}; "
                 f"record the runs of {old['recipe']['paper']} again"
             )
-    codes, stamp = {record["provenance"]["code"] for record in recorded}, again[keys[-1]]["provenance"]
+    stamp = pairs[-1][1]["provenance"]
     about = {name: stamp[name] for name in ("commit", "dirty", "hardware", "versions")}
-    return {"from": sorted(codes), "to": code, "runs": keys, **about}
+    return {"from": sorted(older), "to": code, "runs": keys, **about}
 
 
-def standing_for(records: Sequence[Mapping]) -> list[Mapping]:
-    """The cheapest record of each method and size, whatever its seed and data, and of each division of each set.
+def standing_for(records: Sequence[Mapping], lineage: Callable[[str], str] = str) -> list[Mapping]:
+    """The cheapest record of each method, whatever its seed, data and sizes, and of each division of each data set.
 
-    Records of different code stand for themselves alone.
+    A method is what a recipe says in words; its numbers are sizes. Records whose code is of another `lineage` stand for
+    themselves alone.
     """
     chosen: dict[str, Mapping] = {}
     for key in (_method, _division):
-        seen = {key(record) for record in chosen.values()}
+        seen = {key(record, lineage) for record in chosen.values()}
         for record in sorted(records, key=lambda r: r["provenance"]["seconds"]):
-            if key(record) not in seen:
-                seen.add(key(record))
+            if (mine := key(record, lineage)) not in seen:
+                seen.add(mine)
                 chosen[key_of(record["recipe"])] = record
     return list(chosen.values())
 
 
-def _method(record: Mapping) -> str:
-    asked = {k: v for k, v in record["recipe"].items() if k not in ("seed", "data", "prior")}
-    return json.dumps([record["provenance"]["code"], asked], sort_keys=True)
+def _method(record: Mapping, lineage: Callable[[str], str]) -> str:
+    asked = {k: v for k, v in record["recipe"].items() if k not in ("profile", "seed", "data", "prior")}
+    return json.dumps([lineage(record["provenance"]["code"]), _in_words(asked)], sort_keys=True)
 
 
-def _division(record: Mapping) -> str:
-    recipe = record["recipe"]
-    data = {k: v for k, v in recipe["data"].items() if k != "seed"}  # where the seed draws the rows
-    return json.dumps([record["provenance"]["code"], recipe["kind"], data], sort_keys=True)
+def _division(record: Mapping, lineage: Callable[[str], str]) -> str:
+    recipe, data = record["recipe"], record["recipe"]["data"]
+    if "seed" in data:  # it draws the rows
+        data = {k: v for k, v in data.items() if k not in ("seed", "digest", "counts", "held_out_counts")}
+    return json.dumps([lineage(record["provenance"]["code"]), recipe["kind"], recipe.get("part"), data], sort_keys=True)
+
+
+def _in_words(value: object) -> object:
+    """A recipe without its numbers."""
+    if isinstance(value, Mapping):
+        return {key: _in_words(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_in_words(part) for part in value]
+    return value if isinstance(value, str | bool | None) else "number"
 
 
 def difference(old: object, new: object, at: str = "") -> str | None:
