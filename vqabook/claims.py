@@ -13,6 +13,7 @@ class Side:
     where: Mapping[str, object]
     metric: str = "test.overall"
     printed: float | None = None  # the paper's own number
+    over: Side | None = None  # what is taken from it, seed by seed: a side may be a gain
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,11 @@ class Claim:
     @property
     def printed(self) -> float | None:
         """The difference that the paper prints."""
-        if self.more.printed is None or self.less.printed is None:
-            return None
-        return round(self.more.printed - self.less.printed, 2)
+        printed = [_printed(side) for side in (self.more, self.less)]
+        return None if None in printed else round(printed[0] - printed[1], 2)
+
+
+def _printed(side: Side) -> float | None:
+    if side.printed is None or side.over is None:
+        return side.printed
+    return None if side.over.printed is None else side.printed - side.over.printed

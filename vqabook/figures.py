@@ -42,6 +42,8 @@ BACKBONE_COLORS = {  # Paul Tol's "bright": as safe, and told apart from the met
 LOSS_COLORS = {"cross-entropy": "#949494", "soft cross-entropy": PALETTE[2], "soft scores": PALETTE[1]}
 MODEL_COLORS = {"AVG": "#999933", "POOL": "#882255"}  # Tol's "muted"
 PART_COLORS = {"question encoder": PALETTE[3], "classifier": PALETTE[0], "train": PALETTE[0], "test": PALETTE[1]}
+LONG_TAIL_COLORS = {"softmax": "#949494", "equalisation": PALETTE[4], "balanced softmax": PALETTE[2]}
+SHOT_COLORS = {"overall": "#949494", "many": PALETTE[0], "medium": PALETTE[1], "few": PALETTE[3]}
 _INK = {"light": "#24292f", "dark": "#d5dae1"}
 
 

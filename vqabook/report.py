@@ -95,9 +95,18 @@ def by_seed(records: Iterable[Mapping], where: Mapping[str, object], metric: str
     return found
 
 
+def of_side(records: Sequence[Mapping], side) -> dict[int, float]:
+    """A claim's side per seed: its number, or what it gains over another."""
+    found = by_seed(records, side.where, side.metric)
+    if side.over is None:
+        return found
+    other = of_side(records, side.over)
+    return {seed: found[seed] - other[seed] for seed in sorted(found.keys() & other.keys())}
+
+
 def verdict_on(claim, records: Sequence[Mapping]) -> Verdict:
     """The verdict on a claim from the records of one data set and profile."""
-    more, less = (by_seed(records, side.where, side.metric) for side in (claim.more, claim.less))
+    more, less = (of_side(records, side) for side in (claim.more, claim.less))
     return judge([more[seed] - less[seed] for seed in sorted(more.keys() & less.keys())])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from vqabook.models.heads import CosineClassifier, ScaledClassifier
+from vqabook.models.heads import CosineClassifier, Decoupled, LinearModel, ScaledClassifier
 
 
 def test_cosines():
@@ -26,3 +26,15 @@ def test_scales_alone_are_learnt():
     head.scale.data = torch.tensor([1.0, 2.0, 0.5])
     torch.testing.assert_close(head(hidden) - trained.bias, (trained(hidden) - trained.bias) * head.scale)
     assert ScaledClassifier(nn.Linear(5, 3, bias=False))(hidden).shape == (4, 3)
+
+
+def test_a_second_stage_keeps_the_features():
+    torch.manual_seed(0)
+    trained, x = LinearModel(5, 3), torch.randn(4, 5)
+    model = Decoupled(trained, nn.Linear(5, 2)).train()
+    assert not trained.training and [name for name, p in model.named_parameters() if p.requires_grad] == [
+        "classifier.weight", "classifier.bias",
+    ]  # fmt: skip
+    out = model(x)
+    assert torch.equal(out.hidden, x) and out.logits.shape == (4, 2)
+    torch.testing.assert_close(trained(x).logits, x @ trained.classifier.weight.T + trained.classifier.bias)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from vqabook.core import Batch, Output
 from vqabook.losses import longtail as losses
-from vqabook.objectives.longtail import DEFERRED, LabelLoss, Rule, long_tail, weighted
+from vqabook.objectives.longtail import DEFERRED, LabelLoss, Rule, counts_of, long_tail, weighted
 
 COUNTS = torch.tensor([900, 90, 10, 3])
 
@@ -41,7 +41,7 @@ def test_every_rule_gives_a_loss_an_example(rule):
     assert loss.shape == (6,) and loss.isfinite().all()
     equal = torch.full((4,), 50)
     plain = F.cross_entropy(*batch().inputs, batch().target, reduction="none")
-    if rule not in ("focal", "effective_focal", "ldam", "ldam_drw"):
+    if rule not in ("focal", "effective_focal", "ldam", "ldam_drw") and not rule.endswith("sigmoid"):
         torch.testing.assert_close(step(long_tail(rule, equal)), plain)
 
 
@@ -58,6 +58,31 @@ def test_rules_are_their_losses():
     torch.testing.assert_close(step(long_tail("equalisation", COUNTS, left_out=0.0)), plain)
     tail = losses.equalisation_softmax(x, y, torch.tensor([False, False, False, True]), gamma=1.0)
     torch.testing.assert_close(step(long_tail("equalisation", COUNTS, left_out=1.0)), tail)
+
+
+def test_sigmoids_are_their_losses():
+    (x,), y = batch().inputs, torch.tensor([0, 1, 2, 3, 4, 4])  # 4 is background
+    zero, counts = torch.zeros(4), COUNTS
+    want = {
+        "sigmoid": losses.balanced_sigmoid(x, y, zero),
+        "balanced_sigmoid": losses.balanced_sigmoid(x, y, losses.sigmoid_offsets(counts)),
+        "released_sigmoid": losses.balanced_sigmoid(
+            x, y, losses.released_sigmoid_offsets(counts, int(counts.sum())), foreground_only=True
+        ),
+        "equalisation_sigmoid": losses.equalisation_sigmoid(x, y, torch.tensor([False, False, True, True])),
+    }
+    tail = torch.tensor([False, False, True, True])
+    for rule, loss in want.items():
+        torch.testing.assert_close(long_tail(rule, counts, tail=tail).loss(x, y), loss)
+
+
+def test_counts_are_those_of_the_labels():
+    labels = torch.tensor([0, 0, 1, 2])
+    assert counts_of(labels, torch.tensor([2, 1, 1])).tolist() == [2, 1, 1]
+    with pytest.raises(ValueError, match="class 1 has 1, counts say 3 rows; count the labels that are trained on"):
+        counts_of(labels, torch.tensor([2, 3, 1]))
+    with pytest.raises(ValueError, match="class 2 has 1, counts say no class 2"):
+        counts_of(labels, torch.tensor([2, 1]))
 
 
 def test_re_weighting_is_deferred():

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from jaxtyping import Float, UInt8
+    from jaxtyping import Float, Int, UInt8
 
 GREY = 128  # what comes in from outside the image under a geometric operation
 LEVELS = 10
@@ -69,8 +69,7 @@ class AutoAugment:
 
     def __call__(self, images: UInt8[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b 3 h w"]]:
         images = crop_and_flip(images, self.padding, self.flip)
-        if self.policy:
-            images = auto_augment(images)
+        images = auto_augment(images) if self.policy else images
         return self.lookup(images if self.hole is None else cutout(images, self.hole))
 
 
@@ -78,13 +77,13 @@ def crop_and_flip(
     images: UInt8[Tensor, "b c h w"], padding: int, flip: bool, generator: torch.Generator | None = None
 ) -> UInt8[Tensor, "b c h w"]:
     """A crop of the size of the image, out of it with `padding` black pixels around; every other one mirrored."""
-    b, _, h, w = images.shape
-    top, left = torch.randint(2 * padding + 1, (2, b), generator=generator).to(images.device)
-    mirrored = (torch.rand(b, generator=generator) < 0.5 * flip).nonzero()[:, 0].to(images.device)
-    windows = F.pad(images, (padding,) * 4).unfold(2, h, 1).unfold(3, w, 1)  # every crop, as a view
-    crops = windows[torch.arange(b, device=images.device), :, top, left]
-    crops[mirrored] = crops[mirrored].flip(3)
-    return crops
+    (b, c, h, w), device = images.shape, images.device
+    top, left = torch.randint(2 * padding + 1, (2, b, 1), generator=generator).to(device)
+    mirrored = (torch.rand(b, 1, generator=generator) < 0.5 * flip).to(device)
+    row, column = top + torch.arange(h, device=device), left + torch.arange(w, device=device)
+    column = torch.where(mirrored, column.flip(1), column)
+    at = (row[:, :, None] * (w + 2 * padding) + column[:, None]).view(b, 1, h * w).expand(b, c, h * w)
+    return F.pad(images, (padding,) * 4).flatten(2).gather(2, at).view_as(images)
 
 
 def cutout(
@@ -103,26 +102,34 @@ def auto_augment(
     images: UInt8[Tensor, "b 3 h w"], generator: torch.Generator | None = None
 ) -> UInt8[Tensor, "b 3 h w"]:
     """One of the 25 sub-policies an image: each of its two operations with its probability, a sign at random."""
-    b = len(images)
-    which = torch.randint(len(POLICY), (b,), generator=generator).tolist()
-    chance = torch.rand(b, 2, generator=generator).tolist()
-    sign = (1 - 2 * torch.randint(2, (b, 2), generator=generator)).tolist()
+    b, (kinds, often, strength) = len(images), _policy()
+    which = torch.randint(len(POLICY), (b,), generator=generator)
+    drawn = torch.rand(b, 2, generator=generator) < often[which]
+    sign = 1 - 2 * torch.randint(2, (b, 2), generator=generator)
     done = images.clone()
     for turn in range(2):
-        drawn: dict[str, list[tuple[int, float]]] = {}
-        for i in range(b):
-            name, often, level = POLICY[which[i]][turn]
-            if chance[i][turn] < often:
-                drawn.setdefault(name, []).append((i, sign[i][turn] * _strength(name, level)))
+        rows = drawn[:, turn].nonzero()[:, 0]
+        operation = kinds[which[rows], turn]
+        rows = rows[operation.argsort(stable=True)]  # side by side what shares its work
+        by = (sign[rows, turn] * strength[which[rows], turn]).to(images.device)
+        sizes, rows = operation.bincount(minlength=len(NAMES)).tolist(), rows.to(images.device)
+        at, by = (dict(zip(NAMES, x.split(sizes), strict=True)) for x in (rows, by))
         for kind in KINDS:
-            if mine := {name: some for name, some in drawn.items() if name in kind.names}:
-                rows = torch.tensor([i for some in mine.values() for i, _ in some], device=images.device)
-                strength = [torch.tensor([by for _, by in some], device=images.device) for some in mine.values()]
-                done[rows] = kind.run(done[rows], dict(zip(mine, strength, strict=True)))
+            mine = [name for name in kind.names if len(at[name])]
+            if mine:
+                some = torch.cat([at[name] for name in mine])
+                done.index_copy_(0, some, kind.run(done.index_select(0, some), {name: by[name] for name in mine}))
     return done
 
 
 @lru_cache
+def _policy() -> tuple[Int[Tensor, "p 2"], Float[Tensor, "p 2"], Float[Tensor, "p 2"]]:
+    """Of both operations of every sub-policy: place in `NAMES`, probability, strength."""
+    kinds = torch.tensor([[NAMES.index(name) for name, _, _ in pair] for pair in POLICY])
+    often = torch.tensor([[often for _, often, _ in pair] for pair in POLICY])
+    return kinds, often, torch.tensor([[_strength(name, level) for name, _, level in pair] for pair in POLICY])
+
+
 def _strength(name: str, level: int | None) -> float:
     """Of a level of ten (Table 6): a shear, a share of the width, degrees, bits, a threshold, a change of factor."""
     part = (level or 0) / (LEVELS - 1)
@@ -188,14 +195,7 @@ def _blended(images: Tensor, drawn: Mapping[str, Tensor]) -> Tensor:
     return torch.lerp(plain, images.float(), factor).clamp_(0, 255).byte()
 
 
-def _plain(
-    name: str, images: Tensor
-) -> Float[
-    Tensor,
-    (
-        n  # 3 #h #w
-    ),
-]:
+def _plain(name: str, images: Tensor) -> Float[Tensor, "n channel height width"]:
     """What an image is without colour, contrast, light or sharpness."""
     if name == "brightness":
         return images.new_zeros((len(images), 1, 1, 1), dtype=torch.float)
@@ -247,3 +247,4 @@ KINDS = (
     Kind(("color", "contrast", "brightness", "sharpness"), _blended),
     Kind(("posterize", "solarize", "autocontrast", "equalize", "invert"), _by_table),
 )
+NAMES = tuple(name for kind in KINDS for name in kind.names)

@@ -25,11 +25,14 @@ def repeat_factors(shown: Bool[Tensor, "n c"], *, threshold: float = 1e-3) -> Fl
 
     `shown[i, j]`: image i shows class j; f_c is the share of images that show class c. An image of nothing counts once.
     """
+    return (shown * class_factors(shown.double().mean(0), threshold=threshold)).amax(1).clamp(min=1)
+
+
+def class_factors(share: Float[Tensor, " c"], *, threshold: float = 1e-3) -> Float[Tensor, " c"]:
+    """max(1, √(threshold / f_c)) of each class' share of the images, f_c; 1 for a class that no image shows."""
     if not 0 < threshold <= 1:
         raise ValueError(f"the threshold is a share of the images, in (0, 1], got {threshold}; LVIS takes 0.001")
-    share = shown.double().mean(0)
-    of_class = (threshold / share.clamp(min=1 / (2 * len(shown)))).sqrt().clamp(min=1)
-    return (shown * of_class).amax(1).clamp(min=1)
+    return torch.where(share > 0, (threshold / share.clamp(min=torch.finfo(share.dtype).tiny)).sqrt().clamp(min=1), 1)
 
 
 def repeated_order(factors: Float[Tensor, " n"], *, generator: torch.Generator | None = None) -> Int[Tensor, " shown"]:

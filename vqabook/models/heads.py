@@ -1,4 +1,4 @@
-"""Classifiers that take the place of a linear layer where classes are unequal: cosines, and learnt scales."""
+"""Classifiers that take the place of a linear layer where classes are unequal: cosines, scales, second stages."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from vqabook.core import Output
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -39,3 +41,35 @@ class ScaledClassifier(nn.Module):
 
     def forward(self, hidden: Float[Tensor, "b d"]) -> Float[Tensor, "b c"]:
         return F.linear(hidden, self.weight * self.scale[:, None], self.bias)
+
+
+class LinearModel(nn.Module):
+    """A linear classifier of features as they come: softmax regression, or as many logistic ones."""
+
+    def __init__(self, n_in: int, n_classes: int):
+        super().__init__()
+        self.classifier = nn.Linear(n_in, n_classes)
+
+    def forward(self, features: Float[Tensor, "b d"]) -> Output:
+        return Output(self.classifier(features), hidden=features)
+
+
+class Decoupled(nn.Module):
+    """A second stage: features of a trained model as they are, batch norm included, and a classifier that learns.
+
+    Kang et al. 2020, arXiv:1910.09217: a new linear layer is cRT, a `ScaledClassifier` LWS. Both see classes evenly.
+    """
+
+    def __init__(self, trained: nn.Module, classifier: nn.Module):
+        super().__init__()
+        self.trained, self.classifier = trained.requires_grad_(False), classifier
+
+    def train(self, mode: bool = True) -> Decoupled:
+        super().train(mode)
+        self.trained.eval()
+        return self
+
+    def forward(self, *inputs: Tensor) -> Output:
+        with torch.no_grad():
+            hidden = self.trained(*inputs).hidden
+        return Output(self.classifier(hidden), hidden=hidden)

@@ -1,4 +1,4 @@
-"""Training on labels of a long tail, by the number of rows that each class has: Table 1 of Ren et al. 2020."""
+"""Training on labels of a long tail, by the number of rows that each class has: the rules of Ren et al. 2020."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Literal, get_args
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,16 +16,17 @@ from vqabook.losses.debias import focal
 from vqabook.objectives.base import Objective
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Bool, Float, Int
 
 Loss = Callable[["Float[Tensor, 'b c']", "Int[Tensor, ' b']"], "Float[Tensor, ' b']"]
 Rule = Literal[
     "softmax", "inverse", "focal", "effective", "effective_focal", "ldam", "ldam_drw", "equalisation",
-    "balanced_softmax",
+    "balanced_softmax", "sigmoid", "equalisation_sigmoid", "balanced_sigmoid", "released_sigmoid",
 ]  # fmt: skip
 DEFERRED = 0.8  # of training: Cao et al. 2019 re-weight from epoch 160 of 200 on
 BETA = 0.9999  # Cui et al. 2019 and Cao et al. 2019, on CIFAR
 TAIL = 5e-3  # share of the rows below which a class is tail: Tan et al. 2020, on CIFAR-100-LT
+SCALE = 30.0  # of cosines: Cao et al. 2019, release
 
 
 class LabelLoss(Objective):
@@ -39,16 +41,37 @@ class LabelLoss(Objective):
         yield now(model(*batch.inputs).logits, batch.target)
 
 
-def long_tail(
-    rule: Rule, counts: Int[Tensor, " c"], *, exponent: float = 1.0, gamma: float = 2.0, left_out: float = 0.9
-) -> LabelLoss:
-    """The objective of a row of Table 1. `counts`: training rows of each class.
+def counts_of(labels: Int[Tensor, " n"], counts: Int[Tensor, " c"]) -> Int[Tensor, " c"]:
+    """`counts`, if they are these labels'. ValueError where a class has another number of rows."""
+    found = torch.bincount(labels.cpu(), minlength=len(counts))
+    if len(found) > len(counts) or not torch.equal(found, counts.cpu().long()):
+        wrong = next(i for i in range(len(found)) if i >= len(counts) or found[i] != counts[i])
+        said = f"{int(counts[wrong])} rows" if wrong < len(counts) else f"no class {wrong}"
+        raise ValueError(
+            f"counts are the training rows of each class: class {wrong} has {int(found[wrong])}, counts say {said}; "
+            "count the labels that are trained on"
+        )
+    return counts
 
-    `exponent` is balanced softmax' (Eq. 28: 1/4, Eq. 14: 1), `gamma` focal loss', `left_out` equalisation loss'.
-    LDAM wants a model that returns cosines.
+
+def long_tail(
+    rule: Rule,
+    counts: Int[Tensor, " c"],
+    *,
+    tail: Bool[Tensor, " c"] | None = None,
+    exponent: float = 1.0,
+    gamma: float = 2.0,
+    left_out: float = 0.9,
+) -> LabelLoss:
+    """The objective of a row of Table 1 or 2. `counts`: training rows of each class.
+
+    `exponent` is balanced softmax' (Eq. 28: 1/4, Eq. 14: 1), `gamma` focal loss', `left_out` and `tail` equalisation
+    loss', whose tail are by default classes of less than 0.5 % of the rows. LDAM wants a model that returns cosines;
+    under the sigmoids a label of c is background.
     """
+    tail = counts < TAIL * counts.sum() if tail is None else tail
     effective = partial(losses.effective_weights, beta=BETA)
-    margins = partial(losses.ldam, margins=losses.ldam_margins(counts))
+    margins = partial(losses.ldam, margins=losses.ldam_margins(counts), scale=SCALE)
     unlikely = partial(_focal, gamma=gamma)
     match rule:
         case "softmax":
@@ -66,10 +89,18 @@ def long_tail(
         case "ldam_drw":
             return LabelLoss(margins, later=weighted(margins, effective(counts)), since=DEFERRED)
         case "equalisation":
-            tail = counts < TAIL * counts.sum()
             return LabelLoss(lambda x, y: losses.equalisation_softmax(x, y, tail.to(x.device), gamma=left_out))
         case "balanced_softmax":
             return LabelLoss(partial(losses.balanced_softmax, log_n=losses.log_counts(counts), exponent=exponent))
+        case "sigmoid":
+            return LabelLoss(partial(losses.balanced_sigmoid, offsets=torch.zeros(len(counts))))
+        case "equalisation_sigmoid":
+            return LabelLoss(lambda x, y: losses.equalisation_sigmoid(x, y, tail.to(x.device)))
+        case "balanced_sigmoid":
+            return LabelLoss(partial(losses.balanced_sigmoid, offsets=losses.sigmoid_offsets(counts)))
+        case "released_sigmoid":
+            offsets = losses.released_sigmoid_offsets(counts, int(counts.sum()))
+            return LabelLoss(partial(losses.balanced_sigmoid, offsets=offsets, foreground_only=True))
     raise ValueError(f"rule is one of {', '.join(get_args(Rule))}, got {rule!r}; choose one")
 
 

@@ -9,6 +9,7 @@ PAGES = {
     "soft_cross_entropy": "soft_cross_entropy",
     "attention_supervision": "attention_supervision",
     "mcl_kd": "mcl_kd",
+    "balanced_activation": "balanced_activation",
 }  # notebook name behind its number -> module
 
 

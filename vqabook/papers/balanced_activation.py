@@ -1,0 +1,72 @@
+"""Ren et al. 2020, "Balanced Activation for Long-tailed Visual Recognition", ECCV LVIS workshop; arXiv:2007.10740.
+
+Page 06. Long tails are cut out of balanced sets of images by the run's seed; test stays balanced. Nothing is selected:
+every run reports its last epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+
+from vqabook.data import root
+from vqabook.data.imbalanced import Cut, divide
+from vqabook.knobs import from_page, from_values
+from vqabook.papers import balanced_activation_counts as counts
+from vqabook.papers.balanced_activation_claims import BESIDE, CLAIMS, FURTHER, RECORDED
+from vqabook.papers.balanced_activation_setting import HELD_OUT, NAME, PROFILES, SETS, Setting, runs_of
+from vqabook.papers.balanced_activation_training import train
+
+__all__ = ["BESIDE", "CLAIMS", "FURTHER", "PAGES", "RECORDED", "Setting"]
+
+PAGES = {"balanced_activation": None}
+PARTS = ("counts",)
+WHOLE = {"imbalances": (100.0, 10.0), "further_at": (100.0,)}  # of a profile that runs a part of the page: all of it
+SIZES = (
+    "depth", "width", "stem_stride", "steps", "second_steps", "batch_size", "lr", "warmup", "schedule", "weight_decay",
+    "augment", "many", "few",
+)  # fmt: skip
+
+
+def page(namespace: Mapping) -> Setting:
+    """The setting that a notebook's parameters ask for; `namespace` is its `globals()`."""
+    return from_page(Setting, PROFILES, namespace)
+
+
+def setting(**values: object) -> Setting:
+    """The setting of a profile with some values changed: `setting(profile="small", seeds=(0,))`."""
+    return from_values(Setting, PROFILES, values)
+
+
+def root_of(s: Setting) -> Path:
+    """Where the data sets lie; the digits and a made tail need none."""
+    return root.data_root(s.data_root)
+
+
+def recipes(s: Setting, page: str) -> list[dict]:
+    """Every run of the page, those that second stages start from before them. `variant`: "<row> at <imbalance>"."""
+    found = [
+        one | {"variant": f"{row} at {imbalance:g}", "method": asdict(method)}
+        for imbalance in s.imbalances
+        for one in (_recipe(s, imbalance, seed) for seed in s.seeds)
+        for row, method in runs_of(s, imbalance).items()
+    ]
+    found.sort(key=lambda recipe: recipe["method"]["second"] is not None)
+    return found + counts.recipes(s)
+
+
+def _recipe(s: Setting, imbalance: float, seed: int) -> dict:
+    cut = Cut(s.dataset, "imbalanced", imbalance, HELD_OUT.get(s.dataset), seed)
+    what = {"paper": NAME, "profile": s.profile, "kind": "train", "prior": "none", "seed": seed}
+    what |= {"classes": SETS[s.dataset], "data": asdict(cut) | divide(cut, root_of(s)).about()}
+    return what | {size: getattr(s, size) for size in SIZES}
+
+
+def produce(recipe: Mapping, checkpoint: Path, *, data_root: Path | None, device: str = "auto") -> dict:
+    """Train what `recipe` says; the record's result. Its `part`, if any, is the file beside this that does."""
+    if "part" in recipe:
+        module = import_module(f"{__name__}_{recipe['part']}")
+        return module.produce(recipe, checkpoint, data_root=data_root, device=device)
+    return train(recipe, checkpoint, data_root, device)

@@ -1,0 +1,127 @@
+"""What may be asked of the page on balanced activation: sets and their tails, rules, the profiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from vqabook.knobs import knob, one_of, positive, within
+
+NAME = "balanced_activation"
+SETS = {"cifar10": 10, "cifar100": 100, "digits": 10}  # classes
+HELD_OUT = {"digits": 0.4}  # for test, where there is no official split
+AUGMENT = ("none", "shift", "crop and flip", "autoaugment")
+SCHEDULES = ("cosine", "steps")
+DROPS = ((0.8, 0.01), (0.9, 0.0001))  # (share of training, factor of lr): LDAM, release, at 160 and 180 of 200
+COUNTED = ("made", "lvis_v1")
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row: how the classifier learns."""
+
+    rule: str  # of `objectives.longtail`
+    draw: str = "rows"  # an epoch's; classes: evenly; repeat: rare classes' rows more often
+    exponent: float = 1.0  # of the counts, in balanced softmax
+    dealt: bool = False  # counts are dealt out to other classes: ours, a control
+    second: str | None = None  # crt, lws: after softmax, the classifier alone, classes drawn evenly
+
+
+TABLE = {  # Table 1
+    "softmax": Method("softmax"),
+    "cbw": Method("inverse"),
+    "cbs": Method("softmax", draw="classes"),
+    "focal": Method("focal"),
+    "class balance": Method("effective"),
+    "ldam": Method("ldam"),
+    "equalisation": Method("equalisation"),
+    "balanced softmax": Method("balanced_softmax"),
+}
+FURTHER = {  # what Table 1 lacks; "@": ours
+    "crt": Method("softmax", second="crt"),
+    "lws": Method("softmax", second="lws"),
+    "sigmoid": Method("sigmoid"),
+    "balanced sigmoid": Method("balanced_sigmoid"),
+    "balanced sigmoid @ released": Method("released_sigmoid"),
+    "equalisation @ sigmoid": Method("equalisation_sigmoid"),
+    "ldam @ drw": Method("ldam_drw"),
+    "class balance @ focal": Method("effective_focal"),
+    "balanced softmax @ dealt counts": Method("balanced_softmax", dealt=True),
+    **{f"balanced softmax @ exponent {x:g}": Method("balanced_softmax", exponent=x) for x in (0.25, 0.5, 1.5, 2.0)},
+}
+ROWS = TABLE | FURTHER
+COUNTS_ROWS = {name: ROWS[name] for name in ("softmax", "balanced softmax", "sigmoid", "balanced sigmoid")} | {
+    "balanced sigmoid @ released": Method("released_sigmoid"),
+    "equalisation @ sigmoid": Method("equalisation_sigmoid"),
+    "repeat factor": Method("sigmoid", draw="repeat"),
+    "crt": Method("sigmoid", second="crt"),
+    "lws": Method("sigmoid", second="lws"),
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a reader may change on the page. None in a notebook means the profile's value."""
+
+    profile: str
+    data_root: str | None = None  # default: $VQABOOK_DATA, else data/ of the project
+    runs: str | None = None  # folder of records; default: data/runs of the project
+    device: str = "auto"
+    seeds: tuple[int, ...] = knob((0, 1, 2), rule=within(0, 2**31))
+    dataset: str = knob("cifar10", rule=one_of(*SETS))  # Sec. 4.1; the other is cifar100
+    imbalances: tuple[float, ...] = knob((200.0, 100.0, 10.0), rule=within(1, 1e6))  # Table 1
+    further_at: tuple[float, ...] = knob((100.0,), rule=within(1, 1e6))  # imbalances at which rows of ours are run
+
+    depth: int = knob(32, rule=positive())  # Sec. 4.1: ResNet-32
+    width: int = knob(16, rule=positive())  # of its first stage
+    stem_stride: int = knob(1, rule=one_of(1, 2))  # ours: 2 halves images at once
+    steps: int = knob(13_000, rule=positive())  # release
+    second_steps: int = knob(4_000, rule=positive())  # of cRT and LWS; ours: a third of the first stage
+    batch_size: int = knob(512, rule=positive())  # release
+    lr: float = knob(0.1, rule=positive())  # release
+    warmup: int = knob(800, rule=within(0, 10**6))  # release: steps from lr / 2
+    schedule: str = knob("cosine", rule=one_of(*SCHEDULES))  # release; LDAM: steps
+    weight_decay: float = knob(5e-4, rule=within(0, 1))  # release
+    augment: str = knob("autoaugment", rule=one_of(*AUGMENT))  # release: with Cutout; LDAM: crop and flip
+    many: int = knob(100, rule=positive())  # a class of more training rows is many, of the release
+    few: int = knob(20, rule=positive())  # a class of fewer is few
+
+    counts: str = knob("lvis_v1", rule=one_of(*COUNTED))  # whose tail the study of classifiers has
+    counts_seeds: tuple[int, ...] = knob((0, 1, 2, 3, 4), rule=within(0, 2**31))
+    counts_classes: int = knob(1203, rule=within(3, 10**5))  # of a made tail
+    counts_share: float = knob(0.05, rule=within(0, 1))  # of the instances of the real tail, at least one a class
+    counts_width: int = knob(64, rule=positive())  # of the features
+    counts_noise: float = knob(2.0, rule=positive())  # of a feature, of the distance between classes
+    counts_background: float = knob(0.5, rule=within(0, 0.99))  # share of training rows without a class
+    counts_steps: int = knob(4_000, rule=positive())
+    counts_lr: float = knob(0.02, rule=positive())
+
+
+PROFILES: dict[str, dict] = {
+    "smoke": {
+        "seeds": (0,), "dataset": "digits", "imbalances": (10.0,), "further_at": (10.0,), "depth": 8, "width": 4,
+        "steps": 12, "second_steps": 6, "batch_size": 32, "warmup": 2, "augment": "shift", "many": 40, "few": 15,
+        "counts": "made", "counts_seeds": (0,), "counts_classes": 20, "counts_share": 1.0, "counts_width": 8,
+        "counts_steps": 20,
+    },
+    "small": {
+        "seeds": tuple(range(10)), "dataset": "digits", "imbalances": (100.0, 10.0), "depth": 8, "width": 8,
+        "steps": 400, "second_steps": 130, "batch_size": 64, "warmup": 40, "augment": "shift", "many": 40, "few": 15,
+        "counts": "made", "counts_classes": 200, "counts_share": 1.0, "counts_width": 32, "counts_noise": 1.5,
+        "counts_steps": 1_500,
+    },
+    "real": {
+        "imbalances": (100.0,), "depth": 8, "stem_stride": 2, "steps": 1_500,
+        "second_steps": 500, "batch_size": 128, "warmup": 100,
+    },
+    "paper": {},
+}  # fmt: skip
+
+
+def runs_of(s: Setting, imbalance: float) -> dict[str, Method]:
+    """The rows that are run at an imbalance, by name."""
+    return ROWS if imbalance in s.further_at else TABLE
+
+
+def first_stage(method: Method) -> Method:
+    """What a second stage starts from."""
+    return replace(method, second=None)
