@@ -105,8 +105,9 @@ def found_margins(counts: Int[np.ndarray, " c"], beta: float = 1.0) -> Float[np.
 def offset_errors(mixture: Mixture, *, seed: int = 0, n_test: int = 2000) -> Float[np.ndarray, "n c"]:
     """What the balanced sigmoid's offset (Eq. 44) should be at each test row, less what it is.
 
-    logit φ_j(x) - logit φ̂_j(x) from the true posteriors, less the constant of Eq. 44. Eq. 43 leaves p(x | y ≠ j) out of
-    a quotient, as though the other classes were mixed alike in training and in test.
+    The log odds of class j by the posterior of balanced data, less those by the posterior of training data, less the
+    constant of Eq. 44. Eq. 43 leaves p(x | y ≠ j) out of a quotient, as though the other classes were mixed alike in
+    training and at test.
     """
     rows, _ = mixture.draw(torch.full((len(mixture.counts),), n_test // len(mixture.counts)), seed)
     wanted, trained = (mixture.posterior(rows, prior).logit() for prior in (even(mixture), shares(mixture)))
