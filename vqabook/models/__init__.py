@@ -2,6 +2,7 @@
 
 from vqabook.models.answer_mask import AnswerMask, softplus_g
 from vqabook.models.attentive_san import AttentiveSan, AttentiveSanConfig
+from vqabook.models.heads import CosineClassifier, Decoupled, LinearModel, ScaledClassifier
 from vqabook.models.lxmert import Lxmert, LxmertConfig, bert_words
 from vqabook.models.members import FeatureSharing, Members
 from vqabook.models.mlp import Mlp, MlpConfig
@@ -18,7 +19,10 @@ __all__ = [
     "AttentiveSan",
     "AttentiveSanConfig",
     "Avg",
+    "CosineClassifier",
+    "Decoupled",
     "FeatureSharing",
+    "LinearModel",
     "Lxmert",
     "LxmertConfig",
     "Members",
@@ -31,6 +35,7 @@ __all__ = [
     "QuestionOnlyConfig",
     "San",
     "SanConfig",
+    "ScaledClassifier",
     "SelfAttentiveText",
     "SmallCnn",
     "SmallCnnConfig",

@@ -5,6 +5,7 @@ from vqabook.objectives.attention import AttentionLoss, AttentionSupervision, Ho
 from vqabook.objectives.base import Objective
 from vqabook.objectives.criteria import BiasProduct, Criterion, Focal, LearnedMixin, Plain, Reweight, Rubi
 from vqabook.objectives.css import Css
+from vqabook.objectives.longtail import LabelLoss, long_tail
 from vqabook.objectives.multiple_choice import MultipleChoice, per_member
 from vqabook.objectives.rescaling import LossRescaling
 
@@ -17,6 +18,7 @@ __all__ = [
     "Css",
     "Focal",
     "HopPenalty",
+    "LabelLoss",
     "LearnedMixin",
     "LossRescaling",
     "MultipleChoice",
@@ -24,5 +26,6 @@ __all__ = [
     "Plain",
     "Reweight",
     "Rubi",
+    "long_tail",
     "per_member",
 ]

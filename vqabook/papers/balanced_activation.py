@@ -1,4 +1,4 @@
-"""Ren et al. 2020, "Balanced Activation for Long-tailed Visual Recognition", ECCV LVIS workshop; arXiv:2007.10740.
+"""Ren et al. 2020, "Balanced Activation for Long-tailed Visual Recognition", ECCV workshop, arXiv:2008.11037.
 
 Page 06. Long tails are cut out of balanced sets of images by the run's seed; test stays balanced. Nothing is selected:
 every run reports its last epoch.

@@ -23,6 +23,8 @@ from vqabook.objectives.rescaling import LossRescaling
 from vqabook.papers.loss_rescaling_setting import Method
 from vqabook.record import key_of
 
+WEIGHT_DECAY = {"adamw": 0.01}  # LXMERT's release
+
 
 def task_of(recipe: Mapping, data_root: Path | None, device: str) -> Task:
     """The data that a recipe names, on the device."""
@@ -108,6 +110,7 @@ def train(recipe: Mapping, task: Task, checkpoint: Path, model: nn.Module, objec
         lr=recipe["lr"],
         seed=recipe["seed"],
         bf16=task.train.device.type == "cuda",
+        weight_decay=WEIGHT_DECAY.get(backbone.get("optimizer"), 0.0),
         **{name: backbone[name] for name in ("optimizer", "clip") if name in backbone},
     )
     diagnosed = not backbone and not m.mask and not m.rescale
