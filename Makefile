@@ -12,6 +12,7 @@ SMK ?=
 PROFILE_DIR ?=
 
 READY := .venv/.ready
+READY_DETECTION := .venv-detection/.ready
 BUILD := book/_build
 PAGE = $(patsubst notebooks/%,$(BUILD)/pages/%,$(wildcard notebooks/*_$(P).ipynb))
 DATA_SETS = $(shell sed -n 's/^\[\([a-z0-9_]*\)\]$$/\1/p' data/manifest.toml)
@@ -29,10 +30,10 @@ alone = $(if $(HAS_FLOCK),exec 9>.make.lock; flock --nonblock 9 || { \
 snakemake = snakemake $(1) $(if $(HAS_FLOCK),--nolock) --rerun-incomplete --quiet host progress \
 	$(if $(PROFILE_DIR),--profile $(PROFILE_DIR),--cores $(CORES)) $(SMK)
 
-.PHONY: help book test paper data bench notebooks lint serve clean
+.PHONY: help book test test-detection paper data bench notebooks lint serve clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 book: $(READY) ## train what is missing, execute the notebooks, build the book
 	@$(alone) $(call snakemake,book)
@@ -51,6 +52,9 @@ data: $(READY) ## fetch data sets, verified: make data D=cifar10
 
 test: lint ## lint, then every test, the notebooks and the rendered book included
 	@pytest -n 2 --dist loadscope
+
+test-detection: $(READY_DETECTION) ## the tests of the detector, in an environment with torchvision (5 GB, once)
+	@.venv-detection/bin/python -m pytest tests/detection
 
 notebooks: $(READY) ## store the notebook outputs that the tests compare (after a change to a notebook)
 	@vqabook freeze notebooks/*.ipynb
@@ -76,4 +80,14 @@ $(READY): requirements.lock pyproject.toml
 		$(PYTHON) -m venv .venv; \
 		.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock; \
 		.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .; \
+		touch $@
+
+# torchvision's wheels need the CUDA build of torch, of the release that they were made for; it runs on a CPU, too.
+$(READY_DETECTION): requirements.lock requirements-detection.txt pyproject.toml
+	@echo "Installing requirements-detection.txt into .venv-detection (5 GB, once; some minutes)."; \
+		$(PYTHON) -m venv .venv-detection; \
+		grep -vE '^(torch|setuptools)==' requirements.lock > .venv-detection/others.txt; \
+		.venv-detection/bin/python -m pip install --quiet --disable-pip-version-check \
+			-r .venv-detection/others.txt -r requirements-detection.txt; \
+		.venv-detection/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .; \
 		touch $@

@@ -7,7 +7,7 @@ are imported under jaxtyping's hook, which makes beartype check every function a
 from __future__ import annotations
 
 import gzip
-import importlib
+import importlib.util
 import json
 import os
 import pkgutil
@@ -32,6 +32,10 @@ import typer
 ROOT = Path(__file__).resolve().parents[1]
 # Imported before TYPE_CHECKING is true, because it would make them import what is not there at run time.
 THIRD_PARTY = (beartype.claw, filelock, h5py, matplotlib.pyplot, np, pandas, scipy.stats, seaborn, torch, tqdm, typer)
+HAS_TORCHVISION = importlib.util.find_spec("torchvision") is not None  # `make test-detection` has
+if HAS_TORCHVISION:
+    for name in ("torchvision.models.detection", "faster_coco_eval.core.mask", "PIL.ImageDraw"):
+        importlib.import_module(name)
 CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"  # an int is a float
 
 
@@ -42,7 +46,8 @@ def _import_checked() -> None:
         with jaxtyping.install_import_hook("vqabook", CHECKER):
             package = importlib.import_module("vqabook")
             for module in pkgutil.walk_packages(package.__path__, "vqabook."):
-                importlib.import_module(module.name)
+                if HAS_TORCHVISION or "detection" not in module.name:
+                    importlib.import_module(module.name)
     finally:
         typing.TYPE_CHECKING = False
 

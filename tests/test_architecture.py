@@ -33,6 +33,7 @@ MAY_IMPORT = {  # room -> rooms
     "surrogates": {"core", "whole"},
     "teachers": {"core"},
     "best": {"whole"},
+    "detection": {"core", "data", "objectives"},
     "evaluate": {"core", "data", "fit", "losses", "metrics"},
     "report": {"record"},
     "tables": {"report"},

@@ -16,13 +16,13 @@ from vqabook.data.imbalanced import Cut, divide
 from vqabook.knobs import from_page, from_values
 from vqabook.papers import balanced_activation_counts as counts
 from vqabook.papers.balanced_activation_claims import BESIDE, CLAIMS, FURTHER, RECORDED
-from vqabook.papers.balanced_activation_setting import HELD_OUT, NAME, PROFILES, SETS, Setting, runs_of
+from vqabook.papers.balanced_activation_setting import DETECTION_ROWS, HELD_OUT, NAME, PROFILES, SETS, Setting, runs_of
 from vqabook.papers.balanced_activation_training import train
 
 __all__ = ["BESIDE", "CLAIMS", "FURTHER", "PAGES", "RECORDED", "Setting"]
 
 PAGES = {"balanced_activation": None}
-PARTS = ("counts",)
+PARTS = ("counts", "detection")
 WHOLE = {"imbalances": (100.0, 10.0), "further_at": (100.0,)}  # of a profile that runs a part of the page: all of it
 SIZES = (
     "depth", "width", "stem_stride", "steps", "second_steps", "batch_size", "lr", "warmup", "schedule", "weight_decay",
@@ -54,7 +54,24 @@ def recipes(s: Setting, page: str) -> list[dict]:
         for row, method in runs_of(s, imbalance).items()
     ]
     found.sort(key=lambda recipe: recipe["method"]["second"] is not None)
-    return found + counts.recipes(s)
+    return found + counts.recipes(s) + (_detection(s) if s.detection else [])
+
+
+def _detection(s: Setting) -> list[dict]:
+    """Runs of the part that needs torchvision. `variant`: "<backbone> <row>"."""
+    from vqabook.detection.scenes import Scenes
+
+    val = max(1, s.detection_images // 4)
+    sizes = {"epochs": s.detection_epochs, "second_epochs": s.detection_second_epochs, "batch_size": 4, "lr": 0.02}
+    what = {"paper": NAME, "part": "detection", "profile": s.profile, "kind": "train", "prior": "none"}
+    return [
+        what
+        | {"data": {"dataset": "scenes", **asdict(scenes)}, "backbone": backbone, "seed": scenes.seed, **sizes}
+        | {"variant": f"{backbone} {row}", "method": asdict(method)}
+        for scenes in (Scenes(s.detection_images, val, s.detection_side, seed=seed) for seed in s.detection_seeds)
+        for backbone in s.detection_backbones
+        for row, method in DETECTION_ROWS.items()
+    ]
 
 
 def _recipe(s: Setting, imbalance: float, seed: int) -> dict:

@@ -23,7 +23,7 @@ class Method:
     draw: str = "rows"  # an epoch's; classes: evenly; repeat: rare classes' rows more often
     exponent: float = 1.0  # of the counts, in balanced softmax
     dealt: bool = False  # counts are dealt out to other classes: ours, a control
-    second: str | None = None  # crt, lws: after softmax, the classifier alone, classes drawn evenly
+    second: str | None = None  # crt, lws: the classifier alone, classes drawn evenly; again: the classifier goes on
 
 
 TABLE = {  # Table 1
@@ -55,6 +55,14 @@ COUNTS_ROWS = {name: ROWS[name] for name in ("softmax", "balanced softmax", "sig
     "repeat factor": Method("sigmoid", draw="repeat"),
     "crt": Method("sigmoid", second="crt"),
     "lws": Method("sigmoid", second="lws"),
+}
+DETECTION_ROWS = {  # Table 2; all but the first train the first one's classifier alone (Sec. 4.2)
+    "repeat factor": Method("sigmoid", draw="repeat"),  # release: features are learnt by sigmoids
+    "crt": Method("sigmoid", draw="classes", second="crt"),
+    "lws": Method("sigmoid", draw="classes", second="lws"),
+    "equalisation": Method("equalisation_sigmoid", draw="repeat", second="again"),
+    "balanced sigmoid": Method("balanced_sigmoid", draw="repeat", second="again"),
+    "repeat factor @ as long": Method("sigmoid", draw="repeat", second="again"),
 }
 
 
@@ -94,6 +102,14 @@ class Setting:
     counts_background: float = knob(0.5, rule=within(0, 0.99))  # share of training rows without a class
     counts_steps: int = knob(4_000, rule=positive())
     counts_lr: float = knob(0.02, rule=positive())
+
+    detection: bool = False  # Mask R-CNN on generated scenes, for which vqabook[detection] is installed
+    detection_seeds: tuple[int, ...] = knob((0, 1, 2), rule=within(0, 2**31))
+    detection_images: int = knob(400, rule=positive())  # to train on; a fourth as many to judge
+    detection_side: int = knob(128, rule=within(64, 1024))  # pixels
+    detection_backbones: tuple[str, ...] = knob(("resnet18",), rule=one_of("resnet18", "resnet50", "resnet101"))
+    detection_epochs: int = knob(25, rule=positive())  # Sec. 4.2
+    detection_second_epochs: int = knob(10, rule=positive())  # Sec. 4.2
 
 
 PROFILES: dict[str, dict] = {

@@ -1,0 +1,239 @@
+"""Detection under long tails, in an environment with torchvision: `make test-detection`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+pytest.importorskip("torchvision", reason="torchvision has an environment of its own: make test-detection")
+
+from torchvision.models.detection import MaskRCNN  # noqa: E402
+from torchvision.models.detection.backbone_utils import resnet_fpn_backbone  # noqa: E402
+
+from vqabook.data.lvis import BOUNDS, load_lvis  # noqa: E402
+from vqabook.detection.evaluation import average_precision, detections  # noqa: E402
+from vqabook.detection.loss import DetectionLoss  # noqa: E402
+from vqabook.detection.mask_rcnn import Classification, DetectorConfig, mask_rcnn  # noqa: E402
+from vqabook.detection.scenes import NAMES, Scenes, write_scenes  # noqa: E402
+from vqabook.detection.table import Annotated, flipped, load_annotated  # noqa: E402
+from vqabook.fit import FitConfig, fit  # noqa: E402
+from vqabook.losses.longtail import balanced_sigmoid, equalisation_sigmoid, sigmoid_offsets  # noqa: E402
+from vqabook.papers import balanced_activation as paper  # noqa: E402
+from vqabook.papers import balanced_activation_detection as part  # noqa: E402
+from vqabook.papers.balanced_activation_setting import DETECTION_ROWS  # noqa: E402
+from vqabook.record import key_of  # noqa: E402
+
+SMALL = Scenes(train=12, val=4, side=64, radius=(8, 12))
+COUNTS = torch.tensor([900, 90, 10, 3])
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory) -> dict[str, Path]:
+    return write_scenes(tmp_path_factory.mktemp("scenes"), SMALL)
+
+
+@pytest.fixture(scope="module")
+def val(paths) -> Annotated:
+    return load_annotated(paths["val"], paths["val"].with_suffix(""))
+
+
+def detector(n: int = 4, rule: str = "softmax", backbone: str = "resnet18", **more: object) -> MaskRCNN:
+    torch.manual_seed(0)
+    config = DetectorConfig(n, backbone=backbone, frozen_norms=False, sides=(64,), longest=64, detections=20)
+    return mask_rcnn(config, Classification(rule, torch.full((n,), 5) if n != 4 else COUNTS, **more))
+
+
+def batch() -> tuple[list[torch.Tensor], list[dict]]:
+    boxes, masks = torch.tensor([[4.0, 4, 30, 30], [30, 20, 60, 60]]), torch.zeros(2, 64, 64, dtype=torch.uint8)
+    masks[0, 4:30, 4:30] = masks[1, 20:60, 30:60] = 1
+    image = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
+    return [image, image.flip(2)], [{"boxes": boxes, "labels": torch.tensor([1, 4]), "masks": masks}] * 2
+
+
+def test_scenes_are_in_lvis_format(paths, tmp_path):
+    """Our loader of the real set reads them; categories of both files carry the counts of train, none of which is 0."""
+    train, held_out = (load_lvis(paths[split]) for split in ("train", "val"))
+    assert len(train.categories) == len(NAMES) and train.categories.instance_count.min() >= 1
+    np.testing.assert_array_equal(np.bincount(train.table.target, minlength=30), train.categories.instance_count)
+    np.testing.assert_array_equal(held_out.categories.instance_count, train.categories.instance_count)
+    np.testing.assert_array_equal(
+        train.categories.frequency, np.searchsorted(BOUNDS, train.categories.image_count)
+    )
+    known = json.loads(paths["val"].read_text())
+    for image in known["images"]:
+        shown = {one["category_id"] for one in known["annotations"] if one["image_id"] == image["id"]}
+        absent = set(image["neg_category_ids"])
+        assert shown | absent == set(range(1, 31)) and not shown & absent
+    again = write_scenes(tmp_path, SMALL)
+    assert all(again[split].read_text() == paths[split].read_text() for split in paths)
+
+
+def test_masks_are_the_outlines(paths, val):
+    (images, targets), areas = val.table.batch(torch.tensor([0, 1])).inputs, load_lvis(paths["val"]).table.side["area"]
+    assert images[0].shape == (3, 64, 64) and images[0].min() >= 0 and images[0].max() <= 1
+    drawn = torch.cat([target["masks"].sum((1, 2)) for target in targets]).float()
+    torch.testing.assert_close(drawn, areas[: len(drawn)], rtol=0.15, atol=10.0)
+    for (x0, y0, x1, y1), mask in zip(targets[0]["boxes"], targets[0]["masks"], strict=True):
+        rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
+        found = torch.stack([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]).float()
+        torch.testing.assert_close(found, torch.stack([x0, y0, x1, y1]), rtol=0, atol=1.5)
+
+
+def test_mirrored_images_have_mirrored_objects(val):
+    torch.manual_seed(1)
+    table, row = flipped(val.table), torch.tensor([0])
+    (plain,), (target,) = val.table.batch(row).inputs
+    seen = [table.batch(row).inputs for _ in range(8)]
+    mirrored = [(images[0], targets[0]) for images, targets in seen if not torch.equal(images[0], plain)]
+    assert 0 < len(mirrored) < 8
+    for image, found in mirrored:
+        assert torch.equal(image, plain.flip(2)) and torch.equal(found["masks"], target["masks"].flip(2))
+        assert torch.equal(found["boxes"][:, [0, 2]], 64 - target["boxes"][:, [2, 0]])
+
+
+def test_files_that_are_not_whole_are_refused(paths, tmp_path):
+    known = json.loads(paths["val"].read_text())
+    broken = {
+        "a category has id, name, frequency": [{"id": 1, "name": "yak", "image_count": 1, "instance_count": 1}],
+        "an object's category is listed in its file": known["categories"][:1],
+    }
+    path = tmp_path / "val.json"
+    for message, categories in broken.items():
+        path.write_text(json.dumps(known | {"categories": categories}))
+        with pytest.raises(ValueError, match=message):
+            load_annotated(path, paths["val"].with_suffix(""))
+    with pytest.raises(FileNotFoundError, match="every image of the annotations is there"):
+        load_annotated(paths["val"], tmp_path)
+
+
+def test_softmax_is_torchvision_s_own_detector():
+    """The same losses and the same detections as `MaskRCNN` gives with its own heads."""
+    mine, (images, targets) = detector(), batch()
+    torch.manual_seed(0)
+    backbone = resnet_fpn_backbone(
+        backbone_name="resnet18", weights=None, trainable_layers=5, norm_layer=torch.nn.BatchNorm2d
+    )
+    theirs = MaskRCNN(backbone, 5, min_size=(64,), max_size=64, box_detections_per_img=20, box_score_thresh=1e-4)
+    theirs.load_state_dict(mine.state_dict())
+    losses = []
+    for model in (mine, theirs):
+        torch.manual_seed(1)
+        losses.append(model.train()(images, targets))
+    for name in losses[0]:
+        torch.testing.assert_close(losses[0][name], losses[1][name])
+    for found, want in zip(mine.eval()(images), theirs.eval()(images), strict=True):
+        torch.testing.assert_close(found, want)
+
+
+def test_rules_count_background_last():
+    logits, labels = torch.randn(6, 5, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 3, 4, 0])
+    plain = Classification("softmax", COUNTS)
+    torch.testing.assert_close(plain(logits, labels), F.cross_entropy(logits, labels, reduction="none"))
+    torch.testing.assert_close(plain.scores(logits), logits.softmax(1)[:, 1:])
+    target = torch.tensor([4, 0, 1, 2, 3, 4])
+    balanced = Classification("balanced_sigmoid", COUNTS)
+    want = balanced_sigmoid(logits[:, 1:], target, sigmoid_offsets(COUNTS))
+    torch.testing.assert_close(balanced(logits, labels), want)
+    torch.testing.assert_close(balanced.scores(logits), logits[:, 1:].sigmoid())
+    tail = torch.tensor([False, False, True, True])
+    equal = Classification("equalisation_sigmoid", COUNTS, tail=tail)
+    torch.testing.assert_close(equal(logits, labels), equalisation_sigmoid(logits[:, 1:], target, tail))
+    counted = torch.cat([torch.tensor([1000.0]), COUNTS])
+    softmax = Classification("balanced_softmax", COUNTS, background=1000)
+    want = F.cross_entropy(logits + counted.log(), labels, reduction="none")
+    torch.testing.assert_close(softmax(logits, labels), want)
+    leaving = Classification("equalisation", COUNTS, background=1000, tail=tail)
+    assert leaving(logits, labels).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Classification("balanced_softmax", COUNTS), "background is one more class with a count"),
+        (lambda: Classification("balanced_sigmoid", torch.tensor([3, 0, 2])), "every class has training rows: class 1"),
+        (lambda: DetectorConfig(5), "batch norm is frozen at statistics that weights bring"),
+        (lambda: DetectorConfig(0, frozen_norms=False), "a detector has categories"),
+        (
+            lambda: mask_rcnn(DetectorConfig(5, frozen_norms=False), Classification("sigmoid", COUNTS)),
+            "counts and detector have the same categories, got counts of 4 and a detector of 5",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize("backbone", ["resnet50", "resnet101"])
+def test_the_papers_backbones_train_and_detect(backbone, paths):
+    some = load_annotated(paths["val"], paths["val"].with_suffix(""))
+    model = detector(30, "balanced_sigmoid", backbone)
+    two = some.table.subset(torch.arange(2))
+    config = FitConfig(epochs=1, batch_size=2, optimizer="sgd", lr=1e-3, clip=10.0)
+    (row,) = fit(model, DetectionLoss(), flipped(two), config)
+    assert np.isfinite(row["loss"])
+    found = average_precision(some.path, detections(model, some))
+    assert all(value is None or 0 <= value <= 100 for kind in found.values() for value in kind.values())
+
+
+def truths(annotated: Annotated, score: float = 0.9) -> list[dict]:
+    """What is annotated, as results."""
+    found = []
+    for image_id, objects in zip(annotated.image_ids, annotated.table.lookup.objects, strict=True):
+        for (x0, y0, x1, y1), label, outline in zip(
+            objects.boxes.tolist(), objects.labels.tolist(), objects.outlines, strict=True
+        ):
+            box = [x0, y0, x1 - x0, y1 - y0]
+            found.append({"image_id": image_id, "category_id": annotated.category_ids[label - 1], "bbox": box,
+                          "score": score, "segmentation": outline})  # fmt: skip
+    return found
+
+
+def test_average_precision_by_hand(val):
+    right = truths(val)
+    groups = {key: value for key, value in average_precision(val.path, right)["mask"].items() if value is not None}
+    assert set(groups.values()) == {100.0} and "overall" in groups
+    assert average_precision(val.path, [])["box"]["overall"] == 0
+    wrong = [one | {"category_id": one["category_id"] % 30 + 1} for one in right]
+    assert average_precision(val.path, wrong)["mask"]["overall"] < 20
+    first = right[0]["category_id"]
+    n = len({one["category_id"] for one in right})
+    without = average_precision(val.path, [one for one in right if one["category_id"] != first])
+    assert without["mask"]["overall"] == pytest.approx(100 * (n - 1) / n)
+
+
+def recipe_of(row: str) -> dict:
+    values = {"detection": True, "detection_seeds": (0,), "detection_images": 4, "detection_epochs": 1}
+    recipes = paper.recipes(
+        paper.setting(profile="smoke", **values, detection_second_epochs=1, detection_side=64), "balanced_activation"
+    )
+    (recipe,) = [r for r in recipes if r["variant"] == f"resnet18 {row}"]
+    return recipe
+
+
+def test_rows_train_one_detector_and_then_its_classifier_alone(tmp_path, monkeypatch):
+    states, again = {}, part._again
+
+    def watched(model: MaskRCNN, recipe: dict, *others: object) -> tuple:
+        before = {k: v.clone() for k, v in model.state_dict().items()}
+        out = again(model, recipe, *others)
+        states[recipe["variant"]] = (before, out[0].state_dict())
+        return out
+
+    monkeypatch.setattr(part, "_again", watched)
+    for row in DETECTION_ROWS:
+        recipe = recipe_of(row)
+        assert json.loads(json.dumps(recipe)) == json.loads(json.dumps(recipe)) and key_of(recipe)
+        checkpoint = tmp_path / f"{key_of(recipe)}.checkpoint"
+        result = paper.produce(json.loads(json.dumps(recipe)), checkpoint, data_root=None, device="cpu")
+        assert json.loads(json.dumps(result, allow_nan=False)) == result and len(result["history"]) == 1
+        assert {"overall", "r", "c", "f"} == result["test"].keys() == result["box"].keys()
+    assert len(list(tmp_path.glob("*.weights.stage"))) == 1 and len(states) == len(DETECTION_ROWS) - 1
+    for before, after in states.values():
+        moved = [name for name, value in before.items() if name in after and not torch.equal(value, after[name])]
+        assert all("cls_score" in name for name in moved)

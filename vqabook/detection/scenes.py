@@ -1,0 +1,141 @@
+"""A generated detection set with a long tail, in LVIS' own format: coloured polygons on noise.
+
+A category is a number of corners and a colour. In the train split categories are as frequent as a power of their rank;
+in the val split they are alike, so that rare ones are judged, too. As in LVIS, categories carry the counts of train.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from vqabook.data.lvis import BOUNDS, FREQUENCIES
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+COLOURS = {
+    "red": (214, 39, 40), "blue": (31, 119, 180), "green": (44, 160, 44), "yellow": (230, 200, 40),
+    "purple": (148, 103, 189), "white": (235, 235, 235),
+}  # fmt: skip
+CORNERS = (3, 4, 5, 6, 8)
+NAMES = tuple(f"{colour} {corners}-gon" for corners in CORNERS for colour in COLOURS)
+TRIES = 20  # places that are drawn for an object before it is left out
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """What is drawn. Sizes are pixels."""
+
+    train: int = 400  # images
+    val: int = 100
+    side: int = 128
+    objects: tuple[int, int] = (2, 5)  # fewest and most in an image
+    radius: tuple[int, int] = (10, 22)
+    power: float = 1.6  # a category's share in train goes with rank to minus this
+    seed: int = 0
+
+
+def write_scenes(folder: Path, scenes: Scenes) -> dict[str, Path]:
+    """Draw the images and write train.json and val.json beside them; their paths."""
+    rng = np.random.default_rng(scenes.seed)
+    order, rank = rng.permutation(len(NAMES)), np.arange(1, len(NAMES) + 1)
+    train = np.empty(len(NAMES))
+    train[order] = rank**-scenes.power
+    shares = {"train": train / train.sum(), "val": np.full(len(NAMES), 1 / len(NAMES))}
+    images, annotations = {}, {}
+    for split, n in (("train", scenes.train), ("val", scenes.val)):
+        (folder / split).mkdir(parents=True, exist_ok=True)
+        first = 1 + (scenes.train if split == "val" else 0)
+        found = [_scene(folder / split, first + i, shares[split], scenes, rng) for i in range(n)]
+        found += _missing(found, folder / split, first + n, scenes, rng) if split == "train" else []
+        images[split], annotations[split] = [image for image, _ in found], [one for _, some in found for one in some]
+    categories = _categories(annotations["train"])
+    return {split: _written(folder, split, images[split], annotations[split], categories) for split in shares}
+
+
+def _scene(
+    folder: Path, image_id: int, share: Float[np.ndarray, " c"], scenes: Scenes, rng: np.random.Generator
+) -> tuple[dict, list[dict]]:
+    """One image with some objects that do not touch."""
+    drawn = rng.choice(len(share), rng.integers(scenes.objects[0], scenes.objects[1] + 1), p=share)
+    return _drawn(folder, image_id, drawn.tolist(), scenes, rng)
+
+
+def _missing(
+    found: Sequence[tuple[dict, list[dict]]], folder: Path, first: int, scenes: Scenes, rng: np.random.Generator
+) -> list[tuple[dict, list[dict]]]:
+    """An image for each category that no image shows: every category has a training row."""
+    seen = {one["category_id"] for _, some in found for one in some}
+    absent = [place for place in range(len(NAMES)) if place + 1 not in seen]
+    return [_drawn(folder, 10**6 + first + i, [place], scenes, rng) for i, place in enumerate(absent)]
+
+
+def _drawn(
+    folder: Path, image_id: int, categories: list[int], scenes: Scenes, rng: np.random.Generator
+) -> tuple[dict, list[dict]]:
+    side, taken, annotations = scenes.side, [], []
+    noise = rng.integers(60, 140, (side // 4, side // 4, 3), dtype=np.uint8)
+    picture = Image.fromarray(noise).resize((side, side), Image.Resampling.BILINEAR)
+    brush = ImageDraw.Draw(picture)
+    for place in categories:
+        radius = int(rng.integers(*scenes.radius))
+        for _ in range(TRIES):
+            x, y = rng.integers(radius, side - radius, 2).tolist()
+            if all(math.hypot(x - u, y - v) > radius + r for u, v, r in taken):
+                break
+        else:
+            continue
+        taken.append((x, y, radius))
+        corners, colour = CORNERS[place // len(COLOURS)], list(COLOURS.values())[place % len(COLOURS)]
+        angle = rng.uniform(0, 2 * math.pi) + 2 * math.pi * np.arange(corners) / corners
+        polygon = np.stack([x + radius * np.cos(angle), y + radius * np.sin(angle)], 1)
+        brush.polygon([tuple(point) for point in polygon.tolist()], fill=colour)
+        annotations.append(_annotation(image_id, place, polygon))
+    name = f"{image_id:012d}.png"
+    picture.save(folder / name)
+    return {"id": image_id, "width": side, "height": side, "file_name": name}, annotations
+
+
+def _annotation(image_id: int, place: int, polygon: Float[np.ndarray, "k 2"]) -> dict:
+    low, high = polygon.min(0), polygon.max(0)
+    x, y = polygon.T
+    area = 0.5 * abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))))
+    box = [round(float(v), 2) for v in (*low, *(high - low))]
+    outline = [[round(float(v), 2) for v in polygon.flatten()]]
+    return {"image_id": image_id, "category_id": place + 1, "bbox": box, "area": area, "segmentation": outline}
+
+
+def _categories(annotations: Sequence[dict]) -> list[dict]:
+    """With what LVIS says of each: how many images and instances train has, and r, c or f by its images."""
+    found = []
+    for place, name in enumerate(NAMES):
+        mine = [one["image_id"] for one in annotations if one["category_id"] == place + 1]
+        images = len(set(mine))
+        frequency = FREQUENCIES[int(np.searchsorted(BOUNDS, images))]
+        counted = {"frequency": frequency, "image_count": images, "instance_count": len(mine)}
+        found.append({"id": place + 1, "name": name, **counted})
+    return found
+
+
+def _written(folder: Path, split: str, images: list[dict], annotations: list[dict], categories: list[dict]) -> Path:
+    """All categories are looked for in all images: what is not annotated is not there."""
+    shown: dict[int, set[int]] = {image["id"]: set() for image in images}
+    for one in annotations:
+        shown[one["image_id"]].add(one["category_id"])
+    every = {category["id"] for category in categories}
+    for image in images:
+        image |= {"neg_category_ids": sorted(every - shown[image["id"]]), "not_exhaustive_category_ids": []}
+    numbered = [one | {"id": i + 1} for i, one in enumerate(annotations)]
+    path = folder / f"{split}.json"
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps({"images": images, "annotations": numbered, "categories": categories}))
+    partial.replace(path)
+    return path

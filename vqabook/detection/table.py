@@ -1,0 +1,142 @@
+"""Images and objects of an annotation file in LVIS' format, as a Table of rows that a detector reads."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from faster_coco_eval.core import mask as rle
+from PIL import Image
+from torch import Tensor
+
+from vqabook.core import Table
+from vqabook.data.lvis import FREQUENCIES
+from vqabook.data.sampling import repeat_factors
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int, UInt8
+
+
+@dataclass(frozen=True)
+class Objects:
+    """What is annotated in one image: boxes as left, top, right, bottom; labels from 1; outlines in run lengths."""
+
+    boxes: Float[Tensor, "o 4"]
+    labels: Int[Tensor, " o"]
+    outlines: tuple[dict, ...]
+
+    def target(self, flip: bool, width: int) -> dict[str, Tensor]:
+        """torchvision's, with masks; mirrored if `flip`."""
+        boxes, masks = self.boxes, torch.from_numpy(rle.decode(list(self.outlines))).permute(2, 0, 1)
+        if flip:
+            boxes = torch.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)
+            masks = masks.flip(2)
+        return {"boxes": boxes, "labels": self.labels, "masks": masks.contiguous()}
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """An annotation file with its images. `counts` and `frequency` are those of the train split, by category."""
+
+    path: Path
+    table: Table  # inputs (image row,); looked up: images, targets
+    image_ids: tuple[int, ...]
+    category_ids: tuple[int, ...]
+    counts: Int[Tensor, " c"]  # instances
+    image_counts: Int[Tensor, " c"]
+    frequency: Int[Tensor, " c"]  # a place in FREQUENCIES
+    shown: Bool[Tensor, "n c"]
+
+    def repeats(self, threshold: float) -> Float[Tensor, " n"]:
+        """How often each image is shown an epoch by repeat-factor sampling."""
+        return repeat_factors(self.shown, threshold=threshold)
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """Images in [0, 1] and their targets; half of them mirrored if `flip`, by torch's global generator."""
+
+    pixels: UInt8[Tensor, "n 3 h w"] | tuple[UInt8[Tensor, "3 _h _w"], ...]
+    objects: tuple[Objects, ...]
+    flip: bool = False
+
+    def __call__(self, rows: Int[Tensor, " b"]) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+        mirrored = (torch.rand(len(rows)) < 0.5 * self.flip).tolist()
+        images = [self.pixels[row].float() / 255 for row in rows.tolist()]
+        targets = [
+            self.objects[row].target(flip, image.shape[2])
+            for row, flip, image in zip(rows.tolist(), mirrored, images, strict=True)
+        ]
+        return [x.flip(2) if flip else x for x, flip in zip(images, mirrored, strict=True)], targets
+
+
+def load_annotated(path: Path, images: Path) -> Annotated:
+    """The annotations of a file and the images below a folder, in memory. Images without an object are left out.
+
+    ValueError where categories lack what LVIS says of them, an object's category is not listed, or an image is missing.
+    """
+    known = json.loads(path.read_text())
+    fields = ("id", "name", "frequency", "image_count", "instance_count")
+    categories = sorted(known["categories"], key=lambda category: category.get("id", 0))
+    for category in categories:
+        if any(f not in category for f in fields) or category["frequency"] not in FREQUENCIES:
+            raise ValueError(
+                f"a category has {', '.join(fields)}, frequency one of {', '.join(FREQUENCIES)}; {path} has "
+                f"{str(category)[:80]}: is it LVIS' format?"
+            )
+    place = {category["id"]: i for i, category in enumerate(categories)}
+    mine: dict[int, list[dict]] = {}
+    for one in known["annotations"]:
+        if one["category_id"] not in place:
+            raise ValueError(
+                f"an object's category is listed in its file: category {one['category_id']} is not among the "
+                f"{len(place)} in {path}; is the file whole?"
+            )
+        mine.setdefault(one["image_id"], []).append(one)
+    listed = [image for image in known["images"] if image["id"] in mine]
+    objects = tuple(_objects(mine[image["id"]], place, image) for image in listed)
+    shown = torch.zeros(len(listed), len(place), dtype=torch.bool)
+    for row, found in enumerate(objects):
+        shown[row, found.labels - 1] = True
+    pixels = tuple(_pixels(images / _name(image)) for image in listed)
+    rows = torch.arange(len(listed))
+    counted = {name: torch.tensor([c[name] for c in categories]) for name in ("instance_count", "image_count")}
+    return Annotated(
+        path=path,
+        table=Table((rows,), rows, len(place), lookup=Lookup(pixels, objects)),
+        image_ids=tuple(image["id"] for image in listed),
+        category_ids=tuple(place),
+        counts=counted["instance_count"],
+        image_counts=counted["image_count"],
+        frequency=torch.tensor([FREQUENCIES.index(category["frequency"]) for category in categories]),
+        shown=shown,
+    )
+
+
+def flipped(table: Table) -> Table:
+    """The same rows, half of them mirrored each time they are read."""
+    return replace(table, lookup=replace(table.lookup, flip=True))
+
+
+def _objects(found: list[dict], place: dict[int, int], image: dict) -> Objects:
+    corners = np.array([one["bbox"] for one in found], dtype=np.float32).reshape(-1, 4)
+    corners[:, 2:] += corners[:, :2]
+    height, width = image["height"], image["width"]
+    outlines = tuple(rle.merge(rle.frPyObjects(one["segmentation"], height, width)) for one in found)
+    return Objects(torch.from_numpy(corners), torch.tensor([place[one["category_id"]] + 1 for one in found]), outlines)
+
+
+def _name(image: dict) -> str:
+    """LVIS names a COCO image by its address, ours by a file."""
+    return image["file_name"] if "file_name" in image else "/".join(image["coco_url"].split("/")[-2:])
+
+
+def _pixels(path: Path) -> UInt8[Tensor, "3 h w"]:
+    if not path.exists():
+        raise FileNotFoundError(f"every image of the annotations is there, {path} is not; check the folder of images")
+    with Image.open(path) as image:
+        return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).contiguous()
