@@ -16,14 +16,23 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCK_LINES = (ROOT / "requirements.lock").read_text().split()
-LOCK = {canonicalize_name(name): Version(pin) for name, _, pin in (line.partition("==") for line in LOCK_LINES)}
-ASKED = PROJECT["dependencies"] + [line for extra in PROJECT["optional-dependencies"].values() for line in extra]
+DETECTION_LINES = re.findall(r"^\w.*==.*$", (ROOT / "requirements-detection.txt").read_text(), re.MULTILINE)
+EXTRAS = PROJECT["optional-dependencies"]
+
+
+def pins(lines: list[str]) -> dict[str, Version]:
+    """The release of each package."""
+    return {canonicalize_name(name): Version(pin) for name, _, pin in (line.partition("==") for line in lines)}
+
+
+LOCK = pins(LOCK_LINES)
+ASKED = PROJECT["dependencies"] + [line for name, extra in EXTRAS.items() if name != "detection" for line in extra]
 
 # What an environment holds beside the lock: itself, its installer, and the wheels that a GPU build of torch brings.
 BESIDE = re.compile(r"vqabook|pip|wheel|triton|(nvidia|cuda)-.*")
 
 
-@pytest.mark.parametrize("line", LOCK_LINES)
+@pytest.mark.parametrize("line", LOCK_LINES + DETECTION_LINES)
 def test_a_pin_names_one_public_release(line: str):
     # A local version (+cpu) or a file URL would bind the lock to one machine.
     assert re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9A-Za-z.]*", line)
@@ -33,6 +42,12 @@ def test_a_pin_names_one_public_release(line: str):
 def test_the_lock_lies_in_the_ranges_of_pyproject(line: str):
     requirement = Requirement(line)
     assert LOCK[canonicalize_name(requirement.name)] in requirement.specifier
+
+
+@pytest.mark.parametrize("line", PROJECT["dependencies"] + EXTRAS["detection"])
+def test_the_detector_s_environment_lies_in_them_too(line: str):
+    requirement = Requirement(line)
+    assert (LOCK | pins(DETECTION_LINES))[canonicalize_name(requirement.name)] in requirement.specifier
 
 
 def test_what_is_installed_is_the_lock():

@@ -41,7 +41,8 @@ def test_every_paper_is_on_a_page():
 @pytest.mark.parametrize("page", PAGES)
 def test_every_part_of_a_paper_has_runs(page):
     paper = paper_of(page)
-    recipes = [r for p in PAGES if PAGES[p] == PAGES[page] for r in paper.recipes(paper.setting(profile="smoke"), p)]
+    whole = paper.setting(profile="smoke", **getattr(paper, "WHOLE", {}))
+    recipes = [r for p in PAGES if PAGES[p] == PAGES[page] for r in paper.recipes(whole, p)]
     assert {r["part"] for r in recipes if "part" in r} == set(paper.PARTS)
 
 

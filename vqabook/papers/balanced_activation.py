@@ -23,7 +23,8 @@ __all__ = ["BESIDE", "CLAIMS", "FURTHER", "PAGES", "RECORDED", "Setting"]
 
 PAGES = {"balanced_activation": None}
 PARTS = ("counts", "detection")
-WHOLE = {"imbalances": (100.0, 10.0), "further_at": (100.0,)}  # of a profile that runs a part of the page: all of it
+# of a profile that runs a part of the page: what runs all of it
+WHOLE = {"imbalances": (100.0, 10.0), "further_at": (100.0,), "detection": True}
 SIZES = (
     "depth", "width", "stem_stride", "steps", "second_steps", "batch_size", "lr", "warmup", "schedule", "weight_decay",
     "augment", "many", "few",
