@@ -8,7 +8,7 @@ from vqabook.papers.balanced_activation_setting import TABLE
 PAPER = "Balanced activation (Ren et al. 2020)"
 PAGE = "06_balanced_activation"
 RECORDED = {"profile": "real", "dataset": "cifar10"}  # the evidence that verdicts on real data come from
-BESIDE = ("cifar100", "lvis_v1")  # other data sets whose runs verdicts on real data come from
+BESIDE = ("cifar100", "lvis_v1", "scenes")  # other data sets whose runs verdicts on real data come from
 FURTHER: tuple[str, ...] = ()  # data sets with verdicts of their own
 
 DATA = {10: "CIFAR-10-LT", 100: "CIFAR-100-LT"}

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING
 import torch
 from filelock import FileLock
 from torch import nn
-from torchvision.models.detection import MaskRCNN
+
+try:
+    from torchvision.models.detection import MaskRCNN
+except ModuleNotFoundError as error:
+    raise RuntimeError(
+        "Mask R-CNN comes with torchvision, which is not in this environment; make another one: pip install "
+        "vqabook[detection], or leave detection out"
+    ) from error
 
 from vqabook.data.sampling import repeated_order
 from vqabook.detection.evaluation import average_precision, detections
