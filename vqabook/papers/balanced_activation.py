@@ -11,10 +11,9 @@ from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 
-from vqabook.data import root
 from vqabook.data.imbalanced import Cut, divide
-from vqabook.knobs import from_page, from_values
 from vqabook.papers import balanced_activation_counts as counts
+from vqabook.papers._asking import asking, root_of
 from vqabook.papers.balanced_activation_claims import BESIDE, CLAIMS, FURTHER, RECORDED
 from vqabook.papers.balanced_activation_setting import DETECTION_ROWS, HELD_OUT, NAME, PROFILES, SETS, Setting, runs_of
 from vqabook.papers.balanced_activation_training import train
@@ -31,19 +30,7 @@ SIZES = (
 )  # fmt: skip
 
 
-def page(namespace: Mapping) -> Setting:
-    """The setting that a notebook's parameters ask for; `namespace` is its `globals()`."""
-    return from_page(Setting, PROFILES, namespace)
-
-
-def setting(**values: object) -> Setting:
-    """The setting of a profile with some values changed: `setting(profile="small", seeds=(0,))`."""
-    return from_values(Setting, PROFILES, values)
-
-
-def root_of(s: Setting) -> Path:
-    """Where the data sets lie; the digits and a made tail need none."""
-    return root.data_root(s.data_root)
+page, setting = asking(Setting, PROFILES)
 
 
 def recipes(s: Setting, page: str) -> list[dict]:

@@ -11,12 +11,12 @@ from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 
-from vqabook.data import root, sets, shapes
+from vqabook.data import sets, shapes
 from vqabook.data.sets import DataSpec, data_digest
 from vqabook.data.shapes import World
 from vqabook.evaluate import statistics
-from vqabook.knobs import from_page, from_values
 from vqabook.papers import loss_rescaling_vision as vision
+from vqabook.papers._asking import asking, root_of
 from vqabook.papers.loss_rescaling_claims import (
     BESIDE,
     CLAIMS,
@@ -70,19 +70,7 @@ VARIED = (  # page 02: a run of a backbone, and what it changes
 DROPPED = ("lm", "lmh", "css")  # Fig. 7, beside UpDn
 
 
-def page(namespace: Mapping) -> Setting:
-    """The setting that a notebook's parameters ask for; `namespace` is its `globals()`."""
-    return from_page(Setting, PROFILES, namespace)
-
-
-def setting(**values: object) -> Setting:
-    """The setting of a profile with some values changed: `setting(profile="small", seeds=(0,))`."""
-    return from_values(Setting, PROFILES, values)
-
-
-def root_of(s: Setting) -> Path:
-    """Where the data sets lie; the embedded world needs none."""
-    return root.data_root(s.data_root)
+page, setting = asking(Setting, PROFILES)
 
 
 def recipes(s: Setting, page: str) -> list[dict]:

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import torch
 
-from vqabook.data import root
 from vqabook.data.sets import DataSpec, data_digest
 from vqabook.data.shapes import World
 from vqabook.fit import pick_device
-from vqabook.knobs import from_page, from_values
+from vqabook.papers._asking import asking, root_of
 from vqabook.papers.mcl_kd_claims import BESIDE, CLAIMS, FURTHER, RECORDED, RUN
 from vqabook.papers.mcl_kd_data import digest_of, examples_of
 from vqabook.papers.mcl_kd_setting import NAME, NETWORKS, PROFILES, RULES, TASK_OF, Ensemble, Setting, runs_of
@@ -30,19 +29,7 @@ PARTS = ()
 WHOLE = {"networks": RUN, "members": 5, "specialists": (1, 2, 3), "vqa_specialists": (3,)}
 
 
-def page(namespace: Mapping) -> Setting:
-    """The setting that a notebook's parameters ask for; `namespace` is its `globals()`."""
-    return from_page(Setting, PROFILES, namespace)
-
-
-def setting(**values: object) -> Setting:
-    """The setting of a profile with some values changed: `setting(profile="small", seeds=(0,))`."""
-    return from_values(Setting, PROFILES, values)
-
-
-def root_of(s: Setting) -> Path:
-    """Where the data sets lie; the embedded world and the digits need none."""
-    return root.data_root(s.data_root)
+page, setting = asking(Setting, PROFILES)
 
 
 def recipes(s: Setting, page: str) -> list[dict]:

@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from vqabook.data import root
 from vqabook.data.sets import DataSpec
 from vqabook.data.shapes import World
 from vqabook.data.ten_votes import votes_digest
-from vqabook.knobs import from_page, from_values
+from vqabook.papers._asking import asking, root_of
 from vqabook.papers.soft_cross_entropy_claims import BESIDE, CLAIMS, FURTHER, RECORDED
 from vqabook.papers.soft_cross_entropy_setting import (
     FURTHER_RUNS,
@@ -36,19 +35,7 @@ PARTS = ()
 SIZES = ("batch_size", "lr", "hidden", "word", "joint", "dropout")
 
 
-def page(namespace: Mapping) -> Setting:
-    """The setting that a notebook's parameters ask for; `namespace` is its `globals()`."""
-    return from_page(Setting, PROFILES, namespace)
-
-
-def setting(**values: object) -> Setting:
-    """The setting of a profile with some values changed: `setting(profile="small", seeds=(0,))`."""
-    return from_values(Setting, PROFILES, values)
-
-
-def root_of(s: Setting) -> Path:
-    """Where the data sets lie; the embedded world needs none."""
-    return root.data_root(s.data_root)
+page, setting = asking(Setting, PROFILES)
 
 
 def recipes(s: Setting, page: str) -> list[dict]:
