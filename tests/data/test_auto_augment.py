@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageEnhance, ImageOps
+from PIL import Image
 
 from vqabook.data import auto_augment as augment
-from vqabook.data.auto_augment import GREY, KINDS, POLICY, AutoAugment, auto_augment, crop_and_flip, cutout, operate
+from vqabook.data.auto_augment import KINDS, POLICY, AutoAugment, auto_augment, crop_and_flip, cutout, operate
 
 N, SIDE = 12, 32
 
@@ -27,32 +30,7 @@ def to_pil(image: torch.Tensor) -> Image.Image:
     return Image.fromarray(image.permute(1, 2, 0).numpy())
 
 
-def affine(image: Image.Image, *matrix: float) -> Image.Image:
-    return image.transform(image.size, Image.Transform.AFFINE, matrix, Image.Resampling.NEAREST, fillcolor=(GREY,) * 3)
-
-
-def enhanced(kind) -> object:
-    return lambda image, by: kind(image).enhance(1 + by)
-
-
-PILLOW = {
-    "shear_x": lambda image, by: affine(image, 1, by, 0, 0, 1, 0),
-    "shear_y": lambda image, by: affine(image, 1, 0, 0, by, 1, 0),
-    "translate_x": lambda image, by: affine(image, 1, 0, by * SIDE, 0, 1, 0),
-    "translate_y": lambda image, by: affine(image, 1, 0, 0, 0, 1, by * SIDE),
-    "rotate": lambda image, by: image.rotate(by, fillcolor=(GREY,) * 3),
-    "color": enhanced(ImageEnhance.Color),
-    "contrast": enhanced(ImageEnhance.Contrast),
-    "brightness": enhanced(ImageEnhance.Brightness),
-    "sharpness": enhanced(ImageEnhance.Sharpness),
-    "posterize": lambda image, by: ImageOps.posterize(image, int(by)),
-    "solarize": lambda image, by: ImageOps.solarize(image, by),
-    "autocontrast": lambda image, by: ImageOps.autocontrast(image),
-    "equalize": lambda image, by: ImageOps.equalize(image),
-    "invert": lambda image, by: ImageOps.invert(image),
-}
-
-
+PILLOW = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "augmentation.py"))["PILLOW"]
 GEOMETRIC, BLENDS, _ = (kind.names for kind in KINDS)
 
 
