@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.nn import functional as F
 
 pytest.importorskip("torchvision", reason="torchvision has an environment of its own: make test-detection")
@@ -205,6 +207,24 @@ def test_average_precision_by_hand(val):
     n = len({one["category_id"] for one in right})
     without = average_precision(val.path, [one for one in right if one["category_id"] != first])
     assert without["mask"]["overall"] == pytest.approx(100 * (n - 1) / n)
+
+
+def test_lvis_own_annotations(real_data, tmp_path):
+    """100 official images' annotations, on blank images of their sizes: what is there has a precision of 100."""
+    path = tmp_path / "val.json"
+    path.write_bytes(gzip.decompress(real_data("lvis/lvis_val_100.json.gz").read_bytes()))
+    known = json.loads(path.read_text())
+    for image in known["images"]:
+        file = tmp_path / (image.get("file_name") or "/".join(image["coco_url"].split("/")[-2:]))
+        file.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (image["width"], image["height"])).save(file)
+    found = load_annotated(path, tmp_path)
+    assert len(found.counts) == len(known["categories"]) and found.shown.any(1).all()
+    assert int(found.shown.sum()) == len({(one["image_id"], one["category_id"]) for one in known["annotations"]})
+    precision = average_precision(path, truths(found))
+    assert all(value == pytest.approx(100) for kind in precision.values() for value in kind.values())
+    images, (target,) = found.table.batch(torch.tensor([0])).inputs
+    assert target["masks"].shape[1:] == images[0].shape[1:]
 
 
 def recipe_of(row: str) -> dict:

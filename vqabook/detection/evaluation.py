@@ -23,7 +23,7 @@ def detections(model: nn.Module, annotated: Annotated, *, batch_size: int = 4) -
     """What a detector finds in every image, as LVIS' result file has it."""
     model.eval()
     found = []
-    for rows in torch.arange(len(annotated.table)).split(batch_size):
+    for rows in torch.arange(len(annotated.table), device=annotated.table.device).split(batch_size):
         images, _ = annotated.table.batch(rows).inputs
         for row, out in zip(rows.tolist(), model(images), strict=True):
             found += _results(annotated, row, out)

@@ -18,7 +18,7 @@ from vqabook.data.lvis import FREQUENCIES
 from vqabook.data.sampling import repeat_factors
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int, UInt8
+    from jaxtyping import Bool, Float, Int
 
 
 @dataclass(frozen=True)
@@ -58,26 +58,31 @@ class Annotated:
 
 @dataclass(frozen=True)
 class Lookup:
-    """Images in [0, 1] and their targets; half of them mirrored if `flip`, by torch's global generator."""
+    """Images in [0, 1], decoded when they are asked for, and their targets.
 
-    pixels: UInt8[Tensor, "n 3 h w"] | tuple[UInt8[Tensor, "3 _h _w"], ...]
+    Half of them are mirrored if `flip`, by torch's global generator.
+    """
+
+    files: tuple[Path, ...]
     objects: tuple[Objects, ...]
     flip: bool = False
 
     def __call__(self, rows: Int[Tensor, " b"]) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
         mirrored = (torch.rand(len(rows)) < 0.5 * self.flip).tolist()
-        images = [self.pixels[row].float() / 255 for row in rows.tolist()]
+        images = [_pixels(self.files[row]).to(rows.device) for row in rows.tolist()]
         targets = [
-            self.objects[row].target(flip, image.shape[2])
+            {name: x.to(rows.device) for name, x in self.objects[row].target(flip, image.shape[2]).items()}
             for row, flip, image in zip(rows.tolist(), mirrored, images, strict=True)
         ]
         return [x.flip(2) if flip else x for x, flip in zip(images, mirrored, strict=True)], targets
 
 
-def load_annotated(path: Path, images: Path) -> Annotated:
-    """The annotations of a file and the images below a folder, in memory. Images without an object are left out.
+def load_annotated(path: Path, images: Path, device: torch.device | str = "cpu") -> Annotated:
+    """The annotations of a file and the images below a folder. Images without an object are left out.
 
-    ValueError where categories lack what LVIS says of them, an object's category is not listed, or an image is missing.
+    Annotations are kept in memory, as run lengths; images stay on disk, and go to `device` when they are read.
+    ValueError where categories lack what LVIS says of them or an object's is not listed, FileNotFoundError without an
+    image.
     """
     known = json.loads(path.read_text())
     fields = ("id", "name", "frequency", "image_count", "instance_count")
@@ -102,12 +107,17 @@ def load_annotated(path: Path, images: Path) -> Annotated:
     shown = torch.zeros(len(listed), len(place), dtype=torch.bool)
     for row, found in enumerate(objects):
         shown[row, found.labels - 1] = True
-    pixels = tuple(_pixels(images / _name(image)) for image in listed)
-    rows = torch.arange(len(listed))
+    files = tuple(images / _name(image) for image in listed)
+    if absent := [file for file in files if not file.exists()]:
+        raise FileNotFoundError(
+            f"every image of the annotations is there, {absent[0]} is not ({len(absent)} of {len(files)}); check the "
+            "folder of images"
+        )
+    rows = torch.arange(len(listed), device=device)
     counted = {name: torch.tensor([c[name] for c in categories]) for name in ("instance_count", "image_count")}
     return Annotated(
         path=path,
-        table=Table((rows,), rows, len(place), lookup=Lookup(pixels, objects)),
+        table=Table((rows,), rows, len(place), lookup=Lookup(files, objects)),
         image_ids=tuple(image["id"] for image in listed),
         category_ids=tuple(place),
         counts=counted["instance_count"],
@@ -135,8 +145,6 @@ def _name(image: dict) -> str:
     return image["file_name"] if "file_name" in image else "/".join(image["coco_url"].split("/")[-2:])
 
 
-def _pixels(path: Path) -> UInt8[Tensor, "3 h w"]:
-    if not path.exists():
-        raise FileNotFoundError(f"every image of the annotations is there, {path} is not; check the folder of images")
+def _pixels(path: Path) -> Float[Tensor, "3 h w"]:
     with Image.open(path) as image:
-        return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).contiguous()
+        return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).float() / 255

@@ -52,8 +52,9 @@ def produce(recipe: Mapping, checkpoint: Path, *, data_root: Path | None, device
     scenes = Scenes(**{name: tuple(x) if isinstance(x, list) else x for name, x in asked.items()})
     with tempfile.TemporaryDirectory() as folder:
         paths = write_scenes(Path(folder), scenes)
-        train, val = (load_annotated(path, path.with_suffix("")) for path in paths.values())
-        return _trained(recipe, train, val, checkpoint, pick_device(device))
+        on = pick_device(device)
+        train, val = (load_annotated(path, path.with_suffix(""), on) for path in paths.values())
+        return _trained(recipe, train, val, checkpoint, on)
 
 
 def _trained(recipe: Mapping, train: Annotated, val: Annotated, checkpoint: Path, on: torch.device) -> dict:
