@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vqabook import fingerprint as module
-from vqabook.fingerprint import REPRODUCED, code_of, fingerprint, is_current
+from vqabook.fingerprint import REPRODUCED, code_of, fingerprint, is_current, shown_by
 from vqabook.runs import difference, standing_for
 
 PAPER = '''
@@ -186,6 +186,15 @@ def test_a_record_is_current_if_its_code_was_shown_to_give_the_same_numbers(
         (tmp_path / "p").mkdir()
         (tmp_path / "p" / REPRODUCED).write_text(json.dumps(entries))
     assert is_current({"recipe": {"paper": "p"}, "provenance": {"code": code}}) is current
+
+
+def test_code_is_followed_to_the_newest_that_gave_its_numbers(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "EVIDENCE", tmp_path)
+    assert shown_by("p", "first") == "first"
+    (tmp_path / "p").mkdir()
+    entries = [{"from": ["first", "other"], "to": "second"}, {"from": ["second"], "to": "third"}]
+    (tmp_path / "p" / REPRODUCED).write_text(json.dumps(entries))
+    assert [shown_by("p", code) for code in ("first", "other", "third", "alone")] == ["third"] * 3 + ["alone"]
 
 
 def recorded(variant: str, seed: int, seconds: float, dataset: str = "a", code: str = "old", **more: object) -> dict:

@@ -228,6 +228,25 @@ def test_a_claim_without_printed_numbers():
     assert row["printed"] is None and row["embedded"] is None
 
 
+def test_a_side_may_be_a_gain():
+    """Gains are taken seed by seed before they are compared; one that lacks a seed counts for the others."""
+    numbers = {"a": [9.0, 9.5, 10.0], "b": [3.0, 3.0, 3.0], "c": [8.0, 8.0, 8.0], "d": [7.0, 6.0, 7.0, 1.0]}
+    records = [run(name, x, seed) for name, some in numbers.items() for seed, x in enumerate(some)]
+    sides = [
+        Side({"variant": more}, printed=p, over=Side({"variant": less}, printed=1.0))
+        for more, less, p in (("a", "b", 5.0), ("c", "d", 2.5))
+    ]
+    claim = Claim("n", "s", "w", *sides, "page", "p")
+    assert report.of_side(records, sides[0]) == {0: 6.0, 1: 6.5, 2: 7.0}
+    verdict = verdict_on(claim, records)
+    assert (verdict.kind, verdict.n, claim.printed) == ("holds", 3, 2.5)
+    assert verdict.mean == pytest.approx(np.mean([5.0, 4.5, 6.0]))
+    assert Claim("n", "s", "w", sides[0], replace(sides[1], over=Side({"variant": "d"})), "page", "p").printed is None
+    old = [r if r["recipe"]["variant"] != "d" else run("d", 7.0, r["recipe"]["seed"], code="old") for r in records]
+    assert ledger.rows([claim], records, [])[0]["embedded"]["stale"] is False
+    assert ledger.rows([claim], old, [])[0]["embedded"]["stale"] is True
+
+
 @dataclass(frozen=True)
 class Page:
     profile: str = "small"
