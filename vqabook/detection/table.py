@@ -15,7 +15,6 @@ from torch import Tensor
 
 from vqabook.core import Table
 from vqabook.data.lvis import FREQUENCIES
-from vqabook.data.sampling import repeat_factors
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -47,13 +46,8 @@ class Annotated:
     image_ids: tuple[int, ...]
     category_ids: tuple[int, ...]
     counts: Int[Tensor, " c"]  # instances
-    image_counts: Int[Tensor, " c"]
     frequency: Int[Tensor, " c"]  # a place in FREQUENCIES
     shown: Bool[Tensor, "n c"]
-
-    def repeats(self, threshold: float) -> Float[Tensor, " n"]:
-        """How often each image is shown an epoch by repeat-factor sampling."""
-        return repeat_factors(self.shown, threshold=threshold)
 
 
 @dataclass(frozen=True)
@@ -114,14 +108,12 @@ def load_annotated(path: Path, images: Path, device: torch.device | str = "cpu")
             "folder of images"
         )
     rows = torch.arange(len(listed), device=device)
-    counted = {name: torch.tensor([c[name] for c in categories]) for name in ("instance_count", "image_count")}
     return Annotated(
         path=path,
         table=Table((rows,), rows, len(place), lookup=Lookup(files, objects)),
         image_ids=tuple(image["id"] for image in listed),
         category_ids=tuple(place),
-        counts=counted["instance_count"],
-        image_counts=counted["image_count"],
+        counts=torch.tensor([category["instance_count"] for category in categories]),
         frequency=torch.tensor([FREQUENCIES.index(category["frequency"]) for category in categories]),
         shown=shown,
     )

@@ -24,7 +24,7 @@ except ModuleNotFoundError as error:
         "vqabook[detection], or leave detection out"
     ) from error
 
-from vqabook.data.sampling import repeated_order
+from vqabook.data.sampling import repeat_factors, repeated_order
 from vqabook.detection.evaluation import average_precision, detections
 from vqabook.detection.loss import DetectionLoss
 from vqabook.detection.mask_rcnn import Classification, DetectorConfig, mask_rcnn
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FIRST = DETECTION_ROWS["repeat factor"]
-THRESHOLD = 0.1  # of repeat factors; 0.001 of LVIS' 100,000 images is 0.1 of some hundred
+THRESHOLD = 0.1  # of repeat factors; LVIS' 0.001 would repeat nothing among some hundred images
 CLIP = 10.0  # ours: random weights
 
 
@@ -149,7 +149,7 @@ def fitted(
 def factors_of(method: Method, train: Annotated) -> Float[Tensor, " n"] | None:
     """How often each image is shown: by its rarest category; evenly by categories as far as images allow; or once."""
     if method.draw == "repeat":
-        return train.repeats(THRESHOLD)
+        return repeat_factors(train.shown, threshold=THRESHOLD)
     if method.draw == "classes":
         share = 1 / train.shown.double().sum(0).clamp(min=1)
         weight = (train.shown * share).sum(1)
