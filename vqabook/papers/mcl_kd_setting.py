@@ -132,7 +132,7 @@ PROFILES: dict[str, dict] = {
         "reasoning_data": "clevr_1500", "base_epochs": 12, "epochs": 6, "lr": 3e-3, "word": 32, "hidden": 64,
         "attention": 64, "wide": 128, "dataset": "vqacp_v1_coco16k", "vqa_base_epochs": 10, "vqa_epochs": 5,
         "vqa_word": 64, "vqa_hidden": 128, "min_answer_count": 3, "image_train": 10_000, "image_side": 16,
-        "image_lr": 3e-3, "image_base_epochs": 10, "image_epochs": 5, "vgg_width": 16,
+        "image_lr": 3e-3, "image_base_epochs": 8, "image_epochs": 3, "image_width": 8, "vgg_width": 8,
     },
     "paper": {},
 }  # fmt: skip
