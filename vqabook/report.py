@@ -124,6 +124,12 @@ def evidence(paper: str, *, profile: str = "real", dataset: str | tuple[str, ...
     return list(newest.values())
 
 
+def with_parts(records: Sequence[Mapping], paper: str, parts: Iterable[str], *, profile: str) -> list[Mapping]:
+    """`records`, and the recorded runs of those `parts` of which they have none: they need another environment."""
+    absent = set(parts) - {r["recipe"].get("part") for r in records}
+    return [*records, *(r for r in evidence(paper, profile=profile) if r["recipe"].get("part") in absent)]
+
+
 def mean_std(values: Iterable[float], *, signed: bool = False) -> str:
     """`mean ± std`, or a dash; `signed` puts a plus before what is positive."""
     values = list(values)

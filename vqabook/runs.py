@@ -83,17 +83,27 @@ def _produce(
     return [done[i] for i in range(len(recipes))]
 
 
-def reproduce(module: str, *, data_root: Path | None, runs: str | None = None, device: str = "auto") -> list[dict]:
+def reproduce(
+    module: str, *, data_root: Path | None, runs: str | None = None, device: str = "auto", apart: str | None = None
+) -> list[dict]:
     """Make recorded runs of a paper again with today's code: the entries for its list of code with the same numbers.
 
     Empty if today's code made every record; an entry for each code of today's (the embedded world's generator counts
     for its own records only). What is made again: `standing_for`. Raises at the first number that is not the same to
-    its last digit (times apart).
+    its last digit (times apart). Parts that need an environment of their own are left out; `apart` is one of them, and
+    leaves out all else.
     """
     paper = paper_of(next(page for page in PAGES if PAGES[page] == module))
+    if apart is not None and apart not in paper.APART:
+        raise ValueError(
+            f"parts of {module} with an environment of their own are {', '.join(paper.APART) or 'none'}; got {apart!r}"
+        )
     produce = partial(paper.produce, data_root=data_root, device=device)
     older: dict[str, list[dict]] = {}
     for record in read_records(EVIDENCE / module):
+        part = record["recipe"].get("part")
+        if (part if part in paper.APART else None) != apart:
+            continue
         if record["provenance"]["code"] != (code := code_of(record["recipe"])):
             older.setdefault(code, []).append(record)
     roots = {code: {shown_by(module, r["provenance"]["code"]) for r in records} for code, records in older.items()}

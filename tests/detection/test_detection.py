@@ -227,8 +227,31 @@ def test_lvis_own_annotations(real_data, tmp_path):
     assert target["masks"].shape[1:] == images[0].shape[1:]
 
 
+def test_a_still_detector_has_the_whole_ones_loss(val):
+    """What second stages leave out moves neither the classifier's loss nor its gradient."""
+    images, targets = val.table.batch(torch.tensor([0, 1])).inputs
+    found = []
+    for still in (False, True):
+        model = detector(30, "balanced_sigmoid")
+        frozen = part.Still(model).train()
+        torch.manual_seed(1)
+        loss = (frozen if still else model)(images, targets)["loss_classifier"]
+        loss.backward()
+        found.append((loss.detach(), model.roi_heads.box_predictor.cls_score.weight.grad))
+    torch.testing.assert_close(*found)
+
+
+def test_a_narrow_detector_has_narrow_heads(val):
+    config = DetectorConfig(30, "resnet18", channels=32, frozen_norms=False, sides=(64,), longest=64)
+    model = mask_rcnn(config, Classification("sigmoid", torch.full((30,), 5)))
+    widths = {p.shape[0] for name, p in model.named_parameters() if "fpn" in name or "mask_head" in name}
+    assert widths == {32} and model.roi_heads.box_predictor.cls_score.in_features == 128
+    assert sum(model(*val.table.batch(torch.tensor([0])).inputs).values()).isfinite()
+
+
 def recipe_of(row: str) -> dict:
     values = {"detection": True, "detection_seeds": (0,), "detection_images": 4, "detection_epochs": 1}
+    values |= {"detection_channels": 32}
     recipes = paper.recipes(
         paper.setting(profile="smoke", **values, detection_second_epochs=1, detection_side=64), "balanced_activation"
     )

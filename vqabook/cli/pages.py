@@ -118,6 +118,7 @@ def ledger(
         pages = [page for page in PAGES if PAGES[page] == module]
         paper = paper_of(pages[0])
         local = existing(pages, paper.setting(profile=profile, runs=runs, data_root=data_root))
+        local = report.with_parts(local, module, paper.APART, profile=profile)
         further = [report.evidence(module, dataset=name) for name in paper.FURTHER]
         recorded = report.evidence(module, **paper.RECORDED | {"dataset": (paper.RECORDED["dataset"], *paper.BESIDE)})
         rows += ledger.rows(paper.CLAIMS, local, recorded, further)
@@ -130,6 +131,9 @@ def reproduce(
     runs: Runs = None,
     data_root: DataRoot = None,
     threads: Annotated[int, typer.Option(help="of this process; the recorded runs had one")] = 1,
+    part: Annotated[
+        str | None, typer.Option(help="only this part, of those that need an environment of their own: detection")
+    ] = None,
 ):
     """Make recorded runs of a paper again; if every number is the same, the evidence counts as today's code's.
 
@@ -145,7 +149,7 @@ def reproduce(
     if module not in PAGES.values():
         raise ValueError(f"papers are {', '.join(sorted(set(PAGES.values())))}; got {module!r}")
     torch.set_num_threads(threads)
-    made = room.reproduce(module, data_root=root_of(data_root), runs=runs)
+    made = room.reproduce(module, data_root=root_of(data_root), runs=runs, apart=part)
     if not made:
         print(f"Today's code made every recorded run of {module}.")
         return

@@ -13,14 +13,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection import MaskRCNN
-from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+from torchvision.models.detection.backbone_utils import BackboneWithFPN, resnet_fpn_backbone
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.roi_heads import RoIHeads
-from torchvision.ops import batched_nms, clip_boxes_to_image, remove_small_boxes
+from torchvision.ops import FeaturePyramidNetwork, batched_nms, clip_boxes_to_image, remove_small_boxes
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from vqabook.objectives.longtail import LabelLoss, long_tail
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
+
+BOX_SIDE = 7  # places a side at which a box is read: torchvision's
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,7 @@ class DetectorConfig:
     n_classes: int  # categories, without background
     backbone: str = "resnet50"  # or resnet101; smaller ones of torchvision for small images
     weights: str | None = None  # of the backbone, by torchvision's name (DEFAULT: ImageNet); None: random
+    channels: int = 256  # of the feature pyramid and the head of masks; the head of boxes has four times as many
     sides: tuple[int, ...] = (640, 672, 704, 736, 768, 800)  # shorter side of a training image, drawn; last one at test
     longest: int = 1333
     frozen_norms: bool = True  # batch norm as the weights have it; random weights need their own
@@ -136,14 +142,13 @@ def mask_rcnn(config: DetectorConfig, classification: Classification) -> MaskRCN
             f"counts and detector have the same categories, got counts of {classification.n} and a detector of "
             f"{config.n_classes}; count all categories of the annotations"
         )
-    more = {} if config.frozen_norms else {"norm_layer": nn.BatchNorm2d}
-    layers = 3 if config.weights else 5
-    backbone = resnet_fpn_backbone(
-        backbone_name=config.backbone, weights=config.weights, trainable_layers=layers, **more
-    )
+    width, n = config.channels, config.n_classes + 1
     model = MaskRCNN(
-        backbone,
-        config.n_classes + 1,
+        _backbone(config),
+        box_head=TwoMLPHead(width * BOX_SIDE**2, 4 * width),
+        box_predictor=FastRCNNPredictor(4 * width, n),
+        mask_head=MaskRCNNHeads(width, (width,) * 4, 1),
+        mask_predictor=MaskRCNNPredictor(width, width, n),
         min_size=config.sides,
         max_size=config.longest,
         box_batch_size_per_image=config.regions,
@@ -156,3 +161,17 @@ def mask_rcnn(config: DetectorConfig, classification: Classification) -> MaskRCN
     )
     LongTailHeads.of(model.roi_heads, classification)
     return model
+
+
+def _backbone(config: DetectorConfig) -> BackboneWithFPN:
+    """A residual network and its pyramid, which torchvision makes with 256 channels only."""
+    more = {} if config.frozen_norms else {"norm_layer": nn.BatchNorm2d}
+    layers = 3 if config.weights else 5
+    backbone = resnet_fpn_backbone(
+        backbone_name=config.backbone, weights=config.weights, trainable_layers=layers, **more
+    )
+    if config.channels != backbone.out_channels:
+        seen = [block[0].in_channels for block in backbone.fpn.inner_blocks]
+        backbone.fpn = FeaturePyramidNetwork(seen, config.channels, LastLevelMaxPool())
+        backbone.out_channels = config.channels
+    return backbone

@@ -33,7 +33,7 @@ from vqabook.papers.attention_supervision_training import train
 __all__ = ["BESIDE", "CLAIMS", "FURTHER", "LOSSES", "PAGES", "RECORDED", "TASKS", "Setting"]
 
 PAGES = {"attention_supervision": None}
-PARTS = ()
+PARTS = APART = ()
 
 
 page, setting = asking(Setting, PROFILES)

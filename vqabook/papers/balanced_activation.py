@@ -18,10 +18,11 @@ from vqabook.papers.balanced_activation_claims import BESIDE, CLAIMS, FURTHER, R
 from vqabook.papers.balanced_activation_setting import DETECTION_ROWS, HELD_OUT, NAME, PROFILES, SETS, Setting, runs_of
 from vqabook.papers.balanced_activation_training import train
 
-__all__ = ["BESIDE", "CLAIMS", "FURTHER", "PAGES", "RECORDED", "Setting"]
+__all__ = ["APART", "BESIDE", "CLAIMS", "FURTHER", "PAGES", "RECORDED", "Setting"]
 
 PAGES = {"balanced_activation": None}
 PARTS = ("counts", "detection")
+APART = ("detection",)  # parts with an environment of their own: elsewhere their recorded runs are shown
 # of a profile that runs a part of the page: what runs all of it
 WHOLE = {"imbalances": (100.0, 10.0), "further_at": (100.0,), "detection": True}
 SIZES = (
@@ -50,7 +51,8 @@ def _detection(s: Setting) -> list[dict]:
     from vqabook.detection.scenes import Scenes
 
     val = max(1, s.detection_images // 4)
-    sizes = {"epochs": s.detection_epochs, "second_epochs": s.detection_second_epochs, "batch_size": 4, "lr": 0.02}
+    sizes = {"channels": s.detection_channels, "epochs": s.detection_epochs, "second_epochs": s.detection_second_epochs}
+    sizes |= {"batch_size": 4, "lr": 0.02}
     what = {"paper": NAME, "part": "detection", "profile": s.profile, "kind": "train", "prior": "none"}
     return [
         what

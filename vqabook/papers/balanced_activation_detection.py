@@ -73,7 +73,7 @@ def config_of(recipe: Mapping, n_classes: int) -> DetectorConfig:
     sides = (round(0.875 * side), round(1.125 * side), side)
     return DetectorConfig(
         n_classes, backbone=recipe["backbone"], frozen_norms=False, sides=sides, longest=2 * side,
-        regions=64, proposals=(200, 100), detections=100,
+        channels=recipe["channels"], regions=32, proposals=(100, 50), detections=100,
     )  # fmt: skip
 
 
@@ -128,7 +128,16 @@ class Still(nn.Module):
         return self
 
     def forward(self, images: list[Tensor], targets: list[dict]) -> dict[str, Tensor]:
-        return {"loss_classifier": self.model(images, targets)["loss_classifier"]}
+        """The detector's own loss of this name, without the branches that do not learn."""
+        model, heads = self.model, self.model.roi_heads
+        with torch.no_grad():
+            batch, targets = model.transform(images, targets)
+            features = model.backbone(batch.tensors)
+            proposals, _ = model.rpn(batch, features, targets)
+            regions, _, labels, _ = heads.select_training_samples(proposals, targets)
+            hidden = heads.box_head(heads.box_roi_pool(features, regions, batch.image_sizes))
+        logits, _ = heads.box_predictor(hidden)
+        return {"loss_classifier": heads.classification(logits, torch.cat(labels)).mean()}
 
 
 def fitted(

@@ -62,6 +62,7 @@ DETECTION_ROWS = {  # Table 2; all but the first train the first one's classifie
     "lws": Method("sigmoid", draw="classes", second="lws"),
     "equalisation": Method("equalisation_sigmoid", draw="repeat", second="again"),
     "balanced sigmoid": Method("balanced_sigmoid", draw="repeat", second="again"),
+    "softmax @ anew": Method("softmax", draw="repeat", second="again"),
     "repeat factor @ as long": Method("sigmoid", draw="repeat", second="again"),
 }
 
@@ -108,6 +109,7 @@ class Setting:
     detection_images: int = knob(400, rule=positive())  # to train on; a fourth as many to judge
     detection_side: int = knob(128, rule=within(64, 1024))  # pixels
     detection_backbones: tuple[str, ...] = knob(("resnet18",), rule=one_of("resnet18", "resnet50", "resnet101"))
+    detection_channels: int = knob(256, rule=positive())  # of the feature pyramid: torchvision's
     detection_epochs: int = knob(25, rule=positive())  # Sec. 4.2
     detection_second_epochs: int = knob(10, rule=positive())  # Sec. 4.2
 
@@ -123,7 +125,8 @@ PROFILES: dict[str, dict] = {
         "seeds": tuple(range(10)), "dataset": "digits", "imbalances": (100.0, 10.0), "depth": 8, "width": 8,
         "steps": 400, "second_steps": 130, "batch_size": 64, "warmup": 40, "augment": "shift", "many": 40, "few": 15,
         "counts": "made", "counts_classes": 200, "counts_share": 1.0, "counts_width": 32, "counts_noise": 1.5,
-        "counts_steps": 1_500,
+        "counts_steps": 1_500, "detection_images": 300, "detection_side": 96, "detection_channels": 64,
+        "detection_epochs": 6, "detection_second_epochs": 3,
     },
     "real": {
         "imbalances": (100.0,), "depth": 8, "stem_stride": 2, "steps": 1_500,

@@ -56,6 +56,7 @@ __all__ = [
 ]
 
 PARTS = ("backbones", "vision")  # files beside this one with a `produce` of their own
+APART = ()  # parts with an environment of their own
 SIZES = ("epochs", "rescale_epochs", "batch_size", "lr", "hidden", "word", "attention_dropout")
 PAGES = {"class_imbalance": DIAGNOSED, "loss_rescaling": None}  # the trained variants that each shows; None: all
 VARIED = (  # page 02: a run of a backbone, and what it changes

@@ -24,7 +24,7 @@ from vqabook.papers.mcl_kd_training import train
 __all__ = ["BESIDE", "CLAIMS", "FURTHER", "NETWORKS", "PAGES", "RECORDED", "RULES", "Setting"]
 
 PAGES = {"mcl_kd": None}
-PARTS = ()
+PARTS = APART = ()
 # of a profile that runs a part of the page: what runs all of it
 WHOLE = {"networks": RUN, "members": 5, "specialists": (1, 2, 3), "vqa_specialists": (3,)}
 

@@ -31,7 +31,7 @@ from vqabook.papers.soft_cross_entropy_training import statistics, task_of, trai
 __all__ = ["BESIDE", "CLAIMS", "FURTHER", "IMAGES", "MODELS", "PAGES", "RECORDED", "TARGETS", "UNANIMOUS", "Setting"]
 
 PAGES = {"soft_cross_entropy": None}
-PARTS = ()
+PARTS = APART = ()
 SIZES = ("batch_size", "lr", "hidden", "word", "joint", "dropout")
 
 
