@@ -168,6 +168,25 @@ def test_evidence_is_the_newest_of_one_setting(tmp_path, monkeypatch):
     assert report.evidence("q") == []
 
 
+def test_parts_that_need_another_environment_are_shown_as_recorded(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "EVIDENCE", tmp_path)
+    here, apart = run("both", 40.0), run("detector", 50.0, part="detection")
+    others = run("detector", 60.0, part="detection", profile="real"), run("counts", 70.0, part="counts")
+    for i, one in enumerate((apart, *others)):
+        record.write_json(tmp_path / "p" / f"{i}.json", one)
+    assert report.with_parts([here], "p", ("detection",), profile="small") == [here, apart]
+    mine = run("detector", 30.0, part="detection")
+    assert report.with_parts([here, mine], "p", ("detection",), profile="small") == [here, mine]  # never both
+    assert report.with_parts([here], "p", (), profile="small") == [here]
+
+
+def test_text_tells_what_records_say():
+    other = replace(CLAIM, name="other", less=Side({"variant": "nobody"}))
+    told = report.told([CLAIM, other], runs([5.0, 5.1, 4.9]))
+    assert told == {"both-over-baseline": "+5.0 [4.8, 5.2]", "other": "not run"}
+    assert report.told([CLAIM], runs([5.0, 5.1]))["both-over-baseline"] == "not run"  # two seeds are no verdict
+
+
 def test_ledger_rows():
     (row,) = ledger.rows([CLAIM], runs([5.0, 5.1, 4.9]), [])
     assert row.keys() == ROW and row["embedded"].keys() == MEASURED

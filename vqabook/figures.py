@@ -44,6 +44,7 @@ MODEL_COLORS = {"AVG": "#999933", "POOL": "#882255"}  # Tol's "muted"
 PART_COLORS = {"question encoder": PALETTE[3], "classifier": PALETTE[0], "train": PALETTE[0], "test": PALETTE[1]}
 LONG_TAIL_COLORS = {"softmax": "#949494", "equalisation": PALETTE[4], "balanced softmax": PALETTE[2]}
 SHOT_COLORS = {"overall": "#949494", "many": PALETTE[0], "medium": PALETTE[1], "few": PALETTE[3]}
+FREQUENCY_COLORS = {"frequent": PALETTE[0], "common": PALETTE[1], "rare": PALETTE[3]}  # LVIS' names of the same
 _INK = {"light": "#24292f", "dark": "#d5dae1"}
 
 
@@ -105,10 +106,15 @@ def interval(axes: Axes, x: float, seeds: Sequence[float], limits: tuple[float, 
     axes.plot(x, np.mean(seeds), "_", color=color, markersize=12, markeredgewidth=2.5)
 
 
-def gains(axes: Axes, rows: Mapping[str, tuple[Sequence[float], tuple[float, float] | None]], printed: Mapping) -> None:
-    """A row a label, coloured by its backbone (before ", "): a dot a seed, mean, 95 % interval; diamonds as printed."""
+def gains(
+    axes: Axes,
+    rows: Mapping[str, tuple[Sequence[float], tuple[float, float] | None]],
+    printed: Mapping,
+    colors: Mapping[str, str] = BACKBONE_COLORS,
+) -> None:
+    """A row a label, coloured by what is before ", ": a dot a seed, mean, 95 % interval; diamonds as printed."""
     for y, (label, (seeds, interval)) in enumerate(rows.items()):
-        color = BACKBONE_COLORS[label.split(", ")[0]]
+        color = colors[label.split(", ")[0]]
         if len(seeds):
             axes.plot(seeds, np.full(len(seeds), y), "o", color=color, markersize=4, alpha=0.6)
             axes.plot(np.mean(seeds), y, "|", color=color, markersize=16, markeredgewidth=2.5)

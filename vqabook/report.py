@@ -173,11 +173,24 @@ def show(table: pd.DataFrame, *, index: bool = True) -> None:
     display(HTML(f'<div class="results">{table.to_html(escape=False, index=index, border=0)}</div>'))
 
 
+def told(claims: Sequence, records: Sequence[Mapping]) -> dict[str, str]:
+    """What a page's text says of each claim, by its name: "+1.2 [0.3, 2.1]", or "not run"."""
+    found = {claim.name: verdict_on(claim, records) for claim in claims}
+    return {
+        name: "not run" if v.low is None else f"{v.mean:+.1f} [{v.low:.1f}, {v.high:.1f}]" for name, v in found.items()
+    }
+
+
+def say(text: str) -> None:
+    """Display Markdown whose numbers come from records."""
+    from IPython.display import Markdown, display
+
+    display(Markdown(text))
+
+
 def show_source(*objects: object) -> None:
     """Display the library's own source of functions or classes, so that text and code cannot drift apart."""
     import inspect
     from textwrap import dedent
 
-    from IPython.display import Markdown, display
-
-    display(Markdown("\n".join(f"```python\n{dedent(inspect.getsource(one)).rstrip()}\n```" for one in objects)))
+    say("\n".join(f"```python\n{dedent(inspect.getsource(one)).rstrip()}\n```" for one in objects))
