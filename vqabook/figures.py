@@ -45,6 +45,7 @@ PART_COLORS = {"question encoder": PALETTE[3], "classifier": PALETTE[0], "train"
 LONG_TAIL_COLORS = {"softmax": "#949494", "equalisation": PALETTE[4], "balanced softmax": PALETTE[2]}
 SHOT_COLORS = {"overall": "#949494", "many": PALETTE[0], "medium": PALETTE[1], "few": PALETTE[3]}
 FREQUENCY_COLORS = {"frequent": PALETTE[0], "common": PALETTE[1], "rare": PALETTE[3]}  # LVIS' names of the same
+Gains = Mapping[str, tuple[Sequence[float], tuple[float, float] | None]]  # label -> of each seed, 95 % interval
 _INK = {"light": "#24292f", "dark": "#d5dae1"}
 
 
@@ -106,12 +107,7 @@ def interval(axes: Axes, x: float, seeds: Sequence[float], limits: tuple[float, 
     axes.plot(x, np.mean(seeds), "_", color=color, markersize=12, markeredgewidth=2.5)
 
 
-def gains(
-    axes: Axes,
-    rows: Mapping[str, tuple[Sequence[float], tuple[float, float] | None]],
-    printed: Mapping,
-    colors: Mapping[str, str] = BACKBONE_COLORS,
-) -> None:
+def gains(axes: Axes, rows: Gains, printed: Mapping, colors: Mapping[str, str] = BACKBONE_COLORS) -> None:
     """A row a label, coloured by what is before ", ": a dot a seed, mean, 95 % interval; diamonds as printed."""
     for y, (label, (seeds, interval)) in enumerate(rows.items()):
         color = colors[label.split(", ")[0]]
@@ -250,7 +246,5 @@ def weights(axes: Axes, types: Mapping[str, Mapping]) -> None:
         used = votes > 0
         axes.plot(shares[used], weight[used], "o", color=color, label=name, markersize=5, alpha=0.85)
     axes.axhline(1, color="gray", linewidth=0.8, linestyle=":")
-    axes.annotate(
-        "out of type: 1", (0.98, 1.06), xycoords=("axes fraction", "data"), ha="right", fontsize=8, color="gray"
-    )
+    axes.text(0.98, 1.06, "out of type: 1", transform=axes.get_yaxis_transform(), ha="right", fontsize=8, color="gray")
     axes.set(xscale="log", yscale="log", xlabel="share of the type's votes (%)", ylabel="weight µ")
