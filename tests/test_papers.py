@@ -88,9 +88,12 @@ def test_claims_are_told_apart():
 
 
 @lru_cache
-def apart(page: str, profile: str) -> list[dict]:
-    """Recorded recipes of the parts that need another environment."""
-    return [r["recipe"] for r in with_parts([], PAGES[page], paper_of(page).APART, profile=profile)]
+def embedded(page: str, profile: str) -> list[dict]:
+    """What a page runs, and the recorded recipes of its parts that need another environment."""
+    paper = paper_of(page)
+    values = getattr(paper, "WHOLE", {}) if profile == "smoke" else {}
+    apart = with_parts([], PAGES[page], paper.APART, profile=profile)
+    return paper.recipes(paper.setting(profile=profile, **values), page) + [record["recipe"] for record in apart]
 
 
 def on_benchmark(side: Side) -> bool:
@@ -112,8 +115,7 @@ def test_both_sides_of_a_claim_are_run_and_shown(claim: Claim, profile):
     if claim.data in REAL_IMAGES:  # the embedded world has none: recorded runs
         recipes, profile = [r["recipe"] for r in evidence(PAGES[page], dataset=REAL_IMAGES[claim.data])], "real"
     else:
-        values = getattr(paper, "WHOLE", {}) if profile == "smoke" else {}
-        recipes = paper.recipes(paper.setting(profile=profile, **values), page) + apart(page, profile)
+        recipes = embedded(page, profile)
     for side in (claim.more, claim.less):
         seeds = [r["seed"] for r in recipes if all(r.get(k) == v for k, v in side.where.items())]
         assert len(seeds) == len(set(seeds)) > 0, f"no run, or several a seed, of {dict(side.where)}"
