@@ -257,6 +257,10 @@ def test_a_side_may_be_a_gain():
     ]
     claim = Claim("n", "s", "w", *sides, "page", "p")
     assert report.of_side(records, sides[0]) == {0: 6.0, 1: 6.5, 2: 7.0}
+    assert sides[0].in_print == 4.0 and sides[0].over.in_print == 1.0
+    seeds, interval = report.gain(records, sides[0])
+    assert seeds == [6.0, 6.5, 7.0] and interval == pytest.approx(stats.t.interval(0.95, 2, 6.5, 0.5 / 3**0.5))
+    assert report.gain(records[:2], sides[0])[1] is None
     verdict = verdict_on(claim, records)
     assert (verdict.kind, verdict.n, claim.printed) == ("holds", 3, 2.5)
     assert verdict.mean == pytest.approx(np.mean([5.0, 4.5, 6.0]))

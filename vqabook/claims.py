@@ -15,6 +15,13 @@ class Side:
     printed: float | None = None  # the paper's own number
     over: Side | None = None  # what is taken from it, seed by seed: a side may be a gain
 
+    @property
+    def in_print(self) -> float | None:
+        """What the paper prints of this side: its number, or its gain."""
+        if self.printed is None or self.over is None:
+            return self.printed
+        return None if self.over.printed is None else self.printed - self.over.printed
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -33,11 +40,5 @@ class Claim:
     @property
     def printed(self) -> float | None:
         """The difference that the paper prints."""
-        printed = [_printed(side) for side in (self.more, self.less)]
+        printed = [side.in_print for side in (self.more, self.less)]
         return None if None in printed else round(printed[0] - printed[1], 2)
-
-
-def _printed(side: Side) -> float | None:
-    if side.printed is None or side.over is None:
-        return side.printed
-    return None if side.over.printed is None else side.printed - side.over.printed

@@ -104,6 +104,13 @@ def of_side(records: Sequence[Mapping], side) -> dict[int, float]:
     return {seed: found[seed] - other[seed] for seed in sorted(found.keys() & other.keys())}
 
 
+def gain(records: Sequence[Mapping], side) -> tuple[list[float], tuple[float, float] | None]:
+    """A side of each seed, and the 95 % interval of its mean: what `figures.gains` draws."""
+    seeds = list(of_side(records, side).values())
+    verdict = judge(seeds)
+    return seeds, None if verdict.low is None else (verdict.low, verdict.high)
+
+
 def verdict_on(claim, records: Sequence[Mapping]) -> Verdict:
     """The verdict on a claim from the records of one data set and profile."""
     more, less = (of_side(records, side) for side in (claim.more, claim.less))
@@ -127,7 +134,8 @@ def evidence(paper: str, *, profile: str = "real", dataset: str | tuple[str, ...
 def with_parts(records: Sequence[Mapping], paper: str, parts: Iterable[str], *, profile: str) -> list[Mapping]:
     """`records`, and the recorded runs of those `parts` of which they have none: they need another environment."""
     absent = set(parts) - {r["recipe"].get("part") for r in records}
-    return [*records, *(r for r in evidence(paper, profile=profile) if r["recipe"].get("part") in absent)]
+    more = evidence(paper, profile=profile) if absent else []
+    return [*records, *(r for r in more if r["recipe"].get("part") in absent)]
 
 
 def mean_std(values: Iterable[float], *, signed: bool = False) -> str:

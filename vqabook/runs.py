@@ -102,7 +102,7 @@ def reproduce(
     older: dict[str, list[dict]] = {}
     for record in read_records(EVIDENCE / module):
         part = record["recipe"].get("part")
-        if (part if part in paper.APART else None) != apart:
+        if part != apart if apart else part in paper.APART:
             continue
         if record["provenance"]["code"] != (code := code_of(record["recipe"])):
             older.setdefault(code, []).append(record)

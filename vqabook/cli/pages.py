@@ -132,7 +132,7 @@ def reproduce(
     data_root: DataRoot = None,
     threads: Annotated[int, typer.Option(help="of this process; the recorded runs had one")] = 1,
     part: Annotated[
-        str | None, typer.Option(help="only this part, of those that need an environment of their own: detection")
+        str | None, typer.Option(help="only this part, of those that need an environment of their own")
     ] = None,
 ):
     """Make recorded runs of a paper again; if every number is the same, the evidence counts as today's code's.
