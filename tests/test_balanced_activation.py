@@ -69,6 +69,8 @@ def test_every_printed_number_is_a_row_of_the_table():
     found = {claim.name: claim.printed for claim in paper.CLAIMS}
     assert found["balanced-10-100-over-softmax"] == 5.7
     assert found["balanced-10-gain-100-10"] == pytest.approx((83.1 - 77.4) - (90.9 - 90.0))
+    assert (found["balanced-detector-over-repeat-factor"], found["balanced-detector-rare"]) == (3.0, 6.7)
+    assert found["balanced-detector-gain"] == pytest.approx((18.3 - 11.6) - (29.3 - 27.8))
 
 
 def test_a_second_stage_trains_the_classifier_alone(tmp_path, monkeypatch):

@@ -182,9 +182,10 @@ def test_parts_that_need_another_environment_are_shown_as_recorded(tmp_path, mon
 
 def test_text_tells_what_records_say():
     other = replace(CLAIM, name="other", less=Side({"variant": "nobody"}))
-    told = report.told([CLAIM, other], runs([5.0, 5.1, 4.9]))
+    told = report.told([CLAIM, other], runs([5.0, 5.1, 4.9]), about="")
     assert told == {"both-over-baseline": "+5.0 [4.8, 5.2]", "other": "not run"}
-    assert report.told([CLAIM], runs([5.0, 5.1]))["both-over-baseline"] == "not run"  # two seeds are no verdict
+    assert report.told([CLAIM, other], runs([5.0, 5.1, 4.9]), about="both-") == {"over-baseline": "+5.0 [4.8, 5.2]"}
+    assert report.told([CLAIM], runs([5.0, 5.1]), about="both-")["over-baseline"] == "not run"  # two are no verdict
 
 
 def test_ledger_rows():

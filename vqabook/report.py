@@ -181,9 +181,13 @@ def show(table: pd.DataFrame, *, index: bool = True) -> None:
     display(HTML(f'<div class="results">{table.to_html(escape=False, index=index, border=0)}</div>'))
 
 
-def told(claims: Sequence, records: Sequence[Mapping]) -> dict[str, str]:
-    """What a page's text says of each claim, by its name: "+1.2 [0.3, 2.1]", or "not run"."""
-    found = {claim.name: verdict_on(claim, records) for claim in claims}
+def told(claims: Sequence, records: Sequence[Mapping], *, about: str) -> dict[str, str]:
+    """What a page's text says of the claims whose names begin with `about`: "+1.2 [0.3, 2.1]", or "not run".
+
+    By what follows in their names.
+    """
+    mine = [claim for claim in claims if claim.name.startswith(about)]
+    found = {claim.name.removeprefix(about): verdict_on(claim, records) for claim in mine}
     return {
         name: "not run" if v.low is None else f"{v.mean:+.1f} [{v.low:.1f}, {v.high:.1f}]" for name, v in found.items()
     }
