@@ -48,6 +48,17 @@ def records(page: str, setting: object) -> list[dict]:
     return _produce(produce, recipes, folder, done, label=page)
 
 
+def make(recipes: Sequence[Mapping], folder: Path, *, data_root: Path | None, device: str = "auto") -> list[dict]:
+    """A record of each recipe, made here in `folder` whatever was recorded before; the same recipe is made once."""
+
+    def produce(recipe: Mapping, checkpoint: Path) -> dict:
+        paper = paper_of(next(page for page in PAGES if PAGES[page] == recipe["paper"]))
+        return paper.produce(recipe, checkpoint, data_root=data_root, device=device)
+
+    unique = {key_of(recipe): recipe for recipe in recipes}
+    return _produce(produce, list(unique.values()), folder, {}, label=folder.name)
+
+
 def _recorded(page: str, setting: object) -> dict[str, dict]:
     """The recorded evidence that need not be made again, by key: none if `setting.runs` names a folder."""
     found = [] if setting.runs else read_records(EVIDENCE / PAGES[page])

@@ -52,6 +52,31 @@ def run(
         records(page, paper_of(page).setting(**values))
 
 
+def make(
+    out: Annotated[Path, typer.Option(help="folder of the records made")],
+    recipes: Annotated[Path | None, typer.Option(help="JSON list of what to make; default: all of the profile")] = None,
+    profile: Profile = "smoke",
+    pages: Annotated[list[str] | None, typer.Option("--page", help="only these pages")] = None,
+    data_root: DataRoot = None,
+    threads: Annotated[int, typer.Option(help="of this process")] = 1,
+):
+    """Make the runs that RECIPES lists, or all of some pages, in a folder of their own; recorded evidence is not read."""
+    import json
+
+    import torch
+
+    from vqabook.data.root import data_root as root_of
+    from vqabook.runs import make as make_records
+
+    torch.set_num_threads(threads)
+    if recipes is None:
+        settings = {page: paper_of(page).setting(profile=profile, data_root=data_root) for page in pages or PAGES}
+        asked = [recipe for page, setting in settings.items() for recipe in paper_of(page).recipes(setting, page)]
+    else:
+        asked = json.loads(recipes.read_text())
+    make_records(asked, out, data_root=root_of(data_root))
+
+
 def execute(
     notebook: Path,
     out: Path,
@@ -159,6 +184,31 @@ def reproduce(
     record.write_json(path, entries + [entry for entry in made if entry["to"] not in known])
     for entry in made:
         print(f"{len(entry['runs'])} runs made again by code {entry['to']}: every number is the same.")
+
+
+def recheck(
+    against: Annotated[str, typer.Option(help="commit whose code makes the same runs on this machine")],
+    recipes: Annotated[Path | None, typer.Option(help="JSON list of what to make; default: all of the profile")] = None,
+    profile: Profile = "smoke",
+    pages: Annotated[list[str] | None, typer.Option("--page", help="only these pages")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder that keeps the records of both; default: none")] = None,
+    data_root: DataRoot = None,
+):
+    """Make runs by today's code and by an older commit's, here, and compare every digit; exits with 1 if one differs."""
+    import tempfile
+
+    from vqabook import recheck
+
+    asked = ["--profile", profile, *(word for page in pages or () for word in ("--page", page))]
+    asked += ["--recipes", str(recipes.resolve())] if recipes else []
+    asked += ["--data-root", data_root] if data_root else []
+    with tempfile.TemporaryDirectory() as folder:
+        n, differences = recheck.compare_codes(against, asked, (out or Path(folder)).resolve())
+    for line in differences:
+        print(line)
+    print(f"{n} runs made by both codes, {n - len(differences)} of them equal to the last digit.")
+    if differences:
+        raise typer.Exit(1)
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:

@@ -1,0 +1,5 @@
+"""`python -m vqabook`: the command line."""
+
+from vqabook.cli import main
+
+main()
