@@ -118,6 +118,7 @@ def provenance(code: str, started: datetime, seconds: float) -> dict:
         "started": started.isoformat(timespec="seconds"),
         "seconds": seconds,
         "hardware": hardware(),
+        "machine": machine(),
         "versions": {"python": platform.python_version(), **_versions(("torch", "numpy", "h5py"))},
     }
 
@@ -149,11 +150,28 @@ def hardware() -> str:
 
 
 def _processor() -> str:
+    return _cpuinfo().get("model name") or platform.processor() or platform.machine()
+
+
+@lru_cache
+def machine() -> str:
+    """The machine kind: the accelerator, or the processor's family and vector units; another kind rounds otherwise."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    about, units = _cpuinfo(), torch.backends.cpu.get_cpu_capability() if torch is not None else ""
+    known = [about[k] for k in ("vendor_id", "cpu family", "model", "CPU implementer", "CPU part") if k in about]
+    return " ".join([*(known or [_processor()]), units]).strip()
+
+
+@lru_cache
+def _cpuinfo() -> dict[str, str]:
+    """What the kernel says of the first core; empty where it does not."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+        pairs = (line.split(":", 1) for line in Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines())
+        return {name.strip(): value.strip() for name, value in pairs}
+    except (OSError, ValueError):
+        return {}
 
 
 def _versions(names: Iterable[str]) -> dict[str, str]:
