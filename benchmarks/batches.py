@@ -18,11 +18,11 @@ import torch
 from torch.utils.data import default_collate
 
 from vqabook.core import SparseScores, Table
-from vqabook.data.features import open_features
-from vqabook.fit import FitConfig, Training
+from vqabook.features.store import open_features
 from vqabook.losses import in_type, rescaling_weights
 from vqabook.models import UpDn, UpDnConfig
 from vqabook.objectives import LossRescaling
+from vqabook.training.fit import FitConfig, Training
 
 N_IMAGES, N_QUESTIONS, BATCH, ANSWERS, TYPES = 2000, 8000, 512, 3129, 65
 GOAL_SHARE = 0.03

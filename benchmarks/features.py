@@ -21,7 +21,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from vqabook.data.features import open_features
+from vqabook.features.store import open_features
 
 GOAL_RSS, GOAL_OPEN, SAMPLE = 2e9, 1.0, 0.05
 FIELDS = ("image_id", "image_w", "image_h", "num_boxes", "boxes", "features")

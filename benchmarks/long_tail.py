@@ -15,10 +15,10 @@ from torch import nn
 
 from vqabook.core import Table
 from vqabook.data.long_tail import long_tail_counts
-from vqabook.fit import FitConfig, Training, best_answer, predict
 from vqabook.models.heads import CosineClassifier
 from vqabook.models.resnet import ResNet, ResNetConfig
 from vqabook.objectives.longtail import long_tail
+from vqabook.training.fit import FitConfig, Training, best_answer, predict
 
 CLASSES, BATCH, ROUNDS = 100, 128, 15
 RULES = ("softmax", "balanced_softmax", "balanced_sigmoid", "equalisation", "focal", "ldam")

@@ -24,7 +24,7 @@ from vqabook.models.san import San, SanConfig
 from vqabook.models.staged import StagedResNet
 from vqabook.models.updn import UpDn, UpDnConfig
 from vqabook.objectives.multiple_choice import MultipleChoice
-from vqabook.teachers import teacher_logits
+from vqabook.training.teachers import teacher_logits
 
 M, ROUNDS, WORDS, ANSWERS = 5, 60, 10, 60
 ROWS = 2048

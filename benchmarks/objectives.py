@@ -16,11 +16,11 @@ import numpy as np
 import torch
 
 from vqabook.core import SparseScores, Table
-from vqabook.fit import FitConfig, Training
 from vqabook.losses import in_type, rescaling_weights
 from vqabook.models import AnswerMask, UpDn, UpDnConfig
 from vqabook.objectives import LearnedMixin, LossRescaling, Objective
 from vqabook.objectives.css import Css
+from vqabook.training.fit import FitConfig, Training
 
 TYPES, WORDS, BATCHES = 65, 14, 4
 GOALS = {"re-scaling": 1.02, "LM": 1.1, "LMH": 1.1, "CSS": 3.5}

@@ -27,8 +27,8 @@ import h5py
 import numpy as np
 import torch
 
-from vqabook.data.features import open_features
 from vqabook.data.vqa import build_vocabulary, make_table, read_questions
+from vqabook.features.store import open_features
 from vqabook.metrics.vqa import normalise
 
 QUESTIONS, IMAGES, SAMPLE = 443_757, 82_783, 10

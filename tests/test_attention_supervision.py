@@ -13,23 +13,23 @@ import pytest
 import torch
 from PIL import Image
 
-from vqabook.fit import predict
+from vqabook.evidence.record import key_of
 from vqabook.metrics import agreement_with_humans, spread
-from vqabook.papers import attention_supervision as paper
-from vqabook.papers import attention_supervision_claims as claims
-from vqabook.papers.attention_supervision_baseline import baseline_of, build, training_table
-from vqabook.papers.attention_supervision_data import (
+from vqabook.papers.attention_supervision import claims
+from vqabook.papers.attention_supervision import recipes as paper
+from vqabook.papers.attention_supervision.baseline import baseline_of, build, training_table
+from vqabook.papers.attention_supervision.evaluation import Watched
+from vqabook.papers.attention_supervision.examples import (
     examples_of,
     glove_vectors,
     human_maps_of,
     people_of,
     trec_examples,
 )
-from vqabook.papers.attention_supervision_evaluation import Watched
-from vqabook.papers.attention_supervision_maps import dealt_out, grid_of, masks_of, random_maps
-from vqabook.papers.attention_supervision_training import means, supervised
-from vqabook.record import key_of
-from vqabook.report import number
+from vqabook.papers.attention_supervision.maps import dealt_out, grid_of, masks_of, random_maps
+from vqabook.papers.attention_supervision.train import means, supervised
+from vqabook.report.verdicts import number
+from vqabook.training.fit import predict
 
 ROOT = Path(__file__).resolve().parents[1]
 CPU = torch.device("cpu")
@@ -98,7 +98,7 @@ def test_supervised_runs_share_their_baseline_and_its_maps(cache, tmp_path, monk
     maps = {path for path in tmp_path.glob("*.stage")} - {tmp_path / name for name in left}
     assert len(maps) == 1
     with monkeypatch.context() as patch:
-        patch.setattr("vqabook.papers.attention_supervision_baseline.fitted", None)
+        patch.setattr("vqabook.papers.attention_supervision.baseline.fitted", None)
         again = produced("image mse @ weighted maps", tmp_path)
     assert again["surrogates"]["attention"]["score"] == first["surrogates"]["attention"]["score"]
     alone = tmp_path / "alone"
@@ -168,16 +168,16 @@ def test_people_s_maps_are_compared_with_where_they_are_at_hand(cache, tmp_path,
         pixels = np.zeros((28, 42), np.uint8)
         pixels[:14, :14] = 200
         Image.fromarray(pixels).save(tmp_path / "vqa_hat" / "vqahat_val" / f"{question}_1.png")
-    monkeypatch.setattr("vqabook.papers.attention_supervision_data.ASKED_BY_HAT", ("shapes", "easy_vqa"))
+    monkeypatch.setattr("vqabook.papers.attention_supervision.examples.ASKED_BY_HAT", ("shapes", "easy_vqa"))
     assert human_maps_of("easy_vqa", tmp_path) == "vqa_hat" and human_maps_of("easy_vqa", tmp_path / "x") is None
     assert human_maps_of("vqa_v2", tmp_path) is None and human_maps_of("shapes", tmp_path) == "relevant regions"
-    monkeypatch.setattr("vqabook.papers.attention_supervision_data.boxes_of", lambda *_: None)
+    monkeypatch.setattr("vqabook.papers.attention_supervision.examples.boxes_of", lambda *_: None)
     examples = examples_of(recipe | {"data": recipe["data"] | {"human": "vqa_hat"}}, tmp_path, CPU)
     assert examples.people.rows.tolist() == [0, 1, 2] and examples.human is None
     human = Watched(examples)(build(recipe, examples, None))["scores"]["human"]
     assert human.keys() == {"rank_correlation", "emd", "ranked"} and human["emd"] > 10
     corners = np.array([[0.0, 0.0, 1 / 3, 0.5]])
-    monkeypatch.setattr("vqabook.papers.attention_supervision_data.boxes_of", lambda *_: [corners] * 3)
+    monkeypatch.setattr("vqabook.papers.attention_supervision.examples.boxes_of", lambda *_: [corners] * 3)
     exact = people_of(examples.task, "shapes", tmp_path)
     maps = spread(np.eye(4)[[0, 0, 0]], exact.boxes)
     found = agreement_with_humans(maps, asked, exact.maps.maps, exact.maps.question_id)
@@ -290,8 +290,8 @@ def test_models_take_their_words_from_the_vectors_given(cache, monkeypatch):
     recipe = recipe_of("text baseline @ GloVe", glove=True)
     examples = examples_of(recipe, None, CPU)
     given = torch.randn(len(examples.words) + 2, 8)
-    monkeypatch.setattr("vqabook.papers.attention_supervision_baseline.glove_vectors", lambda *_: given)
+    monkeypatch.setattr("vqabook.papers.attention_supervision.baseline.glove_vectors", lambda *_: given)
     assert torch.equal(build(recipe, examples, None).words.weight.detach(), given)
-    monkeypatch.setattr("vqabook.papers.attention_supervision_baseline.glove_vectors", lambda *_: given[:, :4])
+    monkeypatch.setattr("vqabook.papers.attention_supervision.baseline.glove_vectors", lambda *_: given[:, :4])
     with pytest.raises(ValueError, match="word vectors are .n_words, word. = .*set word to their width"):
         build(recipe, examples, None)

@@ -14,16 +14,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from vqabook.data.imbalanced import Cut, divide
+from vqabook.evidence.record import key_of
 from vqabook.losses.longtail import balanced_softmax, log_counts
 from vqabook.models.heads import CosineClassifier, Decoupled
-from vqabook.papers import balanced_activation as paper
-from vqabook.papers import balanced_activation_claims as claims
-from vqabook.papers import balanced_activation_counts as counts
-from vqabook.papers import balanced_activation_theory as theory
-from vqabook.papers import balanced_activation_training as training
-from vqabook.papers.balanced_activation_setting import COUNTS_ROWS, ROWS, TABLE, Method
-from vqabook.record import key_of
-from vqabook.report import number
+from vqabook.papers.balanced_activation import claims, counts, theory
+from vqabook.papers.balanced_activation import recipes as paper
+from vqabook.papers.balanced_activation import train as training
+from vqabook.papers.balanced_activation.setting import COUNTS_ROWS, ROWS, TABLE, Method
+from vqabook.report.verdicts import number
 
 pytest.importorskip("sklearn")
 CPU = torch.device("cpu")

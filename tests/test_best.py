@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from vqabook.best import BestEpoch
-from vqabook.whole import save_whole
+from vqabook.files import save_whole
+from vqabook.training.best import BestEpoch
 
 
 def watched(tmp_path, values: list[float]) -> tuple[BestEpoch, nn.Module]:

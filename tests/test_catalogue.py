@@ -11,9 +11,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from vqabook import catalogue, drawings
-from vqabook.data.description import Description, Picture
-from vqabook.data.manifest import read_manifest
+from vqabook.catalogue import drawings
+from vqabook.catalogue import page as catalogue
+from vqabook.catalogue.description import Description, Picture
+from vqabook.fetch.manifest import read_manifest
 
 MANIFEST = read_manifest()
 FILES_OF_OTHERS = {"coco_images"}  # the images of the questions' sets

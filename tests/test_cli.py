@@ -10,8 +10,8 @@ import nbformat
 import pytest
 
 from vqabook import cli
+from vqabook.evidence.record import read_records
 from vqabook.papers import PAGES
-from vqabook.record import read_records
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from vqabook import cli
-from vqabook.data import manifest
+from vqabook.fetch import manifest
 
 TOML = """
 [toy]

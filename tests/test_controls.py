@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vqabook.papers import loss_rescaling as paper
+from vqabook.papers.loss_rescaling import recipes as paper
 
 
 def gain(tmp_path: Path, prior: str, what: str) -> float:

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from vqabook.data.vqa import ANSWER_TYPES
-from vqabook.evaluate import looks, select
 from vqabook.papers import paper_of
+from vqabook.papers.loss_rescaling.evaluation import looks
+from vqabook.training.best import select
 
 HISTORY = [
     {"epoch": 1, "valid": 50.0, "test": 9.0, "loss": 1.0},
@@ -39,7 +40,7 @@ def test_the_first_of_equal_epochs_is_chosen():
 
 @pytest.fixture
 def task(cache):
-    from vqabook.papers.loss_rescaling_training import task_of
+    from vqabook.papers.loss_rescaling.train import task_of
 
     paper = paper_of("loss_rescaling")
     recipe = paper.recipes(paper.setting(profile="smoke"), "loss_rescaling")[-1]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from vqabook import figures
 from vqabook.data.seen import grid
+from vqabook.report import figures
 
 
 @pytest.fixture

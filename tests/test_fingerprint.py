@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from vqabook import fingerprint as module
-from vqabook.fingerprint import REPRODUCED, code_of, fingerprint, is_current, shown_by
-from vqabook.runs import difference, standing_for
+from vqabook.evidence import fingerprint as module
+from vqabook.evidence.fingerprint import REPRODUCED, code_of, fingerprint, is_current, shown_by
+from vqabook.evidence.recheck import difference, standing_for
 
 PAPER = '''
 """A paper."""

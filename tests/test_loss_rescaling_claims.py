@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from vqabook.papers import loss_rescaling_backbone_claims as backbones
-from vqabook.papers import loss_rescaling_claims as claims
-from vqabook.papers import loss_rescaling_printed_claims as printed
-from vqabook.papers.loss_rescaling_printed_claims import CP1, CP2, V2, value
+from vqabook.papers.loss_rescaling import backbone_claims as backbones
+from vqabook.papers.loss_rescaling import claims, printed
+from vqabook.papers.loss_rescaling.printed import CP1, CP2, V2, value
 
 WEIGHTS = {CP2: (0.2915, 0.1526, 0.5560), CP1: (0.4150, 0.1677, 0.4173), V2: (0.3757, 0.1311, 0.4932)}
 MISFITS = {(CP2, "VGQE"), (V2, "SAN"), (V2, "LMH+Ours")}  # quoted; quoted; the authors' own

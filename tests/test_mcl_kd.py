@@ -10,18 +10,18 @@ import pytest
 import torch
 
 from vqabook.data.sets import load_task
+from vqabook.evidence.record import key_of
 from vqabook.metrics import vqa_accuracy
 from vqabook.models.members import Members
 from vqabook.objectives.multiple_choice import MultipleChoice
-from vqabook.papers import mcl_kd as paper
-from vqabook.papers import mcl_kd_claims as claims
-from vqabook.papers.mcl_kd_constants import constants
-from vqabook.papers.mcl_kd_data import clevr_examples, digest_of, examples_of, smaller, spec_of
-from vqabook.papers.mcl_kd_evaluation import owners, scores_of, specialised, worth
-from vqabook.papers.mcl_kd_setting import Ensemble
-from vqabook.papers.mcl_kd_training import base_of, base_recipe, build, objective_of, task_loss
-from vqabook.record import key_of
-from vqabook.report import number
+from vqabook.papers.mcl_kd import claims
+from vqabook.papers.mcl_kd import recipes as paper
+from vqabook.papers.mcl_kd.constants import constants
+from vqabook.papers.mcl_kd.evaluation import owners, scores_of, specialised, worth
+from vqabook.papers.mcl_kd.examples import clevr_examples, digest_of, examples_of, smaller, spec_of
+from vqabook.papers.mcl_kd.setting import Ensemble
+from vqabook.papers.mcl_kd.train import base_of, base_recipe, build, objective_of, task_loss
+from vqabook.report.verdicts import number
 
 CPU = torch.device("cpu")
 
@@ -68,7 +68,7 @@ def test_runs_start_from_one_set_of_base_models(cache, tmp_path, monkeypatch):
     first = produced("san mcl_kd k1", tmp_path)
     assert {path.name.rsplit(".", 2)[1] for path in tmp_path.glob("*.stage")} == {"weights", "teachers"}
     with monkeypatch.context() as patch:
-        patch.setattr("vqabook.papers.mcl_kd_training._trained", None)
+        patch.setattr("vqabook.papers.mcl_kd.train._trained", None)
         produced("san mcl k1", tmp_path)
     alone = tmp_path / "alone"
     alone.mkdir()

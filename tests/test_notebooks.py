@@ -17,10 +17,10 @@ import papermill
 import pytest
 from papermill.exceptions import PapermillExecutionError
 
-from vqabook import catalogue
+from vqabook.catalogue import page as catalogue
+from vqabook.evidence.runs import records
 from vqabook.papers import PAGES, paper_of
-from vqabook.report import number
-from vqabook.runs import records
+from vqabook.report.verdicts import number
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))

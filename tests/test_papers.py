@@ -14,13 +14,13 @@ import pytest
 import yaml
 from filelock import FileLock
 
-from vqabook import runs
-from vqabook.claims import Claim, Side
+from vqabook.evidence import runs
+from vqabook.evidence.record import key_of, write_json
 from vqabook.papers import PAGES, paper_of
-from vqabook.papers.balanced_activation_setting import runs_of as losses_of
-from vqabook.papers.mcl_kd_setting import runs_of as ensembles_of
-from vqabook.record import key_of, write_json
-from vqabook.report import MIN_SEEDS, evidence, number, with_parts
+from vqabook.papers.balanced_activation.setting import runs_of as losses_of
+from vqabook.papers.mcl_kd.setting import runs_of as ensembles_of
+from vqabook.report.claims import Claim, Side
+from vqabook.report.verdicts import MIN_SEEDS, evidence, number, with_parts
 
 ROOT = Path(__file__).resolve().parents[1]
 PAPERS = sorted(set(PAGES.values()))

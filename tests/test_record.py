@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from vqabook import record
-from vqabook.record import Busy, key_of, produce_or_load, read_record, read_records, write_json
+from vqabook.evidence import record
+from vqabook.evidence.record import Busy, key_of, produce_or_load, read_record, read_records, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = {"paper": "p", "profile": "smoke", "variant": "bce both @ mask dropout 0.2", "seed": 0, "lr": 0.1}

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vqabook import ledger, record, report
-from vqabook.claims import Claim, Side
-from vqabook.report import by_seed, judge, mean_std, number, seeds_of, significance, table, verdict_on
+from vqabook.evidence import record
+from vqabook.report import ledger
+from vqabook.report import verdicts as report
+from vqabook.report.claims import Claim, Side
+from vqabook.report.verdicts import by_seed, judge, mean_std, number, seeds_of, significance, table, verdict_on
 
 CLAIM = Claim(
     name="both-over-baseline",

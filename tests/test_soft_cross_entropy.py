@@ -13,11 +13,11 @@ import torch
 from vqabook.data.ten_votes import answerable
 from vqabook.data.vqa import read_questions
 from vqabook.metrics.vqa import normalise
-from vqabook.papers import soft_cross_entropy as paper
-from vqabook.papers import soft_cross_entropy_claims as claims
-from vqabook.papers import soft_cross_entropy_training as training
-from vqabook.papers.soft_cross_entropy_setting import Options
-from vqabook.report import number
+from vqabook.papers.soft_cross_entropy import claims
+from vqabook.papers.soft_cross_entropy import recipes as paper
+from vqabook.papers.soft_cross_entropy import train as training
+from vqabook.papers.soft_cross_entropy.setting import Options
+from vqabook.report.verdicts import number
 
 CPU = "cpu"
 

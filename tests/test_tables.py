@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from vqabook import tables
-from vqabook.report import mean_std, significance
+from vqabook.report import tables
+from vqabook.report.verdicts import mean_std, significance
 
 ROWS = {"UpDn": {"variant": "baseline"}, "UpDn+Ours": {"variant": "both"}}
 AGAINST = {"UpDn+Ours": "UpDn"}

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from vqabook.core import Output, Table
-from vqabook.teachers import teacher_logits
+from vqabook.training.teachers import teacher_logits
 
 
 class Teachers(nn.Module):

@@ -14,10 +14,10 @@ from torch import nn
 
 from vqabook.core import Output, Table
 from vqabook.data.imbalanced import Division
+from vqabook.evidence.record import key_of
 from vqabook.objectives.classification import CentreLoss, CrossEntropy
-from vqabook.papers import loss_rescaling_vision as vision
-from vqabook.record import key_of
-from vqabook.report import number
+from vqabook.papers.loss_rescaling import vision
+from vqabook.report.verdicts import number
 
 pytest.importorskip("sklearn")
 

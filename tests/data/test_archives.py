@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from vqabook.data.archives import kind_of, unpack
+from vqabook.fetch.archives import kind_of, unpack
 
 MB = 1 << 20
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vqabook.data.augment import Augment
+from vqabook.data.auto_augment import Augment
 
 
 def floats(images: torch.Tensor) -> tuple[torch.Tensor, ...]:

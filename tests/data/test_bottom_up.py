@@ -16,11 +16,11 @@ import typer
 from typer.testing import CliRunner
 
 from vqabook.cli.features import convert
-from vqabook.data import bottom_up
-from vqabook.data.bottom_up import convert_tsv, prepare_36, prepare_adaptive
-from vqabook.data.disk import DiskFull
-from vqabook.data.feature_writer import FeatureWriter
-from vqabook.data.features import open_features
+from vqabook.features import convert_tsv as bottom_up
+from vqabook.features.convert_tsv import convert_tsv, prepare_36, prepare_adaptive
+from vqabook.features.store import open_features
+from vqabook.features.writer import FeatureWriter
+from vqabook.files import DiskFull
 
 WIDTH = 512
 

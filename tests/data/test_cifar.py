@@ -18,6 +18,7 @@ import pytest
 import torch
 from PIL import Image
 
+from vqabook.catalogue.cifar import channel_statistics, describe_cifar10, describe_cifar100
 from vqabook.data.cifar import (
     CIFAR10_LOOKUP,
     CIFAR100_LOOKUP,
@@ -28,7 +29,6 @@ from vqabook.data.cifar import (
     load_cifar100,
     prepare_sheets,
 )
-from vqabook.data.cifar_description import channel_statistics, describe_cifar10, describe_cifar100
 
 N = 10_000
 BATCHES = (*TRAIN_BATCHES, "test_batch")

@@ -9,18 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from vqabook.data.clevr import (
-    ANSWERS,
-    ATTRIBUTES,
-    FAMILIES,
-    TEMPLATES,
-    Clevr,
-    describe,
-    image_path,
-    load_clevr,
-    scene_features,
-)
-from vqabook.data.features import open_features
+from vqabook.catalogue.clevr import describe
+from vqabook.data.clevr import ANSWERS, ATTRIBUTES, FAMILIES, TEMPLATES, Clevr, image_path, load_clevr, scene_features
+from vqabook.features.store import open_features
 
 
 def thing(shape="cube", color="red", size="large", material="metal", **more) -> dict:

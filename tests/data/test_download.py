@@ -10,10 +10,10 @@ import time
 
 import pytest
 
-from vqabook.data import download as module
-from vqabook.data.disk import DiskFull
-from vqabook.data.download import download
-from vqabook.data.manifest import Download
+from vqabook.fetch import download as module
+from vqabook.fetch.download import download
+from vqabook.fetch.manifest import Download
+from vqabook.files import DiskFull
 
 CONTENT = bytes(range(256)) * 8192  # 2 MiB
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from vqabook.data import extract
 from vqabook.data.easy_vqa import COLOURS, SHAPES, answer_type, convert, prepare, question_type
 from vqabook.data.sets import DataSpec, load_task
 from vqabook.data.vqa import read_questions
+from vqabook.features import extract
 
 TYPES = {  # every template of the real files, {} for a colour or a shape
     "what shape is in the image?": "what shape is",

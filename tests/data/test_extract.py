@@ -20,11 +20,11 @@ from torch import nn
 from typer.testing import CliRunner
 
 from vqabook.cli.features import features
-from vqabook.data import backbones, extract
-from vqabook.data.backbones import Backbone, open_backbone
-from vqabook.data.extract import extract_features
-from vqabook.data.features import open_features
-from vqabook.data.image_files import find_images, read_pixels
+from vqabook.features import backbones, extract
+from vqabook.features.backbones import Backbone, open_backbone
+from vqabook.features.extract import extract_features
+from vqabook.features.image_files import find_images, read_pixels
+from vqabook.features.store import open_features
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
+from vqabook.catalogue.faces import describe
 from vqabook.data import faces
-from vqabook.data.faces import describe, load_faces
+from vqabook.data.faces import load_faces
 
 PEOPLE = {"Ann_Bee": (40, 24), "Cy_Dee": (160, 12), "Few_Photos": (250, 3)}  # grey value, photographs
 

@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from vqabook.data.feature_description import describe
+from vqabook.catalogue.features import describe
 
 
 def test_fixed_regions(write_features, tmp_path):

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from vqabook.data.disk import DiskFull
-from vqabook.data.features import check_numbers, open_features
+from vqabook.features.store import check_numbers, open_features
+from vqabook.files import DiskFull
 
 IDS = [40, 10, 30, 20]
 

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import pytest
 
-from vqabook.data import fetch as module
-from vqabook.data.disk import DiskFull
-from vqabook.data.fetch import fetch, place
-from vqabook.data.holdings import pins_of, staging, state, verify
-from vqabook.data.manifest import DataSet, Download, File, Origin
+from vqabook.fetch import fetch as module
+from vqabook.fetch.fetch import fetch, place
+from vqabook.fetch.holdings import pins_of, staging, state, verify
+from vqabook.fetch.manifest import DataSet, Download, File, Origin
+from vqabook.files import DiskFull
 
 TEXT = b'[{"question_id": 1}]'
 SHA256 = hashlib.sha256(TEXT).hexdigest()
@@ -287,7 +287,7 @@ def test_a_disk_that_fills_meanwhile_stops_at_once(toy, server, root, monkeypatc
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("vqabook.data.sources.unpack", full)
+    monkeypatch.setattr("vqabook.fetch.sources.unpack", full)
     with pytest.raises(DiskFull, match="is full; free space and fetch again"):
         fetch("toy", root, manifest=toy("toy.zip", "other.zip"))
     assert server.asked == ["/toy.zip"]
@@ -331,8 +331,8 @@ def test_two_processes_fetch_once(server, root, tmp_path):
         f'keep = ["top/questions.json", "top/images/*"]\ndownloads = [{{ url = "{server.url}/toy.zip" }}]\n'
     )
     script = (
-        "import sys; from pathlib import Path; from vqabook.data.fetch import fetch;"
-        "from vqabook.data.manifest import read_manifest;"
+        "import sys; from pathlib import Path; from vqabook.fetch.fetch import fetch;"
+        "from vqabook.fetch.manifest import read_manifest;"
         "print(fetch('toy', Path(sys.argv[1]), manifest=read_manifest(Path(sys.argv[2]))).origin)"
     )
     words = [sys.executable, "-c", script, str(root), str(tmp_path / "manifest.toml")]

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
+from vqabook.catalogue.glove import describe
 from vqabook.data import glove
-from vqabook.data.glove import WINK, describe, load_glove, open_glove, prepare_official, prepare_wink
+from vqabook.data.glove import WINK, load_glove, open_glove, prepare_official, prepare_wink
 
 # Words that a careless reader of JSON or of text stumbles over; all are one token without a blank.
 WORDS = [

@@ -12,8 +12,9 @@ import scipy.stats
 import torch
 from PIL import Image
 
+from vqabook.catalogue.hat import describe, human_agreement
 from vqabook.data import hat
-from vqabook.data.hat import GRID, HumanMaps, describe, human_agreement, load_hat, read_maps
+from vqabook.data.hat import GRID, HumanMaps, load_hat, read_maps
 
 
 def save(folder, name: str, pixels: np.ndarray) -> None:

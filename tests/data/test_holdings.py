@@ -12,8 +12,8 @@ import h5py
 import numpy as np
 import pytest
 
-from vqabook.data.holdings import STATES, measure, pin_path, pins_of, staging, state, structure, verify, write_pin
-from vqabook.data.manifest import DataSet, File, Origin
+from vqabook.fetch.holdings import STATES, measure, pin_path, pins_of, staging, state, structure, verify, write_pin
+from vqabook.fetch.manifest import DataSet, File, Origin
 
 TEXT = b'[{"question_id": 1}]'
 HASHED = File("questions.json", sha256=hashlib.sha256(TEXT).hexdigest(), bytes=len(TEXT))

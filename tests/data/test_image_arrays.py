@@ -15,11 +15,11 @@ import typer
 from typer.testing import CliRunner
 
 from vqabook.cli.features import convert
-from vqabook.data import image_arrays
-from vqabook.data.disk import DiskFull
-from vqabook.data.features import open_features
-from vqabook.data.image_arrays import convert_arrays
-from vqabook.data.image_files import find_images
+from vqabook.features import convert_arrays as image_arrays
+from vqabook.features.convert_arrays import convert_arrays
+from vqabook.features.image_files import find_images
+from vqabook.features.store import open_features
+from vqabook.files import DiskFull
 
 N_REGIONS, D = 6, 32
 IDS = (9, 25, 30, 34)

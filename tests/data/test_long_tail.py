@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vqabook.data.long_tail import long_tail_counts, long_tail_rows, step_counts
-from vqabook.data.splits import validation_split
+from vqabook.splits import validation_split
 
 # Total train rows of CIFAR-LT, the same in the releases of LDAM, Balanced Softmax and Class-Balanced Loss.
 TOTALS = {

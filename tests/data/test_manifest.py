@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from vqabook.data.holdings import state, verify
-from vqabook.data.manifest import MANIFEST, human, pick, read_manifest
-from vqabook.data.root import PROJECT, data_root
 from vqabook.data.sets import SOURCES
+from vqabook.fetch.holdings import state, verify
+from vqabook.fetch.manifest import MANIFEST, human, pick, read_manifest
+from vqabook.files import PROJECT, data_root
 
 GOOD = """
 [toy]

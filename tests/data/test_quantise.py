@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from vqabook.data.quantise import Codes, fit_codes, fit_components
+from vqabook.features.codes import Codes, fit_codes, fit_components
 
 
 def test_codes_by_hand():

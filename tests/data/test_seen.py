@@ -10,8 +10,8 @@ import pytest
 
 from vqabook.data.seen import COCO_FILES, grid, seen
 from vqabook.data.sets import SOURCES, DataSpec, source_files
-from vqabook.data.shapes import World
-from vqabook.data.shapes_scenes import CANVAS
+from vqabook.world.scenes import CANVAS
+from vqabook.world.write import World
 
 WORLD = World(n_train=100, regions=4, objects=(2, 4))
 PHOTOGRAPHS = {"dataset": "vqacp_v1_coco16k", "world": None}

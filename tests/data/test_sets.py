@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from vqabook.data.sets import SOURCES, DataSpec, _digest, data_digest, load_questions, load_task, source_files
-from vqabook.data.shapes import World
 from vqabook.data.vqa import build_vocabulary
-from vqabook.evaluate import statistics
+from vqabook.papers.loss_rescaling.evaluation import statistics
+from vqabook.world.write import World
 
 WORLD = World(n_train=600)
 CPU = torch.device("cpu")

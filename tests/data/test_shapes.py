@@ -13,8 +13,8 @@ import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from vqabook.data import shapes
-from vqabook.data.shapes import World, render, write_world
+from vqabook.world import write as shapes
+from vqabook.world.write import World, render, write_world
 
 SMALL = World(n_train=3000)
 LAYOUTS = {"changing": list, "same": dict}

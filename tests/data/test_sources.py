@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from vqabook.data import sources
-from vqabook.data.disk import DiskFull
-from vqabook.data.manifest import Origin
-from vqabook.data.sources import bring, prepare
+from vqabook.fetch import sources
+from vqabook.fetch.manifest import Origin
+from vqabook.fetch.sources import bring, prepare
+from vqabook.files import DiskFull
 
 MB = 1 << 20
 

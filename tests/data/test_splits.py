@@ -9,7 +9,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from vqabook.data.splits import changing_prior_split, same_prior_split, validation_split
+from vqabook.splits import changing_prior_split, same_prior_split, validation_split
 
 
 def toy_pool(n: int = 6000, seed: int = 0) -> tuple[list[str], list[str]]:

@@ -8,8 +8,8 @@ import torch
 
 from vqabook.data import ten_votes
 from vqabook.data.sets import DataSpec, load_task
-from vqabook.data.shapes import World
 from vqabook.data.vqa import read_questions
+from vqabook.world.write import World
 
 CPU = torch.device("cpu")
 WORLD = World(n_train=400, objects=(2, 4), regions=4)

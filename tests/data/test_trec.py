@@ -8,7 +8,8 @@ import zipfile
 import pytest
 import torch
 
-from vqabook.data.trec import LABELS, describe, load_trec
+from vqabook.catalogue.trec import describe
+from vqabook.data.trec import LABELS, load_trec
 
 TRAIN = """NUM:dist How far is it from Denver to Aspen ?
 LOC:city What county is Modesto , California in ?

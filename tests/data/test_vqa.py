@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 
-from vqabook.data.features import open_features
 from vqabook.data.vqa import (
     build_vocabulary,
     encode_words,
@@ -24,6 +23,7 @@ from vqabook.data.vqa import (
     soft_targets,
     tokenise,
 )
+from vqabook.features.store import open_features
 from vqabook.metrics.vqa import leave_one_out_scores, normalise, vqa_accuracy
 
 SPLIT = ["red"] * 5 + ["blue"] * 3 + ["teal"] + ["The red."]

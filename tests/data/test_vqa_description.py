@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vqabook.data.vqa_description import describe, prior_shift, total_variation
+from vqabook.catalogue.vqa import describe, prior_shift, total_variation
 
 SHIFT = "total variation of answers between train and test, within question types (%)"
 BY_CHANCE = "the same, had the questions been cut at random (%)"

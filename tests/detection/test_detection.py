@@ -23,12 +23,12 @@ from vqabook.detection.loss import DetectionLoss  # noqa: E402
 from vqabook.detection.mask_rcnn import Classification, DetectorConfig, mask_rcnn  # noqa: E402
 from vqabook.detection.scenes import NAMES, Scenes, write_scenes  # noqa: E402
 from vqabook.detection.table import Annotated, flipped, load_annotated  # noqa: E402
-from vqabook.fit import FitConfig, fit  # noqa: E402
+from vqabook.evidence.record import key_of  # noqa: E402
 from vqabook.losses.longtail import balanced_sigmoid, equalisation_sigmoid, sigmoid_offsets  # noqa: E402
-from vqabook.papers import balanced_activation as paper  # noqa: E402
-from vqabook.papers import balanced_activation_detection as part  # noqa: E402
-from vqabook.papers.balanced_activation_setting import DETECTION_ROWS  # noqa: E402
-from vqabook.record import key_of  # noqa: E402
+from vqabook.papers.balanced_activation import detection as part  # noqa: E402
+from vqabook.papers.balanced_activation import recipes as paper  # noqa: E402
+from vqabook.papers.balanced_activation.setting import DETECTION_ROWS  # noqa: E402
+from vqabook.training.fit import FitConfig, fit  # noqa: E402
 
 SMALL = Scenes(train=12, val=4, side=64, radius=(8, 12))
 COUNTS = torch.tensor([900, 90, 10, 3])

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from vqabook.core import Output, Table
-from vqabook.fit import FitConfig, fit
 from vqabook.losses import annotator_weights
 from vqabook.objectives import AnnotatorCrossEntropy
 from vqabook.objectives.classification import CrossEntropy
+from vqabook.training.fit import FitConfig, fit
 
 
 class Toy(nn.Module):

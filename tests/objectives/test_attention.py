@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from vqabook.core import Output, Table
-from vqabook.fit import FitConfig, fit
 from vqabook.models.text import AttentiveOutput
 from vqabook.objectives.attention import AttentionLoss, AttentionSupervision, HopPenalty
 from vqabook.objectives.classification import CrossEntropy
+from vqabook.training.fit import FitConfig, fit
 
 KINDS = ("mse", "mmd", "coral", "adv")
 

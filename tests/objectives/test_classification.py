@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from vqabook.core import Batch, Output, Table
-from vqabook.fit import FitConfig, fit
 from vqabook.losses.centre import centre_loss, centre_update
 from vqabook.objectives.classification import CentreLoss, CrossEntropy
+from vqabook.training.fit import FitConfig, fit
 
 
 class Small(nn.Module):

@@ -10,7 +10,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from vqabook.core import Batch, Output, SparseScores, Table
-from vqabook.fit import FitConfig, fit
 from vqabook.losses import (
     bias_entropy,
     bias_product,
@@ -24,6 +23,7 @@ from vqabook.losses import (
 )
 from vqabook.models import QuestionBranch
 from vqabook.objectives import BiasProduct, Focal, LearnedMixin, LossRescaling, Plain, Reweight, Rubi
+from vqabook.training.fit import FitConfig, fit
 
 BIAS = torch.tensor([[0.7, 0.1, 0.0, 0.05], [0.0, 0.3, 0.3, 0.2]])
 HIDDEN, ANSWERS = 5, 4

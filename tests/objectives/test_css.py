@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from vqabook.core import Batch, Output, Table
-from vqabook.fit import FitConfig, fit, predict, soft_score
 from vqabook.losses import in_type, sigmoid_bce
 from vqabook.models import AnswerMask, QuestionOnly, QuestionOnlyConfig, UpDn, UpDnConfig
 from vqabook.objectives import LearnedMixin, LossRescaling, Objective
 from vqabook.objectives.css import Css, critical_regions, critical_word, unanswered
+from vqabook.training.fit import FitConfig, fit, predict, soft_score
 
 MASK, N_WORDS, ANSWERS, REGIONS, WORDS, TYPE_WORDS = 20, 21, 7, 6, 8, torch.tensor([0, 2, 4])
 

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from vqabook.core import Output, Table
-from vqabook.fit import FitConfig, fit
 from vqabook.losses import soft_cross_entropy
 from vqabook.losses.choice import distillation, labelled, released_distillation, uniform_divergence
 from vqabook.objectives.multiple_choice import MultipleChoice, per_member
+from vqabook.training.fit import FitConfig, fit
 
 M, C = 3, 4
 

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from vqabook.cli import features
-from vqabook.data import manifest
-from vqabook.data.root import data_root as root_of
+from vqabook.fetch import manifest
+from vqabook.files import data_root as root_of
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 for command in (features.features, features.convert):
@@ -34,7 +34,7 @@ def list_(
     States: absent; partial (some files, or a fetch under way); present (right sizes, never verified here); verified;
     altered. `vqabook data verify` reads every byte.
     """
-    from vqabook.data.holdings import state
+    from vqabook.fetch.holdings import state
 
     root, sets = root_of(data_root), manifest.read_manifest()
     states = {name: state(name, root, manifest=sets) for name in sets}
@@ -64,7 +64,7 @@ def fetch(
 
     A set that cannot be downloaded says how to obtain it.
     """
-    from vqabook.data.fetch import fetch as bring
+    from vqabook.fetch.fetch import fetch as bring
 
     root, sets = root_of(data_root), manifest.read_manifest()
     for name in names:
@@ -85,7 +85,7 @@ def verify(names: Names, data_root: DataRoot = None):
 
     Prints one line a problem, and exits with 1 if there is one. Changes nothing.
     """
-    from vqabook.data import holdings
+    from vqabook.fetch import holdings
 
     root, sets = root_of(data_root), manifest.read_manifest()
     bad = False
@@ -115,7 +115,7 @@ def info(
     keep: Annotated[bool, typer.Option("--record", help="write it to book/evidence/data/, for the Data page")] = False,
 ):
     """Describe NAMES from their files: rows, classes, vocabulary, question types, and the counts of the classes."""
-    from vqabook import catalogue
+    from vqabook.catalogue import page as catalogue
 
     found = {}
     for name in names:

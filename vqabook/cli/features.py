@@ -37,8 +37,8 @@ def features(
     Interrupted, the same command goes on where it stopped. The features of the VQA-CP subset on COCO images:
     vqabook data features COCO_FOLDER out.h5 --backbone efficientnet-lite0 --pca 128 --levels 64
     """
-    from vqabook.data.extract import extract_features
-    from vqabook.data.image_files import LAST_DIGITS
+    from vqabook.features.extract import extract_features
+    from vqabook.features.image_files import LAST_DIGITS
 
     options = {"backbone": backbone, "size": size, "grid": grid, "dtype": dtype, "pca": pca, "levels": levels}
     options |= {"batch_size": batch_size, "device": device, "ids": ids or LAST_DIGITS, "skip_bad": skip_bad}
@@ -78,9 +78,9 @@ def convert(
     A stream: memory stays small whatever the size. Interrupted, the same command goes on where it stopped. In a folder
     each image has a file: a matrix of regions, perhaps with boxes, or a map, channels first, whose cells are regions.
     """
-    from vqabook.data.bottom_up import convert_tsv
-    from vqabook.data.image_arrays import convert_arrays
-    from vqabook.data.image_files import LAST_DIGITS
+    from vqabook.features.convert_arrays import convert_arrays
+    from vqabook.features.convert_tsv import convert_tsv
+    from vqabook.features.image_files import LAST_DIGITS
 
     options = {"adaptive": adaptive, "dtype": dtype, "n_images": n_images}
     if any(source.is_dir() for source in sources):

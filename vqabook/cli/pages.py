@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from vqabook import record
-from vqabook.fingerprint import REPRODUCED
-from vqabook.fingerprint import fingerprint as hash_of
-from vqabook.papers import PAGES, paper_of
+from vqabook.evidence import record
+from vqabook.papers import PAGES, paper_of, producer
 
 Profile = Annotated[str, typer.Option(help="smoke, small, real or paper: the sizes of data, models and schedules")]
 Runs = Annotated[str | None, typer.Option(help="folder of the records; default: data/runs of the project")]
 DataRoot = Annotated[str | None, typer.Option(help="folder of the data sets; default: $VQABOOK_DATA")]
+Threads = Annotated[int, typer.Option(help="of this process: runs are small, cores are better used by processes")]
 Set = Annotated[list[str] | None, typer.Option("--set", "-s", help="another parameter of the page, as name=value")]
 
 
@@ -26,30 +24,17 @@ def run(
     runs: Runs = None,
     data_root: DataRoot = None,
     set_: Set = None,
-    threads: Annotated[
-        int, typer.Option(help="of this process: runs are small, so cores are better used by processes")
-    ] = 1,
-    fingerprint: Annotated[
-        bool, typer.Option(help="only print a hash of the code and presets behind these pages")
-    ] = False,
+    threads: Threads = 1,
 ):
     """Train every record of PAGES that is missing. Start it several times: each process takes the next free record."""
-    if fingerprint:
-        if unknown := [page for page in pages if page not in PAGES]:
-            raise ValueError(f"pages are {', '.join(PAGES)}; got {', '.join(unknown)}")
-        codes = [hash_of(PAGES[page], part=part) for page in pages for part in (None, *paper_of(page).PARTS)]
-        files = [path for page in pages for path in sorted((record.PACKAGE / "papers").glob(f"{PAGES[page]}*.py"))]
-        text = "".join(codes).encode() + b"".join(path.read_bytes() for path in files)
-        print(hashlib.sha256(text).hexdigest()[:12])
-        return
     import torch
 
-    from vqabook.runs import records
+    from vqabook.page import load_or_make_runs
 
     torch.set_num_threads(threads)
     for page in pages:
         values = {"profile": profile, "runs": runs, "data_root": data_root, **_pairs(set_ or [])}
-        records(page, paper_of(page).setting(**values))
+        load_or_make_runs(page, paper_of(page).setting_of(**values))
 
 
 def make(
@@ -58,23 +43,24 @@ def make(
     profile: Profile = "smoke",
     pages: Annotated[list[str] | None, typer.Option("--page", help="only these pages")] = None,
     data_root: DataRoot = None,
-    threads: Annotated[int, typer.Option(help="of this process")] = 1,
+    threads: Threads = 1,
 ):
-    """Make the runs that RECIPES lists, or all of some pages, in a folder of their own; recorded evidence is not read."""
+    """Make the runs that RECIPES lists, or all of some pages, in a folder of their own; evidence is not read."""
     import json
 
     import torch
 
-    from vqabook.data.root import data_root as root_of
-    from vqabook.runs import make as make_records
+    from vqabook.evidence import runs
+    from vqabook.files import data_root as root_of
 
     torch.set_num_threads(threads)
     if recipes is None:
-        settings = {page: paper_of(page).setting(profile=profile, data_root=data_root) for page in pages or PAGES}
-        asked = [recipe for page, setting in settings.items() for recipe in paper_of(page).recipes(setting, page)]
+        papers = {page: paper_of(page) for page in pages or PAGES}
+        settings = {page: paper.setting_of(profile=profile, data_root=data_root) for page, paper in papers.items()}
+        asked = [recipe for page, paper in papers.items() for recipe in paper.asked(settings[page], page)]
     else:
-        asked = json.loads(recipes.read_text())
-    make_records(asked, out, data_root=root_of(data_root))
+        asked = json.loads(recipes.read_text("utf-8"))
+    runs.make(asked, producer(root_of(data_root)), out)
 
 
 def execute(
@@ -135,8 +121,9 @@ def ledger(
     data_root: DataRoot = None,
 ):
     """Write every claim with its verdict: ledger.json for machines, ledger.html for the front page."""
-    from vqabook import ledger, report
-    from vqabook.runs import existing
+    from vqabook.evidence.runs import existing
+    from vqabook.report import ledger
+    from vqabook.report import verdicts as report
 
     rows = []
     for module in dict.fromkeys(PAGES.values()):
@@ -151,41 +138,6 @@ def ledger(
     (out / "ledger.html").write_text(ledger.html(rows))
 
 
-def reproduce(
-    module: Annotated[str, typer.Argument(help=f"a paper: {', '.join(sorted(set(PAGES.values())))}")],
-    runs: Runs = None,
-    data_root: DataRoot = None,
-    threads: Annotated[int, typer.Option(help="of this process; the recorded runs had one")] = 1,
-    part: Annotated[
-        str | None, typer.Option(help="only this part, of those that need an environment of their own")
-    ] = None,
-):
-    """Make recorded runs of a paper again; if every number is the same, the evidence counts as today's code's.
-
-    For a change of code that should move no number. Start it several times to share the work.
-    """
-    import json
-
-    import torch
-
-    from vqabook import runs as room
-    from vqabook.data.root import data_root as root_of
-
-    if module not in PAGES.values():
-        raise ValueError(f"papers are {', '.join(sorted(set(PAGES.values())))}; got {module!r}")
-    torch.set_num_threads(threads)
-    made = room.reproduce(module, data_root=root_of(data_root), runs=runs, apart=part)
-    if not made:
-        print(f"Today's code made every recorded run of {module}.")
-        return
-    path = record.EVIDENCE / module / REPRODUCED
-    entries = json.loads(path.read_text()) if path.exists() else []
-    known = {entry["to"] for entry in entries}
-    record.write_json(path, entries + [entry for entry in made if entry["to"] not in known])
-    for entry in made:
-        print(f"{len(entry['runs'])} runs made again by code {entry['to']}: every number is the same.")
-
-
 def recheck(
     against: Annotated[str, typer.Option(help="commit whose code makes the same runs on this machine")],
     recipes: Annotated[Path | None, typer.Option(help="JSON list of what to make; default: all of the profile")] = None,
@@ -194,10 +146,10 @@ def recheck(
     out: Annotated[Path | None, typer.Option(help="folder that keeps the records of both; default: none")] = None,
     data_root: DataRoot = None,
 ):
-    """Make runs by today's code and by an older commit's, here, and compare every digit; exits with 1 if one differs."""
+    """Make runs by today's code and by an older commit's, compare every digit, and exit with 1 if one differs."""
     import tempfile
 
-    from vqabook import recheck
+    from vqabook.evidence import recheck
 
     asked = ["--profile", profile, *(word for page in pages or () for word in ("--page", page))]
     asked += ["--recipes", str(recipes.resolve())] if recipes else []

@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from vqabook.data.feature_writer import is_whole
 from vqabook.data.vqa_files import N_ANNOTATORS, read_json
+from vqabook.features.writer import is_whole
 
 SPLITS = ("train", "test")
 SHAPES = frozenset({"circle", "rectangle", "triangle"})
@@ -32,7 +32,7 @@ def prepare(source: Path, target: Path) -> None:
     answer is written as all ten annotators'. Features: the recipe of the book's other ImageNet features, 49 regions of
     an EfficientNet-Lite0 map, 128 components.
     """
-    from vqabook.data.extract import extract_features
+    from vqabook.features.extract import extract_features
 
     convert(source, target)
     out = target / "features.h5"

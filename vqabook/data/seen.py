@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import h5py
 import numpy as np
 
-from vqabook.data.image_files import read_pixels
-from vqabook.data.root import data_root as root_of
 from vqabook.data.sets import SOURCES, DataSpec, source_files
-from vqabook.data.shapes import World, render
-from vqabook.data.shapes_scenes import CANVAS
+from vqabook.features.image_files import read_pixels
+from vqabook.files import data_root as root_of
+from vqabook.world.scenes import CANVAS
+from vqabook.world.write import World, render
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, UInt8
+    from jaxtyping import Float, Int, UInt8
 
 COCO_FILES = tuple(f"coco_images/{part}/COCO_{part}_{{:012d}}.jpg" for part in ("train2014", "val2014"))  # the set's
 
@@ -89,3 +89,28 @@ def _scenes(knobs: Mapping, image_ids: Sequence[int], side: int) -> list[Seen]:
     scenes = {scene["image_id"]: scene for scene in json.loads((folder / "scenes.json").read_text())["scenes"]}
     pictures = [np.asarray(render(scenes[image_id], side)) for image_id in image_ids]
     return [Seen(*one) for one in zip(pictures, _boxes(folder / "features.h5", image_ids), strict=True)]
+
+
+def relevant_maps(
+    spec: DataSpec, question_id: Int[np.ndarray, " n"], *, n_regions: int, data_root: Path | None = None
+) -> Float[np.ndarray, "n o"]:
+    """For each question a map over regions that is even over the relevant ones, 0 elsewhere, and sums to 1.
+
+    ValueError for a set whose questions do not name `relevant_regions`.
+    """
+    source, folder = source_files(spec, data_root)
+    regions: dict[int, list[int]] = {}
+    if spec.dataset == "shapes":
+        for split in (source.train, source.test):
+            asked = json.loads((folder / split.questions).read_text())
+            asked = asked if isinstance(asked, list) else asked["questions"]
+            regions |= {question["question_id"]: question["relevant_regions"] for question in asked}
+    if lacking := [i for i in question_id.tolist() if i not in regions]:
+        raise ValueError(
+            f"only the embedded world's questions name their relevant regions, {len(lacking)} of {len(question_id)} of "
+            f"{spec.dataset} do not; take human maps for another set"
+        )
+    maps = np.zeros((len(question_id), n_regions), np.float32)
+    for row, question in zip(maps, question_id.tolist(), strict=True):
+        row[regions[question]] = 1 / len(regions[question])
+    return maps

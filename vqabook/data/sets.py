@@ -7,20 +7,23 @@ The other division of the same questions is made by re-splitting the pool, so th
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import torch
 
 from vqabook.core import Table
-from vqabook.data import root
-from vqabook.data.features import FeatureStore, cache_folder, open_features
-from vqabook.data.shapes import World, write_world
-from vqabook.data.splits import changing_prior_split, same_prior_split, validation_split
 from vqabook.data.vqa import Questions, Vocabulary, build_vocabulary, make_table, read_questions
+from vqabook.features.store import FeatureStore, cache_folder, open_features
+from vqabook.splits import changing_prior_split, same_prior_split, validation_split
+from vqabook.world.write import World, write_world
+
+if TYPE_CHECKING:
+    from jaxtyping import Int
 
 Prior = Literal["changing", "same"]
 
@@ -99,6 +102,14 @@ class DataSpec:
     valid_fraction: float = 0.1
     split_seed: int = 0
 
+    @classmethod
+    def of(cls, data: Mapping) -> DataSpec:
+        """The spec in a recipe's `data`, which may say more; tuples come as lists from a record."""
+        spec = {field.name: data[field.name] for field in fields(cls) if field.name in data}
+        if spec.get("world"):
+            spec["world"] = World(**{k: tuple(v) if isinstance(v, list) else v for k, v in spec["world"].items()})
+        return cls(**spec)
+
     def __post_init__(self):
         if self.dataset != "shapes" and self.dataset not in SOURCES:
             raise ValueError(f"dataset is one of shapes, {', '.join(SOURCES)}; got {self.dataset!r}")
@@ -123,7 +134,7 @@ class Task:
 def source_files(spec: DataSpec, data_root: Path | None) -> tuple[Source, Path]:
     """The files of the set, and the folder below which they lie; writes the embedded world on first use.
 
-    `data_root` None: `vqabook.data.root.data_root`'s default.
+    `data_root` None: `vqabook.files.data_root`'s default.
     """
     if spec.dataset == "shapes":
         world = spec.world or World()
@@ -131,7 +142,7 @@ def source_files(spec: DataSpec, data_root: Path | None) -> tuple[Source, Path]:
         write_world(world, folder)
         files = (_pair(f"{spec.prior}_{split}_{{part}}.json") for split in ("train", "test"))
         return Source(*files, "features.h5", spec.prior), folder
-    folder = root.data_root(data_root)
+    folder = files.data_root(data_root)
     if not folder.is_dir():
         raise FileNotFoundError(
             f"data set {spec.dataset} is read from below data_root: {folder} is not a folder; "
@@ -240,3 +251,8 @@ def to_device(table: Table, device: torch.device) -> Table:
         target=target,
         side={k: v.to(device) for k, v in table.side.items()},
     )
+
+
+def modal_ids(task: Task, questions: Questions) -> Int[np.ndarray, " n"]:
+    """Vocabulary id of each plurality answer, -1 outside the vocabulary."""
+    return np.array([task.vocabulary.answer_ids.get(a, -1) for a in questions.modal_answer])

@@ -13,11 +13,11 @@ import torch
 
 from vqabook.core import Table
 from vqabook.data import sets
-from vqabook.data.features import FeatureStore
 from vqabook.data.sets import DataSpec, Task
-from vqabook.data.splits import validation_split
 from vqabook.data.vqa import Questions, Vocabulary, build_vocabulary, make_table
 from vqabook.data.vqa_files import plain_or_gz, read_questions
+from vqabook.features.store import FeatureStore
+from vqabook.splits import validation_split
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Int

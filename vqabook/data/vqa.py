@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from vqabook.core import SparseScores, Table
-from vqabook.data.features import FeatureStore
 from vqabook.data.vqa_files import ANSWER_TYPES, N_ANNOTATORS, Questions, read_json, read_questions
+from vqabook.features.store import FeatureStore
 from vqabook.metrics.vqa import normalise
 
 if TYPE_CHECKING:

@@ -1,20 +1,30 @@
-"""One module a paper; `PAGES` says which module produces the records of each page of the book."""
+"""The papers, a package each with its `PAPER`; imported when asked for, since they bring torch."""
 
-import importlib
-from types import ModuleType
+from __future__ import annotations
 
-PAGES = {
-    "class_imbalance": "loss_rescaling",
-    "loss_rescaling": "loss_rescaling",
-    "soft_cross_entropy": "soft_cross_entropy",
-    "attention_supervision": "attention_supervision",
-    "mcl_kd": "mcl_kd",
-    "balanced_activation": "balanced_activation",
-}  # notebook name behind its number -> module
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vqabook.papers.paper import Paper
+
+PAPERS = ("loss_rescaling", "soft_cross_entropy", "attention_supervision", "mcl_kd", "balanced_activation")
+PAGES = {"class_imbalance": "loss_rescaling", **{name: name for name in PAPERS}}  # notebook behind its number -> paper
 
 
-def paper_of(page: str) -> ModuleType:
-    """The paper module behind a page."""
+def paper_of(page: str) -> Paper:
+    """The paper behind a page, or of a name."""
     if page not in PAGES:
         raise ValueError(f"pages are {', '.join(PAGES)}; got {page!r}")
-    return importlib.import_module(f"vqabook.papers.{PAGES[page]}")
+    return import_module(f"{__name__}.{PAGES[page]}").PAPER
+
+
+def producer(data_root: Path | None, device: str = "auto") -> Callable[[Mapping, Path], dict]:
+    """What makes a run of any paper: (recipe, checkpoint) -> result."""
+
+    def produce(asked: Mapping, checkpoint: Path) -> dict:
+        return paper_of(asked["paper"]).produce(asked, checkpoint, data_root=data_root, device=device)
+
+    return produce

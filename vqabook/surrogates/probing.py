@@ -20,8 +20,8 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from vqabook.core import Table
+from vqabook.files import save_whole
 from vqabook.surrogates.masks import pair_masks
-from vqabook.whole import save_whole
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int

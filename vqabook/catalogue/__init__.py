@@ -1,0 +1,1 @@
+"""The data sets as the book shows them."""

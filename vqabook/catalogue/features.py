@@ -1,0 +1,68 @@
+"""What a folder of feature files holds, for `vqabook data info` and the book's Data page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vqabook.catalogue.description import Description, Picture
+from vqabook.features.store import FeatureStore, open_features
+
+SAMPLED = 1000  # images, spread evenly, whose regions give the statistics
+
+
+def describe(folder: Path) -> Description:
+    """Images, regions and width of every feature file of `folder`, and how its channels (or its regions) are spread."""
+    paths = sorted(folder.glob("*.h5"))
+    if not paths:
+        raise FileNotFoundError(f"feature files end in .h5: {folder} has none; convert, extract or fetch some")
+    stores = {path.stem: open_features(path) for path in paths}
+    facts: dict[str, str | int | float] = {}
+    for name, store in stores.items():
+        counts = _counts(store)
+        spread = str(counts.min()) if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
+        facts[f"{name}: regions an image"] = spread
+        facts[f"{name}: width"] = store.width
+        facts[f"{name}: stored as"] = str(store.codes.dtype).removeprefix("torch.")
+        facts[f"{name}: GB"] = round(store.codes.numel() * store.codes.element_size() / 1e9, 3)
+    rows = {name: len(store.image_ids) for name, store in stores.items()}
+    ragged = {name: store for name, store in stores.items() if store.first is not None}
+    return Description(rows, {}, 0, _regions(ragged) if ragged else _spectrum(stores), facts)
+
+
+def _counts(store: FeatureStore) -> np.ndarray:
+    """Regions of every image."""
+    if store.first is None:
+        return np.full(len(store.image_ids), store.n_regions)
+    return store.first.diff().cpu().numpy()
+
+
+def _regions(stores: dict[str, FeatureStore]) -> Picture:
+    """How many images have how many regions, in tens."""
+    last = max(store.n_regions for store in stores.values()) // 10
+    series = {name: np.bincount(_counts(store) // 10, minlength=last + 1).tolist() for name, store in stores.items()}
+    labels = [f"{10 * i}-{10 * i + 9}" for i in range(last + 1)]
+    medians = ", ".join(f"{int(np.median(_counts(store)))} in {name}" for name, store in stores.items())
+    alt = f"Histogram of the number of regions an image has; half the images have no more than {medians}."
+    return Picture("bars", {"labels": labels, "series": series, "y_label": "images"}, alt)
+
+
+def _spectrum(stores: dict[str, FeatureStore]) -> Picture:
+    """Share of the variance in the channels that vary most: straight to 1 if few channels say all."""
+    widest = max(store.width for store in stores.values())
+    at = np.unique(np.geomspace(1, widest, 40).round().astype(int))
+    series, words = {}, []
+    for name, store in stores.items():
+        rows = torch.linspace(0, len(store.image_ids) - 1, min(SAMPLED, len(store.image_ids))).round().long()
+        some = torch.cat([store.gather(part).flatten(0, 1) for part in rows.split(50)])
+        variance = some.double().var(0, correction=0).sort(descending=True).values
+        share = (variance.cumsum(0) / variance.sum().clamp(min=1e-12)).numpy()
+        series[name] = [round(float(share[min(k, store.width) - 1]), 4) for k in at]
+        half = int(np.searchsorted(share, 0.5)) + 1
+        words.append(f"in {name} {half} of {store.width} channels hold half of the variance")
+    data = {"x": at.tolist(), "series": series, "x_label": "channels, by variance", "y_label": "share of the variance"}
+    return Picture(
+        "curve", data | {"log": ""}, f"Curve of the variance that the first channels hold: {'; '.join(words)}."
+    )

@@ -1,0 +1,147 @@
+"""The data sets as the book shows them: described from their files by whoever has them, recorded for everyone else.
+
+A description is statistics of a set, no copy of it, so it may be tracked in book/evidence/data/ and shown in a book
+that was built without the set.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import partial
+from html import escape
+from pathlib import Path
+
+import pandas as pd
+
+from vqabook.catalogue import drawings
+from vqabook.catalogue import vqa as vqa_description
+from vqabook.catalogue.description import Description
+from vqabook.data.sets import SOURCES
+from vqabook.evidence import record
+from vqabook.fetch.manifest import DataSet, pick, read_manifest
+from vqabook.knobs import from_page
+from vqabook.report import figures
+
+FOLDER = record.EVIDENCE / "data"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a reader may change on the Data page."""
+
+    profile: str  # every page has one; nothing is trained on this one
+    runs: str | None = None  # as well
+    data_root: str | None = None  # default: $VQABOOK_DATA, else data/ of the project
+    recompute: tuple[str, ...] = ()  # sets to describe anew from their files
+
+
+def page(namespace: Mapping) -> Setting:
+    """The setting that the notebook's parameters ask for; `namespace` is its `globals()`."""
+    return from_page(Setting, dict.fromkeys(("smoke", "small", "real", "paper"), {}), namespace)
+
+
+def describe(name: str, root: Path) -> Description:
+    """The set in numbers, read through its loader from its folder below `root`; "shapes" is the embedded world."""
+    if name == "shapes" or name in SOURCES:
+        return vqa_description.describe(name, root)
+    entry = pick(name, read_manifest())
+    if not entry.describe:
+        raise ValueError(f"{name} is {entry.what}: it has no description of its own; ask for a set of examples")
+    module, _, function = entry.describe.partition(":")
+    return getattr(importlib.import_module(module), function)(root / entry.folder)
+
+
+def keep(name: str, description: Description) -> Path:
+    """Write a description to the tracked records of the book."""
+    stamp = record.provenance("", datetime.now(UTC), 0.0)
+    stamp = {key: stamp[key] for key in ("commit", "dirty", "started", "versions")}
+    path = FOLDER / f"{name}.json"
+    record.write_json(path, {"recipe": {"dataset": name}, "result": asdict(description), "provenance": stamp})
+    return path
+
+
+def recorded(name: str) -> dict | None:
+    """The tracked description of the set, or None."""
+    return record.read_record(FOLDER / f"{name}.json")
+
+
+def facts(description: Mapping) -> dict[str, str]:
+    """A description as lines of text: rows of each split, the largest and smallest class, whatever else it says."""
+    rows = ", ".join(f"{n:,} {split}" for split, n in description["rows"].items())
+    found = {"rows": rows} | _classes(description["classes"], description["n_classes"]) | description["facts"]
+    return {key: f"{value:,}" if isinstance(value, int | float) else str(value) for key, value in found.items()}
+
+
+def _classes(counts: Mapping[str, int], n_classes: int) -> dict[str, str]:
+    """How many classes there are, and the sizes of the first and, unless the list was cut, of the last."""
+    if not counts:
+        return {}
+    ends = list(counts.items())
+    first, last = (f"{label} ({n:,})" for label, n in (ends[0], ends[-1]))
+    whole = len(counts) == n_classes
+    if ends[0][1] == ends[-1][1]:
+        return {
+            "classes": f"{n_classes:,} of {ends[0][1]:,} each" if whole else f"{n_classes:,}, largest {ends[0][1]:,}"
+        }
+    return {"classes": f"{n_classes:,}, most frequent {first}" + (f", least {last}" if whole else "")}
+
+
+def overview(manifest: Mapping[str, DataSet]) -> pd.DataFrame:
+    """One row a set: what it is, its size, licence, and the command that brings it."""
+    rows = []
+    for one in manifest.values():
+        how = ", ".join(dict.fromkeys(origin.kind for origin in one.origins))
+        title = f'<a href="{escape(one.homepage)}">{escape(one.title)}</a>' if one.homepage else escape(one.title)
+        name = f"{title}<br><code>{one.name}</code>"
+        rows.append(
+            {
+                "set": name,
+                "what": one.what,
+                "size": one.size.replace("-> ", "<br>→ "),
+                "licence": one.licence,
+                "comes from": how,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def show_overview(manifest: Mapping[str, DataSet]) -> None:
+    """Display that table."""
+    from IPython.display import HTML, display
+
+    table = overview(manifest).to_html(escape=False, index=False, border=0, classes="catalogue")
+    display(HTML(f'<div class="results">{table}</div>'))
+
+
+def show(name: str, description: Description | None = None) -> None:
+    """Display a set on a page: its facts, its picture, and when and from which commit it was described."""
+    from IPython.display import HTML, display
+
+    found = recorded(name) if description is None else {"result": asdict(description), "provenance": None}
+    if found is None:
+        display(
+            HTML(f"<p>Not described yet: <code>vqabook data info {name} --record</code> does, once it is there.</p>")
+        )
+        return
+    listed = "".join(
+        f"<div><dt>{escape(key)}</dt> <dd>{escape(value)}</dd></div>" for key, value in facts(found["result"]).items()
+    )
+    picture, stamp = found["result"]["picture"], found["provenance"]
+    tall = {"images": 1.3, "points": 4.6}.get(picture["kind"], 3.2)
+    figures.show(
+        partial(drawings.drawn, kind=picture["kind"], data=picture["data"]), alt=picture["alt"], size=(7.2, tall)
+    )
+    when = f"<p><small>Described {stamp['started'][:10]} at commit {stamp['commit']}.</small></p>" if stamp else ""
+    display(HTML(f'<div class="facts"><dl>{listed}</dl>{when}</div>'))
+
+
+def as_text(name: str, description: Description) -> str:
+    """A description for the terminal: a line a fact, then the class histogram."""
+    lines = [f"{name}"] + [f"  {key}: {value}" for key, value in facts(asdict(description)).items()]
+    widest = max(description.classes.values(), default=1)
+    for label, n in list(description.classes.items())[:20]:
+        lines.append(f"  {label[:24]:>24} {n:>9,} {'#' * round(30 * n / widest)}")
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Recorded runs: made or loaded, found again, made again and compared."""

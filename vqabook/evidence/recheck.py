@@ -1,0 +1,95 @@
+"""Runs made again by two codes on one machine: the tool for a change that should move no number."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from vqabook.evidence.record import PACKAGE, key_of, read_records
+
+CHECKOUT = PACKAGE.parent
+
+
+def compare_codes(commit: str, asked: Sequence[str], folder: Path) -> tuple[int, list[str]]:
+    """How many runs the code of `commit` and today's both made, and a line for each that differs.
+
+    `asked`: words for `vqabook make` that say which runs; each code lists and names them itself. `folder` holds the
+    records of both; a second call goes on where a killed one stopped.
+    """
+    with _checked_out(commit) as old:
+        makers = [_make(code, asked, folder / name) for name, code in (("old", old), ("new", CHECKOUT))]
+        failed = [name for name, maker in zip(("old", "new"), makers, strict=True) if maker.wait()]
+    if failed:
+        raise RuntimeError(f"both codes make the same runs; {' and '.join(failed)} failed, as it says above")
+    old_runs, new_runs = ({key_of(r["recipe"]): r for r in read_records(folder / name)} for name in ("old", "new"))
+    return len(old_runs.keys() & new_runs.keys()), list(_differences(old_runs, new_runs))
+
+
+def _differences(old: Mapping[str, Mapping], new: Mapping[str, Mapping]) -> Iterator[str]:
+    for key in sorted(old.keys() | new.keys()):
+        if key not in new or key not in old:
+            yield f"{key}: only the {'old' if key in old else 'new'} code has it"
+        elif (first := difference(old[key]["result"], new[key]["result"])) is not None:
+            yield f"{key}: {first}"
+
+
+@contextmanager
+def _checked_out(commit: str) -> Iterator[Path]:
+    """The project's files as they were at `commit`, in a folder that goes away."""
+    with tempfile.TemporaryDirectory() as folder:
+        code = Path(folder) / "code"
+        added = subprocess.run(
+            ["git", "worktree", "add", "--detach", str(code), commit], cwd=CHECKOUT, capture_output=True, text=True
+        )
+        if added.returncode:
+            raise ValueError(f"a commit of this repository is needed, got {commit!r}: {added.stderr.strip()}")
+        try:
+            yield code
+        finally:
+            subprocess.run(["git", "worktree", "remove", "--force", str(code)], cwd=CHECKOUT, check=True)
+
+
+def _make(code: Path, asked: Sequence[str], out: Path) -> subprocess.Popen:
+    """`vqabook make` by the code in a folder, with a cache of its own: worlds are written by their readers' code."""
+    out.mkdir(parents=True, exist_ok=True)
+    own = {"PYTHONPATH": str(code), "XDG_CACHE_HOME": str(out / "cache"), "OMP_NUM_THREADS": "1"}
+    words = [sys.executable, "-m", "vqabook", "make", "--out", str(out / "runs"), *asked]
+    return subprocess.Popen(words, cwd=code, env=os.environ | own)
+
+
+def pick_cheapest(records: Sequence[Mapping]) -> list[Mapping]:
+    """The cheapest record of each method, whatever its seed, data, sizes; a method is what a recipe says in words."""
+    cheapest: dict[str, Mapping] = {}
+    for record in sorted(records, key=lambda r: r["provenance"]["seconds"]):
+        asked = {k: v for k, v in record["recipe"].items() if k not in ("profile", "seed", "data", "prior")}
+        cheapest.setdefault(json.dumps(_in_words(asked), sort_keys=True), record)
+    return list(cheapest.values())
+
+
+def _in_words(value: object) -> object:
+    """A recipe without its numbers."""
+    if isinstance(value, Mapping):
+        return {key: _in_words(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_in_words(part) for part in value]
+    return value if isinstance(value, str | bool | None) else "number"
+
+
+def difference(old: object, new: object, at: str = "") -> str | None:
+    """Where two results first differ, as a dotted path with both values; None if they do not.
+
+    `seconds` may differ, and the new one may say more than the old did.
+    """
+    if isinstance(old, Mapping) and isinstance(new, Mapping) and old.keys() <= new.keys():
+        pairs = [(f"{at}.{key}", old[key], new[key]) for key in old if key != "seconds"]
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        pairs = [(f"{at}.{i}", one, other) for i, (one, other) in enumerate(zip(old, new, strict=True))]
+    else:
+        return None if old == new else f"{at.lstrip('.')} from {str(old)[:40]} to {str(new)[:40]}"
+    return next((found for path, one, other in pairs if (found := difference(one, other, path)) is not None), None)

@@ -1,0 +1,92 @@
+"""All records of a page: evidence and what lies there are loaded, the others made, by as many processes as help."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from tqdm import tqdm
+
+from vqabook.evidence.fingerprint import code_hash
+from vqabook.evidence.record import (
+    EVIDENCE,
+    PACKAGE,
+    Busy,
+    key_of,
+    kind_of,
+    machine,
+    produce_or_load,
+    read_record,
+    read_records,
+)
+
+STAGES_KEPT = 24 * 3600.0  # seconds
+
+Produce = Callable[[Mapping, Path], dict]  # (recipe, checkpoint) -> result
+
+
+def runs_folder(runs: str | None) -> Path:
+    """Where records lie: `runs` as given, by default data/runs of the project whatever the current folder is."""
+    return Path(runs) if runs else PACKAGE.parent / "data" / "runs"
+
+
+def find_records(paper: str, recipes: Iterable[Mapping], runs: str | None) -> list[dict]:
+    """The records of these recipes that are there already, each once, evidence first."""
+    recorded, folder = _evidence(paper, runs), runs_folder(runs) / paper
+    keys = dict.fromkeys(map(key_of, recipes))
+    return [r for key in keys if (r := recorded.get(key) or read_record(folder / f"{key}.json"))]
+
+
+def load_or_make(
+    paper: str, recipes: Sequence[Mapping], produce: Produce, *, runs: str | None, label: str
+) -> list[dict]:
+    """A record of each recipe in their order, made if need be; those others work on come last.
+
+    Recorded evidence is shown as recorded, unless `runs` names a folder. A seed of which some runs must be made here is
+    made here whole where evidence comes from another machine kind: both sides of a pair are from one.
+    """
+    recorded = _evidence(paper, runs)
+    found = {i: recorded[key] for i, key in enumerate(map(key_of, recipes)) if key in recorded}
+    missing = {recipe["seed"] for i, recipe in enumerate(recipes) if i not in found}
+    if missing:
+        import torch  # noqa: F401  the machine kind names its vector units
+
+        strange = {i for i, r in found.items() if r["recipe"]["seed"] in missing and kind_of(r) != machine()}
+        found = {i: record for i, record in found.items() if i not in strange}
+    return _make_missing(produce, recipes, runs_folder(runs) / paper, found, label=label)
+
+
+def make(recipes: Iterable[Mapping], produce: Produce, folder: Path) -> list[dict]:
+    """A record of each recipe, made here in `folder` whatever was recorded before; the same recipe is made once."""
+    unique = {key_of(recipe): recipe for recipe in recipes}
+    return _make_missing(produce, list(unique.values()), folder, {}, label=folder.name)
+
+
+def _evidence(paper: str, runs: str | None) -> dict[str, dict]:
+    """The recorded evidence of a paper by key: none if `runs` names a folder."""
+    return {key_of(r["recipe"]): r for r in ([] if runs else read_records(EVIDENCE / paper))}
+
+
+def _make_missing(
+    produce: Produce, recipes: Sequence[Mapping], folder: Path, done: dict[int, dict], *, label: str
+) -> list[dict]:
+    """One record a recipe; `done` holds those that need no work. Other processes may be at it in the same folder."""
+    code = code_hash()
+    with tqdm(total=len(recipes), initial=len(done), desc=label, unit="run", disable=None) as bar:
+        while len(done) < len(recipes):
+            before = len(done)
+            for i, recipe in enumerate(recipes):
+                if i in done:
+                    continue
+                with suppress(Busy):
+                    done[i] = produce_or_load(recipe, produce, folder=folder, code=code, wait=False)
+                    bar.update()
+            if len(done) == before:
+                time.sleep(0.5)
+    for stage in folder.glob("*.stage"):  # another page or process may still go on from younger ones
+        with suppress(FileNotFoundError):
+            if time.time() - stage.stat().st_mtime > STAGES_KEPT:
+                stage.unlink()
+    return [done[i] for i in range(len(recipes))]

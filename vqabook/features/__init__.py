@@ -1,0 +1,1 @@
+"""Region features: the store, its writers, extraction and conversion."""

@@ -1,0 +1,248 @@
+"""Feature files written row by row: a kill at any moment costs only what came after the last checkpoint.
+
+HDF5 wants an array's length before its first byte, and an HDF5 file that is killed while open is lost. So rows are
+appended to plain files in the folder `<out>.partial`; at the end HDF5 writes a file of the right shape without the
+features (a hole, so it costs nothing), and its bytes are laid around the raw rows. The features are written once,
+lie in one piece, and never pass through a memory map, where a full disk would kill the process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import h5py
+import numpy as np
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from vqabook.files import told_if_full
+
+if TYPE_CHECKING:
+    from jaxtyping import Int
+
+START = 4096  # where HDF5 puts a large array when it aligns by the page; the raw rows leave as much room in front
+ROWS = ("image_id", "width", "height", "regions")
+BLOCK = 8 << 20
+
+
+class FeatureWriter:
+    """Appends images to `<out>.partial`; `finish` turns them into the feature file `out`.
+
+    An interrupted run with an equal `recipe` (JSON) is continued: `position` is then what its last checkpoint said,
+    else None. `every`: seconds between checkpoints. Raises FileExistsError if `out` exists, RuntimeError if another
+    process writes it.
+    """
+
+    def __init__(self, out: Path, recipe: Mapping, dtype: str, *, every: float = 1.0, suffix: str = ".partial"):
+        if out.exists():
+            raise FileExistsError(f"a feature file is never overwritten: {out} exists; move it away or name another")
+        self.out, self.recipe, self.dtype, self.every = out, json.loads(json.dumps(recipe)), np.dtype(dtype), every
+        self.folder = out.with_name(out.name + suffix)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(self.folder / "lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise RuntimeError(f"one process writes a feature file: another writes {out} now; wait for it") from None
+        self._at = {"images": 0, "regions": 0, "tail": None, "position": None, "boxes": False}
+        self._resume()
+        self._files = {n: open(self.folder / f"{n}.raw", "r+b", buffering=0) for n in self._sizes()}  # noqa: SIM115
+        for name, size in self._sizes().items():
+            self._files[name].truncate(size)
+            self._files[name].seek(size)
+        self._saved = time.monotonic()
+
+    def __enter__(self) -> FeatureWriter:
+        return self
+
+    def __exit__(self, kind: type | None, *_) -> None:
+        try:
+            if self.folder.exists():
+                self.checkpoint()
+        except OSError:
+            if kind is None:
+                raise  # else the first error is the one to tell; the checkpoint before still holds
+        finally:
+            for file in self._files.values():
+                file.close()
+            self._lock.release()
+
+    @property
+    def images(self) -> int:
+        """Images appended so far."""
+        return self._at["images"]
+
+    @property
+    def position(self) -> dict | None:
+        """What came with the last append: where in the sources to go on."""
+        return self._at["position"]
+
+    def _sizes(self) -> dict[str, int]:
+        tail = self._at["tail"] or [0]
+        rows = self._at["regions"] if len(tail) == 1 else self._at["images"]
+        return {
+            "features": START + rows * int(np.prod(tail)) * self.dtype.itemsize,
+            "boxes": self._at["regions"] * 16 if self._at["boxes"] else 0,
+            "rows": self._at["images"] * 8 * len(ROWS),
+        }
+
+    def _resume(self) -> None:
+        """Take over the state of an interrupted run of this recipe; make empty files for a new one."""
+        state, why = self.folder / "state.json", None
+        if state.exists():
+            try:
+                saved = json.loads(state.read_text())
+                at, same = {k: saved[k] for k in ("images", "regions", "tail", "position", "boxes")}, saved["recipe"]
+            except (ValueError, KeyError):
+                at, same = None, None
+            if at is None or same != self.recipe:
+                why = "it had another recipe or other sources" if at else "its state is damaged"
+            else:
+                fresh, self._at = self._at, at
+                files = {name: self.folder / f"{name}.raw" for name in self._sizes()}
+                if all(files[n].exists() and files[n].stat().st_size >= s for n, s in self._sizes().items()):
+                    tqdm.write(f"{self.out.name}: continues an interrupted run at image {self.images}", sys.stderr)
+                    return
+                self._at, why = fresh, "its files are shorter than its state says"
+        if why:
+            tqdm.write(f"{self.out.name}: starts anew, an interrupted run cannot be continued: {why}", sys.stderr)
+        state.unlink(missing_ok=True)
+        for name in self._sizes():
+            (self.folder / f"{name}.raw").write_bytes(b"")
+
+    def reserve(self, n_bytes: int) -> None:
+        """Fail at once, not after an hour, where features of `n_bytes` in all cannot fit."""
+        need = n_bytes - sum(path.stat().st_size for path in self.folder.iterdir())
+        free = shutil.disk_usage(self.folder).free
+        if need > free:
+            raise OSError(
+                f"{self.out} needs {need / 1e9:.1f} GB more, its disk has {free / 1e9:.1f} GB; "
+                "free some, choose another disk, or convert to uint8"
+            )
+
+    def append(
+        self, rows: Int[np.ndarray, "n 4"], features: np.ndarray, boxes: np.ndarray | None = None, *, position: dict
+    ) -> None:
+        """Add n images: `rows` as in ROWS; `features` [n, o, d], or [regions, d] for ragged; `boxes` one a region."""
+        at = self._at
+        parts = {"features": features, "rows": rows} | ({} if boxes is None else {"boxes": boxes})
+        with told_if_full(self.out, "run the same command again: it goes on where it stopped"):
+            for name, values in parts.items():
+                _write(self._files[name], memoryview(np.ascontiguousarray(values).reshape(-1).view(np.uint8)))
+        # one assignment: an interrupt sees the state before or after, never between
+        self._at = {
+            "images": at["images"] + len(rows),
+            "regions": at["regions"] + int(rows[:, 3].sum()),
+            "tail": list(features.shape[1:]) if len(features) else at["tail"],
+            "position": position,
+            "boxes": boxes is not None or at["boxes"],
+        }
+        if time.monotonic() - self._saved >= self.every:
+            self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """Make all that was appended survive a kill."""
+        state = self.folder / "state.json"
+        partial = state.with_name("state.json.partial")
+        for name, size in self._sizes().items():  # after an interrupt inside `append`
+            self._files[name].truncate(size)
+            self._files[name].seek(size)
+        partial.write_text(json.dumps(self._at | {"recipe": self.recipe}))
+        partial.replace(state)
+        self._saved = time.monotonic()
+
+    def rows(self) -> Int[np.ndarray, "n 4"]:
+        """One row an image, columns as in ROWS."""
+        return np.fromfile(self.folder / "rows.raw", np.int64).reshape(-1, len(ROWS))[: self.images]
+
+    def map(self) -> np.ndarray:
+        """The features appended so far, mapped for reading."""
+        shape = (self.images, *self._at["tail"])
+        return np.memmap(self.folder / "features.raw", self.dtype, mode="r", offset=START, shape=shape)
+
+    def finish(self, attributes: Mapping, **parts: np.ndarray) -> None:
+        """Move the whole file to `out`; `parts` are further data sets (scale, offset, ...)."""
+        if not self.images:
+            raise ValueError(f"a feature file has at least one image, the sources of {self.out} have none; check them")
+        self.checkpoint()
+        raw, frame = self.folder / "features.raw", self.folder / "frame.h5"
+        with told_if_full(self.out, "run the same command again: it goes on where it stopped"):
+            begin = self._write_frame(frame, attributes, parts)
+            end = begin + self._sizes()["features"] - START
+            if begin == START:
+                _copy(frame, raw, 0, 0, begin)
+                _copy(frame, raw, end, end, frame.stat().st_size)
+            else:  # an array of less than a page lies elsewhere: few bytes to move
+                _copy(raw, frame, START, begin, self._sizes()["features"])
+                raw = frame
+            with open(raw, "r+b") as file:
+                file.truncate(frame.stat().st_size)
+                os.fsync(file.fileno())
+            raw.replace(self.out)
+        self.discard()
+
+    def discard(self) -> None:
+        """Remove all that was appended."""
+        shutil.rmtree(self.folder)
+
+    def _write_frame(self, path: Path, attributes: Mapping, parts: Mapping[str, np.ndarray]) -> int:
+        """The HDF5 file with a hole for the features; returns the hole's offset."""
+        rows, tail = self.rows(), self._at["tail"]
+        ragged = len(tail) == 1
+        shape = (self._at["regions"] if ragged else self.images, *tail)
+        threshold = max(1, min(int(np.prod(shape)) * self.dtype.itemsize, BLOCK))
+        with h5py.File(path, "w", alignment_threshold=threshold, alignment_interval=START) as file:
+            hole = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+            hole.set_layout(h5py.h5d.CONTIGUOUS)
+            hole.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+            hole.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+            hole.set_obj_track_times(False)  # the same features give the same bytes
+            kind, space = h5py.h5t.py_create(self.dtype), h5py.h5s.create_simple(shape)
+            begin = h5py.h5d.create(file.id, b"features", kind, space, hole).get_offset()
+            file["image_ids"] = rows[:, 0]
+            if rows[:, 1:3].any():  # zeros where the sources say no sizes
+                file["sizes"] = rows[:, 1:3].astype(np.int32)
+            if ragged:
+                file["first"] = np.concatenate([[0], np.cumsum(rows[:, 3])])
+            if self._at["boxes"]:
+                boxes = file.create_dataset("boxes", (*shape[:-1], 4), np.float32)
+                step = max(1, BLOCK // (16 * int(np.prod(shape[1:-1]))))
+                with open(self.folder / "boxes.raw", "rb") as source:
+                    for i in range(0, shape[0], step):
+                        block = boxes[i : i + step].shape
+                        boxes[i : i + step] = np.fromfile(source, np.float32, int(np.prod(block))).reshape(block)
+            for name, values in parts.items():
+                file[name] = values
+            file.attrs.update(attributes)
+        return begin
+
+
+def is_whole(out: Path) -> bool:
+    """Whether `out` is written already: it appears only whole. What a stop right after left beside it goes."""
+    if out.exists():
+        for suffix in (".partial", ".maps"):
+            shutil.rmtree(out.with_name(out.name + suffix), ignore_errors=True)
+    return out.exists()
+
+
+def _write(file: object, block: memoryview) -> None:
+    """Write all of it: a raw file may take less than it is given."""
+    while len(block):
+        block = block[file.write(block) :]
+
+
+def _copy(source: Path, target: Path, start: int, to: int, end: int) -> None:
+    """Copy bytes [start, end) of `source` into `target` at `to`."""
+    with open(source, "rb") as here, open(target, "r+b", buffering=0) as there:
+        here.seek(start)
+        there.seek(to)
+        while start < end and (block := here.read(min(BLOCK, end - start))):
+            _write(there, memoryview(block))
+            start += len(block)

@@ -1,0 +1,1 @@
+"""Data sets come in: the manifest, their sources, downloads and archives, all verified."""

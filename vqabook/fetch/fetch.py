@@ -1,0 +1,243 @@
+"""Bring a data set: lock, download, verify, unpack, prepare, verify again, move into place.
+
+Everything happens below `data_root/.fetch/NAME` until the set's files are whole; a fetch that was stopped anywhere is
+continued or repaired by the next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import filecmp
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from vqabook.fetch.archives import clear
+from vqabook.fetch.download import CONTINUE
+from vqabook.fetch.holdings import find, measure, need_folder, pins_of, staging, state, write_pin
+from vqabook.fetch.manifest import DataSet, Origin, pick, read_manifest
+from vqabook.fetch.sources import bring, prepare
+from vqabook.files import DiskFull, told_if_full
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What a fetch did. `pinned`: files whose hash nobody published; `aside`: the user's files that were in the way."""
+
+    name: str
+    origin: str
+    bytes: int
+    seconds: float
+    pinned: tuple[str, ...] = ()
+    aside: tuple[Path, ...] = ()
+
+
+def tell(text: str) -> None:
+    """To stderr, so that pipes stay clean."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def fetch(
+    name: str,
+    root: Path,
+    *,
+    manifest: Mapping[str, DataSet] | None = None,
+    keep_archives: bool = False,
+    check: bool = False,
+    say: Say = tell,
+) -> Fetched:
+    """The set `name` below `root`, from the first of its origins that gives it; nothing if it is there and verified.
+
+    `check` recomputes the hashes of what is there. Two processes fetch once: the second waits. Raises RuntimeError that
+    says of every origin why it failed, or OSError for a full or read-only disk.
+    """
+    entry = pick(name, read_manifest() if manifest is None else manifest)
+    clock, found = time.monotonic(), state(name, root, manifest={name: entry})
+    if found == "verified" and not check:
+        return Fetched(name, "already there", 0, 0.0)
+    if found in ("present", "verified") and not os.access(root / entry.folder, os.W_OK):
+        faults, _ = measure(entry, root / entry.folder, pins_of(entry, root))
+        if not faults:
+            return Fetched(name, "already there", 0, time.monotonic() - clock)
+    with _locked(entry, root, say):
+        pinned = _adopt(entry, root, check)
+        if pinned is not None:
+            return Fetched(name, "already there", 0, time.monotonic() - clock, pinned)
+        if state(name, root, manifest={name: entry}) not in ("absent", "partial"):
+            say(f"{name}: what lies in {root / entry.folder} is not as it should be; bringing it anew")
+        need_folder(root / entry.folder)
+        origin, pinned, aside = _from_first(entry, root, keep_archives, say)
+    return Fetched(name, origin.label, _bytes(entry, root), time.monotonic() - clock, pinned, aside)
+
+
+def _adopt(entry: DataSet, root: Path, check: bool) -> tuple[str, ...] | None:
+    """Take what is there if it is right, pinning what someone else put there; None if the set is to be brought."""
+    found = state(entry.name, root, manifest={entry.name: entry})
+    if found == "verified" and not check:  # by the process that was waited for
+        return ()
+    if found not in ("present", "verified"):
+        return None
+    faults, files = measure(entry, root / entry.folder, pins_of(entry, root))
+    if faults:
+        return None
+    return write_pin(entry, root, "already there", files) if found == "present" else ()
+
+
+def _from_first(entry: DataSet, root: Path, keep: bool, say: Say) -> tuple[Origin, tuple[str, ...], tuple[Path, ...]]:
+    """Try the origins in turn."""
+    reasons = []
+    for number, origin in enumerate(entry.origins, start=1):
+        work = staging(entry, root) / f"{number}-{origin.kind}"
+        try:
+            target, files = _stage(entry, origin, work, say)
+        except KeyboardInterrupt:
+            say(f"{entry.name}: interrupted; what has come is kept, fetch again to continue")
+            raise
+        except DiskFull:
+            raise
+        except (OSError, ValueError, RuntimeError) as error:
+            reasons.append(f"{origin.label}: {str(error).removeprefix(f'{origin.label}: ')}")
+            if number < len(entry.origins) and origin.kind != "manual":
+                say(f"{entry.name}: {reasons[-1]}; trying the next source")
+            continue
+        aside = tuple(place(target, root / entry.folder))
+        pinned = write_pin(entry, root, origin.label, files)
+        if keep:
+            for made in work.iterdir():
+                if made.name != "downloads":
+                    shutil.rmtree(made) if made.is_dir() else made.unlink()
+        else:
+            shutil.rmtree(staging(entry, root), ignore_errors=True)
+        return origin, pinned, aside
+    tried, names = "\n  ".join(reasons), ", ".join(file.path for file in entry.files)
+    raise RuntimeError(
+        f"{entry.name} could not be fetched; every source was tried:\n  {tried}\n"
+        f"About the set: {entry.homepage}. If you have its files ({names}; archives unpacked), put them into "
+        f"{root / entry.folder} and run: vqabook data verify {entry.name}"
+    )
+
+
+def _stage(entry: DataSet, origin: Origin, work: Path, say: Say) -> tuple[Path, dict[str, dict]]:
+    """The set's final files, verified, in a folder of their own, and what `measure` found them to be."""
+    downloads, source, target = work / "downloads", work / "source", work / "target"
+    if origin.kind != "manual":
+        _need_space(entry, origin, work)
+    limit = origin.unpacked if origin.unpacked is not None else 2 * entry.bytes + (1 << 26)
+    with told_if_full(work, CONTINUE):
+        try:
+            bring(origin, downloads, source, limit_bytes=limit, say=say)
+        except ValueError:
+            _distrust(origin, downloads)
+            raise
+        if origin.prepare:
+            if not origin.resumes:
+                clear(target)
+            target.mkdir(parents=True, exist_ok=True)
+            say(f"{entry.name}: preparing ...")
+            prepare(origin.prepare, source, target)
+        else:
+            target = source
+    faults, files = measure(entry, target, {})
+    if faults:
+        shutil.rmtree(source, ignore_errors=True)
+        shutil.rmtree(target, ignore_errors=True)
+        source.with_name(f"{source.name}.whole").unlink(missing_ok=True)
+        if not origin.prepare:
+            _distrust(origin, downloads)
+        raise ValueError(f"it did not bring what was meant: {faults[0].removesuffix('; fetch the set again')}")
+    return target, files
+
+
+def _distrust(origin: Origin, downloads: Path) -> None:
+    """Throw away what turned out to be wrong and has no hash that says otherwise, so that it is asked for again."""
+    for wanted in origin.downloads:
+        if not (wanted.sha256 or wanted.md5):
+            (downloads / wanted.file).unlink(missing_ok=True)
+
+
+def place(staged: Path, folder: Path) -> Iterator[Path]:
+    """Move everything below `staged` into `folder`; a different file in the way is kept as NAME.old, and yielded."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for entry in sorted(staged.iterdir()):
+        goal = folder / entry.name
+        if goal.is_file() and entry.is_file() and filecmp.cmp(entry, goal, shallow=False):
+            entry.unlink()
+            continue
+        if goal.exists() and not (goal.is_dir() and entry.is_dir()):
+            names = (goal.with_name(f"{goal.name}.old{n or ''}") for n in range(1000))
+            old = next(path for path in names if not path.exists())
+            goal.rename(old)
+            yield old
+        if goal.exists() or not _moved(entry, goal):
+            if entry.is_dir():
+                yield from place(entry, goal)
+            else:
+                partial = goal.with_name(f"{goal.name}.partial")
+                with told_if_full(folder, CONTINUE):
+                    shutil.copyfile(entry, partial)
+                partial.replace(goal)
+
+
+def _moved(entry: Path, goal: Path) -> bool:
+    """Renamed; False if `goal` is on another disk."""
+    try:
+        entry.rename(goal)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        return False
+    return True
+
+
+def _need_space(entry: DataSet, origin: Origin, work: Path) -> None:
+    """Fail before the download rather than after it: archives, what they unpack to, and what is made of that."""
+    work.mkdir(parents=True, exist_ok=True)
+    sizes = [wanted.bytes for wanted in origin.downloads] or [origin.bytes]
+    archives = sum(size for size in sizes if size) if all(sizes) else entry.download
+    here = sum(path.stat().st_size for path in work.rglob("*") if path.is_file())
+    made = entry.bytes if origin.prepare else 0
+    need = archives + (origin.unpacked or entry.bytes) + made - here
+    free = shutil.disk_usage(work).free
+    if need > free:
+        raise OSError(
+            f"this needs {need / 1e9:.1f} GB, the disk of {work} has {free / 1e9:.1f} GB free; free some, or give "
+            "another --data-root"
+        )
+
+
+@contextlib.contextmanager
+def _locked(entry: DataSet, root: Path, say: Say):
+    """Only one process at a time fetches the set below this root."""
+    folder = staging(entry, root).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / f"{entry.name}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            say(f"{entry.name}: another process is fetching it; waiting for it to end")
+            lock.acquire()
+    except OSError as error:
+        raise OSError(
+            f"data sets are fetched into {root}: {error.strerror}; give a folder that you may write to (--data-root)"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _bytes(entry: DataSet, root: Path) -> int:
+    """Size of the set's files on disk."""
+    paths = [find(root / entry.folder, file) for file in entry.files]
+    below = (path.rglob("*") if path.is_dir() else [path] for path in paths if path)
+    return sum(path.stat().st_size for some in below for path in some if path.is_file())

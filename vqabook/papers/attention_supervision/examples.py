@@ -1,0 +1,182 @@
+"""The three tasks of the attention paper as training, validation and test examples."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vqabook import files
+from vqabook.core import Table
+from vqabook.data.glove import load_glove
+from vqabook.data.hat import HumanMaps, read_maps
+from vqabook.data.imbalanced import Cut, divide
+from vqabook.data.seen import boxes_of, relevant_maps
+from vqabook.data.sets import DataSpec, Task, load_task, to_device
+from vqabook.data.trec import LABELS, load_trec
+from vqabook.splits import validation_split
+from vqabook.world.scenes import CANVAS
+from vqabook.world.write import World
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+TEXT_HELD_OUT = 0.1  # of TREC's training questions
+HAT = "vqa_hat"
+JUDGED = 1000  # test examples whose maps are compared with human ones
+ASKED_BY_HAT = ("vqa_v1", "vqacp_v1", "vqacp_v1_coco16k")  # sets with VQA v1's question ids
+
+
+@dataclass(frozen=True)
+class People:
+    """VQA-HAT's maps, the test rows that they are compared on, and the boxes of those rows' regions, if not a grid."""
+
+    maps: HumanMaps
+    rows: Int[np.ndarray, " r"]
+    boxes: Float[np.ndarray, "r o 4"] | None
+
+
+@dataclass(frozen=True)
+class Examples:
+    """A task's splits; `words` and `classes` name what ids mean, `human` where a person would look, where known."""
+
+    train: Table
+    valid: Table
+    test: Table
+    words: tuple[str, ...] = ()  # from id 2 on
+    classes: tuple[str, ...] = ()
+    task: Task | None = None  # VQA: the questions and answers behind the tables
+    human: Mapping[str, Float[np.ndarray, "n o"]] | None = None  # by split, over regions
+    boxes: Mapping[str, Float[np.ndarray, "n o 4"]] | None = None  # of the regions, by split, in [0, 1]
+    people: People | None = None
+
+
+def human_maps_of(dataset: str, data_root: Path | None) -> str | None:
+    """Whose maps a VQA set is compared with: the world's own, VQA-HAT's if it is at hand and has its ids, or none."""
+    if dataset == "shapes":
+        return "relevant regions"
+    return HAT if dataset in ASKED_BY_HAT and (files.data_root(data_root) / HAT).is_dir() else None
+
+
+def spec_of(data: Mapping) -> DataSpec:
+    """The `DataSpec` in a recipe's data."""
+    known = {k: v for k, v in data.items() if k in DataSpec.__dataclass_fields__}
+    if known["world"]:  # from a record its tuples come as lists
+        known["world"] = World(**{k: tuple(v) if isinstance(v, list) else v for k, v in known["world"].items()})
+    return DataSpec(**known)
+
+
+def examples_of(recipe: Mapping, data_root: Path | None, device: torch.device) -> Examples:
+    """The examples that a recipe names, on the device."""
+    data, seed = recipe["data"], recipe["seed"]
+    if recipe["task"] == "image":
+        return image_examples(data["dataset"], data["n_train"], seed, data_root, device)
+    if recipe["task"] == "vqa":
+        return vqa_examples(spec_of(data), data["human"], data_root, device)
+    if data["dataset"] == "trec":
+        return trec_examples(data_root, device)
+    return type_examples(spec_of(data), data["word_noise"], data_root, device)
+
+
+def digest_of(examples: Examples) -> str:
+    """Hash of what is learnt from and judged by: inputs that lie in memory, and targets, of all splits."""
+    digest = hashlib.sha256()
+    for table in (examples.train, examples.valid, examples.test):
+        for column in (*table.inputs, table.target):
+            digest.update(column.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+@lru_cache(maxsize=2)
+def trec_examples(data_root: Path | None, device: torch.device) -> Examples:
+    """TREC's official splits, a tenth of train held out; that cut is the same for every seed."""
+    trec = load_trec(files.data_root(data_root))
+    kept, held_out = (
+        torch.from_numpy(rows) for rows in validation_split(trec.train.target.numpy(), fraction=TEXT_HELD_OUT)
+    )
+    tables = (to_device(table, device) for table in (trec.train.subset(kept), trec.train.subset(held_out), trec.test))
+    return Examples(*tables, tuple(trec.words), LABELS)
+
+
+@lru_cache(maxsize=2)
+def type_examples(spec: DataSpec, noise: float, data_root: Path | None, device: torch.device) -> Examples:
+    """Questions by their question type. A share `noise` of all words, chosen once, are other words that tell nothing.
+
+    Without it the first words of a question give its type away.
+    """
+    task, rng = load_task(spec, data_root, device), torch.Generator().manual_seed(0)
+    n_words, n_types = len(task.vocabulary.words), len(task.vocabulary.question_types)
+    tables = []
+    for table in (task.train, task.valid, task.test):
+        words, target = table.inputs[1].cpu(), table.side["question_type"].cpu()
+        other = torch.randint(2, n_words + 2, words.shape, generator=rng, dtype=words.dtype)
+        replaced = words.ne(0) & (torch.rand(words.shape, generator=rng) < noise)
+        whole = Table((torch.where(replaced, other, words),), target, n_types)
+        tables.append(to_device(whole.subset((target < n_types).nonzero()[:, 0]), device))
+    return Examples(*tables, tuple(task.vocabulary.words), task.vocabulary.question_types)
+
+
+@lru_cache(maxsize=2)
+def image_examples(dataset: str, n_train: int, seed: int, data_root: Path | None, device: torch.device) -> Examples:
+    """Images with `n_train` to train on and the rest of train held out, as many of each class, drawn by `seed`.
+
+    Digits, which have no official test split, hold out six in ten for it, the same for every seed.
+    """
+    cut = Cut(dataset, "balanced", None, 0.6 if dataset == "digits" else None, 0)
+    data = divide(cut, files.data_root(data_root))
+    labels = data.train.target.numpy()
+    if not n_train < len(labels):
+        raise ValueError(
+            f"images are trained on and some held out: image_train is below the {len(labels)} of {dataset}, got "
+            f"{n_train}; lower it"
+        )
+    kept, held_out = validation_split(labels, fraction=1 - n_train / len(labels), seed=seed)
+    train, valid = (data.train.subset(torch.from_numpy(rows)) for rows in (kept, held_out))
+    return Examples(*(to_device(table, device) for table in (train, valid, data.held_out)), classes=data.names)
+
+
+@lru_cache(maxsize=2)
+def vqa_examples(spec: DataSpec, human_maps: str | None, data_root: Path | None, device: torch.device) -> Examples:
+    """A VQA set, with where people look: the regions that the embedded world's questions are about, or VQA-HAT."""
+    task = load_task(spec, data_root, device)
+    human, boxes, people = None, None, None
+    if human_maps == HAT:
+        people = people_of(task, spec.dataset, files.data_root(data_root))
+    elif human_maps is not None:
+        questions = {part: getattr(task, f"{part}_questions") for part in ("train", "test")}
+        n = task.features.n_regions
+        human = {
+            part: relevant_maps(spec, some.question_id, n_regions=n, data_root=data_root)
+            for part, some in questions.items()
+        }
+        boxes = {
+            part: task.features.boxes[task.features.rows_of(some.image_id)] / CANVAS for part, some in questions.items()
+        }
+    return Examples(task.train, task.valid, task.test, tuple(task.vocabulary.words), (), task, human, boxes, people)
+
+
+def people_of(task: Task, dataset: str, folder: Path) -> People:
+    """VQA-HAT's maps of the first test questions that have one."""
+    questions, n = task.test_questions, task.features.n_regions
+    maps = read_maps(folder / HAT, question_ids=questions.question_id)
+    rows = np.flatnonzero(np.isin(questions.question_id, maps.question_id))[:JUDGED]
+    found = boxes_of(dataset, questions.image_id[rows].tolist(), folder)
+    padded = None if found is None else np.stack([np.pad(one, ((0, n - len(one)), (0, 0))) for one in found])
+    return People(maps, rows, padded)
+
+
+def glove_vectors(words: tuple[str, ...], width: int, seed: int, data_root: Path | None) -> Float[Tensor, "w d"]:
+    """What word vectors start from: GloVe's, and normal ones of the same spread for words that it lacks; 0 is pad."""
+    known, found = load_glove(files.data_root(data_root) / "glove", words, dim=width)
+    rng = torch.Generator().manual_seed(seed)
+    vectors = float(known[found].std()) * torch.randn(len(words) + 2, width, generator=rng)
+    vectors[2:][found] = known[found]
+    vectors[0] = 0
+    return vectors

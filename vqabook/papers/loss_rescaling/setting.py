@@ -1,0 +1,143 @@
+"""What may be asked of the loss re-scaling pages: the method's knobs, the backbones, a page's setting, the profiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vqabook.knobs import knob, one_of, positive, within
+from vqabook.world.write import World
+
+NAME = "loss_rescaling"
+MODULES = {  # rows of Table V
+    "baseline": {},
+    "mask (sigmoid)": {"mask": "sigmoid"},
+    "mask (softplus-G)": {"mask": "softplus_g"},
+    "re-scaling": {"rescale": True},
+    "both": {"mask": "softplus_g", "rescale": True},
+}
+
+
+RELEASED_MASK = {"mask_combine": "multiply", "mask_second_sigmoid": True, "mask_reduction": "mean"}
+
+
+RELEASE = RELEASED_MASK | {"min_votes": 10, "out_of_type": 1.6931, "positive_only": True}
+
+
+DEPARTURES = (  # page 02: one choice at a time, then all of the release's
+    ("bce both", "out-of-type 1 + log 2", {"out_of_type": 1.6931}),
+    ("bce both", "in-type from 10 votes", {"min_votes": 10}),
+    ("bce both", "positive term only", {"positive_only": True}),
+    ("bce both", "mask times logits", {"mask_combine": "multiply"}),
+    ("bce both", "mask times logits, released mask loss", RELEASED_MASK),
+    ("bce both", "release", RELEASE),
+    ("bce re-scaling", "release", RELEASE),
+    ("ce re-scaling", "from the start", {"from_start": True}),
+)
+
+
+UNIFORM = "uniform answers"  # the control: an embedded world in which there is nothing to re-scale
+
+
+DIAGNOSED = ("bce baseline", "ce baseline")  # the variants of page 01
+
+
+@dataclass(frozen=True)
+class Method:
+    """The paper's own knobs. Defaults follow its equations; `RELEASE` is what its code does instead."""
+
+    loss: str = knob("bce", rule=one_of("bce", "ce"))  # Sigm-BCE (Eq. 2) or Soft-CE (Eq. 3)
+    mask: str | None = knob(None, rule=one_of("sigmoid", "softplus_g"))  # f in Eq. 4
+    rescale: bool = False  # Eqs. 7-8
+    mask_dropout: float = knob(0.0, rule=within(0, 1))  # Sec. V-D tunes 0 to 1; UpDn prefers little (Fig. 7)
+    mask_combine: str = knob("add_log", rule=one_of("add_log", "multiply"))  # the paper does not say; release: multiply
+    mask_weight: float = knob(1.0, rule=positive())  # Sec. V-D
+    mask_second_sigmoid: bool = False  # release
+    mask_reduction: str = knob("sum", rule=one_of("sum", "mean"))  # Eq. 5 sums over answers, the release averages
+    min_votes: int = knob(1, rule=positive())  # votes that make an answer in-type; release: 10
+    out_of_type: float = knob(1.0, rule=positive())  # below Eq. 7; release: 1 + log 2
+    cap: float = knob(100.0, rule=positive())  # Eq. 8
+    positive_only: bool = False  # Eq. 11 weighs both terms; the release the positive one
+    from_start: bool = False  # weigh from the first epoch on instead of in a second stage
+
+
+# Everything trained instead of plain UpDn, with its options; a recipe names the options that it changes and keeps all.
+BACKBONES: dict[str, dict] = {
+    "lm": {"frozen": False},  # release of Guo et al.: gate and smoothing never reach the optimiser
+    "lmh": {"frozen": False, "entropy": 0.36},  # Clark et al. for VQA-CP
+    "css": {"q_share": 0.5, "hint": "gradient"},  # release: Q-CSS for 5 batches of 10
+    "css_lmh": {"q_share": 0.5, "hint": "gradient", "entropy": 0.36},
+    "lxmert": {"optimizer": "adamw", "clip": 5.0},  # release
+    "question_only": {},
+    "san": {},
+    "rubi": {"question_weight": 1.0},  # Cadene et al.
+    "bias_product": {},
+    "reweight": {},
+    "focal": {"gamma": 2.0, "alpha": 0.25, "softmax": False},  # release: softmax
+}
+MASKED = ("lm", "lmh", "css", "css_lmh")  # backbones of Table V with an answer mask; Sec. V-C leaves LXMERT without
+LOSSES = {"css": ("bce", "ce"), "lxmert": ("bce", "ce"), "rubi": ("ce",)}  # others: Sigm-BCE (Sec. VI-B)
+COMPARED = ("question_only", "san", "rubi", "bias_product", "reweight", "focal")  # one row each, without re-scaling
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a reader may change on the pages. None in a notebook means the profile's value."""
+
+    profile: str
+    dataset: str = "shapes"
+    data_root: str | None = None  # default: $VQABOOK_DATA, else data/ of the project
+    runs: str | None = None  # folder of records; default: data/runs of the project
+    device: str = "auto"
+    seeds: tuple[int, ...] = knob((0, 1, 2), rule=within(0, 2**31))
+    priors: tuple[str, ...] = knob(("changing", "same"), rule=one_of("changing", "same"))
+    epochs: int = knob(20, rule=positive())  # first stage; release, main.py
+    rescale_epochs: int = knob(10, rule=positive())  # second stage, "another ten epochs" (Sec. V-D)
+    batch_size: int = knob(512, rule=positive())  # UpDn code
+    lr: float = knob(2e-3, rule=positive())  # Adamax, UpDn code
+    hidden: int = knob(1024, rule=positive())
+    word: int = knob(300, rule=positive())
+    attention_dropout: float = knob(0.2, rule=within(0, 1))  # UpDn code; 0 in CPU profiles: a third of a step
+    min_answer_count: int = knob(9, rule=positive())  # UpDn preprocessing
+    questions: int = knob(20_000, rule=positive())  # of the embedded world's training split
+    world_prior: float = knob(World.prior, rule=within(0, 5))  # Zipf exponent of its answers; 0 is uniform
+    world_objects: tuple[int, ...] = knob(World.objects, rule=within(1, 10))  # fewest and most in a scene
+    world_noise: float = knob(World.noise, rule=within(0, 5))  # of its region features
+    mask_dropouts: tuple[float, ...] = knob((0.2, 0.4, 0.6, 0.8), rule=within(0, 1))  # Fig. 7, beside 0
+    departures: bool = True  # the release's choices, one by one
+    min_votes: int = knob(1, rule=positive())
+    out_of_type: float = knob(1.0, rule=positive())
+    cap: float = knob(100.0, rule=positive())
+    backbones: tuple[str, ...] = knob(tuple(BACKBONES), rule=one_of(*BACKBONES))  # trained besides UpDn
+    backbone_modules: tuple[str, ...] = knob(tuple(MODULES), rule=one_of(*MODULES))  # the rows of Table V for these
+    lxmert_lr: float = knob(5e-5, rule=positive())  # release
+    lxmert_epochs: int = knob(4, rule=positive())  # first stage; release
+    lxmert_rescale_epochs: int = knob(10, rule=positive())
+    lxmert_hidden: int = knob(768, rule=positive())
+    lxmert_dropout: float = knob(0.1, rule=within(0, 1))  # release; 0 in CPU profiles
+    lxmert_layers: tuple[int, ...] = knob((9, 5, 5), rule=within(1, 24))  # language, regions, cross
+    vision: tuple[str, ...] = knob(("cifar10", "faces"), rule=one_of("cifar10", "faces", "digits"))  # Sec. III-B
+
+
+PROFILES: dict[str, dict] = {
+    "smoke": {
+        "questions": 400, "epochs": 1, "rescale_epochs": 1, "hidden": 16, "word": 16, "batch_size": 64,
+        "seeds": (0,), "min_answer_count": 2, "mask_dropouts": (), "world_objects": (2, 4),
+        "lxmert_epochs": 1, "lxmert_rescale_epochs": 1, "lxmert_hidden": 16, "lxmert_layers": (1, 1, 1),
+        "lxmert_dropout": 0.0, "lxmert_lr": 1e-3, "vision": ("digits",),
+    },
+    "small": {
+        "questions": 4000, "world_objects": (2, 4), "world_noise": 0.3, "min_answer_count": 3,
+        "epochs": 8, "rescale_epochs": 4, "hidden": 64, "word": 64, "batch_size": 256, "lr": 1e-2,
+        "attention_dropout": 0.0, "mask_dropouts": (0.4, 0.8), "seeds": (0, 1, 2, 3, 4),
+        "lxmert_epochs": 8, "lxmert_rescale_epochs": 4, "lxmert_hidden": 64, "lxmert_layers": (1, 1, 1),
+        "lxmert_dropout": 0.0, "lxmert_lr": 1e-3, "vision": ("digits",),
+    },
+    "real": {
+        "dataset": "vqacp_v1_coco16k", "priors": ("changing",), "min_answer_count": 5, "mask_dropouts": (),
+        "epochs": 6, "rescale_epochs": 3, "hidden": 256, "word": 128, "batch_size": 256, "attention_dropout": 0.0,
+        "backbone_modules": ("baseline", "re-scaling", "both"),
+        "lxmert_epochs": 4, "lxmert_rescale_epochs": 2, "lxmert_hidden": 64, "lxmert_layers": (1, 1, 1),
+        "lxmert_dropout": 0.0, "lxmert_lr": 1e-3,
+    },
+    "paper": {"dataset": "vqacp_v2"},
+}  # fmt: skip

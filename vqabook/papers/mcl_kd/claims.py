@@ -1,0 +1,128 @@
+"""What Mun et al. 2018 (MCL-KD) print, as comparisons: Tables 1, 2 and 4, Fig. 3; and ours."""
+
+from __future__ import annotations
+
+from vqabook.papers.mcl_kd.setting import NETWORKS, TASK_OF
+from vqabook.report.claims import Claim, Side
+
+PAPER = "Specialised ensembles (Mun et al. 2018)"
+PAGE = "05_mcl_kd"
+RECORDED = {"profile": "real", "dataset": "clevr_1500"}  # the evidence that verdicts on real data come from
+BESIDE = ("cifar100", "vqacp_v1_coco16k")  # other data sets whose runs verdicts on real data come from
+FURTHER: tuple[str, ...] = ()  # data sets with verdicts of their own
+
+DATA = {"reasoning": "CLEVR", "vqa": "VQA v2", "image": "CIFAR-100"}
+TABLE = {"mlp": "Table 1", "san": "Table 1", "updn": "Table 2", "resnet": "Table 4", "vgg": "Table 4"}
+# top-1, oracle of every row; "single" is one base model, "base" all of them: the independent ensemble
+PRINTED: dict[str, dict[str, tuple[float, float | None]]] = {
+    "mlp": {
+        "single": (58.40, None), "base": (60.10, 80.73),
+        "mcl k1": (41.31, 98.92), "cmcl k1": (59.12, 63.76), "mcl_kd k1": (60.22, 80.75),
+        "mcl k2": (48.94, 97.57), "cmcl k2": (60.27, 76.00), "mcl_kd k2": (60.38, 81.20),
+        "mcl k3": (58.63, 95.67), "cmcl k3": (60.49, 82.67), "mcl_kd k3": (60.89, 81.86),
+    },
+    "san": {
+        "single": (82.30, None), "base": (85.23, 94.93),
+        "mcl k1": (42.19, 98.67), "cmcl k1": (83.99, 91.55), "mcl_kd k1": (85.98, 95.38),
+        "mcl k2": (58.39, 98.62), "cmcl k2": (84.83, 96.64), "mcl_kd k2": (87.02, 95.78),
+        "mcl k3": (83.73, 98.62), "cmcl k3": (86.18, 96.26), "mcl_kd k3": (88.16, 96.12),
+    },
+    "updn": {
+        "single": (63.42, None), "base": (65.27, 76.23),
+        "mcl k3": (64.94, 78.15), "cmcl k3": (64.99, 73.34), "mcl_kd k3": (65.67, 76.95),
+    },
+    "resnet": {
+        "single": (53.98, None), "base": (64.60, 79.95),
+        "mcl k1": (56.40, 70.40), "mcl k2": (57.19, 78.28), "mcl k3": (61.28, 80.03),
+        "cmcl k1": (48.67, 62.56), "cmcl k2": (55.16, 71.69), "cmcl k3": (58.13, 75.01),
+        "cmcl + fs k1": (56.30, 70.39), "cmcl + fs k2": (61.20, 77.24), "cmcl + fs k3": (63.78, 79.84),
+        "mcl_kd k1": (65.27, 80.74), "mcl_kd k2": (65.31, 80.79), "mcl_kd k3": (65.60, 80.91),
+        "mcl_kd + fs k1": (66.72, 81.07), "mcl_kd + fs k2": (66.63, 81.86), "mcl_kd + fs k3": (66.56, 81.33),
+    },
+    "vgg": {
+        "single": (61.62, None), "base": (68.43, 81.07),
+        "mcl k1": (51.94, 78.64), "mcl k2": (62.41, 82.77), "mcl k3": (67.30, 83.91),
+        "cmcl k1": (57.27, 62.16), "cmcl k2": (64.37, 74.41), "cmcl k3": (67.44, 78.90),
+        "cmcl + fs k1": (60.85, 66.05), "cmcl + fs k2": (66.34, 75.59), "cmcl + fs k3": (67.94, 80.36),
+        "mcl_kd k1": (68.75, 81.87), "mcl_kd k2": (68.77, 81.72), "mcl_kd k3": (68.80, 82.00),
+        "mcl_kd + fs k1": (69.70, 82.48), "mcl_kd + fs k2": (69.33, 82.09), "mcl_kd + fs k3": (68.92, 82.11),
+    },
+}  # fmt: skip
+KS = {network: (3,) if network == "updn" else (1, 2, 3) for network in NETWORKS}
+METRICS = {"overall": "top-1", "oracle": "oracle"}
+
+
+def _side(network: str, row: str, metric: str) -> Side:
+    where = {"variant": f"{network} {row}", "prior": "none" if TASK_OF[network] == "image" else "same"}
+    value = PRINTED[network].get(row, (None, None))[list(METRICS).index(metric)] if metric in METRICS else None
+    path = f"test.{metric}" if metric in METRICS else f"specialised.{metric}"
+    return Side(where, path, value)
+
+
+def _claim(network: str, more: str, less: str, metric: str, statement: str, where: str, unit: str = "points") -> Claim:
+    name = f"mcl-{network}-{more}-over-{less}-{metric}".translate({32: "-", 95: "-"})
+    name = name.replace("-@", "").replace("-+", "")
+    sides = (_side(network, row, metric) for row in (more, less))
+    title = f"{NETWORKS[network]}: {statement}"
+    return Claim(name, title, where, *sides, PAGE, PAPER, DATA[TASK_OF[network]], unit)
+
+
+def called(row: str) -> str:
+    """A row's name as the tables have it: "mcl_kd + fs k2" is "MCL-KD + FS (k = 2)", "base" is IE."""
+    named = {"base": "IE", "ie @ as long": "IE as long (ours)", "ie + fs @ as long": "IE + FS as long (ours)"}
+    if row in named:
+        return named[row]
+    rule, _, k = row.partition(" k")
+    for name, shown in (("mcl_kd", "MCL-KD"), ("cmcl", "CMCL"), ("mcl", "MCL"), ("fs", "FS")):
+        rule = rule.replace(name, shown)
+    return f"{rule} (k = {k})"
+
+
+def _of(network: str) -> list[Claim]:
+    """The tables' comparisons for one network, each as it came out in print."""
+    found = []
+    for k in KS[network]:
+        kd, cmcl, mcl = (f"{rule} k{k}" for rule in ("mcl_kd", "cmcl", "mcl"))
+        pairs = [(kd, "base"), (kd, cmcl), (kd, mcl), ("base", mcl), (cmcl, mcl), ("base", cmcl)]
+        if TASK_OF[network] == "image":
+            pairs += [(f"{rule} + fs k{k}", f"{rule} k{k}") for rule in ("cmcl", "mcl_kd")]
+        found += [_as_printed(network, pair, "overall") for pair in pairs]
+        found += [_as_printed(network, (mcl, other), "oracle") for other in ("base", cmcl, kd)]
+    return found
+
+
+def _as_printed(network: str, pair: tuple[str, str], metric: str) -> Claim:
+    """The better row in print beats the other."""
+    column = list(METRICS).index(metric)
+    more, less = sorted(pair, key=lambda row: PRINTED[network][row][column], reverse=True)
+    text = f"{called(more)} beats {called(less)} {'in oracle accuracy' if metric == 'oracle' else ''}".strip()
+    return _claim(network, more, less, metric, text, TABLE[network])
+
+
+def _ours(network: str) -> list[Claim]:
+    """What the paper leaves open: as many epochs for all, specialists by chance, and who owns which family."""
+    found = []
+    for k in KS[network]:
+        mine = f"mcl_kd k{k}"
+        text = f"MCL-KD beats IE trained as long at k = {k}"
+        found.append(_claim(network, mine, "ie @ as long", "overall", text, "Ours"))
+        text = f"specialists that are chosen beat specialists by chance at k = {k}"
+        found.append(_claim(network, mine, f"{mine} @ by chance", "overall", text, "Ours"))
+        text = f"members of MCL-KD own question families more than those of IE do, at k = {k}"
+        if TASK_OF[network] == "image":
+            text = f"members of MCL-KD own classes more than those of IE do, at k = {k}"
+        where = "Fig. 3" if network == "san" and k == 1 else "Ours, Fig. 3"
+        found.append(_claim(network, mine, "ie @ as long", "beyond_chance", text, where, "nats"))
+        text = f"CMCL: the exact divergence beats random labels at k = {k}"
+        found.append(_claim(network, f"cmcl k{k} @ exact", f"cmcl k{k}", "overall", text, "Ours, Eq. 3"))
+    if TASK_OF[network] == "image":
+        text = "feature sharing alone helps, without specialists"
+        found.append(_claim(network, "ie + fs @ as long", "ie @ as long", "overall", text, "Ours"))
+        mine = f"mcl_kd + fs k{KS[network][0]}"
+        text = "features shared by their mean at test time beat those drawn"
+        found.append(_claim(network, f"{mine} @ settled", mine, "overall", text, "Ours"))
+    return found
+
+
+RUN = ("mlp", "san", "updn", "resnet")  # in the embedded world; 8 x 8 digits are too small for VGGNet-17
+CLAIMS = tuple(claim for network in NETWORKS for claim in (*_of(network), *_ours(network)))

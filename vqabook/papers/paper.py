@@ -1,0 +1,106 @@
+"""What a paper is to the book: its pages, what may be asked, every run with its recipe, its claims, who produces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from pydantic import TypeAdapter
+
+from vqabook.evidence.fingerprint import code_hash
+from vqabook.knobs import from_values
+from vqabook.report.claims import Claim
+from vqabook.training.stages import Scratch, Stages
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What was asked of a run: everything its numbers depend on but code and machine. Its JSON names the record."""
+
+    paper: str
+    profile: str
+    kind: str  # train, probe or statistics
+    variant: str  # the run's name in tables and claims
+    prior: str  # of the answers at test: changing, same or none
+    seed: int
+    data: Mapping[str, Any]  # the data set, its division, and a digest of its files
+    part: str | None = None  # the paper's part that produces it
+
+    LEFT_OUT: ClassVar[tuple[str, ...]] = ("part",)  # fields that the JSON lacks where they are None
+
+    def asked(self) -> dict:
+        """The recipe as its record keeps it."""
+        asked = asdict(self)
+        return {name: value for name, value in asked.items() if value is not None or name not in self.LEFT_OUT}
+
+    @classmethod
+    def of(cls, asked: Mapping) -> Self:
+        """The recipe that a record keeps: tuples that came as lists are tuples again, nested parts what they were."""
+        if unknown := asked.keys() - {field.name for field in fields(cls)}:
+            raise ValueError(f"a recipe of {asked['paper']} has no {', '.join(sorted(unknown))}; check its part")
+        return _reader(cls).validate_python(dict(asked))
+
+
+@lru_cache
+def _reader(cls: type[Recipe]) -> TypeAdapter:
+    return TypeAdapter(cls)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Runs that one function produces, "module:function": (recipe, scratch, *, data_root, device) -> a record's result.
+
+    It is imported when a run is made: claims and recipes need no model.
+    """
+
+    call: str
+    recipe: type[Recipe]
+    apart: bool = False  # needs an environment of its own: elsewhere its recorded runs are shown
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A paper of the book.
+
+    `real`: data sets whose recorded runs verdicts on real data come from, the main one first; `further`: real ones with
+    verdicts of their own; each with what it can show.
+    """
+
+    name: str
+    title: str
+    pages: tuple[str, ...]  # notebooks, by the name behind their number
+    setting: type
+    profiles: Mapping[str, Mapping]
+    recipes: Callable[[Any, str], Sequence[Recipe]]  # (setting, page) -> every run that the page shows
+    claims: tuple[Claim, ...]
+    parts: Mapping[str, Part]  # by a recipe's `part`, or its `kind` if it has none
+    real: Mapping[str, str]
+    further: Mapping[str, str] = field(default_factory=dict)
+    whole: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # of a profile that runs a part of the paper: what runs all of it
+
+    def setting_of(self, **values: Any) -> Any:
+        """The setting that these parameters ask for: `setting_of(profile="small", seeds=(0,))`."""
+        return from_values(self.setting, self.profiles, values)
+
+    def asked(self, setting: Any, page: str) -> list[dict]:
+        """The recipes of a page as records keep them."""
+        return [recipe.asked() for recipe in self.recipes(setting, page)]
+
+    @property
+    def apart(self) -> tuple[str, ...]:
+        """Parts with an environment of their own."""
+        return tuple(name for name, part in self.parts.items() if part.apart)
+
+    def produce(self, asked: Mapping, checkpoint: Path, *, data_root: Path | None, device: str = "auto") -> dict:
+        """Train, probe or count what a recipe says; the record's result."""
+        part = self.parts[asked.get("part") or asked["kind"]]
+        scratch = Scratch(checkpoint, Stages(checkpoint.parent, code_hash()))
+        module, _, function = part.call.partition(":")
+        make = getattr(import_module(module), function)
+        return make(part.recipe.of(asked), scratch, data_root=data_root, device=device)

@@ -1,0 +1,246 @@
+"""One training run of the soft cross-entropy paper, and what a record keeps of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vqabook.core import Batch, Output, Table
+from vqabook.data.sets import DataSpec, Task, modal_ids
+from vqabook.data.ten_votes import agreement, answerable, undisputed, votes_task
+from vqabook.data.vqa import ANSWER_TYPES
+from vqabook.losses.annotators import annotator_cross_entropy, annotator_weights
+from vqabook.metrics.answerable import answerable_accuracy
+from vqabook.metrics.vqa import vqa_accuracy
+from vqabook.models.pooling import Avg, Pool, PoolingConfig
+from vqabook.models.question_only import QuestionOnly, QuestionOnlyConfig
+from vqabook.objectives.annotators import AnnotatorCrossEntropy
+from vqabook.papers.paper import Recipe
+from vqabook.papers.soft_cross_entropy.recipes import Run
+from vqabook.papers.soft_cross_entropy.setting import Options
+from vqabook.training.best import select
+from vqabook.training.fit import FitConfig, best_answer, fit, pick_device, predict, soft_score
+from vqabook.training.stages import Scratch
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+AGREEMENT = {"1-3": (1, 3), "4-6": (4, 6), "7-9": (7, 9), "10": (10, 10)}  # votes of the most frequent answer
+NO_CLIP = float("inf")  # neither paper nor release clips gradients
+
+
+def load(recipe: Recipe, data_root: Path | None, device: str) -> Task:
+    """The data that a recipe names, on the device."""
+    return votes_task(DataSpec.of(recipe.data), data_root, pick_device(device), images=recipe.data["images"])
+
+
+def build(recipe: Run, task: Task) -> nn.Module:
+    """The model of a recipe, freshly initialised from its seed."""
+    sizes = {"n_words": len(task.vocabulary.words) + 2, "n_answers": task.train.n_classes}
+    sizes |= {"hidden": recipe.hidden, "word": recipe.word}
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        if recipe.model == "question":
+            model = QuestionOnly(QuestionOnlyConfig(**sizes, classifier_dropout=recipe.dropout))
+        else:
+            config = PoolingConfig(**sizes, feature=task.features.width, joint=recipe.joint, dropout=recipe.dropout)
+            model = {"avg": Avg, "pool": Pool}[recipe.model](config)
+    return model.to(task.train.device)
+
+
+def targets(task: Task, part: str, of: str, *, renormalise: bool = False) -> tuple[Tensor, Tensor]:
+    """(answer ids [n, k], weights [n, k]) of "train", "valid" or "test"; `of`: modal (Eq. 1), votes (Eq. 2), scores."""
+    table = getattr(task, part)
+    if of == "modal":
+        ids = torch.from_numpy(modal_ids(task, getattr(task, f"{part}_questions"))).to(table.device)[:, None]
+        return ids.clamp(min=0), (ids >= 0).float()
+    return table.target.answer, annotator_weights(table.side["votes"], of=of, renormalise=renormalise)
+
+
+def training_table(task: Task, of: str, options: Options, seed: int) -> Table:
+    """Train as `AnnotatorCrossEntropy` reads it: answer ids [n, k] as target, their weights beside it."""
+    answer, weight = targets(task, "train", of, renormalise=options.renormalise)
+    if options.strangers:
+        answer = with_strangers(answer, weight, task.train.side["question_type"], seed=seed)
+    table = replace(task.train, target=answer, side={**task.train.side, "weight": weight})
+    if not options.filtered:
+        return table
+    kept = answerable(task, task.train_questions) & undisputed(task.train_questions)
+    if not kept.any():
+        raise ValueError(
+            f"the released filter keeps answerable, undisputed questions, none of {len(kept)} is one; "
+            "lower min_answer_count"
+        )
+    return table.subset(torch.from_numpy(np.flatnonzero(kept)))
+
+
+def with_strangers(
+    answer: Int[Tensor, "n k"], weight: Float[Tensor, "n k"], group: Int[Tensor, " n"], *, seed: int
+) -> Int[Tensor, "n k"]:
+    """`answer` with all but the heaviest one of each row exchanged among the rows of its `group`, at random.
+
+    Weights stay where they are, so a question keeps how its votes are spread and gets the minority of others.
+    """
+    minority = weight > 0
+    minority.scatter_(1, weight.argmax(1, keepdim=True), False)
+    groups = group[:, None].expand_as(answer)[minority]
+    order = torch.randperm(len(groups), generator=torch.Generator().manual_seed(seed)).to(answer.device)
+    givers, takers = order[groups[order].argsort(stable=True)], groups.argsort(stable=True)
+    values = answer[minority]
+    values[takers] = values[givers]
+    exchanged = answer.clone()
+    exchanged[minority] = values
+    return exchanged
+
+
+def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str = "auto") -> dict:
+    """One training run and everything the page reads off it."""
+    task = load(recipe, data_root, device)
+    config = FitConfig(
+        epochs=recipe.epochs,
+        batch_size=recipe.batch_size,
+        optimizer="adam",
+        lr=recipe.lr,
+        clip=NO_CLIP,
+        seed=recipe.seed,
+        bf16=task.train.device.type == "cuda",
+    )
+    model = build(recipe, task)
+    history = fit(
+        model,
+        AnnotatorCrossEntropy(summed=recipe.options.summed),
+        training_table(task, recipe.target, recipe.options, recipe.seed),
+        config,
+        evaluate=Watched(task),
+        checkpoint=scratch.checkpoint,
+        label=f"{recipe.variant}, seed {recipe.seed}",
+    )
+    selection = select(history, first=0)
+    scores = [row.pop("scores") for row in history]  # one an epoch would be most of the record
+    chosen = {name: scores[row["epoch"] - 1] for name, row in selection.items()}
+    return {
+        "test": chosen["best_by_valid"],
+        "at": {name: one for name, one in chosen.items() if name != "best_by_valid"},
+        "selection": selection,
+        "curves": curves(history),
+        "epochs_to_reach": epochs_to_reach([row["valid"] for row in history], recipe.reach),
+        "history": history,
+        "parameters": {"model": sum(p.numel() for p in model.parameters())},
+    }
+
+
+class Watched:
+    """What is measured after every epoch: on validation questions both losses and the accuracy, on test all scores."""
+
+    def __init__(self, task: Task):
+        self.task, self.scores = task, Scores(task)
+        valid = task.valid
+        columns = {of: targets(task, "valid", of) for of in ("modal", "votes")}
+        side = {f"{of} {i}": c for of, pair in columns.items() for i, c in enumerate(pair)}
+        self.valid = replace(valid, side={**valid.side, **side})
+
+    def __call__(self, model: nn.Module) -> dict:
+        soft, modal, votes = predict(model, self.valid, _accuracy_and_losses).mean(0).tolist()
+        scores = self.scores(predict(model, self.task.test, best_answer).numpy())
+        losses = {"modal": modal, "votes": votes}
+        return {"valid": 100 * soft, "test": scores["overall"], "valid_loss": losses, "scores": scores}
+
+
+def _accuracy_and_losses(out: Output, batch: Batch) -> Float[Tensor, "b 3"]:
+    pairs = ((batch.side[f"{of} 0"], batch.side[f"{of} 1"]) for of in ("modal", "votes"))
+    losses = [annotator_cross_entropy(out.logits, *pair) for pair in pairs]
+    return torch.stack([soft_score(out, batch), *losses], 1)
+
+
+class Scores:
+    """Test accuracies of chosen answers, percent: official, by agreement of the annotators, and as the release's."""
+
+    def __init__(self, task: Task):
+        self.questions, self.vocabulary = task.test_questions, task.vocabulary
+        self.ids, self.votes = self.questions.question_id.tolist(), agreement(self.questions)
+
+    def __call__(self, chosen: Int[np.ndarray, " n"]) -> dict:
+        said = [self.vocabulary.answers[i] for i in chosen]
+        accuracy = vqa_accuracy(dict(zip(self.ids, said, strict=True)), self.questions.annotations)
+        each = np.array([accuracy.per_question[i] for i in self.ids])
+        by_votes = {
+            name: float(each[some].mean())
+            for name, (low, high) in AGREEMENT.items()
+            if (some := (self.votes >= low) & (self.votes <= high)).any()
+        }
+        contested, agreed = each[self.votes < 10], each[self.votes == 10]
+        gap = float(contested.mean() - agreed.mean()) if len(contested) and len(agreed) else None
+        released = answerable_accuracy(said, self.questions.annotations, self.vocabulary.answer_ids)
+        return {
+            "overall": accuracy.overall,
+            **{kind: accuracy.per_answer_type[kind] for kind in ANSWER_TYPES if kind in accuracy.per_answer_type},
+            "agreement": by_votes,
+            "contested_gap": gap,  # accuracy where annotators disagree minus accuracy where all ten agree
+            "released": released,
+        }
+
+
+def curves(history: Sequence[Mapping]) -> dict:
+    """How validation loss and accuracy go together from the middle of training on (Figs. 1-2).
+
+    "modal" and "votes" are plain and soft cross-entropy, either measured of every run, whichever it trains: the loss in
+    the middle and at the end, its `rise`, and `together`, its correlation with accuracy over the second half.
+    """
+    middle, accuracy = (len(history) + 1) // 2 - 1, np.array([row["valid"] for row in history])
+    found: dict = {"accuracy_middle": float(accuracy[middle]), "accuracy_last": float(accuracy[-1])}
+    for of in ("modal", "votes"):
+        loss, late = np.array([row["valid_loss"][of] for row in history]), slice(middle, None)
+        moved = len(loss[late]) > 2 and loss[late].std() > 0 and accuracy[late].std() > 0
+        found[of] = {
+            "middle": float(loss[middle]),
+            "last": float(loss[-1]),
+            "rise": float(loss[-1] - loss[middle]),
+            "together": float(np.corrcoef(loss[late], accuracy[late])[0, 1]) if moved else None,
+        }
+    return found
+
+
+def epochs_to_reach(accuracy: Sequence[float], level: float) -> float:
+    """Epochs until validation accuracy is at `level`, between epochs on a line.
+
+    A run that starts above counts one epoch; one that never gets there one more than it was trained, which is too few.
+    """
+    for epoch, (before, now) in enumerate(zip(accuracy, accuracy[1:], strict=False), start=1):
+        if before >= level:
+            return float(epoch)
+        if now >= level:
+            return epoch + (level - before) / (now - before)
+    return float(len(accuracy) if accuracy[-1] >= level else len(accuracy) + 1)
+
+
+def count(recipe: Recipe, scratch: Scratch, *, data_root: Path | None, device: str = "auto") -> dict:
+    """What the ten answers are like: agreement by answer type, and what the vocabulary and the filter leave out."""
+    task = load(recipe, data_root, device)
+    questions, votes = task.train_questions, agreement(task.train_questions)
+    kinds = np.array([ANSWER_TYPES.index(kind) for kind in questions.answer_type])
+    weight = targets(task, "train", "votes")[1].sum(1).cpu().numpy()
+    known, plain = answerable(task, questions), undisputed(questions)
+    counted = {name: np.bincount(votes[kinds == i], minlength=11)[1:].tolist() for i, name in enumerate(ANSWER_TYPES)}
+    yes_no = kinds == ANSWER_TYPES.index("yes/no")
+    return {
+        "agreement": counted,
+        "weight": {"sum": float(weight.mean()), "sum_of_answerable": float(weight[known].mean())},
+        "shares": {
+            "answerable": float(known.mean()),
+            "yes_no_disputed": float(1 - plain[yes_no].mean()) if yes_no.any() else None,
+            "filtered_out": float(1 - (known & plain).mean()),
+            "without_any_answer": float((weight == 0).mean()),
+        },
+        "sizes": {
+            "train": len(task.train),
+            "valid": len(task.valid),
+            "test": len(task.test),
+            "answers": len(task.vocabulary.answers),
+        },
+    }

@@ -1,0 +1,1 @@
+"""From records to numbers, verdicts, tables, figures and the ledger; no torch."""

@@ -1,0 +1,120 @@
+"""The layouts of a paper's tables: by answer type, selection; printed beside ours, cells mean ± std.
+
+A dagger marks p < 0.01 against the row's backbone (`report.significance`), for a gain or a loss, as the paper's do.
+`rows` are label -> recipe values; `sources` heading -> (records, recipe values), one block of columns each; a source
+without a single number is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from vqabook.report.verdicts import DAGGER, SIGNIFICANT, by_seed, mean_std, seeds_of, significance
+
+ANSWER_TYPES = {"Y/N": "yes/no", "Num.": "number", "Other": "other", "All": "overall"}  # heading -> metric
+SELECTIONS = {"last epoch": "last", "best on validation": "best_by_valid", "best on test": "best_by_test"}
+_PARTS = ("test", "epoch")
+
+Rows = Mapping[str, Mapping]
+Sources = Mapping[str, tuple[Sequence[Mapping], Mapping]]
+BySeed = Mapping[int, float]
+
+
+def by_answer_type(
+    rows: Rows,
+    sources: Sources,
+    printed: Mapping[str, Mapping[str, Mapping[str, str]]] | None = None,
+    *,
+    metric: str = "test.",
+    against: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
+    """Tables II to IV: for every source the columns Y/N, Num., Other and All.
+
+    `printed`: heading -> row label -> answer type -> the cell as printed; `metric` is what stands before the answer
+    type's name, "test.kappa." for kappa; `against`: row label -> the row that its daggers compare it with.
+    """
+    cells: dict[tuple[str, str], dict[str, str]] = {}
+    for heading, by_row in (printed or {}).items():
+        for kind in ANSWER_TYPES:
+            cells[heading, kind] = {label: by_row.get(label, {}).get(kind, "–") for label in rows}
+    for heading, source in sources.items():
+        found = {kind: _cells(rows, source, f"{metric}{name}") for kind, name in ANSWER_TYPES.items()}
+        if n := seeds_of(values for column in found.values() for values in column.values()):
+            cells |= {(f"{heading} ({n})", kind): _marked(column, against) for kind, column in found.items()}
+    return pd.DataFrame(cells, index=list(rows))
+
+
+def selection(rows: Rows, source: tuple[Sequence[Mapping], Mapping], *, reported: str = "last epoch") -> pd.DataFrame:
+    """What choosing the epoch does: each row's test score at its last epoch, best on validation and best on test.
+
+    Soft scores in percent, as the history has them, then the epochs themselves. The last column is how far the best on
+    test stands above the `reported` one, seed by seed: what selecting on the test set adds to a result.
+    """
+    score, epoch = (
+        {t: _cells(rows, source, f"selection.{n}.{part}") for t, n in SELECTIONS.items()} for part in _PARTS
+    )
+    if not (n := seeds_of(values for column in score.values() for values in column.values())):
+        return pd.DataFrame()
+    ours, best = score[reported], score["best on test"]
+    cells = {f"{title} ({n})": _marked(column, None) for title, column in score.items()}
+    cells |= {f"epoch, {title}": _marked(column, None) for title, column in epoch.items()}
+    added = {row: mean_std(_differences(best[row], ours[row]), signed=True) for row in rows}
+    cells[f"best on test − {reported.removesuffix(' epoch')}"] = added
+    return pd.DataFrame(cells, index=[row for row in rows if ours[row]])
+
+
+def prior_gap(rows: Rows, records: Sequence[Mapping], metric: str = "test.overall") -> pd.DataFrame:
+    """Accuracy under the same and under changed priors and their difference, which Sec. VI-A reads as learned bias."""
+    same, changing = (_cells(rows, (records, {"prior": prior}), metric) for prior in ("same", "changing"))
+    cells = {
+        label: {
+            f"same priors ({seeds_of(same.values())})": mean_std(same[label].values()),
+            f"changed priors ({seeds_of(changing.values())})": mean_std(changing[label].values()),
+            "gap": mean_std(_differences(same[label], changing[label]), signed=True),
+        }
+        for label in rows
+        if same[label] and changing[label]
+    }
+    return pd.DataFrame.from_dict(cells, orient="index")
+
+
+def p_values(
+    rows: Rows, sources: Sources, against: Mapping[str, str], metrics: Sequence[str] = tuple(ANSWER_TYPES.values())
+) -> list[float]:
+    """The p value of every cell that daggers could mark: the tests behind `by_answer_type`, one after the other."""
+    tested = []
+    for source in sources.values():
+        for metric in metrics:
+            found = _cells(rows, source, f"test.{metric}")
+            tested += [significance(found[label], found[other]) for label, other in _pairs(found, against)]
+    return [p for p in tested if p is not None]
+
+
+def by_chance(tested: Sequence[float]) -> str:
+    """How many of these tests are significant, and how many would be if no difference were there."""
+    marked, n = sum(p < SIGNIFICANT for p in tested), len(tested)
+    return (
+        f"{marked} of {n} tested cells carry {DAGGER}, for a gain or a loss (two-sided paired t-test over seeds, "
+        f"p < {SIGNIFICANT}). If every difference were zero, about {SIGNIFICANT * n:.2g} of {n} still would."
+    )
+
+
+def _cells(rows: Rows, source: tuple[Sequence[Mapping], Mapping], metric: str) -> dict[str, dict[int, float]]:
+    records, where = source
+    return {label: by_seed(records, {**where, **row}, metric) for label, row in rows.items()}
+
+
+def _marked(column: Mapping[str, BySeed], against: Mapping[str, str] | None) -> dict[str, str]:
+    tests = {label: significance(column[label], column[other]) for label, other in _pairs(column, against or {})}
+    significant = {label for label, p in tests.items() if p is not None and p < SIGNIFICANT}
+    return {label: mean_std(v.values()) + (DAGGER if label in significant else "") for label, v in column.items()}
+
+
+def _pairs(column: Mapping[str, BySeed], against: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [(label, other) for label, other in against.items() if label in column and other in column]
+
+
+def _differences(more: BySeed, less: BySeed) -> list[float]:
+    return [more[seed] - less[seed] for seed in sorted(more.keys() & less.keys())]

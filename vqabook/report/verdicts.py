@@ -1,0 +1,186 @@
+"""Records -> numbers, verdicts and tables. Reads JSON alone: no torch, no GPU, no data set.
+
+The one rule for verdicts: a claim is a comparison, `more` > `less`, made seed by seed. It *holds* when the 95 %
+interval of the paired difference lies above zero, *fails* when it lies below, else it is *unclear*; with fewer than
+three seeds it is *not run*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from vqabook.evidence.record import EVIDENCE, read_records
+
+MIN_SEEDS = 3
+SIGNIFICANT = 0.01  # what the papers' tables mark with a dagger
+DAGGER = "†"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A comparison's outcome: `mean` paired difference with its 95 % interval over `n` seeds."""
+
+    kind: str  # holds, fails, unclear, not run
+    mean: float | None = None
+    std: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+
+
+def judge(differences: Sequence[float]) -> Verdict:
+    """The verdict on paired differences, one a seed (Student's t)."""
+    n = len(differences)
+    if n == 0:
+        return Verdict("not run")
+    mean, std = float(np.mean(differences)), float(np.std(differences, ddof=1)) if n > 1 else None
+    if n < MIN_SEEDS:
+        return Verdict("not run", mean, std, n=n)
+    half = float(stats.t.ppf(0.975, n - 1) * std / np.sqrt(n))
+    kind = "holds" if mean - half > 0 else "fails" if mean + half < 0 else "unclear"
+    return Verdict(kind, mean, std, mean - half, mean + half, n)
+
+
+def significance(more: Mapping[int, float], less: Mapping[int, float]) -> float | None:
+    """The p value of a two-sided paired t-test over the seeds that both have; None with fewer than three.
+
+    Guo et al. 2021 do not say whether theirs is paired; ours is, since a seed fixes the data's order and the start.
+    Differences that are all the same leave no variance: p is 1 if they are zero, else 0, the limit of both cases.
+    """
+    differences = [more[seed] - less[seed] for seed in sorted(more.keys() & less.keys())]
+    n = len(differences)
+    if n < MIN_SEEDS:
+        return None
+    mean, std = float(np.mean(differences)), float(np.std(differences, ddof=1))
+    if len(set(differences)) == 1:
+        return float(mean == 0)
+    return float(2 * stats.t.sf(abs(mean) / (std / np.sqrt(n)), n - 1))
+
+
+def number(record: Mapping, metric: str) -> float | None:
+    """The number at a dotted path of a record's result, `history.-1.valid` for example; None where there is none."""
+    at: Any = record["result"]
+    for step in metric.split("."):
+        try:
+            at = at[int(step)] if isinstance(at, list) else at[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return None if at is None else float(at)
+
+
+def matching(records: Iterable[Mapping], where: Mapping[str, object]) -> list[Mapping]:
+    """The records whose recipe has these values."""
+    return [r for r in records if all(r["recipe"].get(k) == v for k, v in where.items())]
+
+
+def by_seed(records: Iterable[Mapping], where: Mapping[str, object], metric: str) -> dict[int, float]:
+    """The metric per seed. Two different runs of one seed are an error: a column never mixes data sets or settings."""
+    found: dict[int, float] = {}
+    for record in matching(records, where):
+        value, seed = number(record, metric), record["recipe"]["seed"]
+        if value is None:
+            continue
+        if seed in found:
+            raise ValueError(
+                f"one column shows one setting: two records of {dict(where)} with seed {seed} differ in other "
+                "parameters; select more narrowly"
+            )
+        found[seed] = value
+    return found
+
+
+def of_side(records: Sequence[Mapping], side) -> dict[int, float]:
+    """A claim's side per seed: its number, or what it gains over another."""
+    found = by_seed(records, side.where, side.metric)
+    if side.over is None:
+        return found
+    other = of_side(records, side.over)
+    return {seed: found[seed] - other[seed] for seed in sorted(found.keys() & other.keys())}
+
+
+def gain(records: Sequence[Mapping], side) -> tuple[list[float], tuple[float, float] | None]:
+    """A side of each seed, and the 95 % interval of its mean: what `figures.gains` draws."""
+    seeds = list(of_side(records, side).values())
+    verdict = judge(seeds)
+    return seeds, None if verdict.low is None else (verdict.low, verdict.high)
+
+
+def verdict_on(claim, records: Sequence[Mapping]) -> Verdict:
+    """The verdict on a claim from the records of one data set and profile."""
+    more, less = (of_side(records, side) for side in (claim.more, claim.less))
+    return judge([more[seed] - less[seed] for seed in sorted(more.keys() & less.keys())])
+
+
+def evidence(paper: str, *, profile: str = "real", dataset: str | tuple[str, ...] | None = None) -> list[Mapping]:
+    """The recorded runs of a paper, tracked in book/evidence/: those of one profile and, if given, of some data sets.
+
+    Where a run was recorded again (other code, other parameters), the newest counts.
+    """
+    newest: dict[tuple, Mapping] = {}
+    asked = (dataset,) if isinstance(dataset, str) else dataset
+    for record in sorted(read_records(EVIDENCE / paper), key=lambda r: r["provenance"]["started"]):
+        recipe = record["recipe"]
+        if recipe["profile"] == profile and (asked is None or recipe["data"]["dataset"] in asked):
+            newest[recipe["data"]["dataset"], recipe["variant"], recipe["prior"], recipe["seed"]] = record
+    return list(newest.values())
+
+
+def with_parts(records: Sequence[Mapping], paper: str, parts: Iterable[str], *, profile: str) -> list[Mapping]:
+    """`records`, and the recorded runs of those `parts` of which they have none: they need another environment."""
+    absent = set(parts) - {r["recipe"].get("part") for r in records}
+    more = evidence(paper, profile=profile) if absent else []
+    return [*records, *(r for r in more if r["recipe"].get("part") in absent)]
+
+
+def mean_std(values: Iterable[float], *, signed: bool = False) -> str:
+    """`mean ± std`, or a dash; `signed` puts a plus before what is positive."""
+    values = list(values)
+    if not values:
+        return "–"
+    sign = "+" if signed else ""
+    spread = f"\u00a0±\u00a0{np.std(values, ddof=1):.2f}" if len(values) > 1 else ""  # kept on one line
+    return f"{np.mean(values):{sign}.2f}{spread}"
+
+
+def seeds_of(found: Iterable[Mapping[int, float]]) -> str:
+    """`n = 3`, or `n = 1 to 3`, of several cells; empty if none holds a value."""
+    sizes = sorted({len(values) for values in found if values})
+    return f"n = {sizes[0]}{f' to {sizes[-1]}' if sizes[1:] else ''}" if sizes else ""
+
+
+def table(
+    rows: Mapping[str, Mapping],
+    columns: Mapping[str, tuple[Sequence[Mapping], Mapping, str]],
+    printed: Mapping[str, Mapping[str, float]] | None = None,
+) -> pd.DataFrame:
+    """A table of the paper beside ours, cells mean ± std, headings with their n.
+
+    `rows`: label -> recipe values; `columns`: heading -> (records, recipe values, metric); `printed` columns come
+    first, heading -> {row label: the paper's number}. A column without a single number is left out.
+    """
+    cells: dict[str, dict[str, str]] = {}
+    for heading, values in (printed or {}).items():
+        cells[heading] = {label: f"{values[label]:.2f}" if label in values else "–" for label in rows}
+    for heading, (records, where, metric) in columns.items():
+        found = {label: by_seed(records, {**where, **row}, metric) for label, row in rows.items()}
+        if n := seeds_of(found.values()):
+            cells[f"{heading} ({n})"] = {label: mean_std(values.values()) for label, values in found.items()}
+    return pd.DataFrame(cells, index=list(rows))
+
+
+def told(claims: Sequence, records: Sequence[Mapping], *, about: str) -> dict[str, str]:
+    """What a page's text says of the claims whose names begin with `about`: "+1.2 [0.3, 2.1]", or "not run".
+
+    By what follows in their names.
+    """
+    mine = [claim for claim in claims if claim.name.startswith(about)]
+    found = {claim.name.removeprefix(about): verdict_on(claim, records) for claim in mine}
+    return {
+        name: "not run" if v.low is None else f"{v.mean:+.1f} [{v.low:.1f}, {v.high:.1f}]" for name, v in found.items()
+    }

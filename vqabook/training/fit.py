@@ -1,0 +1,238 @@
+"""The one training loop. Same seed and same machine give the same numbers, also when the run was killed and resumed."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from vqabook.core import Batch, Output, Table
+from vqabook.files import save_whole
+from vqabook.objectives.base import Objective
+from vqabook.training.schedule import Schedule
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+OPTIMIZERS = {
+    "adamax": torch.optim.Adamax,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": torch.optim.SGD,
+}
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How to train. The defaults are UpDn's (Teney et al. 2018, as every method of Guo et al. 2021 uses it)."""
+
+    epochs: int = 30
+    batch_size: int = 512
+    optimizer: str = "adamax"
+    lr: float = 2e-3
+    schedule: Schedule | None = None  # of lr; None: it stays
+    momentum: float = 0.9  # of sgd
+    nesterov: bool = False  # of sgd
+    weight_decay: float = 0.0
+    clip: float = 0.25  # gradient norm over all parameters
+    seed: int = 0
+    bf16: bool = False  # autocast; pays on a GPU
+    compile: bool = False  # torch.compile; pays on long runs
+    checkpoint_every: float = 20.0  # seconds between checkpoints, at epoch ends
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size", "lr", "clip"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"optimizer is one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}")
+
+
+def pick_device(device: str = "auto") -> torch.device:
+    """`auto` is the first GPU that torch sees, else the CPU."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    return torch.device(device)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The first `epochs` of training, common to several runs: one writes its state to `path`, the others go on from it.
+
+    Whoever gives the same path says that model, objective, order and seed are the same up to there. A file that is not
+    there costs the epochs, nothing else.
+    """
+
+    epochs: int
+    path: Path
+    write: bool
+
+
+class GradientNorms:
+    """Root-mean-square gradient norm of named parameter groups over each epoch, before clipping; adds no host sync."""
+
+    def __init__(self, groups: Mapping[str, Iterable[nn.Parameter]]):
+        self.groups = {name: list(parameters) for name, parameters in groups.items()}
+        self.reset()
+
+    def reset(self) -> None:
+        self.total, self.n = dict.fromkeys(self.groups, 0.0), 0
+
+    def see(self) -> None:
+        self.n += 1
+        for name, parameters in self.groups.items():
+            norms = torch._foreach_norm([p.grad for p in parameters if p.grad is not None])
+            self.total[name] = self.total[name] + torch.stack(norms).square().sum()
+
+    def summary(self) -> dict[str, float]:
+        return {f"grad_{name}": (float(total) / max(self.n, 1)) ** 0.5 for name, total in self.total.items()}
+
+
+class Training:
+    """Everything that a run changes: model, objective, optimiser, history, random state. Saved and restored as one."""
+
+    def __init__(self, model: nn.Module, objective: Objective, config: FitConfig):
+        self.model, self.objective, self.config = model, objective, config
+        self.parameters = [p for module in (model, objective) for p in module.parameters() if p.requires_grad]
+        own = {"momentum": config.momentum, "nesterov": config.nesterov} if config.optimizer == "sgd" else {}
+        make = OPTIMIZERS[config.optimizer]
+        self.optimizer = make(self.parameters, lr=config.lr, weight_decay=config.weight_decay, **own)
+        self.history: list[dict] = []
+
+    def set_lr(self, epoch: float) -> None:
+        """The rate that the schedule has after so many epochs; it depends on nothing else, and is not saved."""
+        if self.config.schedule is not None:
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.config.lr * self.config.schedule.factor(epoch, self.config.epochs)
+
+    def save(self, path: Path) -> None:
+        """Write whole or not at all."""
+        random = [torch.get_rng_state()] + (torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [])
+        parts = {name: getattr(self, name).state_dict() for name in ("model", "objective", "optimizer")}
+        save_whole({**parts, "history": self.history, "random": random}, path)
+
+    def restore(self, path: Path, device: torch.device) -> None:
+        saved = torch.load(path, map_location=device, weights_only=True)
+        for name in ("model", "objective", "optimizer"):
+            getattr(self, name).load_state_dict(saved[name])
+        self.history = saved["history"]
+        torch.set_rng_state(saved["random"][0].cpu())
+        if len(saved["random"]) > 1:
+            torch.cuda.set_rng_state_all([state.cpu() for state in saved["random"][1:]])
+
+
+def fit(
+    model: nn.Module,
+    objective: Objective,
+    train: Table,
+    config: FitConfig,
+    *,
+    evaluate: Callable[[nn.Module], dict] | None = None,
+    watch: Mapping[str, Iterable[nn.Parameter]] | None = None,
+    checkpoint: Path | None = None,
+    stage: Stage | None = None,
+    order: Callable[[torch.Generator], Int[Tensor, " shown"]] | None = None,
+    label: str = "fit",
+) -> list[dict]:
+    """Train `model` in place and return its history, one dict an epoch.
+
+    Its keys: epoch, loss, grad_<watched group>, whatever `evaluate` adds, seconds. With `checkpoint` a killed run goes
+    on from its last saved epoch to the same final weights; the file is removed at the end. With `stage` the first
+    epochs are taken from, or left for, a run that shares them. `order` draws the rows of an epoch, from a generator
+    that is the seed's and the epoch's own; None: every row once.
+    """
+    device = train.device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(config.seed)
+        run = Training(model, objective.to(device), config)
+        norms = GradientNorms(watch or {})
+        for saved in (checkpoint, stage.path if stage and not stage.write else None):
+            if saved is not None and saved.exists():
+                run.restore(saved, device)
+                break
+        forward = torch.compile(model) if config.compile else model
+        saved_at = time.monotonic()
+        bar = tqdm(
+            range(len(run.history), config.epochs),
+            desc=label,
+            unit="epoch",
+            initial=len(run.history),
+            total=config.epochs,
+            disable=None,
+        )
+        for epoch in bar:
+            started = time.monotonic()
+            loss = _epoch(run, forward, train, epoch, norms, order)
+            row = {"epoch": epoch + 1, "loss": loss, **norms.summary(), **(evaluate(model) if evaluate else {})}
+            run.history.append({**row, "seconds": time.monotonic() - started})
+            bar.set_postfix({k: f"{v:.4g}" for k, v in row.items() if isinstance(v, float)}, refresh=False)
+            if stage is not None and stage.write and epoch + 1 == stage.epochs:
+                run.save(stage.path)
+            if checkpoint is not None and time.monotonic() - saved_at >= config.checkpoint_every:
+                run.save(checkpoint)
+                saved_at = time.monotonic()
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
+    return run.history
+
+
+def _epoch(
+    run: Training, forward: nn.Module, train: Table, epoch: int, norms: GradientNorms, draw: Callable | None
+) -> float:
+    """One pass in a fresh order; returns the mean loss per example. The only host sync is the one at the end."""
+    config, device = run.config, train.device
+    forward.train()
+    run.objective.train()
+    norms.reset()
+    generator = torch.Generator().manual_seed(config.seed * 1_000_003 + epoch)
+    order = (torch.randperm(len(train), generator=generator) if draw is None else draw(generator)).to(device)
+    total = torch.zeros((), device=device)
+    autocast = torch.autocast(device.type, torch.bfloat16) if config.bf16 else nullcontext()
+    batches = order.split(config.batch_size)
+    for i, rows in enumerate(batches):
+        run.set_lr(epoch + i / len(batches))
+        batch = train.batch(rows)
+        with autocast:
+            steps = run.objective.steps(forward, batch, epoch / config.epochs)
+            for losses in steps:
+                run.optimizer.zero_grad(set_to_none=True)
+                losses.mean().backward()
+                norms.see()
+                nn.utils.clip_grad_norm_(run.parameters, config.clip)
+                run.optimizer.step()
+                total += losses.detach().sum()
+    mean = float(total) / len(order)
+    if not math.isfinite(mean):
+        raise FloatingPointError(
+            f"the loss must stay finite, got {mean} in epoch {epoch + 1}; lower lr ({config.lr}) or check the features"
+        )
+    return mean
+
+
+@torch.no_grad()
+def predict(
+    model: nn.Module, table: Table, read: Callable[[Output, Batch], Tensor], *, batch_size: int = 1024
+) -> Tensor:
+    """`read(output, batch)` for all rows of `table` in order, concatenated on the CPU; `model` in eval mode."""
+    model.eval()
+    rows = torch.arange(len(table), device=table.device)
+    batches = (table.batch(some) for some in rows.split(batch_size))
+    return torch.cat([read(model(*batch.inputs), batch).cpu() for batch in batches])
+
+
+def best_answer(out: Output, batch: Batch) -> Int[Tensor, " b"]:
+    """Id of the highest-scoring answer; a `read` for `predict`."""
+    return out.logits.argmax(-1)
+
+
+def soft_score(out: Output, batch: Batch) -> Float[Tensor, " b"]:
+    """Soft score, 0 to 1, of the highest-scoring answer; a `read` for `predict`."""
+    return batch.target.gather(1, out.logits.argmax(-1, keepdim=True)).squeeze(1)

@@ -1,0 +1,62 @@
+"""What a run leaves for others to go on from: weights, maps, logits. Locked, written whole, named by recipe *and* code.
+
+A second stage that finds no first one makes it; one that older code left is never found. Files go after a day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from filelock import FileLock
+from torch import nn
+
+from vqabook.evidence.record import key_of
+from vqabook.files import save_whole
+
+M = TypeVar("M", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The stages of one code in a folder of records."""
+
+    folder: Path
+    code: str
+
+    def path(self, recipe: Mapping, what: str) -> Path:
+        """Where `what` of a recipe lies; give every run that shares it the same recipe."""
+        return self.folder / f"{key_of(recipe)}.{self.code}.{what}.stage"
+
+    @contextmanager
+    def locked(self, recipe: Mapping, what: str) -> Iterator[Path]:
+        """`path`, which no other process makes or reads meanwhile."""
+        path = self.path(recipe, what)
+        with FileLock(f"{path}.lock"):
+            yield path
+
+    def go_on(self, model: M, recipe: Mapping, train: Callable[[M, Path], object], *, anew: bool = False) -> object:
+        """Give `model` the weights that a run of `recipe` left; none did, or `anew`: `train(model, checkpoint)` first.
+
+        Returns what `train` did, or None.
+        """
+        with self.locked(recipe, "weights") as path:
+            if path.exists() and not anew:
+                device = next(model.parameters()).device
+                model.load_state_dict(torch.load(path, map_location=device, weights_only=True))
+                return None
+            trained = train(model, path.with_suffix(".checkpoint"))
+            save_whole(model.state_dict(), path)
+            return trained
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """A run's files beside its record: its own checkpoint, and the stages that it shares with others."""
+
+    checkpoint: Path
+    stages: Stages

@@ -1,0 +1,1 @@
+"""The embedded world: a generated VQA benchmark in the official formats."""

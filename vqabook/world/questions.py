@@ -1,0 +1,230 @@
+"""The question types of the embedded world, and the choice of questions: nothing in the wording tells the answer.
+
+Within every wording class of a type (which attributes are named, whatever their values) the answers follow the type's
+own prior. Values are exchangeable, as scenes draw them uniformly, so a model that reads only the question knows that
+prior at best.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from vqabook.splits import rank_within
+from vqabook.world.families import (
+    COLOR,
+    MATERIAL,
+    SHAPE,
+    SIDES,
+    SIZE,
+    YES_NO,
+    ZONES,
+    Proposal,
+    compare,
+    count,
+    count_beside,
+    exist,
+    exist_beside,
+    locate,
+    query,
+    query_nearest,
+    same,
+    verify,
+)
+from vqabook.world.scenes import ATTRIBUTES, VALUES, Scenes
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+MAX_ROUNDS = 24  # of proposals, one an image each; rare answers need several
+
+
+@dataclass(frozen=True)
+class QuestionType:
+    """`template` begins with `name`, the official-looking question_type; {s0} is a noun phrase, {p0} its plural."""
+
+    name: str
+    family: str
+    template: str
+    answers: tuple[str, ...]
+    propose: Callable[[Scenes, np.random.Generator], Proposal]
+    mode: int = 0  # the most frequent answer, if the answers are numbers
+
+    @property
+    def answer_type(self) -> str:
+        return "yes/no" if self.answers == YES_NO else "number" if self.answers[0].isdigit() else "other"
+
+    def prior(self, exponent: float) -> Float[np.ndarray, " a"]:
+        """Zipf over the answers: numbers by distance from `mode`, others in a fixed random order of the type's own."""
+        if self.answer_type == "number":
+            rank = np.argsort(np.argsort([abs(int(answer) - self.mode) for answer in self.answers], kind="stable"))
+        else:
+            rank = np.random.default_rng(zlib.crc32(self.name.encode())).permutation(len(self.answers))
+        weight = (rank + 1.0) ** -exponent
+        return weight / weight.sum()
+
+
+class Question(NamedTuple):
+    """A question with its truth."""
+
+    image: int
+    type: QuestionType
+    text: str
+    answer: str
+    relevant: list[int]  # regions that matter for the answer
+    difficulty: float  # in [0, 1]: the mean invisibility of what must be seen
+
+
+def ask(scenes: Scenes, n_questions: int, exponent: float, rng: np.random.Generator) -> list[Question]:
+    """`n_questions` questions, ordered by image; yes/no types get one and a half times the share of the others.
+
+    `exponent`: Zipf exponent of every type's answers. Raises if the images do not allow so many different questions.
+    """
+    share = np.array([1.5 if kind.answer_type == "yes/no" else 1.0 for kind in QUESTION_TYPES])
+    quota = _apportion(n_questions * share / share.sum(), rng)
+    chosen = [_ask_one_type(scenes, kind, int(n), exponent, rng) for kind, n in zip(QUESTION_TYPES, quota, strict=True)]
+    questions = [question for of_type in chosen for question in of_type]
+    order = np.lexsort((rng.random(len(questions)), [question.image for question in questions]))
+    return [questions[i] for i in order]
+
+
+def _ask_one_type(
+    scenes: Scenes, kind: QuestionType, n_questions: int, exponent: float, rng: np.random.Generator
+) -> list[Question]:
+    """Propose until every (wording, answer) has its share, then pick. Others fill a share out of reach."""
+    rounds: list[Proposal] = []
+    n_images = len(scenes.values)
+    want = rows = cell = np.empty(0, int)
+    while len(rounds) < MAX_ROUNDS:
+        rounds.append(kind.propose(scenes, rng))
+        if len(rounds) == 1:
+            of_wording = _apportion(np.full(rounds[0].n_wordings, n_questions / rounds[0].n_wordings), rng)
+            want = np.concatenate([_apportion(n * kind.prior(exponent), rng) for n in of_wording])
+        rows = _distinct(rounds, len(kind.answers))
+        wording, answer = (np.concatenate([getattr(p, name) for p in rounds])[rows] for name in ("wording", "answer"))
+        cell = wording * len(kind.answers) + answer
+        if (np.bincount(cell, minlength=want.size) >= want).all():
+            break
+    wanted = rank_within(cell, rng) < want[cell]
+    picked = rows[np.argsort(np.where(wanted, 0, 1 + rng.random(len(rows))), kind="stable")[:n_questions]]
+    if len(picked) < n_questions:
+        raise ValueError(
+            f"every question about an image is different: {n_images} images allow {len(picked)} questions of type "
+            f"{kind.name!r}, {n_questions} are wanted; lower questions_per_image"
+        )
+    return [_question(scenes, kind, rounds[row // n_images], int(row % n_images)) for row in picked]
+
+
+def _distinct(rounds: list[Proposal], n_answers: int) -> Int[np.ndarray, " k"]:
+    """Rows (round * n_images + image) of possible questions, each question about an image once."""
+    keys, possible = [], []
+    for proposal in rounds:
+        key = np.arange(len(proposal.answer))
+        for column in proposal.columns():
+            key = key * 32 + column + 1  # a column has fewer than 31 values
+        keys.append(key)
+        possible.append((proposal.answer >= 0) & (proposal.answer < n_answers))
+    rows = np.flatnonzero(np.concatenate(possible))
+    return rows[np.sort(np.unique(np.concatenate(keys)[rows], return_index=True)[1])]
+
+
+def _question(scenes: Scenes, kind: QuestionType, proposal: Proposal, image: int) -> Question:
+    nouns = [_noun(phrase[image]) for phrase in proposal.phrases]
+    fields = {f"s{i}": noun for i, noun in enumerate(nouns)} | {f"p{i}": f"{noun}s" for i, noun in enumerate(nouns)}
+    text = kind.template.format(**fields, word=proposal.said(image)).replace(" a orange", " an orange")
+    relevant = np.flatnonzero(proposal.relevant[image])
+    seen = scenes.visibility[image][np.ix_(relevant, proposal.asked[image])]
+    difficulty = 1 - float(seen.mean()) if seen.size else 0.0
+    return Question(image, kind, text.capitalize(), kind.answers[proposal.answer[image]], relevant.tolist(), difficulty)
+
+
+def _noun(phrase: Int[np.ndarray, " 4"]) -> str:
+    color, shape, size, material = (
+        VALUES[attribute][value] if value >= 0 else "" for attribute, value in zip(ATTRIBUTES, phrase, strict=True)
+    )
+    return " ".join(word for word in (size, color, material, shape or "thing") if word)
+
+
+def _apportion(shares: Float[np.ndarray, " k"], rng: np.random.Generator) -> Int[np.ndarray, " k"]:
+    """Whole numbers with the shares as expectations and the rounded sum of the shares as their sum."""
+    total = round(shares.sum())
+    edges = np.floor(np.cumsum(shares) / max(shares.sum(), 1e-9) * total + rng.random())
+    edges[-1] = total
+    return np.diff(edges, prepend=0).astype(int)
+
+
+def _numbers(least: int, most: int) -> tuple[str, ...]:
+    return tuple(str(number) for number in range(least, most + 1))
+
+
+def _query(name: str, rest: str, attribute: int) -> QuestionType:
+    answers = VALUES[ATTRIBUTES[attribute]]
+    return QuestionType(
+        name, f"query_{ATTRIBUTES[attribute]}", f"{name} {rest}", answers, partial(query, attribute=attribute)
+    )
+
+
+_ONE = ((COLOR,), (SHAPE,), (SIZE,), (MATERIAL,))
+
+QUESTION_TYPES: tuple[QuestionType, ...] = (
+    QuestionType("is there a", "exist", "is there a {s0}?", YES_NO, exist),
+    QuestionType("are there any", "exist_relate", "are there any {p0} {word} the {s1}?", YES_NO, exist_beside),
+    QuestionType("is the", "verify", "is the {s0} {word}?", YES_NO, verify),
+    QuestionType("does the", "compare_attribute", "does the {s0} have the same {word} as the {s1}?", YES_NO, same),
+    QuestionType("are the", "compare_attribute", "are the {s0} and the {s1} the same {word}?", YES_NO, same),
+    QuestionType("are there more", "compare_integer", "are there more {p0} than {p1}?", YES_NO, compare),
+    QuestionType(
+        "how many", "count", "how many {p0} are there?", _numbers(0, 6), partial(count, namings=_ONE, least=0), 1
+    ),
+    QuestionType(
+        "what number of",
+        "count",
+        "what number of {p0} are shown?",
+        _numbers(0, 6),
+        partial(count, namings=_ONE, least=0),
+        3,
+    ),
+    QuestionType(
+        "how many objects are", "count_relate", "how many objects are {word} the {s0}?", _numbers(0, 7), count_beside, 2
+    ),
+    QuestionType(
+        "how many things are",
+        "count",
+        "how many things are in the image?",
+        _numbers(3, 10),
+        partial(count, namings=[()], least=3),
+        5,
+    ),
+    _query("what color is the", "{s0}?", COLOR),
+    _query("what is the color of the", "{s0}?", COLOR),
+    _query("what shape is the", "{s0}?", SHAPE),
+    _query("what kind of", "shape does the {s0} have?", SHAPE),
+    _query("what size is the", "{s0}?", SIZE),
+    _query("how big is the", "{s0}?", SIZE),
+    _query("what material is the", "{s0} made of?", MATERIAL),
+    _query("what is the", "{s0} made of?", MATERIAL),
+    QuestionType(
+        "what color object is",
+        "query_relate",
+        "what color object is nearest to the {s0}?",
+        VALUES["color"],
+        partial(query_nearest, attribute=COLOR),
+    ),
+    QuestionType(
+        "what is next to the",
+        "query_relate",
+        "what is next to the {s0}?",
+        VALUES["shape"],
+        partial(query_nearest, attribute=SHAPE),
+    ),
+    QuestionType("where is the", "locate", "where is the {s0}?", ZONES, partial(locate, answers=ZONES)),
+    QuestionType(
+        "what part of the", "locate", "what part of the image is the {s0} in?", ZONES, partial(locate, answers=ZONES)
+    ),
+    QuestionType("which", "locate", "which side is the {s0} on?", SIDES, partial(locate, answers=SIDES)),
+)

@@ -1,0 +1,190 @@
+"""The embedded world: a generated VQA benchmark in the official formats, needing no download.
+
+`write_world` writes a folder with
+  features.h5                  region features [n, o, d] as uint8 codes, `image_ids`, `scale`, `offset`, `boxes`
+  scenes.json                  scene graphs in the manner of CLEVR
+  changing_{train,test}_{questions,annotations}.json   the VQA-CP layout, split by `changing_prior_split`
+  same_{train,test}_{questions,annotations}.json       the VQA v2 layout, the same pool split at random, same sizes
+  world.json                   the knobs
+Beyond the official keys a question has `question_family` and `relevant_regions`, the stand-in for human attention.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import h5py
+import numpy as np
+
+from vqabook.splits import changing_prior_split, same_prior_split
+from vqabook.world.annotators import annotate, modal_answer
+from vqabook.world.questions import ask
+from vqabook.world.render import render
+from vqabook.world.scenes import ATTRIBUTES, VALUES, Scenes, World, region_features, sample_scenes
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+__all__ = ["World", "examples", "render", "scene_graphs", "write_world"]
+
+COCO_SPLIT = {"coco_split": "shapes"}  # a key of the VQA-CP layout: where the image comes from
+
+
+def write_world(world: World, folder: str | os.PathLike, *, images: bool = False) -> None:
+    """Write the world into `folder`, whole or not at all; equal worlds give equal bytes.
+
+    A folder that holds this very world is kept as it is; a folder or file with anything else in it is refused with
+    FileExistsError. `images` also draws images/<image_id>.png (needs Pillow), some milliseconds each.
+    """
+    folder = Path(folder)
+    if not _holds(folder, world):
+        try:
+            with _written_whole(folder) as partial:
+                _write_files(world, partial)
+        except OSError:
+            if not _holds(folder, world):  # if it does, another process was first
+                raise
+    if images and not (folder / "images").exists():
+        with _written_whole(folder / "images") as partial:
+            _write_images(folder / "scenes.json", partial)
+
+
+def _identity(world: World) -> dict:
+    return json.loads(json.dumps(asdict(world)))
+
+
+def _holds(folder: Path, world: World) -> bool:
+    """Whether the folder holds this world; raises FileExistsError if it holds something else."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return False
+    knobs = folder / "world.json"
+    if knobs.is_file() and json.loads(knobs.read_text()) == _identity(world):
+        return True
+    raise FileExistsError(
+        f"a world is written into a new or empty folder, or reused if every knob is the same: {folder} holds "
+        f"something else; choose another folder or remove it"
+    )
+
+
+@contextmanager
+def _written_whole(folder: Path) -> Iterator[Path]:
+    """A folder beside `folder` that takes its name once the block is done, and goes away if the block fails."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
+    try:
+        yield partial
+        partial.chmod(0o755)
+        partial.replace(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_files(world: World, folder: Path) -> None:
+    rng = np.random.default_rng(world.seed)
+    scenes = sample_scenes(world, rng)
+    features, boxes = region_features(world, scenes, rng)
+    _write_features(folder / "features.h5", features, boxes)
+    _dump({"info": {"split": "pool"}, "scenes": scene_graphs(scenes)}, folder / "scenes.json")
+    questions, annotations = _pool(world, scenes, rng)
+    types = [annotation["question_type"] for annotation in annotations]
+    answers = [annotation["multiple_choice_answer"] for annotation in annotations]
+    changing = changing_prior_split(types, answers, seed=world.seed)
+    same = same_prior_split(len(types), test_fraction=len(changing[1]) / len(types), seed=world.seed)
+    for name, rows in zip(("train", "test"), changing, strict=True):
+        _dump([questions[i] | COCO_SPLIT for i in rows], folder / f"changing_{name}_questions.json")
+        _dump([annotations[i] | COCO_SPLIT for i in rows], folder / f"changing_{name}_annotations.json")
+    for name, rows in zip(("train", "test"), same, strict=True):
+        header = {"info": {}, "license": {}, "data_type": "shapes", "data_subtype": name}
+        asked = header | {"task_type": "Open-Ended", "questions": [questions[i] for i in rows]}
+        _dump(asked, folder / f"same_{name}_questions.json")
+        _dump(header | {"annotations": [annotations[i] for i in rows]}, folder / f"same_{name}_annotations.json")
+    _dump(_identity(world), folder / "world.json")
+
+
+def _dump(content: dict | list, path: Path) -> None:
+    path.write_text(json.dumps(content))
+
+
+def _write_features(path: Path, features: Float[np.ndarray, "n o d"], boxes: Float[np.ndarray, "n o 4"]) -> None:
+    """Codes of 256 levels between each dimension's extremes: x = codes * scale + offset."""
+    offset = features.min((0, 1))
+    scale = np.maximum((features.max((0, 1)) - offset) / 255, np.finfo(np.float32).tiny)
+    with h5py.File(path, "w") as file:
+        file["features"] = np.rint((features - offset) / scale).astype(np.uint8)
+        file["image_ids"] = np.arange(1, len(features) + 1)
+        file["scale"], file["offset"], file["boxes"] = scale, offset, boxes
+
+
+def scene_graphs(scenes: Scenes) -> list[dict]:
+    """Scene graphs in the manner of CLEVR; `region` is an object's place in the feature file."""
+    boxes = scenes.boxes
+    graphs = []
+    for image, present in enumerate(scenes.present):
+        objects = []
+        for region in np.flatnonzero(present).tolist():
+            values, seen = scenes.values[image, region], np.round(scenes.visibility[image, region], 3).tolist()
+            named = {attribute: VALUES[attribute][value] for attribute, value in zip(ATTRIBUTES, values, strict=True)}
+            position = np.round(scenes.centre[image, region], 4).tolist()
+            box = np.round(boxes[image, region], 2).tolist()
+            visibility = dict(zip(ATTRIBUTES, seen, strict=True))
+            objects.append(named | {"region": region, "position": position, "box": box, "visibility": visibility})
+        ids = {"image_index": image, "image_id": image + 1, "image_filename": f"{image + 1}.png"}
+        graphs.append(ids | {"objects": objects})
+    return graphs
+
+
+def examples(folder: str | os.PathLike, n: int, *, size: int = 256) -> list[dict]:
+    """The first `n` images of a written world, each {"image": picture, "asked": [(question, votes), ...]}."""
+    folder = Path(folder)
+    scenes = json.loads((folder / "scenes.json").read_text())["scenes"][:n]
+    asked: dict[int, list] = {scene["image_id"]: [] for scene in scenes}
+    for name in ("train", "test"):
+        questions = json.loads((folder / f"same_{name}_questions.json").read_text())["questions"]
+        annotations = json.loads((folder / f"same_{name}_annotations.json").read_text())["annotations"]
+        for question, annotation in zip(questions, annotations, strict=True):
+            if question["image_id"] in asked:
+                votes = Counter(answer["answer"] for answer in annotation["answers"])
+                asked[question["image_id"]].append((question["question"], dict(votes.most_common())))
+    return [{"image": render(scene, size), "asked": asked[scene["image_id"]]} for scene in scenes]
+
+
+def _pool(world: World, scenes: Scenes, rng: np.random.Generator) -> tuple[list[dict], list[dict]]:
+    """All questions and their annotations in the official layout, row by row."""
+    asked = ask(scenes, world.n_questions, world.prior, rng)
+    votes = annotate(asked, disagreement=world.disagreement, synonyms=world.synonyms, rng=rng)
+    questions, annotations = [], []
+    asked_of_image: Counter[int] = Counter()
+    for question, answers in zip(asked, votes, strict=True):
+        image_id = question.image + 1
+        ids = {"image_id": image_id, "question_id": image_id * 1000 + asked_of_image[image_id]}
+        asked_of_image[image_id] += 1
+        extras = {"question_family": question.type.family, "relevant_regions": question.relevant}
+        questions.append(ids | {"question": question.text} | extras)
+        modal = modal_answer(answers, question.answer)
+        annotations.append(
+            {
+                "question_type": question.type.name,
+                "multiple_choice_answer": modal,
+                "answers": [
+                    {"answer": answer, "answer_confidence": "yes" if answer == modal else "maybe", "answer_id": i}
+                    for i, answer in enumerate(answers, 1)
+                ],
+                "answer_type": question.type.answer_type,
+            }
+            | ids
+        )
+    return questions, annotations
+
+
+def _write_images(scenes: Path, folder: Path) -> None:
+    for scene in json.loads(scenes.read_text())["scenes"]:
+        render(scene).save(folder / scene["image_filename"])
