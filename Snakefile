@@ -1,4 +1,4 @@
-"""The graph: training records -> executed notebooks -> ledger -> book.
+"""The graph: missing records, live runs -> executed notebooks, ledger -> book.
 
     snakemake book --cores 2
     snakemake book --cores 2 --config profile=smoke out=/tmp/b runs=/tmp/r
@@ -6,14 +6,15 @@
 
 `profile` is a preset of params/, `out` holds _build/, `runs` the records, `data_root` the downloaded benchmarks, and
 `workers` is how many processes train one paper's records. A job runs again when its notebook, the records, the code or
-these settings changed.
+these settings changed; live runs also when the machine kind did.
 """
 
 import hashlib
-import subprocess
 from importlib.metadata import distribution
 from pathlib import Path
 
+from vqabook.evidence.fingerprint import code_hash
+from vqabook.evidence.record import machine
 from vqabook.papers import PAGES as PAPER_PAGES
 
 PROFILE = config.get("profile", "small")
@@ -35,14 +36,11 @@ THEME = [str(path) for folder in ("_static", "_templates") for path in sorted(Pa
 # MathJax comes with a package of the environment: formulas render offline, the build needs no network and no Node.
 MATHJAX = str(distribution("sphinx-mathjax-offline").locate_file("sphinx-mathjax-offline/static/mathjax"))
 
-# The pages and the ledger depend on all of the code and the evidence, the records only on what FINGERPRINT covers.
+# The pages and the ledger depend on all of the code and the evidence, the records only on numeric code.
 SOURCES = [*sorted(Path("vqabook").rglob("*.py")), *sorted(Path("book/evidence").rglob("*.json")), Path("data/manifest.toml")]
 CODE = hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES)).hexdigest()
-
-# One hash over the code and the presets on which the records depend.
-FINGERPRINT = subprocess.run(
-    ["vqabook", "run", "--fingerprint", *TRAINED], check=True, text=True, stdout=subprocess.PIPE
-).stdout.strip()
+NUMERIC = code_hash()
+LIVE = f"{RUNS}/.complete/{PROFILE}-live"
 
 
 wildcard_constraints:
@@ -84,17 +82,21 @@ rule book:
         cp -p {MATHJAX:q}/tex-mml-chtml.js $source/_extra/mathjax
         cp -pR {MATHJAX:q}/output/chtml/fonts/woff-v2 $fonts
         jupyter-book build --quiet -W -n --keep-going --path-output {BUILD}/.. $source > {log}
-        cp {input.ledger} {BUILD}/html
+        cp {input.ledger} {BUILD}/_generated/live.json {BUILD}/html
         """
 
 
 rule ledger:
-    """Every claim with its verdict, for people (HTML fragment) and for machines (JSON)."""
+    """Every claim with its verdict, the live runs and the latest recheck, for people and for machines."""
     input:
         runs=expand(f"{RUNS}/.complete/{PROFILE}-{{paper}}", paper=TRAINED),
+        live=LIVE,
     output:
         f"{BUILD}/_generated/ledger.json",
         f"{BUILD}/_generated/ledger.html",
+        f"{BUILD}/_generated/live.json",
+        f"{BUILD}/_generated/live.html",
+        f"{BUILD}/_generated/recheck.html",
     params:
         code=CODE,
     message:
@@ -110,6 +112,7 @@ rule page:
         runs=lambda wildcards: expand(
             f"{RUNS}/.complete/{PROFILE}-{{paper}}", paper={NOTEBOOKS[wildcards.page]} & set(TRAINED)
         ),
+        live=LIVE,
     output:
         f"{BUILD}/pages/{{page}}.ipynb",
     params:
@@ -121,18 +124,36 @@ rule page:
         "vqabook execute {input.notebook} {output} {params.settings}"
 
 
+rule live:
+    """The live runs of all papers, by this code on this machine kind."""
+    output:
+        LIVE,
+    params:
+        settings=SETTINGS,
+        code=NUMERIC,
+        machine=machine(),
+    threads: int(config.get("workers", 2))
+    message:
+        "train the live comparisons"
+    shell:
+        """
+        seq {threads} | xargs -P {threads} -I@ vqabook live {params.settings}
+        echo {params.code} > {output}
+        """
+
+
 rule runs:
     """Every training record of one paper. Workers share the work by file locks: each takes the next free record."""
     output:
         f"{RUNS}/.complete/{PROFILE}-{{paper}}",
     params:
         settings=SETTINGS,
-        fingerprint=FINGERPRINT,
+        code=NUMERIC,
     threads: int(config.get("workers", 2))
     message:
         "train what is missing for {wildcards.paper}, profile {PROFILE}"
     shell:
         """
         seq {threads} | xargs -P {threads} -I@ vqabook run {wildcards.paper} {params.settings}
-        echo {params.fingerprint} > {output}
+        echo {params.code} > {output}
         """

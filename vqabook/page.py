@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from vqabook.evidence import runs
-from vqabook.files import data_root
+from vqabook import files
+from vqabook.evidence.record import key_of, read_records
+from vqabook.evidence.runs import find_records, load_or_make, make, runs_folder
 from vqabook.knobs import from_page
 from vqabook.papers import paper_of, producer
 from vqabook.papers.paper import Paper
-from vqabook.report import ledger, verdicts
+from vqabook.report import figures, ledger, live, verdicts
 from vqabook.report.claims import Claim
 from vqabook.report.show import show, show_html
 
@@ -70,6 +71,11 @@ class Page:
         """Display how many claims of each table or section hold."""
         show(ledger.summary(self.claims, self.here, self.recorded, dataset=self.setting.dataset))
 
+    def forest(self) -> None:
+        """Display the page's claims that this build has trained again: printed, recorded, and live."""
+        stars = read_stars(self.paper, self.setting.profile, self.setting.runs)
+        show_html(draw_forest([star for star in stars if star.claim in self.claims]))
+
     def strip(self) -> None:
         """Display where the page's numbers come from, and the command that makes it again."""
         show_html(ledger.provenance(self.here, self.setting, notebook=self.claims[0].page))
@@ -78,8 +84,54 @@ class Page:
 def load_or_make_runs(page: str, setting: Any) -> list[dict]:
     """The page's records in the order of its recipes; what is missing is made."""
     paper = paper_of(page)
-    produce = producer(data_root(setting.data_root), setting.device)
-    return runs.load_or_make(paper.name, paper.asked(setting, page), produce, runs=setting.runs, label=page)
+    produce = producer(files.data_root(setting.data_root), setting.device)
+    return load_or_make(paper.name, paper.asked(setting, page), produce, runs=setting.runs, label=page)
+
+
+def list_live_recipes(paper: Paper, profile: str, data_root: str | None = None) -> list[dict]:
+    """The recipes of a paper's live runs: all sides of its live claims, with the seed that no record has."""
+    setting = paper.setting_of(profile=profile, data_root=data_root, seeds=(live.SEED,))
+    recipes = [recipe for page in paper.pages for recipe in paper.asked(setting, page)]
+    wheres = [side.where for claim in live_claims(paper) for side in claim.sides()]
+    fits = [r for r in recipes if any(all(r.get(k) == v for k, v in where.items()) for where in wheres)]
+    return list({key_of(recipe): recipe for recipe in fits}.values())
+
+
+def live_claims(paper: Paper) -> list[Claim]:
+    """The claims that every build trains again."""
+    return [claim for claim in paper.claims if claim.name in paper.live]
+
+
+def make_live_runs(paper: Paper, profile: str, *, runs: str | None, data_root: str | None) -> None:
+    """Train a paper's live runs that this code has not made on this machine yet."""
+    recipes, produce = list_live_recipes(paper, profile, data_root), producer(files.data_root(data_root))
+    make(recipes, produce, runs_folder(runs) / "live" / paper.name, here=True)
+
+
+def read_stars(paper: Paper, profile: str, runs: str | None) -> list[live.Star]:
+    """The stars of a paper's live claims, from what has been trained."""
+    records = read_records(runs_folder(runs) / "live" / paper.name)
+    trained = [record for record in records if record["recipe"]["profile"] == profile]
+    return live.find_stars(
+        live_claims(paper), trained, verdicts.evidence(paper.name, profile=profile), read_real(paper)
+    )
+
+
+def draw_forest(stars: Sequence[live.Star]) -> str:
+    """The picture of claims with their stars, as HTML; nothing without claims."""
+    if not stars:
+        return ""
+    values = [f"{star.claim.statement}: {'not run' if star.value is None else f'{star.value:+.2f}'}" for star in stars]
+    alt = f"Printed, recorded and live differences. Live: {'; '.join(values)}"
+    size = (7.2, 1.1 + 0.5 * len(stars))
+    return figures.render(lambda figure: figures.forest(figure.add_subplot(), stars), alt=alt, size=size)
+
+
+def read_embedded(paper: Paper, setting: Any) -> Records:
+    """The runs of all of a paper's pages that are there, recorded ones first."""
+    recipes = [recipe for page in paper.pages for recipe in paper.asked(setting, page)]
+    records = find_records(paper.name, recipes, setting.runs)
+    return verdicts.with_parts(records, paper.name, paper.apart, profile=setting.profile)
 
 
 def read_real(paper: Paper) -> Records:

@@ -9,7 +9,7 @@ import typer
 from vqabook.cli import data, pages
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for command in (pages.run, pages.make, pages.execute, pages.freeze, pages.ledger, pages.recheck):
+for command in (pages.run, pages.make, pages.execute, pages.freeze, pages.live, pages.ledger, pages.recheck):
     app.command()(command)
 app.add_typer(data.app, name="data")
 

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from vqabook import files
 from vqabook.evidence import record
-from vqabook.papers import PAGES, paper_of, producer
+from vqabook.papers import PAGES, PAPERS, paper_of, producer
 
 Profile = Annotated[str, typer.Option(help="smoke, small, real or paper: the sizes of data, models and schedules")]
 Runs = Annotated[str | None, typer.Option(help="folder of the records; default: data/runs of the project")]
@@ -51,7 +52,6 @@ def make(
     import torch
 
     from vqabook.evidence import runs
-    from vqabook.files import data_root as root_of
 
     torch.set_num_threads(threads)
     if recipes is None:
@@ -60,7 +60,7 @@ def make(
         asked = [recipe for page, paper in papers.items() for recipe in paper.asked(settings[page], page)]
     else:
         asked = json.loads(recipes.read_text("utf-8"))
-    runs.make(asked, producer(root_of(data_root)), out)
+    runs.make(asked, producer(files.data_root(data_root)), out)
 
 
 def execute(
@@ -114,53 +114,96 @@ def freeze(notebooks: list[Path]):
         nbformat.write(source, path)
 
 
+def live(
+    pages: Annotated[list[str] | None, typer.Argument(help="only papers of these pages")] = None,
+    profile: Profile = "small",
+    runs: Runs = None,
+    data_root: DataRoot = None,
+    threads: Threads = 1,
+):
+    """Train the live comparisons that today's code has not made on this machine. Start it several times to share."""
+    import torch
+
+    from vqabook.page import make_live_runs
+
+    torch.set_num_threads(threads)
+    for name in dict.fromkeys(PAGES[page] for page in pages or PAGES):
+        make_live_runs(paper_of(name), profile, runs=runs, data_root=data_root)
+
+
 def ledger(
-    out: Annotated[Path, typer.Option(help="folder for ledger.json and ledger.html")],
+    out: Annotated[Path, typer.Option(help="folder for ledger.json and the parts of the front page")],
     runs: Runs = None,
     profile: Profile = "small",
     data_root: DataRoot = None,
 ):
-    """Write every claim with its verdict: ledger.json for machines, ledger.html for the front page."""
-    from vqabook.evidence.runs import existing
-    from vqabook.report import ledger
-    from vqabook.report import verdicts as report
+    """Write every claim with its verdict: ledger.json for machines, HTML for the front page, with the live runs."""
+    from vqabook import page
+    from vqabook.evidence.recheck import read_outcome
+    from vqabook.report import ledger, live, rechecked, verdicts
 
-    rows = []
-    for module in dict.fromkeys(PAGES.values()):
-        pages = [page for page in PAGES if PAGES[page] == module]
-        paper = paper_of(pages[0])
-        local = existing(pages, paper.setting(profile=profile, runs=runs, data_root=data_root))
-        local = report.with_parts(local, module, paper.APART, profile=profile)
-        further = [report.evidence(module, dataset=name) for name in paper.FURTHER]
-        recorded = report.evidence(module, **paper.RECORDED | {"dataset": (paper.RECORDED["dataset"], *paper.BESIDE)})
-        rows += ledger.rows(paper.CLAIMS, local, recorded, further)
+    rows, stars = [], []
+    for name in PAPERS:
+        paper = paper_of(name)
+        setting = paper.setting_of(profile=profile, runs=runs, data_root=data_root)
+        further = [verdicts.evidence(name, profile="real", dataset=dataset) for dataset in paper.further]
+        rows += ledger.rows(paper.claims, page.read_embedded(paper, setting), page.read_real(paper), further)
+        stars += page.read_stars(paper, profile, runs)
+    shown = [star for star in stars if star.claim.unit == "points"]
     record.write_json(out / "ledger.json", rows)
-    (out / "ledger.html").write_text(ledger.html(rows))
+    record.write_json(out / "live.json", [live.as_row(star) for star in stars])
+    for file, text in {
+        "ledger.html": ledger.html(rows),
+        "live.html": f"<p>{live.count_inside(stars)}</p>\n{page.draw_forest(shown)}\n",
+        "recheck.html": rechecked.render_html(read_outcome()),
+    }.items():
+        (out / file).write_text(text, "utf-8")
 
 
 def recheck(
-    against: Annotated[str, typer.Option(help="commit whose code makes the same runs on this machine")],
-    recipes: Annotated[Path | None, typer.Option(help="JSON list of what to make; default: all of the profile")] = None,
-    profile: Profile = "smoke",
-    pages: Annotated[list[str] | None, typer.Option("--page", help="only these pages")] = None,
-    out: Annotated[Path | None, typer.Option(help="folder that keeps the records of both; default: none")] = None,
+    papers: Annotated[list[str] | None, typer.Option("--paper", help="only these papers")] = None,
+    sample: Annotated[
+        int, typer.Option(help="records a paper, the cheapest of a method each; another day, others")
+    ] = 3,
+    every: Annotated[bool, typer.Option("--all", help="every record")] = False,
+    against: Annotated[str | None, typer.Option(help="commit: its code and today's make the same runs")] = None,
+    recipes: Annotated[Path | None, typer.Option(help="with --against: JSON list of what to make")] = None,
+    profile: Annotated[str | None, typer.Option(help="only this profile; with --against: smoke")] = None,
+    runs: Annotated[Path | None, typer.Option(help="folder that keeps what is made; default: temporary")] = None,
+    made: Annotated[bool, typer.Option(help="make nothing: compare what --runs holds")] = False,
+    keep: Annotated[bool, typer.Option("--record", help="write the outcome for the book's protocol page")] = False,
     data_root: DataRoot = None,
+    threads: Threads = 1,
 ):
-    """Make runs by today's code and by an older commit's, compare every digit, and exit with 1 if one differs."""
+    """Make recorded runs again and compare: digits where the machine kind is the same, else with the spread of seeds.
+
+    Exits with 1 if a digit differs, or if differences are larger than seeds explain.
+    """
     import tempfile
 
     from vqabook.evidence import recheck
+    from vqabook.report import rechecked
 
-    asked = ["--profile", profile, *(word for page in pages or () for word in ("--page", page))]
-    asked += ["--recipes", str(recipes.resolve())] if recipes else []
-    asked += ["--data-root", data_root] if data_root else []
-    with tempfile.TemporaryDirectory() as folder:
-        n, differences = recheck.compare_codes(against, asked, (out or Path(folder)).resolve())
-    for line in differences:
-        print(line)
-    print(f"{n} runs made by both codes, {n - len(differences)} of them equal to the last digit.")
-    if differences:
-        raise typer.Exit(1)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (runs or Path(temporary)).resolve()
+        if against:
+            asked = recheck.words_for_make(profile or "smoke", papers, recipes, data_root)
+            n, lines = recheck.compare_codes(against, asked, folder)
+            lines.append(f"{n} runs made by both codes, {n - len(lines)} of them equal to the last digit.")
+            print("\n".join(lines))
+            raise typer.Exit(int(len(lines) > 1))
+        import torch
+
+        torch.set_num_threads(threads)
+        pairs = recheck.find_again(recheck.choose(papers or PAPERS, None, profile), folder) if made else []
+        if not made:
+            chosen = recheck.choose(papers or PAPERS, None if every else sample, profile)
+            pairs = recheck.make_again(chosen, producer(files.data_root(data_root)), folder)
+    outcome = rechecked.compare(pairs, {name: paper_of(name).claims for name in papers or PAPERS})
+    print("\n".join(rechecked.tell(outcome)))
+    if keep:
+        recheck.write_outcome(outcome)
+    raise typer.Exit(int(not outcome["passed"]))
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -55,13 +56,17 @@ def load_or_make(
 
         strange = {i for i, r in found.items() if r["recipe"]["seed"] in missing and kind_of(r) != machine()}
         found = {i: record for i, record in found.items() if i not in strange}
-    return _make_missing(produce, recipes, runs_folder(runs) / paper, found, label=label)
+    return _make_missing(produce, recipes, runs_folder(runs) / paper, found, label=label, code=code_hash())
 
 
-def make(recipes: Iterable[Mapping], produce: Produce, folder: Path) -> list[dict]:
-    """A record of each recipe, made here in `folder` whatever was recorded before; the same recipe is made once."""
+def make(recipes: Iterable[Mapping], produce: Produce, folder: Path, *, here: bool = False) -> list[dict]:
+    """A record of each recipe, made in `folder` whatever was recorded before; the same recipe is made once.
+
+    `here`: what another machine kind left there is made again, too.
+    """
     unique = {key_of(recipe): recipe for recipe in recipes}
-    return _make_missing(produce, list(unique.values()), folder, {}, label=folder.name)
+    code = f"{code_hash()}-{hashlib.sha256(machine().encode()).hexdigest()[:4]}" if here else code_hash()
+    return _make_missing(produce, list(unique.values()), folder, {}, label=folder.name, code=code)
 
 
 def _evidence(paper: str, runs: str | None) -> dict[str, dict]:
@@ -70,10 +75,9 @@ def _evidence(paper: str, runs: str | None) -> dict[str, dict]:
 
 
 def _make_missing(
-    produce: Produce, recipes: Sequence[Mapping], folder: Path, done: dict[int, dict], *, label: str
+    produce: Produce, recipes: Sequence[Mapping], folder: Path, done: dict[int, dict], *, label: str, code: str
 ) -> list[dict]:
     """One record a recipe; `done` holds those that need no work. Other processes may be at it in the same folder."""
-    code = code_hash()
     with tqdm(total=len(recipes), initial=len(done), desc=label, unit="run", disable=None) as bar:
         while len(done) < len(recipes):
             before = len(done)

@@ -77,6 +77,7 @@ class Paper:
     profiles: Mapping[str, Mapping]
     recipes: Callable[[Any, str], Sequence[Recipe]]  # (setting, page) -> every run that the page shows
     claims: tuple[Claim, ...]
+    live: tuple[str, ...]  # claims whose runs every build of the book makes again, with a seed of their own
     parts: Mapping[str, Part]  # by a recipe's `part`, or its `kind` if it has none
     real: Mapping[str, str]
     further: Mapping[str, str] = field(default_factory=dict)

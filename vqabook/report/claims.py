@@ -37,6 +37,14 @@ class Claim:
     data: str = ""  # what the printed numbers were measured on
     unit: str = "points"
 
+    def sides(self) -> list[Side]:
+        """Every side that the comparison reads, those that are subtracted included."""
+        sides = [self.more, self.less]
+        for side in sides:
+            if side.over is not None:
+                sides.append(side.over)
+        return sides
+
     @property
     def printed(self) -> float | None:
         """The difference that the paper prints."""

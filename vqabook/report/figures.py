@@ -18,6 +18,9 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from vqabook.report.live import Star
+from vqabook.report.show import show_html
+
 if TYPE_CHECKING:
     from jaxtyping import Float
 
@@ -51,8 +54,11 @@ _INK = {"light": "#24292f", "dark": "#d5dae1"}
 
 def show(draw: Callable[[Figure], None], *, alt: str, size: tuple[float, float] = (7.2, 3.4)) -> None:
     """Draw once for light and once for dark pages and display both; the theme picks one. `alt` says what is seen."""
-    from IPython.display import HTML, display
+    show_html(render(draw, alt=alt, size=size))
 
+
+def render(draw: Callable[[Figure], None], *, alt: str, size: tuple[float, float]) -> str:
+    """The HTML of what `show` displays."""
     images = []
     for theme, ink in _INK.items():
         names = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "axes.titlecolor")
@@ -75,7 +81,7 @@ def show(draw: Callable[[Figure], None], *, alt: str, size: tuple[float, float] 
     notebook_only = (
         "<style>html:not([data-theme]) .only-dark {display: none}</style>"  # outside the book there is one theme
     )
-    display(HTML(f'<figure class="plot">{notebook_only}{"".join(images)}</figure>'))
+    return f'<figure class="plot">{notebook_only}{"".join(images)}</figure>'
 
 
 def bars(axes: Axes, values: Mapping[str, Sequence[float]], *, label: str) -> None:
@@ -121,6 +127,35 @@ def gains(axes: Axes, rows: Gains, printed: Mapping, colors: Mapping[str, str] =
     axes.axvline(0, color="gray", linewidth=0.8, linestyle=":")
     axes.set_yticks(range(len(rows)), list(rows), fontsize=9)
     axes.set_ylim(len(rows) - 0.5, -0.5)
+
+
+def forest(axes: Axes, stars: Sequence[Star]) -> None:
+    """A row a claim: printed difference (diamond), 95 % intervals of real and embedded data, the live run (star).
+
+    The pale bar is where a new seed was expected in the embedded world.
+    """
+    for y, star in enumerate(stars):
+        if star.expected:
+            axes.plot(star.expected, (y + 0.16,) * 2, color=PALETTE[0], linewidth=7, alpha=0.2, solid_capstyle="butt")
+        for shift, verdict, color in ((-0.16, star.real, PALETTE[1]), (0.16, star.embedded, PALETTE[0])):
+            if verdict.low is not None:
+                axes.plot((verdict.low, verdict.high), (y + shift,) * 2, color=color, linewidth=2)
+                axes.plot(verdict.mean, y + shift, "|", color=color, markersize=9, markeredgewidth=2)
+        if star.claim.printed is not None:
+            axes.plot(star.claim.printed, y, "D", color="gray", markersize=6, markerfacecolor="none")
+        if star.value is not None:
+            axes.plot(star.value, y + 0.16, "*", color=PALETTE[3], markersize=11, markeredgecolor="none")
+    axes.axvline(0, color="gray", linewidth=0.8, linestyle=":")
+    axes.set_yticks(range(len(stars)), [fill(star.claim.statement, 44) for star in stars], fontsize=8)
+    axes.set_ylim(len(stars) - 0.5, -0.5)
+    axes.set_xlabel(f"difference ({' or '.join(dict.fromkeys(star.claim.unit for star in stars))})")
+    key = {"printed": "D", "live run": "*"}
+    for label, marker in key.items():
+        color = "gray" if marker == "D" else PALETTE[3]
+        axes.plot([], [], marker, color=color, markerfacecolor="none" if marker == "D" else color, label=label)
+    for label, color in (("real data", PALETTE[1]), ("embedded world", PALETTE[0])):
+        axes.plot([], [], color=color, label=label)
+    axes.legend(fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(0.3, 1.0))
 
 
 def attention_map(

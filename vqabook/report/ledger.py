@@ -52,18 +52,13 @@ def _further(claim, further: Sequence[Sequence[Mapping]]) -> list[dict]:
 def _measured(claim, verdict: Verdict, records: Sequence[Mapping]) -> dict | None:
     if verdict.mean is None:
         return None
-    sides = [one for side in (claim.more, claim.less) for one in _with_its_base(side)]
-    used = [record for side in sides for record in matching(records, side.where)]
+    used = [record for side in claim.sides() for record in matching(records, side.where)]
     numbers = {"value": verdict.mean, "std": verdict.std, "low": verdict.low, "high": verdict.high}
     return {name: None if x is None else round(x, 4) for name, x in numbers.items()} | {
         "n": verdict.n,
         "data": used[0]["recipe"]["data"]["dataset"],
         "commit": ", ".join(sorted({r["provenance"]["commit"] for r in used})),
     }
-
-
-def _with_its_base(side) -> list:
-    return [side, *(_with_its_base(side.over) if side.over else [])]
 
 
 def html(ledger: Sequence[Mapping]) -> str:

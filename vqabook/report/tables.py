@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from vqabook.report.verdicts import DAGGER, SIGNIFICANT, by_seed, mean_std, seeds_of, significance
+from vqabook.report.verdicts import DAGGER, SIGNIFICANT, BySeed, by_seed, mean_std, pair, seeds_of, significance
 
 ANSWER_TYPES = {"Y/N": "yes/no", "Num.": "number", "Other": "other", "All": "overall"}  # heading -> metric
 SELECTIONS = {"last epoch": "last", "best on validation": "best_by_valid", "best on test": "best_by_test"}
@@ -19,7 +19,6 @@ _PARTS = ("test", "epoch")
 
 Rows = Mapping[str, Mapping]
 Sources = Mapping[str, tuple[Sequence[Mapping], Mapping]]
-BySeed = Mapping[int, float]
 
 
 def by_answer_type(
@@ -60,7 +59,7 @@ def selection(rows: Rows, source: tuple[Sequence[Mapping], Mapping], *, reported
     ours, best = score[reported], score["best on test"]
     cells = {f"{title} ({n})": _marked(column, None) for title, column in score.items()}
     cells |= {f"epoch, {title}": _marked(column, None) for title, column in epoch.items()}
-    added = {row: mean_std(_differences(best[row], ours[row]), signed=True) for row in rows}
+    added = {row: mean_std(pair(best[row], ours[row]).values(), signed=True) for row in rows}
     cells[f"best on test − {reported.removesuffix(' epoch')}"] = added
     return pd.DataFrame(cells, index=[row for row in rows if ours[row]])
 
@@ -72,7 +71,7 @@ def prior_gap(rows: Rows, records: Sequence[Mapping], metric: str = "test.overal
         label: {
             f"same priors ({seeds_of(same.values())})": mean_std(same[label].values()),
             f"changed priors ({seeds_of(changing.values())})": mean_std(changing[label].values()),
-            "gap": mean_std(_differences(same[label], changing[label]), signed=True),
+            "gap": mean_std(pair(same[label], changing[label]).values(), signed=True),
         }
         for label in rows
         if same[label] and changing[label]
@@ -101,7 +100,7 @@ def by_chance(tested: Sequence[float]) -> str:
     )
 
 
-def _cells(rows: Rows, source: tuple[Sequence[Mapping], Mapping], metric: str) -> dict[str, dict[int, float]]:
+def _cells(rows: Rows, source: tuple[Sequence[Mapping], Mapping], metric: str) -> dict[str, BySeed]:
     records, where = source
     return {label: by_seed(records, {**where, **row}, metric) for label, row in rows.items()}
 
@@ -114,7 +113,3 @@ def _marked(column: Mapping[str, BySeed], against: Mapping[str, str] | None) -> 
 
 def _pairs(column: Mapping[str, BySeed], against: Mapping[str, str]) -> list[tuple[str, str]]:
     return [(label, other) for label, other in against.items() if label in column and other in column]
-
-
-def _differences(more: BySeed, less: BySeed) -> list[float]:
-    return [more[seed] - less[seed] for seed in sorted(more.keys() & less.keys())]

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from vqabook.evidence.record import EVIDENCE, read_records
+from vqabook.evidence.record import EVIDENCE, kind_of, read_records
 
 MIN_SEEDS = 3
 SIGNIFICANT = 0.01  # what the papers' tables mark with a dagger
@@ -47,20 +48,18 @@ def judge(differences: Sequence[float]) -> Verdict:
     return Verdict(kind, mean, std, mean - half, mean + half, n)
 
 
-def significance(more: Mapping[int, float], less: Mapping[int, float]) -> float | None:
+def significance(more: BySeed, less: BySeed) -> float | None:
     """The p value of a two-sided paired t-test over the seeds that both have; None with fewer than three.
 
     Guo et al. 2021 do not say whether theirs is paired; ours is, since a seed fixes the data's order and the start.
     Differences that are all the same leave no variance: p is 1 if they are zero, else 0, the limit of both cases.
     """
-    differences = [more[seed] - less[seed] for seed in sorted(more.keys() & less.keys())]
-    n = len(differences)
-    if n < MIN_SEEDS:
+    differences = pair(more, less)
+    if len(differences) < MIN_SEEDS:
         return None
-    mean, std = float(np.mean(differences)), float(np.std(differences, ddof=1))
-    if len(set(differences)) == 1:
-        return float(mean == 0)
-    return float(2 * stats.t.sf(abs(mean) / (std / np.sqrt(n)), n - 1))
+    if len(unique := set(differences.values())) == 1:
+        return float(unique == {0})
+    return float(stats.ttest_rel([more[seed] for seed in differences], [less[seed] for seed in differences]).pvalue)
 
 
 def number(record: Mapping, metric: str) -> float | None:
@@ -79,29 +78,53 @@ def matching(records: Iterable[Mapping], where: Mapping[str, object]) -> list[Ma
     return [r for r in records if all(r["recipe"].get(k) == v for k, v in where.items())]
 
 
-def by_seed(records: Iterable[Mapping], where: Mapping[str, object], metric: str) -> dict[int, float]:
+class BySeed(dict[int, float]):
+    """A number per seed; `machines` has the machine kind that made each."""
+
+    def __init__(self, numbers: Mapping[int, float] = MappingProxyType({}), machines: Mapping[int, str] | None = None):
+        super().__init__(numbers)
+        self.machines = dict(machines or {})
+
+
+def by_seed(records: Iterable[Mapping], where: Mapping[str, object], metric: str) -> BySeed:
     """The metric per seed. Two different runs of one seed are an error: a column never mixes data sets or settings."""
-    found: dict[int, float] = {}
+    numbers = BySeed()
     for record in matching(records, where):
         value, seed = number(record, metric), record["recipe"]["seed"]
         if value is None:
             continue
-        if seed in found:
+        if seed in numbers:
             raise ValueError(
                 f"one column shows one setting: two records of {dict(where)} with seed {seed} differ in other "
                 "parameters; select more narrowly"
             )
-        found[seed] = value
-    return found
+        numbers[seed], numbers.machines[seed] = value, kind_of(record)
+    return numbers
 
 
-def of_side(records: Sequence[Mapping], side) -> dict[int, float]:
+def pair(more: BySeed, less: BySeed) -> BySeed:
+    """`more` - `less` at the seeds that both have; an error where they come from two machine kinds."""
+    gains = BySeed(machines=more.machines)
+    for seed in sorted(more.keys() & less.keys()):
+        kinds = more.machines.get(seed), less.machines.get(seed)
+        if None not in kinds and kinds[0] != kinds[1]:
+            raise ValueError(
+                f"both sides of a pair come from one machine kind: those of seed {seed} were made on {kinds[0]} and on "
+                f"{kinds[1]}; make both on one"
+            )
+        gains[seed] = more[seed] - less[seed]
+    return gains
+
+
+def of_side(records: Sequence[Mapping], side) -> BySeed:
     """A claim's side per seed: its number, or what it gains over another."""
-    found = by_seed(records, side.where, side.metric)
-    if side.over is None:
-        return found
-    other = of_side(records, side.over)
-    return {seed: found[seed] - other[seed] for seed in sorted(found.keys() & other.keys())}
+    numbers = by_seed(records, side.where, side.metric)
+    return numbers if side.over is None else pair(numbers, of_side(records, side.over))
+
+
+def of_claim(records: Sequence[Mapping], claim) -> BySeed:
+    """What a claim compares, per seed: `more` - `less`."""
+    return pair(of_side(records, claim.more), of_side(records, claim.less))
 
 
 def gain(records: Sequence[Mapping], side) -> tuple[list[float], tuple[float, float] | None]:
@@ -113,8 +136,7 @@ def gain(records: Sequence[Mapping], side) -> tuple[list[float], tuple[float, fl
 
 def verdict_on(claim, records: Sequence[Mapping]) -> Verdict:
     """The verdict on a claim from the records of one data set and profile."""
-    more, less = (of_side(records, side) for side in (claim.more, claim.less))
-    return judge([more[seed] - less[seed] for seed in sorted(more.keys() & less.keys())])
+    return judge(list(of_claim(records, claim).values()))
 
 
 def evidence(paper: str, *, profile: str = "real", dataset: str | tuple[str, ...] | None = None) -> list[Mapping]:

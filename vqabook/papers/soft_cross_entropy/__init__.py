@@ -13,6 +13,7 @@ PAPER = Paper(
     profiles=PROFILES,
     recipes=list_recipes,
     claims=CLAIMS,
+    live=("soft-ce-table-1-avg-overall",),
     parts={"train": Part(f"{__name__}.train:train", Run), "statistics": Part(f"{__name__}.train:count", Recipe)},
     real={"vqa_v2_60k": "60,000 questions with all ten answers; 11,727 of them about images at hand"},
 )
