@@ -11,6 +11,8 @@ import importlib.util
 import json
 import os
 import pkgutil
+import shutil
+import tempfile
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -50,6 +52,18 @@ def _import_checked() -> None:
                     importlib.import_module(module.name)
     finally:
         typing.TYPE_CHECKING = False
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Runs at smoke size are made once for all tests, notebooks and the book; the user's own are not touched."""
+    if not hasattr(config, "workerinput"):  # the workers of pytest-xdist inherit it
+        os.environ["VQABOOK_RUNS"] = tempfile.mkdtemp(prefix="vqabook-runs-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The runs go with the tests."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop("VQABOOK_RUNS"), ignore_errors=True)
 
 
 matplotlib.pyplot.switch_backend("agg")

@@ -9,41 +9,44 @@ from pathlib import Path
 
 import pytest
 
+from vqabook.papers import PAPERS
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "vqabook"
 FILES = sorted(PACKAGE.rglob("*.py"))
 NAMES = [path.relative_to(PACKAGE).as_posix() for path in FILES]
 ROOMS = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in FILES} - {"__init__"}
-MAY_IMPORT = {  # room -> rooms
-    "core": set(),
-    "losses": set(),
-    "metrics": set(),
-    "record": set(),
-    "fingerprint": {"record"},
-    "knobs": set(),
-    "claims": set(),
-    "figures": set(),
-    "drawings": {"figures"},
-    "data": {"core", "metrics"},
-    "models": {"core"},
-    "objectives": {"core", "losses"},
-    "whole": set(),
-    "schedule": set(),
-    "fit": {"core", "objectives", "schedule", "whole"},
-    "surrogates": {"core", "whole"},
-    "teachers": {"core"},
-    "best": {"whole"},
-    "detection": {"core", "data", "objectives"},
-    "evaluate": {"core", "data", "fit", "losses", "metrics"},
-    "report": {"record"},
-    "tables": {"report"},
-    "ledger": {"fingerprint", "report"},
-    "papers": ROOMS - {"report", "tables", "ledger", "figures", "drawings", "catalogue", "runs", "cli"},
-    "catalogue": {"data", "drawings", "figures", "knobs", "record"},
-    "runs": {"fingerprint", "papers", "record"},
-    "cli": ROOMS,
-}
-LIBRARY = ("core", "data", "models", "losses", "objectives", "schedule", "whole", "fit", "metrics", "record")
+MAY_IMPORT = {  # room -> rooms, or single modules of one; an arrow only points to what stands above it
+    "core": (),
+    "files": (),
+    "knobs": (),
+    "losses": (),
+    "metrics": (),
+    "splits": (),
+    "evidence": ("files",),
+    "models": ("core",),
+    "objectives": ("core", "losses"),
+    "features": ("files",),
+    "world": ("files", "splits"),
+    "data": ("core", "features", "files", "metrics", "splits", "world"),
+    "fetch": ("features", "files"),
+    "training": ("core", "evidence", "files", "objectives"),
+    "surrogates": ("core", "files"),
+    "detection": ("core", "data", "objectives"),
+    "report": ("evidence",),
+    "papers": (
+        "core", "files", "knobs", "losses", "metrics", "splits", "evidence", "models", "objectives", "features",
+        "world", "data", "training", "surrogates", "detection", "report.claims",
+    ),
+    "catalogue": ("core", "data", "evidence", "features", "fetch", "files", "knobs", "metrics", "report"),
+    "page": ("evidence", "files", "knobs", "papers", "report"),
+    "cli": ("catalogue", "evidence", "features", "fetch", "files", "page", "papers", "report"),
+    "__main__": ("cli",),
+}  # fmt: skip
+LIBRARY = (
+    "core", "files", "splits", "data", "features", "world", "models", "losses", "objectives", "training", "metrics",
+    "surrogates", "evidence.record",
+)  # fmt: skip
 DEPENDENCIES = ("torch", "numpy", "h5py", "tqdm", "filelock")
 each_file = pytest.mark.parametrize("path", FILES, ids=NAMES)
 
@@ -70,23 +73,73 @@ def test_every_room_is_in_the_table():
     assert MAY_IMPORT.keys() == ROOMS
 
 
+def test_no_arrow_runs_in_a_circle():
+    above: set[str] = set()
+    for room, others in MAY_IMPORT.items():
+        assert {other.split(".")[0] for other in others} <= above, f"{room} imports what stands below it"
+        above.add(room)
+
+
+def test_no_room_is_a_house():
+    sizes = {room: 0 for room in ROOMS}
+    for path in FILES:
+        sizes[module_of(path)[1] if len(module_of(path)) > 1 else "core"] += len(path.read_text("utf-8").splitlines())
+    assert max(sizes.values()) <= 0.25 * sum(sizes.values()), sizes
+    assert sum(sizes.values()) < 19_000
+
+
 @each_file
 def test_imports_keep_to_the_table(path):
     room = module_of(path)[1:2]
     for name in our_imports(path):
         other = name.split(".")[1]
         assert other in ROOMS, f"{name} is a re-export of the package"
-        assert room == [other] or other in MAY_IMPORT[room[0]], f"{room[0]} may not import {name}"
+        allowed = [f"vqabook.{module}." for module in (*room, *MAY_IMPORT[room[0]])] if room else []
+        assert any(f"{name}.".startswith(module) for module in allowed), f"{room[0]} may not import {name}"
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "papers").glob("[!_]*.py")), ids=lambda path: path.stem)
-def test_a_paper_imports_no_other_paper(path):
-    stems = {other.stem for other in (PACKAGE / "papers").glob("[!_]*.py")}
-    own = min(
-        (stem for stem in stems if path.stem.startswith(stem)), key=len
-    )  # loss_rescaling of loss_rescaling_claims
-    papers = {name.split(".")[2] for name in our_imports(path) if name.startswith("vqabook.papers.")} & stems
-    assert {paper for paper in papers if not paper.startswith(own)} == set()
+@pytest.mark.parametrize("paper", PAPERS)
+def test_a_paper_imports_no_other_paper(paper):
+    known = {paper, "paper"}
+    for path in (PACKAGE / "papers" / paper).glob("*.py"):
+        papers = {name.split(".")[2] for name in our_imports(path) if name.startswith("vqabook.papers.")}
+        assert papers <= known, path.name
+
+
+ROUTES = {  # what a newcomer wants -> how many files it may take, and the files, each named or imported by one before
+    "a number of Table V": (10, (
+        "papers/loss_rescaling/recipes.py", "papers/loss_rescaling/setting.py", "papers/loss_rescaling/train.py",
+        "models/updn.py", "models/answer_mask.py", "objectives/rescaling.py", "losses/rescale.py", "training/fit.py",
+        "papers/loss_rescaling/evaluation.py", "metrics/vqa.py",
+    )),
+    "a loss": (3, ("losses/__init__.py", "losses/soft.py")),
+    "a loss as a row of a chapter": (3, (
+        "papers/balanced_activation/setting.py", "objectives/longtail.py", "losses/longtail.py",
+    )),
+    "a paper": (5, (
+        "papers/soft_cross_entropy/__init__.py", "papers/soft_cross_entropy/claims.py",
+        "papers/soft_cross_entropy/setting.py", "papers/soft_cross_entropy/recipes.py",
+        "papers/soft_cross_entropy/train.py",
+    )),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("want", ROUTES)
+def test_a_newcomer_opens_few_files(want):
+    """`book/design.md` shows these routes; an earlier file of a route imports or names a later one."""
+    budget, route = ROUTES[want]
+    assert len(route) <= budget
+    first, *rest = (PACKAGE / name for name in route)
+    opened = [first]
+    for path in rest:
+        module = ".".join(module_of(path))
+        names = {name for earlier in opened for name in our_imports(earlier)}
+        beside = [earlier.read_text("utf-8") for earlier in opened if earlier.parent == path.parent]
+        named = any(f".{path.stem}:" in text for text in beside)  # Part("...train:train", Run)
+        assert named or any(f"{name}.".startswith(f"{module}.") for name in names), f"nothing leads to {path}"
+        opened.append(path)
+    for text in (f"`{name}`" for name in route):
+        assert text in (ROOT / "book" / "design.md").read_text("utf-8"), f"design.md does not show {text}"
 
 
 def test_the_library_needs_its_dependencies_alone():
@@ -115,9 +168,9 @@ for room in {LIBRARY}:
     assert done.returncode == 0, done.stderr
 
 
-def test_record_and_report_cost_no_torch():
-    light = ("record", "report", "tables", "ledger", "figures", "claims", "knobs")
-    rooms = ", ".join(f"vqabook.{room}" for room in light)
+def test_evidence_and_report_cost_no_torch():
+    modules = [module_of(path) for path in FILES if path.relative_to(PACKAGE).parts[0] in ("evidence", "report")]
+    rooms = ", ".join([*(".".join(module) for module in modules), "vqabook.knobs", "vqabook.files"])
     script = f"import sys, {rooms}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT).returncode == 0
 
@@ -130,7 +183,7 @@ def test_nothing_is_nobodys():
 @each_file
 def test_files_fit_in_the_head(path):
     lines = path.read_text().splitlines()
-    assert len(lines) <= 250
+    assert len(lines) <= 400
     assert max(map(len, lines), default=0) <= 120
 
 

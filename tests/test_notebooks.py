@@ -18,7 +18,7 @@ import pytest
 from papermill.exceptions import PapermillExecutionError
 
 from vqabook.catalogue import page as catalogue
-from vqabook.evidence.runs import records
+from vqabook.page import load_or_make_runs
 from vqabook.papers import PAGES, paper_of
 from vqabook.report.verdicts import number
 
@@ -54,7 +54,7 @@ def test_stored_outputs_are_those_that_nbval_compares(path: Path):
 def test_parameters_are_the_settings_fields(path: Path):
     known = papermill.inspect_notebook(str(path)).keys()
     page = path.stem.partition("_")[2]
-    setting = catalogue.Setting("smoke") if page == "data" else paper_of(page).setting(profile="smoke")
+    setting = catalogue.Setting("smoke") if page == "data" else paper_of(page).setting_of(profile="smoke")
     assert known <= vars(setting).keys()
 
 
@@ -86,12 +86,12 @@ def test_a_crashed_notebook_names_its_cell_and_is_kept(tmp_path: Path):
 
 
 @pytest.fixture(scope="module")
-def smoke(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
+def smoke() -> dict[str, dict]:
     """The smoke records of the pages, by paper but for the first, variant and prior."""
-    runs = str(tmp_path_factory.mktemp("runs"))
-    found = [r for page in PAGES for r in records(page, paper_of(page).setting(profile="smoke", runs=runs))]
+    settings = {page: paper_of(page).setting_of(profile="smoke") for page in PAGES}
+    records = [record for page, setting in settings.items() for record in load_or_make_runs(page, setting)]
     first = "loss_rescaling"
-    named = [(r["recipe"]["paper"], f"{r['recipe']['variant']}, {r['recipe']['prior']}", r) for r in found]
+    named = [(r["recipe"]["paper"], f"{r['recipe']['variant']}, {r['recipe']['prior']}", r) for r in records]
     return {name if paper == first else f"{paper}: {name}": record for paper, name, record in named}
 
 

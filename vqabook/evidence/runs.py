@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -29,8 +30,8 @@ Produce = Callable[[Mapping, Path], dict]  # (recipe, checkpoint) -> result
 
 
 def runs_folder(runs: str | None) -> Path:
-    """Where records lie: `runs` as given, by default data/runs of the project whatever the current folder is."""
-    return Path(runs) if runs else PACKAGE.parent / "data" / "runs"
+    """Where records lie: `runs` as given, else $VQABOOK_RUNS, else data/runs of the project from any folder."""
+    return Path(runs or os.environ.get("VQABOOK_RUNS") or PACKAGE.parent / "data" / "runs")
 
 
 def find_records(paper: str, recipes: Iterable[Mapping], runs: str | None) -> list[dict]:
