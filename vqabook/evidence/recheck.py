@@ -20,18 +20,25 @@ OUTCOME = EVIDENCE / "recheck.json"  # of the latest recheck that was recorded
 
 
 def choose(
-    papers: Sequence[str], sample: int | None, profile: str | None = None, *, apart: Sequence[str] = ("detection",)
+    papers: Sequence[str],
+    sample: int | None,
+    profile: str | None = None,
+    *,
+    longest: float = float("inf"),
+    apart: Sequence[str] = ("detection",),
 ) -> list[Mapping]:
     """Recorded runs to make again: all, or `sample` a paper, of the cheapest of each method; another day, others.
 
-    Parts with an environment of their own (`apart`) are left out.
+    Runs that took more than `longest` seconds, and parts with an environment of their own (`apart`), are left out.
     """
     chosen: list[Mapping] = []
     for paper in papers:
         records = [
             record
             for record in read_records(EVIDENCE / paper)
-            if record["recipe"].get("part") not in apart and profile in (None, record["recipe"]["profile"])
+            if record["recipe"].get("part") not in apart
+            and profile in (None, record["recipe"]["profile"])
+            and record["provenance"]["seconds"] <= longest
         ]
         if sample is not None:
             cheapest = pick_cheapest(records)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from pydantic import TypeAdapter
 
@@ -38,7 +38,7 @@ class Recipe:
         return {name: value for name, value in asked.items() if value is not None or name not in self.LEFT_OUT}
 
     @classmethod
-    def of(cls, asked: Mapping) -> Self:
+    def of(cls, asked: Mapping) -> Recipe:
         """The recipe that a record keeps: tuples that came as lists are tuples again, nested parts what they were."""
         if unknown := asked.keys() - {field.name for field in fields(cls)}:
             raise ValueError(f"a recipe of {asked['paper']} has no {', '.join(sorted(unknown))}; check its part")

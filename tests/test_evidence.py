@@ -1,0 +1,68 @@
+"""The recorded evidence: complete, named by what was asked, paired on one machine kind, and made again in part."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+
+from vqabook.evidence.recheck import choose, make_again
+from vqabook.evidence.record import EVIDENCE, key_of
+from vqabook.papers import PAGES, PAPERS, paper_of, producer
+from vqabook.report import rechecked
+from vqabook.report.verdicts import evidence, of_claim
+
+LONGEST = 20.0  # seconds that a run took which the tests make again
+
+
+@lru_cache
+def read(paper: str) -> dict[str, dict]:
+    """Every file of a paper's evidence, by its name."""
+    return {path.stem: json.loads(path.read_text("utf-8")) for path in (EVIDENCE / paper).glob("*.json")}
+
+
+def numbers(value: object) -> Iterator[float]:
+    match value:
+        case dict():
+            for part in value.values():
+                yield from numbers(part)
+        case list():
+            for part in value:
+                yield from numbers(part)
+        case float():
+            yield value
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_a_record_is_named_by_what_was_asked_and_holds_finite_numbers(paper):
+    for name, record in read(paper).items():
+        assert name == key_of(record["recipe"])
+        assert record["recipe"]["paper"] == paper
+        assert all(map(math.isfinite, numbers(record["result"]))), name
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_embedded_column_has_all_its_seeds(page):
+    paper = paper_of(page)
+    missing = [r for r in paper.asked(paper.setting_of(profile="small"), page) if key_of(r) not in read(paper.name)]
+    assert [f"{r['variant']}, seed {r['seed']}" for r in missing] == []
+
+
+@pytest.mark.parametrize("profile", ["small", "real"])
+@pytest.mark.parametrize("paper", PAPERS)
+def test_no_verdict_pairs_two_machine_kinds(paper, profile):
+    records = evidence(paper, profile=profile)
+    for claim in paper_of(paper).claims:
+        of_claim(records, claim)  # refuses such a pair
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_a_sample_comes_out_again(paper, tmp_path: Path):
+    """One run a paper, of another method every day; what is compared depends on the machine kind."""
+    chosen = choose([paper], 1, "small", longest=LONGEST)
+    outcome = rechecked.compare(make_again(chosen, producer(None), tmp_path), {paper: ()})
+    assert outcome["passed"], "\n".join([*rechecked.tell(outcome), *(str(row) for row in outcome["runs"])])
