@@ -22,48 +22,41 @@ LABELS = {"overall": "AP_all", "r": "APr", "c": "APc", "f": "APf"}
 def detections(model: nn.Module, annotated: Annotated, *, batch_size: int = 4) -> list[dict]:
     """What a detector finds in every image, as LVIS' result file has it."""
     model.eval()
-    found = []
+    results = []
     for rows in torch.arange(len(annotated.table), device=annotated.table.device).split(batch_size):
         images, _ = annotated.table.batch(rows).inputs
         for row, out in zip(rows.tolist(), model(images), strict=True):
-            found += _results(annotated, row, out)
-    return found
+            results += _results(annotated, row, out)
+    return results
 
 
 def _results(annotated: Annotated, row: int, out: dict[str, Tensor]) -> list[dict]:
     masks = np.asfortranarray((out["masks"][:, 0] > 0.5).permute(1, 2, 0).to(torch.uint8).cpu().numpy())
     corners = out["boxes"].cpu()
     boxes = torch.cat([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1).tolist()
+    columns = (out["labels"].tolist(), boxes, out["scores"].tolist(), rle.encode(masks))
     return [
-        {
-            "image_id": annotated.image_ids[row],
-            "category_id": annotated.category_ids[label - 1],
-            "bbox": box,
-            "score": score,
-            "segmentation": outline,
-        }
-        for label, box, score, outline in zip(
-            out["labels"].tolist(), boxes, out["scores"].tolist(), rle.encode(masks), strict=True
-        )
-    ]
+        {"image_id": annotated.image_ids[row], "category_id": annotated.category_ids[label - 1], "bbox": box,
+         "score": score, "segmentation": outline}
+        for label, box, score, outline in zip(*columns, strict=True)
+    ]  # fmt: skip
 
 
 def average_precision(path: Path, results: list[dict]) -> dict[str, dict[str, float | None]]:
     """{"mask", "box"} -> {"overall", "r", "c", "f"} -> percent; None without such a category. `path`: annotations."""
+    if not results:
+        return {kind: dict.fromkeys(LABELS, 0.0) for kind in KINDS}
+    without_masks = [{k: v for k, v in result.items() if k != "segmentation"} for result in results]
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(str(path))
-        found = {}
+        truth, precision = COCO(str(path)), {}
         for kind, theirs in KINDS.items():
-            if not results:
-                found[kind] = dict.fromkeys(LABELS, 0.0)
-                continue
-            mine = [{k: v for k, v in one.items() if kind == "mask" or k != "segmentation"} for one in results]
-            judged = COCOeval_faster(truth, truth.loadRes(mine), theirs, lvis_style=True)
-            judged.params.maxDets = [300]
-            judged.run()
-            stats = judged.stats_as_dict
-            found[kind] = {name: _percent(stats[label]) for name, label in LABELS.items()}
-    return found
+            detected = truth.loadRes(results if kind == "mask" else without_masks)
+            evaluator = COCOeval_faster(truth, detected, theirs, lvis_style=True)
+            evaluator.params.maxDets = [300]
+            evaluator.run()
+            stats = evaluator.stats_as_dict
+            precision[kind] = {name: _percent(stats[label]) for name, label in LABELS.items()}
+    return precision
 
 
 def _percent(value: float) -> float | None:

@@ -6,7 +6,7 @@ background last; `Classification` is the place where one becomes the other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,8 @@ from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.ops import FeaturePyramidNetwork, batched_nms, clip_boxes_to_image, remove_small_boxes
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
+from vqabook.core import Batch
+from vqabook.objectives.base import Objective
 from vqabook.objectives.longtail import LabelLoss, long_tail
 
 if TYPE_CHECKING:
@@ -94,7 +96,7 @@ class LongTailHeads(RoIHeads):
         """The same heads, weights and sampling included; torchvision's `MaskRCNN` makes none but its own."""
         heads.__class__ = cls
         heads.classification = classification
-        heads.box_predictor.register_forward_hook(lambda module, inputs, out: setattr(heads, "_said", out[0]))
+        heads.box_predictor.register_forward_hook(lambda module, inputs, out: setattr(heads, "_logits", out[0]))
         return heads
 
     def select_training_samples(self, proposals: list[Tensor], targets: list[dict] | None) -> tuple:
@@ -113,17 +115,17 @@ class LongTailHeads(RoIHeads):
         """The parent's results and losses, but for the loss of the classifier."""
         result, losses = super().forward(features, proposals, image_shapes, targets)
         if self.training:
-            losses["loss_classifier"] = self.classification(self._said, self._labels).mean()
+            losses["loss_classifier"] = self.classification(self._logits, self._labels).mean()
         return result, losses
 
     def postprocess_detections(
         self, logits: Tensor, regression: Tensor, proposals: list[Tensor], shapes: list[tuple[int, int]]
     ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
         """Boxes, scores and labels of each image, most certain first."""
-        sizes = [len(some) for some in proposals]
+        sizes = [len(boxes) for boxes in proposals]
         boxes = self.box_coder.decode(regression, proposals)[:, 1:].split(sizes)
         scores = self.classification.scores(logits).split(sizes)
-        kept = [self._of_an_image(*found) for found in zip(boxes, scores, shapes, strict=True)]
+        kept = [self._of_an_image(*image) for image in zip(boxes, scores, shapes, strict=True)]
         return tuple(list(part) for part in zip(*kept, strict=True))
 
     def _of_an_image(self, boxes: Tensor, scores: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
@@ -133,6 +135,17 @@ class LongTailHeads(RoIHeads):
         boxes, scores, labels = boxes[wide], scores[wide], category[wide] + 1
         best = batched_nms(boxes, scores, labels, self.nms_thresh)[: self.detections_per_img]
         return boxes[best], scores[best], labels[best]
+
+
+class DetectionLoss(Objective):
+    """The sum of Mask R-CNN's losses: of proposals, boxes, masks, and of its `Classification`; so `fit` trains it.
+
+    torchvision takes their means over a batch's regions, so that every image of the batch has the same share.
+    """
+
+    def steps(self, model: nn.Module, batch: Batch, progress: float) -> Iterator[Tensor]:
+        losses = model(*batch.inputs)
+        yield sum(losses.values()).expand(len(batch.rows))
 
 
 def mask_rcnn(config: DetectorConfig, classification: Classification) -> MaskRCNN:

@@ -44,7 +44,10 @@ class Scenes:
 
 
 def write_scenes(folder: Path, scenes: Scenes) -> dict[str, Path]:
-    """Draw the images and write train.json and val.json beside them; their paths."""
+    """Draw the images and write train.json and val.json beside them; their paths.
+
+    After the train split comes an image for each category that no image shows: every category has a training row.
+    """
     rng = np.random.default_rng(scenes.seed)
     order, rank = rng.permutation(len(NAMES)), np.arange(1, len(NAMES) + 1)
     train = np.empty(len(NAMES))
@@ -53,34 +56,25 @@ def write_scenes(folder: Path, scenes: Scenes) -> dict[str, Path]:
     images, annotations = {}, {}
     for split, n in (("train", scenes.train), ("val", scenes.val)):
         (folder / split).mkdir(parents=True, exist_ok=True)
-        first = 1 + (scenes.train if split == "val" else 0)
-        found = [_scene(folder / split, first + i, shares[split], scenes, rng) for i in range(n)]
-        found += _missing(found, folder / split, first + n, scenes, rng) if split == "train" else []
-        images[split], annotations[split] = [image for image, _ in found], [one for _, some in found for one in some]
+        first, drawn = 1 + (scenes.train if split == "val" else 0), []
+        for image_id in range(first, first + n):
+            places = rng.choice(len(NAMES), rng.integers(scenes.objects[0], scenes.objects[1] + 1), p=shares[split])
+            drawn.append(_draw(folder / split, image_id, places.tolist(), scenes, rng))
+        if split == "train":
+            seen = {entry["category_id"] for _, entries in drawn for entry in entries}
+            absent = [place for place in range(len(NAMES)) if place + 1 not in seen]
+            for image_id, place in enumerate(absent, start=10**6 + first + n):
+                drawn.append(_draw(folder / split, image_id, [place], scenes, rng))
+        images[split] = [image for image, _ in drawn]
+        annotations[split] = [entry for _, entries in drawn for entry in entries]
     categories = _categories(annotations["train"])
-    return {split: _written(folder, split, images[split], annotations[split], categories) for split in shares}
+    return {split: _write(folder, split, images[split], annotations[split], categories) for split in shares}
 
 
-def _scene(
-    folder: Path, image_id: int, share: Float[np.ndarray, " c"], scenes: Scenes, rng: np.random.Generator
-) -> tuple[dict, list[dict]]:
-    """One image with some objects that do not touch."""
-    drawn = rng.choice(len(share), rng.integers(scenes.objects[0], scenes.objects[1] + 1), p=share)
-    return _drawn(folder, image_id, drawn.tolist(), scenes, rng)
-
-
-def _missing(
-    found: Sequence[tuple[dict, list[dict]]], folder: Path, first: int, scenes: Scenes, rng: np.random.Generator
-) -> list[tuple[dict, list[dict]]]:
-    """An image for each category that no image shows: every category has a training row."""
-    seen = {one["category_id"] for _, some in found for one in some}
-    absent = [place for place in range(len(NAMES)) if place + 1 not in seen]
-    return [_drawn(folder, 10**6 + first + i, [place], scenes, rng) for i, place in enumerate(absent)]
-
-
-def _drawn(
+def _draw(
     folder: Path, image_id: int, categories: list[int], scenes: Scenes, rng: np.random.Generator
 ) -> tuple[dict, list[dict]]:
+    """One image with objects that do not touch, and its annotations."""
     side, taken, annotations = scenes.side, [], []
     noise = rng.integers(60, 140, (side // 4, side // 4, 3), dtype=np.uint8)
     picture = Image.fromarray(noise).resize((side, side), Image.Resampling.BILINEAR)
@@ -115,27 +109,25 @@ def _annotation(image_id: int, place: int, polygon: Float[np.ndarray, "k 2"]) ->
 
 def _categories(annotations: Sequence[dict]) -> list[dict]:
     """With what LVIS says of each: how many images and instances train has, and r, c or f by its images."""
-    found = []
-    for place, name in enumerate(NAMES):
-        mine = [one["image_id"] for one in annotations if one["category_id"] == place + 1]
-        images = len(set(mine))
+    categories = []
+    for category_id, name in enumerate(NAMES, start=1):
+        instances = [entry["image_id"] for entry in annotations if entry["category_id"] == category_id]
+        images = len(set(instances))
         frequency = FREQUENCIES[int(np.searchsorted(BOUNDS, images))]
-        counted = {"frequency": frequency, "image_count": images, "instance_count": len(mine)}
-        found.append({"id": place + 1, "name": name, **counted})
-    return found
+        counts = {"frequency": frequency, "image_count": images, "instance_count": len(instances)}
+        categories.append({"id": category_id, "name": name, **counts})
+    return categories
 
 
-def _written(folder: Path, split: str, images: list[dict], annotations: list[dict], categories: list[dict]) -> Path:
+def _write(folder: Path, split: str, images: list[dict], annotations: list[dict], categories: list[dict]) -> Path:
     """All categories are looked for in all images: what is not annotated is not there."""
     shown: dict[int, set[int]] = {image["id"]: set() for image in images}
-    for one in annotations:
-        shown[one["image_id"]].add(one["category_id"])
+    for entry in annotations:
+        shown[entry["image_id"]].add(entry["category_id"])
     every = {category["id"] for category in categories}
     for image in images:
         image |= {"neg_category_ids": sorted(every - shown[image["id"]]), "not_exhaustive_category_ids": []}
-    numbered = [one | {"id": i + 1} for i, one in enumerate(annotations)]
+    numbered = [entry | {"id": i} for i, entry in enumerate(annotations, start=1)]
     path = folder / f"{split}.json"
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps({"images": images, "annotations": numbered, "categories": categories}))
-    partial.replace(path)
+    path.write_text(json.dumps({"images": images, "annotations": numbered, "categories": categories}))
     return path

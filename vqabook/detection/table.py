@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from vqabook.core import Table
-from vqabook.data.lvis import FREQUENCIES
+from vqabook.data.lvis import category_counts
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -46,7 +46,7 @@ class Annotated:
     image_ids: tuple[int, ...]
     category_ids: tuple[int, ...]
     counts: Int[Tensor, " c"]  # instances
-    frequency: Int[Tensor, " c"]  # a place in FREQUENCIES
+    frequency: Int[Tensor, " c"]  # a place in data.lvis.FREQUENCIES
     shown: Bool[Tensor, "n c"]
 
 
@@ -78,29 +78,21 @@ def load_annotated(path: Path, images: Path, device: torch.device | str = "cpu")
     ValueError where categories lack what LVIS says of them or an object's is not listed, FileNotFoundError without an
     image.
     """
-    known = json.loads(path.read_text())
-    fields = ("id", "name", "frequency", "image_count", "instance_count")
-    categories = sorted(known["categories"], key=lambda category: category.get("id", 0))
-    for category in categories:
-        if any(f not in category for f in fields) or category["frequency"] not in FREQUENCIES:
+    categories, known = category_counts(path), json.loads(path.read_text())
+    place = {category_id: i for i, category_id in enumerate(categories.id.tolist())}
+    of_image: dict[int, list[dict]] = {}
+    for entry in known["annotations"]:
+        if entry["category_id"] not in place:
             raise ValueError(
-                f"a category has {', '.join(fields)}, frequency one of {', '.join(FREQUENCIES)}; {path} has "
-                f"{str(category)[:80]}: is it LVIS' format?"
-            )
-    place = {category["id"]: i for i, category in enumerate(categories)}
-    mine: dict[int, list[dict]] = {}
-    for one in known["annotations"]:
-        if one["category_id"] not in place:
-            raise ValueError(
-                f"an object's category is listed in its file: category {one['category_id']} is not among the "
+                f"an object's category is listed in its file: category {entry['category_id']} is not among the "
                 f"{len(place)} in {path}; is the file whole?"
             )
-        mine.setdefault(one["image_id"], []).append(one)
-    listed = [image for image in known["images"] if image["id"] in mine]
-    objects = tuple(_objects(mine[image["id"]], place, image) for image in listed)
+        of_image.setdefault(entry["image_id"], []).append(entry)
+    listed = [image for image in known["images"] if image["id"] in of_image]
+    objects = tuple(_objects(of_image[image["id"]], place, image) for image in listed)
     shown = torch.zeros(len(listed), len(place), dtype=torch.bool)
-    for row, found in enumerate(objects):
-        shown[row, found.labels - 1] = True
+    for row, in_image in enumerate(objects):
+        shown[row, in_image.labels - 1] = True
     files = tuple(images / _name(image) for image in listed)
     if absent := [file for file in files if not file.exists()]:
         raise FileNotFoundError(
@@ -113,23 +105,23 @@ def load_annotated(path: Path, images: Path, device: torch.device | str = "cpu")
         table=Table((rows,), rows, len(place), lookup=Lookup(files, objects)),
         image_ids=tuple(image["id"] for image in listed),
         category_ids=tuple(place),
-        counts=torch.tensor([category["instance_count"] for category in categories]),
-        frequency=torch.tensor([FREQUENCIES.index(category["frequency"]) for category in categories]),
+        counts=torch.from_numpy(categories.instance_count),
+        frequency=torch.from_numpy(categories.frequency),
         shown=shown,
     )
 
 
-def flipped(table: Table) -> Table:
+def mirror_half(table: Table) -> Table:
     """The same rows, half of them mirrored each time they are read."""
     return replace(table, lookup=replace(table.lookup, flip=True))
 
 
-def _objects(found: list[dict], place: dict[int, int], image: dict) -> Objects:
-    corners = np.array([one["bbox"] for one in found], dtype=np.float32).reshape(-1, 4)
+def _objects(entries: list[dict], place: dict[int, int], image: dict) -> Objects:
+    corners = np.array([entry["bbox"] for entry in entries], dtype=np.float32).reshape(-1, 4)
     corners[:, 2:] += corners[:, :2]
-    height, width = image["height"], image["width"]
-    outlines = tuple(rle.merge(rle.frPyObjects(one["segmentation"], height, width)) for one in found)
-    return Objects(torch.from_numpy(corners), torch.tensor([place[one["category_id"]] + 1 for one in found]), outlines)
+    shapes = (rle.frPyObjects(entry["segmentation"], image["height"], image["width"]) for entry in entries)
+    labels = torch.tensor([place[entry["category_id"]] + 1 for entry in entries])
+    return Objects(torch.from_numpy(corners), labels, tuple(map(rle.merge, shapes)))
 
 
 def _name(image: dict) -> str:

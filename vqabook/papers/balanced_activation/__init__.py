@@ -1,0 +1,27 @@
+"""Ren et al. 2020, "Balanced Activation for Long-tailed Visual Recognition", arXiv:2008.11037. Page 06."""
+
+from vqabook.papers.balanced_activation.claims import CLAIMS, TITLE
+from vqabook.papers.balanced_activation.recipes import CountsRun, DetectionRun, Run, list_recipes
+from vqabook.papers.balanced_activation.setting import NAME, PROFILES, Setting
+from vqabook.papers.paper import Paper, Part
+
+PAPER = Paper(
+    name=NAME,
+    title=TITLE,
+    pages=("balanced_activation",),
+    setting=Setting,
+    profiles=PROFILES,
+    recipes=list_recipes,
+    claims=CLAIMS,
+    parts={
+        "train": Part(f"{__name__}.train:train", Run),
+        "counts": Part(f"{__name__}.counts:train", CountsRun),
+        "detection": Part(f"{__name__}.detection:train", DetectionRun, apart=True),
+    },
+    real={
+        "cifar10": "a long tail cut out of 50,000 photographs of ten classes",
+        "cifar100": "a long tail cut out of 50,000 photographs of a hundred classes",
+        "lvis_v1": "the counts of 1,203 categories, without their images",
+    },
+    whole={"imbalances": (100.0, 10.0), "further_at": (100.0,), "detection": True},
+)

@@ -7,13 +7,10 @@ alone, boxes and masks as they are. Needs torchvision: `vqabook[detection]`.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from filelock import FileLock
 from torch import nn
 
 try:
@@ -26,89 +23,70 @@ except ModuleNotFoundError as error:
 
 from vqabook.data.sampling import repeat_factors, repeated_order
 from vqabook.detection.evaluation import average_precision, detections
-from vqabook.detection.loss import DetectionLoss
-from vqabook.detection.mask_rcnn import Classification, DetectorConfig, mask_rcnn
-from vqabook.detection.scenes import Scenes, write_scenes
-from vqabook.detection.table import Annotated, flipped, load_annotated
-from vqabook.evidence.record import key_of
-from vqabook.files import save_whole
+from vqabook.detection.mask_rcnn import Classification, DetectionLoss, DetectorConfig, mask_rcnn
+from vqabook.detection.scenes import write_scenes
+from vqabook.detection.table import Annotated, load_annotated, mirror_half
 from vqabook.models.heads import ScaledClassifier
-from vqabook.papers.balanced_activation.setting import DETECTION_ROWS, Method
+from vqabook.papers.balanced_activation.recipes import DetectionRun
+from vqabook.papers.balanced_activation.setting import Method
 from vqabook.training.fit import FitConfig, fit, pick_device
 from vqabook.training.schedule import Schedule
+from vqabook.training.stages import Scratch
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from torch import Tensor
 
-FIRST = DETECTION_ROWS["repeat factor"]
 THRESHOLD = 0.1  # of repeat factors; LVIS' 0.001 would repeat nothing among some hundred images
 CLIP = 10.0  # ours: random weights
 
 
-def produce(recipe: Mapping, checkpoint: Path, *, data_root: Path | None, device: str = "auto") -> dict:
+def train(recipe: DetectionRun, scratch: Scratch, *, data_root: Path | None, device: str = "auto") -> dict:
     """Train the detector of `recipe`, or its classifier anew; the record's result. `data_root` is not read."""
-    asked = {name: recipe["data"][name] for name in Scenes.__dataclass_fields__}
-    scenes = Scenes(**{name: tuple(x) if isinstance(x, list) else x for name, x in asked.items()})
     with tempfile.TemporaryDirectory() as folder:
-        paths = write_scenes(Path(folder), scenes)
-        on = pick_device(device)
+        paths, on = write_scenes(Path(folder), recipe.data), pick_device(device)
         train, val = (load_annotated(path, path.with_suffix(""), on) for path in paths.values())
-        return _trained(recipe, train, val, checkpoint, on)
+        first, whole = recipe.first_stage(), recipe.method == recipe.FIRST
 
+        def fit_whole(model: nn.Module, checkpoint: Path) -> list[dict]:
+            return fit_detector(model, first, train, recipe.epochs, checkpoint)
 
-def _trained(recipe: Mapping, train: Annotated, val: Annotated, checkpoint: Path, on: torch.device) -> dict:
-    method = Method(**recipe["method"])
-    model, history = _first(recipe, train, checkpoint, on)
-    if method != FIRST:
-        model, history = _again(model, recipe, method, train, checkpoint, on)
-    found = average_precision(val.path, detections(model, val))
+        model = build(recipe, train).to(on)
+        history = scratch.stages.go_on(model, first.asked(), fit_whole, anew=whole)
+        if not whole:
+            free_classifier(model, recipe.method, train)
+            history = fit_detector(Still(model), recipe, train, recipe.second_epochs, scratch.checkpoint)
+        precision = average_precision(val.path, detections(model, val))
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return {"test": found["mask"], "box": found["box"], "trained_parameters": trained, "history": history}
+    return {"test": precision["mask"], "box": precision["box"], "trained_parameters": trained, "history": history}
 
 
-def config_of(recipe: Mapping, n_classes: int) -> DetectorConfig:
-    """Images as they are drawn, an eighth smaller and larger in training, and as many proposals as they need."""
-    side = recipe["data"]["side"]
+def build(recipe: DetectionRun, train: Annotated) -> MaskRCNN:
+    """The whole detector, freshly initialised: images as they are drawn, an eighth smaller and larger in training, and
+    as many proposals as they need.
+    """
+    side = recipe.data.side
     sides = (round(0.875 * side), round(1.125 * side), side)
-    return DetectorConfig(
-        n_classes, backbone=recipe["backbone"], frozen_norms=False, sides=sides, longest=2 * side,
-        channels=recipe["channels"], regions=32, proposals=(100, 50), detections=100,
+    config = DetectorConfig(
+        train.table.n_classes, backbone=recipe.backbone, frozen_norms=False, sides=sides, longest=2 * side,
+        channels=recipe.channels, regions=32, proposals=(100, 50), detections=100,
     )  # fmt: skip
-
-
-def _first(recipe: Mapping, train: Annotated, checkpoint: Path, device: torch.device) -> tuple[MaskRCNN, list[dict]]:
-    """The detector under repeat-factor sampling: the one that a run of this seed left, or trained here."""
-    path = weights_of(recipe, checkpoint)
     with torch.random.fork_rng():
-        torch.manual_seed(recipe["seed"])
-        config = config_of(recipe, train.table.n_classes)
-        model = mask_rcnn(config, Classification(FIRST.rule, train.counts)).to(device)
-    with FileLock(f"{path}.lock"):
-        if not path.exists():
-            history = fitted(model, recipe, FIRST, train, recipe["epochs"], path.with_suffix(".checkpoint"))
-            save_whole({"model": model.state_dict(), "history": history}, path)
-        saved = torch.load(path, map_location=device, weights_only=True)
-    model.load_state_dict(saved["model"])
-    return model, saved["history"]
+        torch.manual_seed(recipe.seed)
+        return mask_rcnn(config, Classification(recipe.FIRST.rule, train.counts))
 
 
-def _again(
-    model: MaskRCNN, recipe: Mapping, method: Method, train: Annotated, checkpoint: Path, device: torch.device
-) -> tuple[MaskRCNN, list[dict]]:
-    """The same detector with its classifier trained anew by a row's rule."""
-    heads = model.roi_heads
-    rare = train.frequency == 0
-    heads.classification = Classification(method.rule, train.counts, tail=rare).to(device)
+def free_classifier(model: MaskRCNN, method: Method, train: Annotated) -> None:
+    """Leave nothing to learn but the classifier, or its scales, by a row's rule."""
+    heads, device = model.roi_heads, next(model.parameters()).device
+    heads.classification = Classification(method.rule, train.counts, tail=train.frequency == 0).to(device)
     model.requires_grad_(False)
     if method.second == "lws":
-        heads.box_predictor.cls_score = ScaledClassifier(heads.box_predictor.cls_score)
+        heads.box_predictor.cls_score = ScaledClassifier(heads.box_predictor.cls_score).to(device)
     else:
         heads.box_predictor.cls_score.requires_grad_(True)
         if method.second == "crt":
             heads.box_predictor.cls_score.reset_parameters()
-    frozen = Still(model)
-    return model, fitted(frozen, recipe, method, train, recipe["second_epochs"], checkpoint)
 
 
 class Still(nn.Module):
@@ -138,37 +116,24 @@ class Still(nn.Module):
         return {"loss_classifier": heads.classification(logits, torch.cat(labels)).mean()}
 
 
-def fitted(
-    model: nn.Module, recipe: Mapping, method: Method, train: Annotated, epochs: int, checkpoint: Path
-) -> list[dict]:
+def fit_detector(model: nn.Module, recipe: DetectionRun, train: Annotated, epochs: int, checkpoint: Path) -> list[dict]:
     """The history of `model`, trained with the images that a row draws."""
-    factors = factors_of(method, train)
     config = FitConfig(
-        epochs=epochs, batch_size=recipe["batch_size"], optimizer="sgd", lr=recipe["lr"], weight_decay=1e-4, clip=CLIP,
-        schedule=Schedule(warmup=min(1.0, epochs / 4), cosine=True), seed=recipe["seed"],
+        epochs=epochs, batch_size=recipe.batch_size, optimizer="sgd", lr=recipe.lr, weight_decay=1e-4, clip=CLIP,
+        schedule=Schedule(warmup=min(1.0, epochs / 4), cosine=True), seed=recipe.seed,
     )  # fmt: skip
-    order = partial(_repeated, factors) if factors is not None else None
-    label = f"{recipe['variant']}, seed {recipe['seed']}"
-    rule = DetectionLoss()
-    return fit(model, rule, flipped(train.table), config, checkpoint=checkpoint, order=order, label=label)
+    factors = image_factors(recipe.method, train)
+
+    def draw(generator: torch.Generator) -> Int[Tensor, " shown"]:
+        return repeated_order(factors, generator=generator)
+
+    label, table = f"{recipe.variant}, seed {recipe.seed}", mirror_half(train.table)
+    return fit(model, DetectionLoss(), table, config, checkpoint=checkpoint, order=draw, label=label)
 
 
-def factors_of(method: Method, train: Annotated) -> Float[Tensor, " n"] | None:
-    """How often each image is shown: by its rarest category; evenly by categories as far as images allow; or once."""
-    if method.draw == "repeat":
+def image_factors(method: Method, train: Annotated) -> Float[Tensor, " n"]:
+    """How often each image is shown: by its rarest category, or evenly by categories as far as images allow."""
+    if not method.evenly:
         return repeat_factors(train.shown, threshold=THRESHOLD)
-    if method.draw == "classes":
-        share = 1 / train.shown.double().sum(0).clamp(min=1)
-        weight = (train.shown * share).sum(1)
-        return weight / weight.mean()
-    return None
-
-
-def _repeated(factors: Float[Tensor, " n"], generator: torch.Generator) -> Int[Tensor, " shown"]:
-    return repeated_order(factors, generator=generator)
-
-
-def weights_of(recipe: Mapping, checkpoint: Path) -> Path:
-    """Where runs of one seed leave and find the first stage; the file goes the way of stages."""
-    shared = {k: v for k, v in recipe.items() if k not in ("variant", "method", "second_epochs")}
-    return checkpoint.with_name(f"{key_of(shared | {'variant': 'first stage'})}.weights.stage")
+    weight = (train.shown / train.shown.double().sum(0).clamp(min=1)).sum(1)
+    return weight / weight.mean()

@@ -1,79 +1,221 @@
-"""Ren et al. 2020, "Balanced Activation for Long-tailed Visual Recognition", ECCV workshop, arXiv:2008.11037.
+"""Every run of page 06, and what is asked of it.
 
-Page 06. Long tails are cut out of balanced sets of images by the run's seed; test stays balanced. Nothing is selected:
-every run reports its last epoch.
+Long tails are cut out of balanced sets of images by the run's seed; test stays balanced. Nothing is selected: every run
+reports its last epoch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
-from importlib import import_module
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Self
+
+import numpy as np
 
 from vqabook.data.imbalanced import Cut, divide
-from vqabook.knobs import asking, root_of
-from vqabook.papers.balanced_activation import counts
-from vqabook.papers.balanced_activation.claims import BESIDE, CLAIMS, FURTHER, RECORDED
-from vqabook.papers.balanced_activation.setting import DETECTION_ROWS, HELD_OUT, NAME, PROFILES, SETS, Setting, runs_of
-from vqabook.papers.balanced_activation.train import train
+from vqabook.data.lvis import BOUNDS, category_counts
+from vqabook.detection.scenes import Scenes
+from vqabook.files import data_root
+from vqabook.papers.balanced_activation.setting import (
+    COUNTS_ROWS,
+    DETECTION_ROWS,
+    HELD_OUT,
+    NAME,
+    ROWS,
+    SETS,
+    TABLE,
+    Method,
+    Setting,
+)
+from vqabook.papers.paper import Recipe
 
-__all__ = ["APART", "BESIDE", "CLAIMS", "FURTHER", "PAGES", "RECORDED", "Setting"]
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
-PAGES = {"balanced_activation": None}
-PARTS = ("counts", "detection")
-APART = ("detection",)  # parts with an environment of their own: elsewhere their recorded runs are shown
-# of a profile that runs a part of the page: what runs all of it
-WHOLE = {"imbalances": (100.0, 10.0), "further_at": (100.0,), "detection": True}
+CATEGORIES = "lvis/lvis_v1_train_cat_info.json.gz"
+IMAGES = 100_170  # of LVIS 1.0's train split
+MADE = (2000.0, 1.3)  # instances of the most frequent class of a made tail, and the power of the others' rank
 SIZES = (
     "depth", "width", "stem_stride", "steps", "second_steps", "batch_size", "lr", "warmup", "schedule", "weight_decay",
     "augment", "many", "few",
 )  # fmt: skip
 
 
-page, setting = asking(Setting, PROFILES)
+@dataclass(frozen=True, kw_only=True)
+class Row(Recipe):
+    """A row of a table. A second stage goes on from what the row `FIRST` leaves."""
+
+    method: Method
+
+    FIRST: ClassVar[Method]
+    LATER: ClassVar[tuple[str, ...]] = ()  # numbers that first stages know nothing of
+
+    @property
+    def shares(self) -> bool:
+        """Whether other rows go on from what it trains first."""
+        return self.method == self.FIRST or self.method.second is not None
+
+    def first_stage(self) -> Self:
+        """The same for all rows that share it."""
+        return replace(self, variant="first stage", method=self.FIRST, **dict.fromkeys(self.LATER, 0))
 
 
-def recipes(s: Setting, page: str) -> list[dict]:
-    """Every run of the page, those that second stages start from before them. `variant`: "<row> at <imbalance>"."""
-    found = [
-        one | {"variant": f"{row} at {imbalance:g}", "method": asdict(method)}
+@dataclass(frozen=True)
+class CutImages(Cut):
+    """A cut of a set of images, and the rows that it has."""
+
+    counts: list[int]
+    held_out_counts: list[int]
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Row):
+    """One classifier of images. `variant`: "<row> at <imbalance>"."""
+
+    data: CutImages
+    classes: int
+    depth: int
+    width: int
+    stem_stride: int
+    steps: int
+    second_steps: int
+    batch_size: int
+    lr: float
+    warmup: int
+    schedule: str
+    weight_decay: float
+    augment: str
+    many: int
+    few: int
+
+    FIRST = ROWS["softmax"]
+    LATER = ("second_steps", "many", "few")
+
+
+@dataclass(frozen=True)
+class Features:
+    """Regions without images: features under a tail."""
+
+    dataset: str  # whose tail
+    share: float  # of its instances
+    width: int
+    noise: float
+    background: float
+    classes: int
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountsRun(Row):
+    """One linear classifier of regions. `variant`: "counts <row>"."""
+
+    data: Features
+    steps: int
+    lr: float
+
+    FIRST = COUNTS_ROWS["sigmoid"]
+
+
+@dataclass(frozen=True)
+class DrawnScenes(Scenes):
+    """Scenes under the name of a data set."""
+
+    dataset: str = "scenes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionRun(Row):
+    """One detector, whose classifier all rows but the first train anew. `variant`: "<backbone> <row>"."""
+
+    data: DrawnScenes
+    backbone: str
+    channels: int
+    epochs: int
+    second_epochs: int
+    batch_size: int = 4
+    lr: float = 0.02
+
+    FIRST = DETECTION_ROWS["repeat factor"]
+    LATER = ("second_epochs",)
+
+
+@dataclass(frozen=True)
+class Tail:
+    """Training rows, share of the images and frequency (a place in `data.lvis.FREQUENCIES`) of each category."""
+
+    counts: Int[np.ndarray, " c"]
+    share: Float[np.ndarray, " c"]
+    frequency: Int[np.ndarray, " c"]
+
+
+@lru_cache(maxsize=2)
+def read_tail(name: str, classes: int, share: float, folder: Path) -> Tail:
+    """The real categories' tail, `share` of their instances; or one by a power law, which needs no file."""
+    if name == "made":
+        whole = MADE[0] / np.arange(1, classes + 1) ** MADE[1]
+        counts = np.maximum(1, np.rint(whole * share)).astype(np.int64)
+        return Tail(counts, counts / counts.sum(), np.searchsorted(BOUNDS, counts))  # an image a region
+    path = folder / CATEGORIES
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path} does not exist; check data_root, fetch LVIS' category info, or set counts = 'made'"
+        )
+    categories = category_counts(path)
+    if (categories.instance_count < 1).any():
+        empty = categories.name[int(np.argmin(categories.instance_count))]
+        raise ValueError(f"every category has training instances, {empty} of {path} has none; fetch it again")
+    counts = np.maximum(1, np.rint(categories.instance_count * share)).astype(np.int64)
+    return Tail(counts, categories.image_count / IMAGES, categories.frequency)
+
+
+def list_recipes(s: Setting, page: str) -> list[Recipe]:
+    """Every run of the page, those that second stages start from before them."""
+    runs = [
+        run
         for imbalance in s.imbalances
-        for one in (_recipe(s, imbalance, seed) for seed in s.seeds)
-        for row, method in runs_of(s, imbalance).items()
+        for seed in s.seeds
+        for run in _image_runs(s, imbalance, seed, ROWS if imbalance in s.further_at else TABLE)
     ]
-    found.sort(key=lambda recipe: recipe["method"]["second"] is not None)
-    return found + counts.recipes(s) + (_detection(s) if s.detection else [])
+    runs.sort(key=lambda run: run.method.second is not None)
+    return [*runs, *_counts_runs(s), *(_detection_runs(s) if s.detection else ())]
 
 
-def _detection(s: Setting) -> list[dict]:
-    """Runs of the part that needs torchvision. `variant`: "<backbone> <row>"."""
-    from vqabook.detection.scenes import Scenes
+def _what(s: Setting) -> dict:
+    return {"paper": NAME, "profile": s.profile, "kind": "train", "prior": "none"}
 
-    val = max(1, s.detection_images // 4)
-    sizes = {"channels": s.detection_channels, "epochs": s.detection_epochs, "second_epochs": s.detection_second_epochs}
-    sizes |= {"batch_size": 4, "lr": 0.02}
-    what = {"paper": NAME, "part": "detection", "profile": s.profile, "kind": "train", "prior": "none"}
+
+def _image_runs(s: Setting, imbalance: float, seed: int, rows: Mapping[str, Method]) -> list[Run]:
+    cut = Cut(s.dataset, "imbalanced", imbalance, HELD_OUT.get(s.dataset), seed)
+    data = CutImages(**asdict(cut), **divide(cut, data_root(s.data_root)).about())
+    shared = _what(s) | {"seed": seed, "data": data, "classes": SETS[s.dataset]}
+    shared |= {size: getattr(s, size) for size in SIZES}
+    return [Run(**shared, variant=f"{row} at {imbalance:g}", method=method) for row, method in rows.items()]
+
+
+def _counts_runs(s: Setting) -> list[CountsRun]:
+    tail = read_tail(s.counts, s.counts_classes, s.counts_share, data_root(s.data_root))
+    data = Features(
+        s.counts, s.counts_share, s.counts_width, s.counts_noise, s.counts_background, len(tail.counts),
+        int(tail.counts.sum()),
+    )  # fmt: skip
+    shared = _what(s) | {"part": "counts", "data": data, "steps": s.counts_steps, "lr": s.counts_lr}
     return [
-        what
-        | {"data": {"dataset": "scenes", **asdict(scenes)}, "backbone": backbone, "seed": scenes.seed, **sizes}
-        | {"variant": f"{backbone} {row}", "method": asdict(method)}
-        for scenes in (Scenes(s.detection_images, val, s.detection_side, seed=seed) for seed in s.detection_seeds)
+        CountsRun(**shared, seed=seed, variant=f"counts {row}", method=method)
+        for seed in s.counts_seeds
+        for row, method in COUNTS_ROWS.items()
+    ]
+
+
+def _detection_runs(s: Setting) -> list[DetectionRun]:
+    sizes = {"channels": s.detection_channels, "epochs": s.detection_epochs, "second_epochs": s.detection_second_epochs}
+    shared = _what(s) | {"part": "detection"} | sizes
+    n, side = s.detection_images, s.detection_side
+    return [
+        DetectionRun(**shared, data=data, seed=data.seed, backbone=backbone, variant=f"{backbone} {row}", method=method)
+        for data in (DrawnScenes(n, max(1, n // 4), side, seed=seed) for seed in s.detection_seeds)
         for backbone in s.detection_backbones
         for row, method in DETECTION_ROWS.items()
     ]
-
-
-def _recipe(s: Setting, imbalance: float, seed: int) -> dict:
-    cut = Cut(s.dataset, "imbalanced", imbalance, HELD_OUT.get(s.dataset), seed)
-    what = {"paper": NAME, "profile": s.profile, "kind": "train", "prior": "none", "seed": seed}
-    what |= {"classes": SETS[s.dataset], "data": asdict(cut) | divide(cut, root_of(s)).about()}
-    return what | {size: getattr(s, size) for size in SIZES}
-
-
-def produce(recipe: Mapping, checkpoint: Path, *, data_root: Path | None, device: str = "auto") -> dict:
-    """Train what `recipe` says; the record's result. Its `part`, if any, is the file beside this that does."""
-    if "part" in recipe:
-        module = import_module(f"{__package__}.{recipe['part']}")
-        return module.produce(recipe, checkpoint, data_root=data_root, device=device)
-    return train(recipe, checkpoint, data_root, device)

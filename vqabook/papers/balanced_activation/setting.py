@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from vqabook.knobs import knob, one_of, positive, within
 
@@ -24,6 +24,11 @@ class Method:
     exponent: float = 1.0  # of the counts, in balanced softmax
     dealt: bool = False  # counts are dealt out to other classes: ours, a control
     second: str | None = None  # crt, lws: the classifier alone, classes drawn evenly; again: the classifier goes on
+
+    @property
+    def evenly(self) -> bool:
+        """Whether classes are drawn evenly."""
+        return self.draw == "classes" or self.second in ("crt", "lws")
 
 
 TABLE = {  # Table 1
@@ -49,9 +54,9 @@ FURTHER = {  # what Table 1 lacks; "@": ours
     **{f"balanced softmax @ exponent {x:g}": Method("balanced_softmax", exponent=x) for x in (0.25, 0.5, 1.5, 2.0)},
 }
 ROWS = TABLE | FURTHER
-COUNTS_ROWS = {name: ROWS[name] for name in ("softmax", "balanced softmax", "sigmoid", "balanced sigmoid")} | {
-    "balanced sigmoid @ released": Method("released_sigmoid"),
-    "equalisation @ sigmoid": Method("equalisation_sigmoid"),
+COUNTS_ROWS = {
+    **{name: ROWS[name] for name in ("softmax", "balanced softmax", "sigmoid", "balanced sigmoid")},
+    **{name: ROWS[name] for name in ("balanced sigmoid @ released", "equalisation @ sigmoid")},
     "repeat factor": Method("sigmoid", draw="repeat"),
     "crt": Method("sigmoid", second="crt"),
     "lws": Method("sigmoid", second="lws"),
@@ -134,13 +139,3 @@ PROFILES: dict[str, dict] = {
     },
     "paper": {},
 }  # fmt: skip
-
-
-def runs_of(s: Setting, imbalance: float) -> dict[str, Method]:
-    """The rows that are run at an imbalance, by name."""
-    return ROWS if imbalance in s.further_at else TABLE
-
-
-def first_stage(method: Method) -> Method:
-    """What a second stage starts from."""
-    return replace(method, second=None)

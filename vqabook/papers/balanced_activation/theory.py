@@ -36,23 +36,25 @@ class Mixture:
         labels = torch.arange(len(counts)).repeat_interleave(counts)
         return self.means[labels] + torch.randn(len(labels), 2, generator=generator, dtype=torch.double), labels
 
+    def draw_evenly(self, n: int, seed: int) -> Float[Tensor, "n 2"]:
+        """Test rows, as many of each class."""
+        return self.draw(torch.full((len(self.counts),), n // len(self.counts)), seed)[0]
+
+    @property
+    def train_prior(self) -> Float[Tensor, " c"]:
+        counts = torch.tensor(self.counts, dtype=torch.double)
+        return counts / counts.sum()
+
+    @property
+    def test_prior(self) -> Float[Tensor, " c"]:
+        return torch.full((len(self.counts),), 1 / len(self.counts), dtype=torch.double)
+
     def posterior(self, x: Float[Tensor, "n 2"], prior: Float[Tensor, " c"]) -> Float[Tensor, "n c"]:
         """p(y | x) under these shares of the classes."""
         return (-torch.cdist(x, self.means).square() / 2 + prior.log()).softmax(1)
 
 
-def even(mixture: Mixture) -> Float[Tensor, " c"]:
-    """Each class as likely as any other: the test set's."""
-    return torch.full((len(mixture.counts),), 1 / len(mixture.counts), dtype=torch.double)
-
-
-def shares(mixture: Mixture) -> Float[Tensor, " c"]:
-    """The training set's."""
-    counts = torch.tensor(mixture.counts, dtype=torch.double)
-    return counts / counts.sum()
-
-
-def learnt(
+def measure_distances(
     mixture: Mixture, loss: Callable[[Tensor, Tensor], Tensor], *, seed: int, n_test: int = 2000
 ) -> dict[str, float]:
     """Theorem 1: a linear classifier trained by `loss` of (logits, labels) against both true posteriors.
@@ -62,20 +64,20 @@ def learnt(
     """
     x, y = mixture.draw(torch.tensor(mixture.counts), seed)
     weight = torch.zeros(3, len(mixture.counts), dtype=torch.double, requires_grad=True)
-    fitting = torch.optim.LBFGS([weight], max_iter=200, tolerance_grad=1e-9, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS([weight], max_iter=200, tolerance_grad=1e-9, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
-        fitting.zero_grad()
+        optimizer.zero_grad()
         mean = loss(x @ weight[:2] + weight[2], y).mean()
         mean.backward()
         return mean
 
-    fitting.step(closure)
-    rows, _ = mixture.draw(torch.full((len(mixture.counts),), n_test // len(mixture.counts)), seed + 1)
-    said = (rows @ weight[:2] + weight[2]).detach().softmax(1)
-    priors = {"balanced": even(mixture), "training": shares(mixture)}
+    optimizer.step(closure)
+    rows = mixture.draw_evenly(n_test, seed + 1)
+    learnt = (rows @ weight[:2] + weight[2]).detach().softmax(1)
+    priors = {"balanced": mixture.test_prior, "training": mixture.train_prior}
     return {
-        name: float((said - mixture.posterior(rows, prior)).abs().sum(1).mean() / 2) for name, prior in priors.items()
+        name: float((learnt - mixture.posterior(rows, prior)).abs().sum(1).mean() / 2) for name, prior in priors.items()
     }
 
 
@@ -85,10 +87,10 @@ def optimal_margins(counts: Int[np.ndarray, " c"], beta: float = 1.0) -> Float[n
     return beta * margins / margins.sum()
 
 
-def found_margins(counts: Int[np.ndarray, " c"], beta: float = 1.0) -> Float[np.ndarray, " c"]:
+def find_margins(counts: Int[np.ndarray, " c"], beta: float = 1.0) -> Float[np.ndarray, " c"]:
     """The margins of sum β that minimise Σ_j 1/γ_j √(1/n_j) (Eq. 25), by a minimiser that knows no Eq. 26."""
     weight = 1 / np.sqrt(np.asarray(counts, float))
-    found = optimize.minimize(
+    minimum = optimize.minimize(
         lambda margins: np.sum(weight / margins) / weight.sum(),
         np.full(len(weight), beta / len(weight)),
         jac=lambda margins: -weight / margins**2 / weight.sum(),
@@ -97,9 +99,9 @@ def found_margins(counts: Int[np.ndarray, " c"], beta: float = 1.0) -> Float[np.
         method="SLSQP",
         options={"ftol": 1e-14, "maxiter": 1000},
     )
-    if not found.success:
-        raise RuntimeError(f"the minimiser must end at a minimum, it says: {found.message}; try other counts")
-    return found.x
+    if not minimum.success:
+        raise RuntimeError(f"the minimiser must end at a minimum, it says: {minimum.message}; try other counts")
+    return minimum.x
 
 
 def offset_errors(mixture: Mixture, *, seed: int = 0, n_test: int = 2000) -> Float[np.ndarray, "n c"]:
@@ -109,6 +111,6 @@ def offset_errors(mixture: Mixture, *, seed: int = 0, n_test: int = 2000) -> Flo
     constant of Eq. 44. Eq. 43 leaves p(x | y ≠ j) out of a quotient, as though the other classes were mixed alike in
     training and at test.
     """
-    rows, _ = mixture.draw(torch.full((len(mixture.counts),), n_test // len(mixture.counts)), seed)
-    wanted, trained = (mixture.posterior(rows, prior).logit() for prior in (even(mixture), shares(mixture)))
+    rows = mixture.draw_evenly(n_test, seed)
+    wanted, trained = (mixture.posterior(rows, prior).logit() for prior in (mixture.test_prior, mixture.train_prior))
     return (wanted - trained - sigmoid_offsets(torch.tensor(mixture.counts))).numpy()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,12 +15,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from vqabook.data.imbalanced import Cut, divide
+from vqabook.data.lvis import BOUNDS
 from vqabook.evidence.record import key_of
 from vqabook.losses.longtail import balanced_softmax, log_counts
 from vqabook.models.heads import CosineClassifier, Decoupled
-from vqabook.papers.balanced_activation import claims, counts, theory
-from vqabook.papers.balanced_activation import recipes as paper
+from vqabook.papers.balanced_activation import PAPER, claims, counts, recipes, theory
 from vqabook.papers.balanced_activation import train as training
+from vqabook.papers.balanced_activation.recipes import Row, Run, Tail, read_tail
 from vqabook.papers.balanced_activation.setting import COUNTS_ROWS, ROWS, TABLE, Method
 from vqabook.report.verdicts import number
 
@@ -27,28 +29,38 @@ pytest.importorskip("sklearn")
 CPU = torch.device("cpu")
 
 
-def recipe_of(variant: str, **values: object) -> dict:
-    recipes = paper.recipes(paper.setting(profile="smoke", **values), "balanced_activation")
-    (recipe,) = [r for r in recipes if r["variant"] == variant]
+def list_smoke(**values: object) -> list[Row]:
+    return PAPER.recipes(PAPER.setting_of(profile="smoke", **values), "balanced_activation")
+
+
+def recipe_of(variant: str, **values: object) -> Row:
+    (recipe,) = [recipe for recipe in list_smoke(**values) if recipe.variant == variant]
     return recipe
 
 
-def produced(variant: str, folder: Path, **values: object) -> dict:
+def produce(variant: str, folder: Path, **values: object) -> dict:
     """The result of a smoke run, through JSON without NaN as a record goes."""
-    recipe = recipe_of(variant, **values)
+    asked = recipe_of(variant, **values).asked()
     folder.mkdir(exist_ok=True)
-    result = paper.produce(recipe, folder / f"{key_of(recipe)}.checkpoint", data_root=None, device="cpu")
+    result = PAPER.produce(asked, folder / f"{key_of(asked)}.checkpoint", data_root=None, device="cpu")
     return json.loads(json.dumps(result, allow_nan=False))
+
+
+def test_a_recipe_is_what_its_record_keeps():
+    for recipe in list_smoke(detection=True):
+        asked = recipe.asked()
+        assert type(recipe).of(json.loads(json.dumps(asked))) == recipe
+        assert PAPER.parts[asked.get("part", "train")].recipe is type(recipe)
 
 
 @pytest.mark.parametrize("row", ["softmax", "balanced softmax", "ldam @ drw", "balanced sigmoid", "crt", "cbs"])
 def test_a_run_gives_what_its_claims_read(row, tmp_path):
-    whole = paper.WHOLE | {"imbalances": (100.0,)}
-    result, again = (produced(f"{row} at 100", tmp_path / str(i), **whole) for i in range(2))
+    whole = PAPER.whole | {"imbalances": (100.0,)}
+    result, again = (produce(f"{row} at 100", tmp_path / str(i), **whole) for i in range(2))
     assert result | {"history": None} == again | {"history": None}
     assert result["test"]["overall"] == result["history"][-1]["test_accuracy"] <= result["best_on_test"]
     assert [r["epoch"] for r in result["history"]] == list(range(1, len(result["history"]) + 1))
-    for claim in paper.CLAIMS:
+    for claim in PAPER.claims:
         for side in (claim.more, claim.less):
             if side.where["variant"] == f"{row} at 100":
                 assert number({"result": result}, side.metric) is not None, side.metric
@@ -56,15 +68,15 @@ def test_a_run_gives_what_its_claims_read(row, tmp_path):
 
 @pytest.mark.parametrize("row", COUNTS_ROWS)
 def test_classifiers_under_a_detectors_tail(row, tmp_path):
-    result = produced(f"counts {row}", tmp_path)
-    assert result | {"history": None} == produced(f"counts {row}", tmp_path) | {"history": None}
+    result = produce(f"counts {row}", tmp_path)
+    assert result | {"history": None} == produce(f"counts {row}", tmp_path) | {"history": None}
     assert 0 <= result["ap_top"]["f"] <= 100 and result["best"]["test"]["overall"] > result["test"]["overall"]
 
 
 def test_every_printed_number_is_a_row_of_the_table():
     assert all(list(column) == list(TABLE) for column in claims.PRINTED.values())
-    assert claims.PRINTED[100, 100]["equalisation"] == (47.3, 0.1)
-    found = {claim.name: claim.printed for claim in paper.CLAIMS}
+    assert claims.PRINTED[100, 100]["equalisation"] == 47.3
+    found = {claim.name: claim.printed for claim in PAPER.claims}
     assert found["balanced-10-100-over-softmax"] == 5.7
     assert found["balanced-10-gain-100-10"] == pytest.approx((83.1 - 77.4) - (90.9 - 90.0))
     assert (found["balanced-detector-over-repeat-factor"], found["balanced-detector-rare"]) == (3.0, 6.7)
@@ -74,56 +86,73 @@ def test_every_printed_number_is_a_row_of_the_table():
 def test_a_second_stage_trains_the_classifier_alone(tmp_path, monkeypatch):
     """Features are the softmax run's, with or without that run's weights at hand, and batch norm stands still."""
     kept = {}
-    fitted = training._fitted
+    fit_network = training.fit_network
 
-    def watched(model: nn.Module, *others: object) -> list[dict]:
-        history = fitted(model, *others)
+    def watch(model: nn.Module, *others: object) -> list[dict]:
+        history = fit_network(model, *others)
         if isinstance(model, Decoupled):
             kept.setdefault("after", {k: v.clone() for k, v in model.trained.state_dict().items()})
         else:
             kept.setdefault("first", {k: v.clone() for k, v in model.state_dict().items()})
         return history
 
-    monkeypatch.setattr(training, "_fitted", watched)
-    produced("softmax at 10", tmp_path)
+    monkeypatch.setattr(training, "fit_network", watch)
+    produce("softmax at 10", tmp_path)
     (weights,) = tmp_path.glob("*.weights.stage")
     for row in ("crt", "lws"):
-        found = produced(f"{row} at 10", tmp_path)
+        result = produce(f"{row} at 10", tmp_path)
         assert all(torch.equal(kept["first"][name], value) for name, value in kept.pop("after").items())
-        assert found | {"history": None} == produced(f"{row} at 10", tmp_path / row) | {"history": None}
+        assert result | {"history": None} == produce(f"{row} at 10", tmp_path / row) | {"history": None}
         kept.pop("after")
     assert weights.exists()
 
 
+@pytest.mark.parametrize(("first", "second"), [("softmax at 10", "crt at 10"), ("counts sigmoid", "counts lws")])
+def test_a_first_stage_that_other_code_left_is_not_used(first, second, tmp_path, monkeypatch):
+    """As though a loss were edited between two runs in one folder: the second stage makes a first one of its own."""
+    produce(first, tmp_path)
+    (older,) = tmp_path.glob("*.weights.stage")
+    state = torch.load(older, weights_only=True)
+    torch.save({name: torch.zeros_like(value) for name, value in state.items()}, older)  # who goes on from it, shows it
+    misled = produce(second, tmp_path)
+    monkeypatch.setattr("vqabook.papers.paper.code_hash", lambda: "edited")
+    result, alone = produce(second, tmp_path), produce(second, tmp_path / "alone")
+    assert result | {"history": None} == alone | {"history": None} != misled | {"history": None}
+    assert len(list(tmp_path.glob("*.weights.stage"))) == 2
+
+
+def of_rule(rule: str, **values: object) -> Run:
+    return replace(recipe_of("softmax at 10"), method=Method(rule, **values))
+
+
 def test_models_are_what_their_rules_want():
     data = divide(Cut("digits", "imbalanced", 10.0, 0.4, 0), Path())
-    recipe = recipe_of("softmax at 10")
-    ldam, sigmoid = (training.build(recipe, Method(rule), data) for rule in ("ldam", "balanced_sigmoid"))
+    ldam, sigmoid = (training.build(of_rule(rule), data) for rule in ("ldam", "balanced_sigmoid"))
     assert isinstance(ldam.classifier, CosineClassifier)
     torch.testing.assert_close(sigmoid.classifier.bias.sigmoid(), torch.full((10,), 0.1))
-    same = [training.build(recipe, Method("softmax"), data).state_dict() for _ in range(2)]
+    same = [training.build(of_rule("softmax"), data).state_dict() for _ in range(2)]
     assert all(torch.equal(same[0][name], same[1][name]) for name in same[0])
 
 
 def test_a_controls_counts_are_dealt_out_to_other_classes():
-    data, recipe = divide(Cut("digits", "imbalanced", 10.0, 0.4, 0), Path()), recipe_of("softmax at 10")
+    data = divide(Cut("digits", "imbalanced", 10.0, 0.4, 0), Path())
     x, y = torch.zeros(1, 10), torch.tensor([0])
     true, dealt = (
-        training.objective_of(recipe, Method("balanced_softmax", dealt=some), data).loss(x, y) for some in (False, True)
+        training.build_objective(of_rule("balanced_softmax", dealt=dealt), data).loss(x, y) for dealt in (False, True)
     )
     torch.testing.assert_close(true, -(torch.tensor([data.frequency[0] / data.frequency.sum()]).log()).float())
     assert not torch.allclose(true, dealt)
 
 
 def test_steps_become_whole_epochs_with_their_schedule():
-    recipe = recipe_of("softmax at 10") | {"batch_size": 512, "steps": 13_000, "warmup": 800}
-    config = training.config_of(recipe, 11_203, 13_000, CPU)
+    recipe = replace(recipe_of("softmax at 10"), batch_size=512, steps=13_000, second_steps=1300, warmup=800)
+    config = training.fit_config(recipe, 11_203, CPU)
     assert config.epochs == round(13_000 / 22) and config.schedule.warmup == pytest.approx(800 / 22)
     ends = [config.schedule.factor(epoch, config.epochs) for epoch in (0, config.epochs)]
     assert ends == pytest.approx([0.5, 0])
-    second = training.config_of(recipe, 11_203, 1300, CPU)
+    second = training.fit_config(replace(recipe, method=ROWS["crt"]), 11_203, CPU)
     assert second.schedule.warmup == pytest.approx(80 / 22)
-    plain = training.config_of(recipe | {"schedule": "steps", "warmup": 5 * 97}, 12_406, 200 * 25, CPU)
+    plain = training.fit_config(replace(recipe, schedule="steps", warmup=5 * 25, steps=200 * 25), 12_406, CPU)
     factors = [plain.schedule.factor(epoch, plain.epochs) for epoch in (159, 160, 180)]
     assert plain.epochs == 200 and factors == pytest.approx([1, 0.01, 0.0001])
 
@@ -150,7 +179,7 @@ def test_balanced_softmax_learns_the_balanced_posterior():
         partial(balanced_softmax, log_n=log_counts(torch.tensor(n)), exponent=x)
         for n, x in (((4000, 400, 400), 1.0), ((4000, 400, 400), 0.25), ((400, 400, 4000), 1.0))
     ]
-    plain, balanced, quarter, others = (theory.learnt(MIXTURE, loss, seed=0) for loss in losses)
+    plain, balanced, quarter, others = (theory.measure_distances(MIXTURE, loss, seed=0) for loss in losses)
     assert balanced["balanced"] < 0.03 < 0.2 < balanced["training"]
     assert plain["training"] < 0.03 < 0.2 < plain["balanced"]
     assert min(quarter["balanced"], others["balanced"]) > 5 * balanced["balanced"]
@@ -158,7 +187,7 @@ def test_balanced_softmax_learns_the_balanced_posterior():
 
 @pytest.mark.parametrize("sizes", [(10, 10, 10), (5000, 500, 50, 1), (10**6, 1)])
 def test_a_minimiser_finds_the_margins_of_theorem_2(sizes):
-    found, closed = (margins(np.array(sizes), 2.0) for margins in (theory.found_margins, theory.optimal_margins))
+    found, closed = (margins(np.array(sizes), 2.0) for margins in (theory.find_margins, theory.optimal_margins))
     np.testing.assert_allclose(found, closed, rtol=1e-4)
     assert closed.sum() == pytest.approx(2)
 
@@ -170,42 +199,43 @@ def test_the_sigmoids_offset_is_exact_where_the_others_are_mixed_alike():
     assert np.abs(theory.offset_errors(theory.Mixture((50, 50, 50)))).max() < 1e-6
 
 
-def tail(*sizes: int) -> counts.Tail:
-    found = np.array(sizes)
-    return counts.Tail(found, found / found.sum(), np.searchsorted(counts.BOUNDS, found))
+def tail(*sizes: int) -> Tail:
+    rows = np.array(sizes)
+    return Tail(rows, rows / rows.sum(), np.searchsorted(BOUNDS, rows))
 
 
 def test_precision_of_all_scores_ignores_a_shift_of_a_class():
     """What balanced sigmoid adds to a class' score reorders classes of a region, not regions of a class."""
     rng, truth = np.random.default_rng(0), np.arange(60) % 4  # 3 is background
     scores = rng.random((60, 3)) + np.eye(4)[truth][:, :3]
-    plain, shifted = (counts.judged(scores + by, truth, tail(200, 50, 5)) for by in (0, np.array([-1.0, 0.0, 0.6])))
+    plain, shifted = (counts.judge(scores + by, truth, tail(200, 50, 5)) for by in (0, np.array([-1.0, 0.0, 0.6])))
     assert plain["ap"] == shifted["ap"] and plain["ap_top"] != shifted["ap_top"] and plain["test"] != shifted["test"]
     assert set(plain["ap"]) == {"overall", "r", "c", "f"}
 
 
 def test_rows_are_drawn_as_asked():
     some, labels = tail(90, 9, 1), torch.tensor([0] * 90 + [1] * 9 + [2] + [3] * 100)
-    evenly = counts.weights_of("classes", some, labels).double()
+    evenly = counts.sampling_weights(Method("sigmoid", draw="classes"), some, labels)
     mass = [float(evenly[labels == i].sum()) for i in range(4)]
     assert mass[:3] == pytest.approx([100 / 3] * 3) and mass[3] == pytest.approx(100)
-    rare = counts.Tail(some.counts, np.array([0.5, 0.01, 0.00025]), some.frequency)
-    repeated = counts.weights_of("repeat", rare, labels)
+    rare = Tail(some.counts, np.array([0.5, 0.01, 0.00025]), some.frequency)
+    repeated = counts.sampling_weights(Method("sigmoid", draw="repeat"), rare, labels)
     assert [float(repeated[labels == i][0]) for i in range(4)] == pytest.approx([1, 1, 2, 1])
+    assert counts.sampling_weights(Method("sigmoid"), rare, labels) is None
 
 
 def test_the_best_classifier_is_known():
-    data = recipe_of("counts softmax")["data"]
-    found = counts.regions(data, counts.tail_of("made", 20, 1.0, Path()), 0, CPU)
-    background = found.train.target.eq(20).double().mean()
-    assert float(background) == pytest.approx(data["background"], abs=1e-3)
-    assert len(found.test) == 2 * 20 * counts.TEST_ROWS and found.best.shape == (len(found.test), 20)
+    data = recipe_of("counts softmax").data
+    regions = counts.draw_regions(data, read_tail("made", 20, 1.0, Path()), 0, CPU)
+    background = regions.train.target.eq(20).double().mean()
+    assert float(background) == pytest.approx(data.background, abs=1e-3)
+    assert len(regions.test) == 2 * 20 * counts.TEST_ROWS and regions.best.shape == (len(regions.test), 20)
 
 
 def test_a_real_tail_needs_its_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="cat_info.json.gz does not exist; check data_root, .* or set counts"):
-        counts.tail_of("lvis_v1", 0, 1.0, tmp_path)
-    path = tmp_path / counts.CATEGORIES
+        read_tail("lvis_v1", 0, 1.0, tmp_path)
+    path = tmp_path / recipes.CATEGORIES
     path.parent.mkdir()
     entry = {"id": 1, "name": "yam", "frequency": "r", "image_count": 2, "instance_count": 9}
     for entries, message in (
@@ -214,7 +244,7 @@ def test_a_real_tail_needs_its_file(tmp_path):
     ):
         path.write_bytes(gzip.compress(json.dumps(entries).encode()))
         with pytest.raises(ValueError, match=message):
-            counts.tail_of("lvis_v1", 0, 1.0, tmp_path)
+            read_tail("lvis_v1", 0, 1.0, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -228,12 +258,11 @@ def test_a_real_tail_needs_its_file(tmp_path):
 )
 def test_bad_settings_are_refused_before_anything_runs(values, message):
     with pytest.raises(ValueError, match=message):
-        paper.recipes(paper.setting(profile="smoke", **values), "balanced_activation")
+        list_smoke(**values)
 
 
 def test_rows_off_the_table_run_where_asked():
-    recipes = paper.recipes(paper.setting(profile="smoke", imbalances=(10.0, 5.0)), "balanced_activation")
-    trained = [r for r in recipes if "part" not in r]
+    trained = [recipe for recipe in list_smoke(imbalances=(10.0, 5.0)) if recipe.part is None]
     assert len(trained) == len(ROWS) + len(TABLE)
-    second = [r["method"]["second"] is not None for r in trained]
+    second = [recipe.method.second is not None for recipe in trained]
     assert second == sorted(second)
