@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from vqabook.core import Output
+from vqabook.models.words import is_region
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -134,7 +135,7 @@ class Lxmert(nn.Module):
             visual_feats=regions,
             visual_pos=self._somewhere(regions) if boxes is None else boxes,
             attention_mask=words.ne(0),
-            visual_attention_mask=torch.linalg.vector_norm(regions.detach(), ord=1, dim=-1).ne(0),
+            visual_attention_mask=is_region(regions),
             output_attentions=True,
             output_hidden_states=True,
         )
