@@ -62,15 +62,15 @@ def frequent_answers(
 
 
 def constant_members(
-    said: Int[np.ndarray, "g a"], group: Int[np.ndarray, " n"], answer: Int[np.ndarray, " n"], m: int
+    answers: Int[np.ndarray, "g a"], group: Int[np.ndarray, " n"], answer: Int[np.ndarray, " n"], m: int
 ) -> Bool[np.ndarray, "m n"]:
     """Whether members are right that read nothing but an example's group: the i-th of `m` says its i-th answer.
 
     A control for oracle accuracy, which rises with every other answer that is said, whoever says it.
     """
-    if not 1 <= m <= said.shape[1]:
-        raise ValueError(f"each member says another answer, 1 <= m <= {said.shape[1]} answers, got {m}")
-    return answer == said[group, :m].T
+    if not 1 <= m <= answers.shape[1]:
+        raise ValueError(f"each member says another answer, 1 <= m <= {answers.shape[1]} answers, got {m}")
+    return answer == answers[group, :m].T
 
 
 def _information(member: np.ndarray, group: np.ndarray, shape: tuple[int, int]) -> float:

@@ -118,9 +118,9 @@ def answerable_accuracy(
     with the others' coverage. Texts are compared as they stand; `answers` are normalised.
     """
     scores_of: dict[str, list[float]] = {}
-    for said, annotation in zip(predictions, annotations, strict=True):
+    for answer, annotation in zip(predictions, annotations, strict=True):
         if normalise(annotation["multiple_choice_answer"]) in answers:
-            score = leave_one_out_scores([x["answer"] for x in annotation["answers"]]).get(said, 0.0)
+            score = leave_one_out_scores([x["answer"] for x in annotation["answers"]]).get(answer, 0.0)
             scores_of.setdefault("overall", []).append(score)
             scores_of.setdefault(annotation["answer_type"], []).append(score)
     share = len(scores_of.get("overall", ())) / max(len(annotations), 1)

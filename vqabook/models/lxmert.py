@@ -22,19 +22,11 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
 THEIRS = {  # our names of sizes and transformers'
-    "n_words": "vocab_size",
-    "n_answers": "num_qa_labels",
-    "feature": "visual_feat_dim",
-    "hidden": "hidden_size",
-    "heads": "num_attention_heads",
-    "wide": "intermediate_size",
-    "language_layers": "l_layers",
-    "region_layers": "r_layers",
-    "cross_layers": "x_layers",
-    "positions": "max_position_embeddings",
-    "dropout": "hidden_dropout_prob",
-    "attention_dropout": "attention_probs_dropout_prob",
-}
+    "n_words": "vocab_size", "n_answers": "num_qa_labels", "feature": "visual_feat_dim", "hidden": "hidden_size",
+    "heads": "num_attention_heads", "wide": "intermediate_size", "language_layers": "l_layers",
+    "region_layers": "r_layers", "cross_layers": "x_layers", "positions": "max_position_embeddings",
+    "dropout": "hidden_dropout_prob", "attention_dropout": "attention_probs_dropout_prob",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

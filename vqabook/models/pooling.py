@@ -84,8 +84,8 @@ class Pool(nn.Module):
     def forward(self, regions: Float[Tensor, "b o d"], words: Int[Tensor, "b t"]) -> Output:
         question = self.question_encoder(words)
         # w . (f(v) * g(q)) = f(v) . (w * g(q)): one product less over [b, o, joint]
-        asked = self.attend.weight * self.attend_question(question)[:, None]  # [b, glimpses, joint]
-        scores = asked @ self.attend_region(regions).mT  # [b, glimpses, o]
+        query = self.attend.weight * self.attend_question(question)[:, None]  # [b, glimpses, joint]
+        scores = query @ self.attend_region(regions).mT  # [b, glimpses, o]
         glimpses = attend(scores, is_region(regions)[:, None])
         hidden = self.image_net((glimpses @ regions).flatten(1)) * self.question_net(question)
         return Output(self.classifier(hidden), hidden=hidden, question=question, attention=glimpses.mean(1))

@@ -95,8 +95,8 @@ class San(nn.Module):
         keep: Float[Tensor, "b o"],
     ) -> Output:
         """The question asked of projected regions, each scaled by its `keep`; attention is the glimpses' mean."""
-        asked = self.attend_question(self.dropout(question))
-        joint = (keep[..., None] * projected + asked[:, None]).relu()
+        query = self.attend_question(self.dropout(question))
+        joint = (keep[..., None] * projected + query[:, None]).relu()
         scores = self.attend(self.dropout(joint))  # [b, o, glimpses]
         glimpses = attend(scores, keep[..., None] != 0, dim=1).mT
         image = (glimpses * keep[:, None]) @ unit  # [b, glimpses, d]

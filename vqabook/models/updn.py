@@ -66,9 +66,9 @@ class UpDn(nn.Module):
     def forward(self, regions: Float[Tensor, "b o d"], words: Int[Tensor, "b t"]) -> Output:
         question = self.encode(words)
         # w . drop(f(v) * f(q)) = drop(f(v)) . (w * f(q)): one product less over [b, o, h]; softmax cancels the bias
-        asked = self.attend.weight * self.attend_question(question)  # [b, h]
+        query = self.attend.weight * self.attend_question(question)  # [b, h]
         looked = self.attend_dropout(self.attend_region(regions))  # [b, o, h]
-        scores = torch.bmm(looked, asked[:, :, None]).squeeze(-1)
+        scores = torch.bmm(looked, query[:, :, None]).squeeze(-1)
         attention = attend(scores, is_region(regions))
         image = (attention[:, None] @ regions).squeeze(1)  # [b, d]
         hidden = self.question_net(question) * self.image_net(image)

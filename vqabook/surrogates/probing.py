@@ -105,13 +105,13 @@ def word_probe(
 
     def look(rows: Int[Tensor, " b"]) -> tuple[Tensor, Tensor]:
         batch, n = table.batch(rows), int(length[rows[0]])
-        shown, read = masks(n).to(table.device), batch.inputs[-1][:, :n]
+        keep, read = masks(n).to(table.device), batch.inputs[-1][:, :n]
         if hasattr(model, "reread"):
-            out = model.reread(*batch.inputs[:-1], read, shown)
+            out = model.reread(*batch.inputs[:-1], read, keep)
         else:
-            out = model(read.repeat_interleave(len(shown), 0), keep_words=shown.repeat(len(rows), 1))
-        maps = _maps(getattr(out, "word_attention", None), len(shown))
-        return _scores(out.logits, batch.target, len(shown)), F.pad(maps, (0, words.shape[1] - n))
+            out = model(read.repeat_interleave(len(keep), 0), keep_words=keep.repeat(len(rows), 1))
+        maps = _maps(getattr(out, "word_attention", None), len(keep))
+        return _scores(out.logits, batch.target, len(keep)), F.pad(maps, (0, words.shape[1] - n))
 
     if at_once is None:
         at_once = _at_once(model, table) if hasattr(model, "reread") else TEXTS

@@ -11,17 +11,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 RGB = {
-    "red": (205, 45, 42),
-    "blue": (44, 96, 205),
-    "green": (52, 152, 60),
-    "yellow": (243, 208, 48),
-    "purple": (136, 66, 182),
-    "brown": (126, 78, 42),
-    "gray": (138, 142, 148),
-    "orange": (243, 136, 32),
-    "black": (46, 46, 52),
-    "white": (240, 240, 236),
-}
+    "red": (205, 45, 42), "blue": (44, 96, 205), "green": (52, 152, 60), "yellow": (243, 208, 48),
+    "purple": (136, 66, 182), "brown": (126, 78, 42), "gray": (138, 142, 148), "orange": (243, 136, 32),
+    "black": (46, 46, 52), "white": (240, 240, 236),
+}  # fmt: skip
 # how much light and shade differ, how much of the light is a white glare, how opaque
 MATERIALS = {"metal": (1.0, 0.75, 255), "rubber": (0.45, 0.0, 255), "glass": (0.6, 0.55, 165), "wood": (0.6, 0.0, 255)}
 SMOOTH = 3  # pixels drawn for every pixel kept, each way
@@ -104,8 +97,8 @@ def _round_light(u: float) -> float:
 @cache
 def _facets(shape: str) -> tuple[Facet, ...]:
     """A shape as flat pieces, in the order in which they are painted."""
-    drawn = {"cube": _cube, "sphere": _sphere, "pyramid": _pyramid, "ring": _ring, "star": _star}
-    return tuple(drawn[shape]() if shape in drawn else _revolve(shape))
+    pieces = {"cube": _cube, "sphere": _sphere, "pyramid": _pyramid, "ring": _ring, "star": _star}
+    return tuple(pieces[shape]() if shape in pieces else _revolve(shape))
 
 
 def _cube() -> list[Facet]:

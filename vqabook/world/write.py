@@ -104,8 +104,8 @@ def _write_files(world: World, folder: Path) -> None:
         _dump([annotations[i] | COCO_SPLIT for i in rows], folder / f"changing_{name}_annotations.json")
     for name, rows in zip(("train", "test"), same, strict=True):
         header = {"info": {}, "license": {}, "data_type": "shapes", "data_subtype": name}
-        asked = header | {"task_type": "Open-Ended", "questions": [questions[i] for i in rows]}
-        _dump(asked, folder / f"same_{name}_questions.json")
+        sheet = header | {"task_type": "Open-Ended", "questions": [questions[i] for i in rows]}
+        _dump(sheet, folder / f"same_{name}_questions.json")
         _dump(header | {"annotations": [annotations[i] for i in rows]}, folder / f"same_{name}_annotations.json")
     _dump(_identity(world), folder / "world.json")
 
@@ -159,14 +159,14 @@ def examples(folder: str | os.PathLike, n: int, *, size: int = 256) -> list[dict
 
 def _pool(world: World, scenes: Scenes, rng: np.random.Generator) -> tuple[list[dict], list[dict]]:
     """All questions and their annotations in the official layout, row by row."""
-    asked = ask(scenes, world.n_questions, world.prior, rng)
-    votes = annotate(asked, disagreement=world.disagreement, synonyms=world.synonyms, rng=rng)
+    pool = ask(scenes, world.n_questions, world.prior, rng)
+    votes = annotate(pool, disagreement=world.disagreement, synonyms=world.synonyms, rng=rng)
     questions, annotations = [], []
-    asked_of_image: Counter[int] = Counter()
-    for question, answers in zip(asked, votes, strict=True):
+    n_of_image: Counter[int] = Counter()
+    for question, answers in zip(pool, votes, strict=True):
         image_id = question.image + 1
-        ids = {"image_id": image_id, "question_id": image_id * 1000 + asked_of_image[image_id]}
-        asked_of_image[image_id] += 1
+        ids = {"image_id": image_id, "question_id": image_id * 1000 + n_of_image[image_id]}
+        n_of_image[image_id] += 1
         extras = {"question_family": question.type.family, "relevant_regions": question.relevant}
         questions.append(ids | {"question": question.text} | extras)
         modal = modal_answer(answers, question.answer)
