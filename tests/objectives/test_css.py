@@ -168,7 +168,7 @@ def test_counterfactual_images_are_those_of_a_plain_loop(heat):
                 slope(model, moved, words, rows.target[i], lambda step, o=o, c=change: c(step, o)) if real[o] else 0.0
                 for o in range(REGIONS)
             ]
-            critical = critical_by_hand(importance, real.tolist(), importance, 0.65, heat, False)
+            critical = critical_by_hand(importance, real.tolist(), importance, 0.65, heat)
             left, kept = regions.clone(), torch.zeros_like(regions)
             for o in critical:
                 left[o], kept[o] = 0.0, regions[o]
