@@ -8,12 +8,12 @@ that a busy machine slows all alike. One thread; with `--gpu` on the first GPU.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch.nn import functional as F
+from turns import median_ratio, print_ratios, take_turns
 
 from vqabook.core import SparseScores
 from vqabook.losses import annotator_cross_entropy, annotator_weights, soft_cross_entropy
@@ -50,27 +50,14 @@ def make_losses(device: str) -> dict[str, Callable[[], torch.Tensor]]:
     }
 
 
-def seconds(call: Callable[[], torch.Tensor]) -> float:
-    start = time.perf_counter()
-    float(call())  # waits for a GPU
-    return time.perf_counter() - start
-
-
 def main(device: str) -> dict:
     torch.set_num_threads(1)
-    losses, rng = make_losses(device), np.random.default_rng(0)
-    times = {name: [] for name in losses}
-    for turn in range(-5, ROUNDS):
-        for name in rng.permutation(list(losses)):  # so that none always comes after the same other
-            took = seconds(losses[name])
-            if turn >= 0:
-                times[name].append(took)
+    losses = make_losses(device)
+    times = take_turns({name: lambda _, loss=loss: loss() for name, loss in losses.items()}, ROUNDS, warm=5)
     plain = times["cross-entropy"]
-    ratio = {name: float(np.median(np.divide(took, plain))) for name, took in times.items()}
+    ratio = {name: median_ratio(seconds, plain) for name, seconds in times.items()}
     print(f"cross-entropy and its gradient: {1e3 * np.median(plain):.2f} ms ({BATCH} x {ANSWERS}, {device})")
-    for name, value in ratio.items():
-        goal = f" (goal {GOALS[name]})" if name in GOALS else ""
-        print(f"{name}: {value:.3f} x{goal}")
+    print_ratios(ratio, GOALS)
     return {"name": "annotators", "ratio": ratio, "goal": GOALS, "step_s": float(np.median(plain))}
 
 

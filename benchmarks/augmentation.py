@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import random
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -27,7 +26,7 @@ def affine(image: Image.Image, *matrix: float) -> Image.Image:
     return image.transform(image.size, Image.Transform.AFFINE, matrix, Image.Resampling.NEAREST, fillcolor=(GREY,) * 3)
 
 
-def enhanced(kind: type) -> Callable[[Image.Image, float], Image.Image]:
+def enhance(kind: type) -> Callable[[Image.Image, float], Image.Image]:
     return lambda image, by: kind(image).enhance(1 + by)
 
 
@@ -37,10 +36,10 @@ PILLOW: dict[str, Callable[[Image.Image, float], Image.Image]] = {
     "translate_x": lambda image, by: affine(image, 1, 0, by * SIDE, 0, 1, 0),
     "translate_y": lambda image, by: affine(image, 1, 0, 0, 0, 1, by * SIDE),
     "rotate": lambda image, by: image.rotate(by, fillcolor=(GREY,) * 3),
-    "color": enhanced(ImageEnhance.Color),
-    "contrast": enhanced(ImageEnhance.Contrast),
-    "brightness": enhanced(ImageEnhance.Brightness),
-    "sharpness": enhanced(ImageEnhance.Sharpness),
+    "color": enhance(ImageEnhance.Color),
+    "contrast": enhance(ImageEnhance.Contrast),
+    "brightness": enhance(ImageEnhance.Brightness),
+    "sharpness": enhance(ImageEnhance.Sharpness),
     "posterize": lambda image, by: ImageOps.posterize(image, int(by)),
     "solarize": lambda image, by: ImageOps.solarize(image, by),
     "autocontrast": lambda image, by: ImageOps.autocontrast(image),
@@ -77,6 +76,8 @@ class Usual(Dataset):
 
 
 def main() -> dict[str, float]:
+    from turns import median_ratio, take_turns  # beside this file, which a test runs from elsewhere
+
     images = np.random.default_rng(0).integers(0, 256, (N, SIDE, SIDE, 3), dtype=np.uint8)
     cores = os.cpu_count() or 1
     loader = DataLoader(Usual(images), BATCH, shuffle=True, num_workers=cores, persistent_workers=True)
@@ -90,18 +91,13 @@ def main() -> dict[str, float]:
         for rows in torch.randperm(N).split(BATCH):
             lookup(bytes_[rows])
 
-    times: dict[str, list[float]] = {"usual": [], "ours": []}
-    for turn in range(4):
-        for name, call in (("usual", usual), ("ours", ours)):
-            start = time.perf_counter()
-            call()
-            if turn:  # the first starts the workers
-                times[name].append(time.perf_counter() - start)
-    took = {name: float(np.median(some)) for name, some in times.items()}
-    ratio = float(np.median(np.array(times["usual"]) / np.array(times["ours"])))
+    calls = {"usual": lambda _: usual(), "ours": lambda _: ours()}
+    times = take_turns(calls, 3)  # the first, which does not count, starts the workers
+    speed = {name: N / float(np.median(seconds)) for name, seconds in times.items()}
+    ratio = median_ratio(times["usual"], times["ours"])
     print(
-        f"augmented images a second on {cores} cores: {N / took['usual']:.0f} by Pillow and a DataLoader, "
-        f"{N / took['ours']:.0f} by the batch, {ratio:.1f} times as many (goal {GOAL})"
+        f"augmented images a second on {cores} cores: {speed['usual']:.0f} by Pillow and a DataLoader, "
+        f"{speed['ours']:.0f} by the batch, {ratio:.1f} times as many (goal {GOAL})"
     )
     return {"ratio": ratio}
 

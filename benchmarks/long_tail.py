@@ -7,11 +7,10 @@ slows all alike. Nothing is left at test: balanced softmax and sigmoid read the 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import nn
+from turns import median_ratio, take_turns
 
 from vqabook.core import Table
 from vqabook.data.long_tail import long_tail_counts
@@ -42,30 +41,19 @@ def step(run: Training, table: Table) -> None:
         run.optimizer.step()
 
 
-def seconds(call: Callable[[], object]) -> float:
-    start = time.process_time()
-    call()
-    return time.process_time() - start
-
-
 def main() -> dict[str, dict[str, float]]:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     table = Table((torch.randn(BATCH, 3, 32, 32),), torch.randint(CLASSES, (BATCH,)), CLASSES)
-    runs, rng = {rule: make_run(rule) for rule in RULES}, np.random.default_rng(0)
-    times: dict[str, dict[str, list[float]]] = {"step": {}, "test": {}}
-    for turn in range(-1, ROUNDS):
-        for rule in rng.permutation(RULES):  # so that none always comes after the same other
-            took = {
-                "step": seconds(lambda rule=rule: step(runs[rule], table)),
-                "test": seconds(lambda rule=rule: predict(runs[rule].model, table, best_answer)),
-            }
-            for what, value in took.items():
-                if turn >= 0:  # the first makes the optimiser's state
-                    times[what].setdefault(str(rule), []).append(value)
+    calls = {}
+    for rule in RULES:
+        run = make_run(rule)
+        calls[f"step {rule}"] = lambda _, run=run: step(run, table)
+        calls[f"test {rule}"] = lambda _, run=run: predict(run.model, table, best_answer)
+    times = take_turns(calls, ROUNDS, clock=time.process_time)
     ratio = {
-        what: {rule: float(np.median(np.divide(some[rule], some["softmax"]))) for rule in RULES}
-        for what, some in times.items()
+        part: {rule: median_ratio(times[f"{part} {rule}"], times[f"{part} softmax"]) for rule in RULES}
+        for part in ("step", "test")
     }
     for rule in RULES:
         print(f"{rule}: step {ratio['step'][rule]:.3f} x, test batch {ratio['test'][rule]:.3f} x that of softmax")

@@ -8,15 +8,15 @@ all alike. Torch's own number of threads; with `--gpu` on the first GPU, at the 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from turns import median_ratio, take_turns
 
-from vqabook.core import Table
+from vqabook.core import Batch, Table
 from vqabook.models.members import Members
 from vqabook.models.mlp import Mlp, MlpConfig
 from vqabook.models.resnet import ResNetConfig
@@ -26,7 +26,7 @@ from vqabook.models.updn import UpDn, UpDnConfig
 from vqabook.objectives.multiple_choice import MultipleChoice
 from vqabook.training.teachers import teacher_logits
 
-M, ROUNDS, WORDS, ANSWERS = 5, 60, 10, 60
+M, ROUNDS, WARM, WORDS, ANSWERS = 5, 60, 5, 10, 60
 ROWS = 2048
 GOALS = {"cpu": {"side by side": 1.5, "teachers": 0.02}, "cuda": {"side by side": 3.0, "teachers": 0.02}}
 
@@ -40,7 +40,7 @@ def make(device: str) -> dict[str, tuple[list[nn.Module], Table, int]]:
     words[torch.arange(WORDS, device=device) >= torch.randint(5, WORDS + 1, (ROWS, 1), device=device)] = 0
     seen = torch.randn(ROWS, regions, feature, device=device)
     target = torch.randint(ANSWERS, (ROWS,), device=device)
-    asked = Table((seen, words), target, ANSWERS)
+    questions = Table((seen, words), target, ANSWERS)
     images = Table((torch.randn(ROWS, 3, 32, 32, device=device),), target, ANSWERS)
     if not big:
         images = replace(images, inputs=(torch.randn(ROWS, 1, 8, 8),))
@@ -55,94 +55,73 @@ def make(device: str) -> dict[str, tuple[list[nn.Module], Table, int]]:
             ResNetConfig(ANSWERS, depth=20, width=16) if big else ResNetConfig(ANSWERS, depth=8, channels=1, width=4)
         ),
     }
-    tables = {"mlp": (asked, 128), "san": (asked, 128), "updn": (asked, 128), "resnet": (images, 128 if big else 32)}
-    return {name: ([one().to(device) for _ in range(M)], *tables[name]) for name, one in sizes.items()}
+    tables = {
+        "mlp": (questions, 128),
+        "san": (questions, 128),
+        "updn": (questions, 128),
+        "resnet": (images, 128 if big else 32),
+    }
+    return {name: ([build().to(device) for _ in range(M)], *tables[name]) for name, build in sizes.items()}
 
 
-def stepping(model: nn.Module, table: Table, loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor], None]:
+def make_step(model: nn.Module, table: Table, loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor], None]:
     """One optimiser step on given rows."""
+    return _optimise(model, table, lambda batch: loss(model(*batch.inputs).logits, batch.target))
+
+
+def make_specialising_step(model: Members, table: Table) -> Callable[[Tensor], None]:
+    """One step of MCL-KD."""
+    rule = MultipleChoice("mcl_kd", k=1, beta=1.8, temperature=0.5)
+    rule.checked = float("inf")
+    return _optimise(model, table, lambda batch: next(rule.steps(model, batch, 0.0)).mean())
+
+
+def _optimise(model: nn.Module, table: Table, loss: Callable[[Batch], Tensor]) -> Callable[[Tensor], None]:
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
     model.train()
 
     def step(rows: Tensor) -> None:
         batch = table.batch(rows)
         optimizer.zero_grad(set_to_none=True)
-        loss(model(*batch.inputs).logits, batch.target).backward()
+        loss(batch).backward()
         optimizer.step()
 
     return step
 
 
-def each(logits: Tensor, target: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     return nn.functional.cross_entropy(logits, target)
 
 
-def all_of(logits: Tensor, target: Tensor) -> Tensor:
+def summed_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     return nn.functional.cross_entropy(logits.flatten(0, 1), target.repeat(len(logits))) * len(logits)
 
 
-def specialising(model: Members, table: Table) -> Callable[[Tensor], None]:
-    """One step of MCL-KD."""
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
-    rule = MultipleChoice("mcl_kd", k=1, beta=1.8, temperature=0.5)
-    rule.checked = float("inf")
-    model.train()
-
-    def step(rows: Tensor) -> None:
-        batch = table.batch(rows)
-        (loss,) = rule.steps(model, batch, 0.0)
-        optimizer.zero_grad(set_to_none=True)
-        loss.mean().backward()
-        optimizer.step()
-
-    return step
-
-
-def timed(device: str, calls: dict[str, Callable[[Tensor], None]], batch: int) -> dict[str, np.ndarray]:
-    """Seconds of each call, round by round."""
-    rng, times = np.random.default_rng(0), {name: [] for name in calls}
-    for turn in range(-5, ROUNDS):
-        rows = torch.from_numpy(rng.choice(ROWS, batch, replace=False)).to(device)
-        for name in rng.permutation(list(calls)):  # so that none always comes after the same other
-            start = time.perf_counter()
-            calls[name](rows)
-            if device == "cuda":
-                torch.cuda.synchronize()
-            if turn >= 0:
-                times[name].append(time.perf_counter() - start)
-    return {name: np.array(took) for name, took in times.items()}
-
-
 def main(device: str) -> dict[str, dict[str, float]]:
-    found = {}
+    ratios, goal, rng = {}, GOALS[device], np.random.default_rng(0)
     for name, (models, table, batch) in make(device).items():
         together = Members(models)
-        said = teacher_logits(together, table).to(device)
-        steps = [stepping(model, table, each) for model in models]
-
-        def apart(rows: Tensor, steps=steps) -> None:
-            for step in steps:
-                step(rows)
-
-        cached = replace(table, side={"teacher": said})
+        cached = replace(table, side={"teacher": teacher_logits(together, table).to(device)})
+        rows = [torch.from_numpy(rng.choice(ROWS, batch, replace=False)).to(device) for _ in range(ROUNDS + WARM)]
+        steps = [make_step(model, table, cross_entropy) for model in models]
         calls = {
-            "apart": apart,
-            "together": stepping(together, table, all_of),
-            "distilled": specialising(Members(models), cached),
+            "apart": lambda rows, steps=steps: [step(rows) for step in steps],
+            "together": make_step(together, table, summed_cross_entropy),
+            "distilled": make_specialising_step(Members(models), cached),
             "teachers": lambda rows, cached=cached: cached.batch(rows).side["teacher"].float(),
-            "nothing": lambda rows, table=table: table.batch(rows),
+            "nothing": table.batch,
         }
-        times = timed(device, calls, batch)
-        ratio = float(np.median(times["apart"] / times["together"]))
-        extra = float(np.median((times["teachers"] - times["nothing"]) / times["distilled"]))
-        goal = GOALS[device]
+        turns = {kind: lambda turn, call=call, rows=rows: call(rows[turn]) for kind, call in calls.items()}
+        times = take_turns(turns, ROUNDS, warm=WARM)
+        ratio = median_ratio(times["apart"], times["together"])
+        extra = median_ratio(times["teachers"] - times["nothing"], times["distilled"])
         print(
             f"{name}: five apart {1e3 * np.median(times['apart']):.1f} ms, side by side "
             f"{1e3 * np.median(times['together']):.1f} ms, {ratio:.2f} times as fast (goal {goal['side by side']}); "
             f"cached teachers {100 * extra:.2f} % of a step (goal {100 * goal['teachers']:.0f} %)"
         )
-        found[name] = {"side by side": ratio, "teachers": extra}
-    return found
+        ratios[name] = {"side by side": ratio, "teachers": extra}
+    return ratios
 
 
 if __name__ == "__main__":

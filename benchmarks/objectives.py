@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from turns import median_ratio, print_ratios, take_turns
 
 from vqabook.core import SparseScores, Table
 from vqabook.losses import in_type, rescaling_weights
@@ -97,34 +97,20 @@ def step(run: Training, table: Table, rows: torch.Tensor) -> None:
         run.optimizer.step()
 
 
-def seconds(call: Callable[[], None]) -> float:
-    """Of this process's own work, whatever else the machine does."""
-    start = time.process_time()
-    call()
-    return time.process_time() - start
-
-
 def main(sizes: Sizes) -> dict:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     table, runs = make_table(sizes, rng), make_runs(sizes, rng)
     batches = torch.from_numpy(rng.permutation(len(table))).split(sizes.batch)
-    times = {name: [] for name in runs}
-    for turn in range(-1, sizes.rounds):
-        for name in rng.permutation(list(runs)):  # so that none always comes after the same other
-            took = seconds(lambda name=name, turn=turn: step(runs[name], table, batches[turn % BATCHES]))
-            if turn >= 0:  # before that the optimisers make their states
-                times[name].append(took)
-    # of each round its own ratio, then their median: a slow round slows both
-    ratio = {name: float(np.median(np.divide(took, times["UpDn"]))) for name, took in times.items()}
+    calls = {name: lambda turn, run=run: step(run, table, batches[turn % BATCHES]) for name, run in runs.items()}
+    times = take_turns(calls, sizes.rounds, clock=time.process_time)
+    ratio = {name: median_ratio(seconds, times["UpDn"]) for name, seconds in times.items()}
     for suffix in ("", " + LMH"):
         ratio["CSS" + suffix] = (ratio["V-CSS" + suffix] + ratio["Q-CSS" + suffix]) / 2  # one coin for each batch
-    asked = ", ".join(f"{name} {value}" for name, value in sizes._asdict().items())
-    print(f"UpDn's step: {1e3 * np.median(times['UpDn']):.0f} ms ({asked})")
-    for name, value in ratio.items():
-        goal = f" (goal {GOALS[name]})" if name in GOALS else ""
-        print(f"{name}: {value:.3f} x{goal}")
+    described = ", ".join(f"{name} {value}" for name, value in sizes._asdict().items())
+    print(f"UpDn's step: {1e3 * np.median(times['UpDn']):.0f} ms ({described})")
+    print_ratios(ratio, GOALS)
     return {"name": "objectives", "ratio": ratio, "goal": GOALS, "step_s": float(np.median(times["UpDn"]))}
 
 

@@ -38,7 +38,7 @@ def make(device: str, *, quick: bool) -> tuple[AttentiveSan, Table, int]:
 
 
 @torch.no_grad()
-def looped(model: AttentiveSan, table: Table, keep: str, masks: torch.Tensor) -> float:
+def time_full_passes(model: AttentiveSan, table: Table, keep: str, masks: torch.Tensor) -> float:
     """Seconds of one masked question by a full pass."""
     rows = torch.linspace(0, len(table) - 1, LOOPED, device=table.device).long()
     start = time.perf_counter()
@@ -48,7 +48,7 @@ def looped(model: AttentiveSan, table: Table, keep: str, masks: torch.Tensor) ->
     return (time.perf_counter() - start) / LOOPED
 
 
-def probed(probe, note: Callable[[], None]) -> float:
+def time_probe(probe, note: Callable[[], None]) -> float:
     """Seconds of looking at every piece; `note` is called at four places on the way."""
     spent, at = 0.0, {len(probe.pieces) * i // 4 for i in range(4)}
     for i, rows in enumerate(probe.pieces):
@@ -66,17 +66,21 @@ def main(device: str, *, quick: bool) -> dict[str, float]:
     masks = region_masks(MASKS, side, side, scale=side * 6 // 14, generator=torch.Generator().manual_seed(0)).to(device)
     pairs = pair_masks(WORDS).to(device)
     ratios = {}
-    for name, keep, shown, probe in (
+    for name, keep, kept, probe in (
         ("regions", "keep", masks, region_probe(model, table, masks)),
         ("words", "keep_words", pairs, word_probe(model, table)),
     ):
         each: list[float] = []
-        spent = probed(probe, lambda keep=keep, shown=shown, each=each: each.append(looped(model, table, keep, shown)))
-        usual = sum(each) / len(each) * len(table) * len(shown)
+
+        def note(keep: str = keep, kept: torch.Tensor = kept, each: list[float] = each) -> None:
+            each.append(time_full_passes(model, table, keep, kept))
+
+        spent = time_probe(probe, note)
+        usual = sum(each) / len(each) * len(table) * len(kept)
         ratios[name] = usual / spent
         goal = f" (goal {GOALS[name]:.0f})" if name in GOALS else ""
-        asked = f"{len(table)} questions x {len(shown)} masks in {spent:.1f} s"
-        print(f"{name}: {asked}, full passes {usual:.0f} s, {ratios[name]:.1f} times as fast{goal}")
+        work = f"{len(table)} questions x {len(kept)} masks in {spent:.1f} s"
+        print(f"{name}: {work}, full passes {usual:.0f} s, {ratios[name]:.1f} times as fast{goal}")
     return ratios
 
 

@@ -99,8 +99,7 @@ class Table:
 
     def subset(self, rows: Int[Tensor, " s"]) -> Table:
         """The Table of these rows; lookups stay shared."""
-        rows = rows.to(self.device)
-        target = self.target
+        rows, target = rows.to(self.device), self.target
         if isinstance(target, SparseScores):
             target = replace(target, answer=target.answer[rows], score=target.score[rows])
         else:

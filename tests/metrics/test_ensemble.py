@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import mutual_info_score
 
-from vqabook.metrics.ensemble import averaged, dependence, oracle
+from vqabook.metrics.ensemble import averaged, constant_members, dependence, frequent_answers, oracle
 
 RNG = np.random.default_rng(0)
 
@@ -60,3 +60,14 @@ def test_names_do_not_matter_and_one_group_is_no_answer():
     )
     with pytest.raises(ValueError, match="two of each or more, got 3 and 1; give all of them"):
         dependence(member, np.zeros(90, int))
+
+
+def test_members_say_the_most_frequent_answers_of_a_group():
+    group, answer = np.array([0, 0, 0, 1, 1, 1]), np.array([2, 2, 0, 1, 0, 1])
+    said = frequent_answers(group, answer, 3, 3)
+    assert said.tolist() == [[2, 0, 1], [1, 0, 2], [0, 1, 2]]
+    right = constant_members(said, np.array([0, 0, 1, 2]), np.array([0, 2, 2, 0]), 2)
+    assert right.tolist() == [[False, True, False, True], [True, False, False, False]]
+    assert constant_members(said, group, answer, 3).any(0).all()
+    with pytest.raises(ValueError, match="1 <= m <= 3 answers, got 4"):
+        constant_members(said, group, answer, 4)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import copy
 import gzip
 import hashlib
-import inspect
 import json
 import runpy
 from itertools import combinations
@@ -14,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vqabook.metrics import leave_one_out_scores, normalise, save_results, vqa_accuracy
-from vqabook.metrics.vqa import _CONTRACTIONS
+from vqabook.metrics import leave_one_out_scores, normalise, vqa_accuracy
+from vqabook.metrics.vqa import _CONTRACTIONS, answerable_accuracy
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAIN = runpy.run_path(str(ROOT / "benchmarks" / "evaluator.py"))  # the official algorithm, one question at a time
@@ -172,19 +171,23 @@ def test_leave_one_out_needs_ten_answers():
         leave_one_out_scores(["yes"] * 9)
 
 
-def test_results_read_back(tmp_path):
-    path = tmp_path / "results" / "vqa_OpenEnded_mscoco_val2014_ours_results.json"
-    save_results({5: 'red "bus"\n', 3: "nö"}, path)
-    expected = [{"question_id": 5, "answer": 'red "bus"\n'}, {"question_id": 3, "answer": "nö"}]
-    assert json.loads(path.read_text()) == expected
-    inspect.unwrap(save_results)({np.int64(5): "blue"}, path)  # an id out of an array; the type checker wants an int
-    assert json.loads(path.read_text()) == [{"question_id": 5, "answer": "blue"}]
+def test_answerable_questions_alone_count_times_their_share(ask):
+    asked = [
+        ask(["red"] * 2 + ["blue"] * 8),  # "red": 0.6
+        ask("yes", answer_type="yes/no"),  # right: 1
+        ask("no", answer_type="yes/no"),  # wrong: 0
+        ask("a lion"),  # no answer of the vocabulary: left out, and 3 of 4 is what everything is multiplied by
+    ]
+    got = answerable_accuracy(["red", "yes", "yes", "lion"], asked, {"blue", "red", "yes", "no"})
+    assert got == pytest.approx({"overall": 75 * 1.6 / 3, "other": 75 * 0.6, "yes/no": 75 * 0.5})
 
 
-def test_failed_save_leaves_the_old_results(tmp_path):
-    path = tmp_path / "results.json"
-    save_results({5: "red"}, path)
-    with pytest.raises(TypeError):
-        save_results({5: "blue", 6: object()}, path)
-    assert json.loads(path.read_text()) == [{"question_id": 5, "answer": "red"}]
-    assert list(tmp_path.iterdir()) == [path]
+def test_answerable_texts_are_compared_as_they_stand(ask):
+    asked = [ask(["two"] * 10, answer_type="number")]
+    assert answerable_accuracy(["2"], asked, {"2"}) == {"overall": 0.0, "number": 0.0}
+    assert answerable_accuracy(["two"], asked, {"2"}) == {"overall": 100.0, "number": 100.0}
+
+
+def test_nothing_answerable_is_nothing(ask):
+    assert answerable_accuracy(["red"], [ask("blue")], {"red"}) == {}
+    assert answerable_accuracy([], [], {"red"}) == {}

@@ -135,17 +135,6 @@ def test_features_are_shared():
         FeatureSharing(keep=2)
 
 
-def test_scaled_features_are_shared_by_their_sum():
-    features = torch.rand(M, B, 2, 3, 3) + 1
-    whole = features.sum(0).expand_as(features)
-    torch.testing.assert_close(FeatureSharing(keep=0.3, scaled=True, at_test=False).eval()(features), whole)
-    share = FeatureSharing(keep=0.3, scaled=True)
-    mixed = torch.stack([share(features) for _ in range(4000)]).mean(0)
-    torch.testing.assert_close(mixed, whole, rtol=0.06, atol=0)
-    with pytest.raises(ValueError, match="got 0; 0 has no scale"):
-        FeatureSharing(keep=0, scaled=True)
-
-
 @pytest.mark.parametrize("kind", MADE)
 def test_in_turn_is_the_same(kind):
     """Outputs, gradients, and the running means of batch norm."""

@@ -14,7 +14,7 @@ from vqabook.core import Batch, Output, Table
 from vqabook.losses import in_type, sigmoid_bce
 from vqabook.models import AnswerMask, QuestionOnly, QuestionOnlyConfig, UpDn, UpDnConfig
 from vqabook.objectives import LearnedMixin, LossRescaling, Objective
-from vqabook.objectives.css import Css, critical_regions, critical_word, unanswered
+from vqabook.objectives.css import Css, critical_regions, critical_word, remove_answers
 from vqabook.training.fit import FitConfig, fit, predict, soft_score
 
 MASK, N_WORDS, ANSWERS, REGIONS, WORDS, TYPE_WORDS = 20, 21, 7, 6, 8, torch.tensor([0, 2, 4])
@@ -76,7 +76,7 @@ def both(model: nn.Module, batch: Batch, **options) -> tuple[Batch, tuple[Tensor
     return spy.batches[1], seen[1]
 
 
-def critical_by_hand(importance: list, candidate: list, order: list, mass: float, heat: float, past: bool) -> set[int]:
+def critical_by_hand(importance: list, candidate: list, order: list, mass: float, heat: float) -> set[int]:
     """One image: take regions from the most important one on, until their share of the whole is large enough."""
     places = [i for i in range(len(importance)) if candidate[i]]
     if not places:
@@ -86,7 +86,7 @@ def critical_by_hand(importance: list, candidate: list, order: list, mass: float
     taken, before = 0, 0.0
     for i in ranked:
         held = before + math.exp(heat * (importance[i] - importance[ranked[0]])) / whole
-        if taken and (before if past else held) > mass:
+        if taken and held > mass:
             break
         taken, before = taken + 1, held
     return set(sorted(places, key=lambda i: -order[i])[:taken])
@@ -96,18 +96,17 @@ def sets(mask: Tensor) -> list[set[int]]:
     return [{i for i, inside in enumerate(row) if inside} for row in mask.tolist()]
 
 
-@pytest.mark.parametrize("past", [False, True])
 @pytest.mark.parametrize("ordered", [False, True])
 @pytest.mark.parametrize(("mass", "heat"), [(0.65, 10.0), (0.65, 1.0), (0.31, 0.5), (0.999, 0.1)])
-def test_critical_regions_are_those_of_a_plain_loop(past, ordered, mass, heat):
+def test_critical_regions_are_those_of_a_plain_loop(ordered, mass, heat):
     rng = torch.Generator().manual_seed(0)
     importance = torch.randn(300, 9, generator=rng, dtype=torch.float64).mul(5).round().div(5)  # with many ties
     candidate = torch.rand(300, 9, generator=rng) < torch.rand(300, 1, generator=rng)  # some rows have none
     order = torch.randint(0, 5, (300, 9), generator=rng).double() if ordered else None
-    got = critical_regions(importance, candidate, order=order, mass=mass, temperature=heat, past_mass=past)
+    got = critical_regions(importance, candidate, order=order, mass=mass, temperature=heat)
     by = importance if order is None else order
     rows = zip(importance.tolist(), candidate.tolist(), by.tolist(), strict=True)
-    assert sets(got) == [critical_by_hand(*row, mass, heat, past) for row in rows]
+    assert sets(got) == [critical_by_hand(*row, mass, heat) for row in rows]
     assert not candidate.any(1).all() and (got.sum(1) > 1).any()  # the odd cases occur
 
 
@@ -119,8 +118,7 @@ def test_critical_regions_golden():
         return sets(critical_regions(importance, everywhere, mass=mass, temperature=1.0, **options))[0]
 
     assert critical(0.4) == critical(0.65) == {1}  # 0.5, then 0.8
-    assert critical(0.4, past_mass=True) == {1}
-    assert critical(0.65, past_mass=True) == critical(0.81) == {1, 2}
+    assert critical(0.81) == {1, 2}
     assert critical(0.81, order=torch.tensor([[3.0, 1.0, 2.0]])) == {0, 2}
     assert sets(critical_regions(importance, everywhere, mass=0.65, temperature=100.0))[0] == {1}
 
@@ -138,9 +136,9 @@ def test_critical_word_is_that_of_a_plain_loop():
 def test_answers_that_the_model_gives_are_no_longer_right():
     target = torch.tensor([[0.9, 0.0, 0.3, 1.0], [0.0, 0.6, 0.0, 0.0]])
     logits = torch.tensor([[5.0, 4.0, -1.0, 0.0], [0.0, 9.0, 8.0, -9.0]])
-    assert unanswered(target, logits, 2).equal(torch.tensor([[0.0, 0.0, 0.3, 1.0], [0.0] * 4]))
-    assert unanswered(target, -logits, 1).equal(torch.tensor([[0.9, 0.0, 0.0, 1.0], [0.0, 0.6, 0.0, 0.0]]))
-    assert not unanswered(target, logits, 5).any()  # more than there are
+    assert remove_answers(target, logits, 2).equal(torch.tensor([[0.0, 0.0, 0.3, 1.0], [0.0] * 4]))
+    assert remove_answers(target, -logits, 1).equal(torch.tensor([[0.9, 0.0, 0.0, 1.0], [0.0, 0.6, 0.0, 0.0]]))
+    assert not remove_answers(target, logits, 5).any()  # more than there are
     assert target[0, 0] == 0.9  # the batch keeps its own
 
 
@@ -170,7 +168,7 @@ def test_counterfactual_images_are_those_of_a_plain_loop(heat):
                 slope(model, moved, words, rows.target[i], lambda step, o=o, c=change: c(step, o)) if real[o] else 0.0
                 for o in range(REGIONS)
             ]
-            critical = critical_by_hand(importance, real.tolist(), importance, 0.65, heat, False)
+            critical = critical_by_hand(importance, real.tolist(), importance, 0.65, heat)
             left, kept = regions.clone(), torch.zeros_like(regions)
             for o in critical:
                 left[o], kept[o] = 0.0, regions[o]
@@ -282,16 +280,6 @@ def test_released_order_takes_hints_and_only_counts_by_gradient():
         assert sets(gone["released_order"])[i] == set(sorted(places, key=lambda o: -hint[i, o])[:count])
 
 
-@pytest.mark.parametrize("name", ["gradient", "released_order"])
-def test_only_the_first_by_hint_are_candidates(name):
-    rows = table(hint=True)
-    real = rows.inputs[0].ne(0).any(-1)
-    got, _ = both(updn(), whole(rows), q_share=0.0, hint=name, top_hint=2, mass=1.0)
-    first = rows.side["hint"].masked_fill(~real, -1.0).topk(2).indices
-    expected = torch.zeros_like(real).scatter(1, first, True) & real
-    assert (real & (got.inputs[0] == 0).all(-1)).equal(expected)
-
-
 class Linear(Reader):
     """Its answers are a linear layer, of which autocast keeps a copy in half precision."""
 
@@ -321,7 +309,7 @@ def test_answers_and_second_loss_are_those_of_the_updated_model(bf16):
     assert not spy.weights[0].equal(spy.weights[1])
     counted = rows.target.sum(1) > spy.batches[1].target.sum(1)  # a right answer is no longer right
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        second, target = spy.batches[1], unanswered(rows.target, model(*seen[1]).logits, 2)
+        second, target = spy.batches[1], remove_answers(rows.target, model(*seen[1]).logits, 2)
         torch.testing.assert_close(losses[1], sigmoid_bce(model(*second.inputs).logits, second.target))
     assert counted.sum() > 10 and second.target[counted].equal(target[counted])
 
@@ -483,8 +471,7 @@ def test_further_inputs_are_passed_on():
         ({"q_share": 1.5}, r"q_share is in \[0, 1\], .* got 1.5, 0.65 and 10.0"),
         ({"mass": 65.0}, r"mass in \(0, 1\] and temperature above 0, got 0.5, 65.0 and 10.0"),
         ({"temperature": 0.0}, "temperature above 0, got 0.5, 0.65 and 0.0"),
-        ({"top_answers": 0}, "top_answers and top_hint are at least 1, got 0 and None"),
-        ({"top_hint": 0}, "top_answers and top_hint are at least 1, got 5 and 0"),
+        ({"top_answers": 0}, "top_answers is at least 1, got 0"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(options, message, unchecked):
@@ -492,12 +479,9 @@ def test_options_that_mean_nothing_are_refused(options, message, unchecked):
         css(**options)
 
 
-@pytest.mark.parametrize(
-    "options", [{"hint": "released_order"}, {"top_hint": 9}, {"hint": "released_order", "top_hint": 9}]
-)
-def test_hints_are_asked_for(options):
+def test_hints_are_asked_for():
     with pytest.raises(ValueError, match=r'reads side\["hint"\] \[b, o\], which the table lacks; add it'):
-        list(css(q_share=0.0, **options).steps(updn(), whole(table()), 0.0))
+        list(css(q_share=0.0, hint="released_order").steps(updn(), whole(table()), 0.0))
 
 
 def test_what_q_css_reads_is_asked_for():

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from vqabook.core import Batch, Output
 from vqabook.losses import longtail as losses
-from vqabook.objectives.longtail import DEFERRED, LabelLoss, Rule, counts_of, long_tail, weighted
+from vqabook.objectives.longtail import DEFERRED, LabelLoss, Rule, counts_of, long_tail, weigh
 
 COUNTS = torch.tensor([900, 90, 10, 3])
 
@@ -93,7 +93,7 @@ def test_re_weighting_is_deferred():
 
 
 def test_a_weighted_loss_is_a_mean_over_examples():
-    loss = weighted(lambda x, y: torch.ones(len(y)), torch.tensor([1.0, 2.0, 3.0, 4.0]))
+    loss = weigh(lambda x, y: torch.ones(len(y)), torch.tensor([1.0, 2.0, 3.0, 4.0]))
     assert loss(torch.zeros(2, 4), torch.tensor([3, 0])).tolist() == [4, 1]
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from vqabook.core import Output, Table
 from vqabook.losses import soft_cross_entropy
-from vqabook.losses.choice import distillation, labelled, released_distillation, uniform_divergence
+from vqabook.losses.choice import distillation, member_cross_entropy, released_distillation, uniform_divergence
 from vqabook.objectives.multiple_choice import MultipleChoice, per_member
 from vqabook.training.fit import FitConfig, fit
 
@@ -43,7 +43,7 @@ def first(objective: MultipleChoice, table: Table, model: nn.Module | None = Non
 def test_each_rule_is_its_equation(table):
     batch, model = table.batch(torch.arange(50)), Several()
     logits = model(*batch.inputs).logits
-    task, uniform = labelled(logits, batch.target), uniform_divergence(logits)
+    task, uniform = member_cross_entropy(logits, batch.target), uniform_divergence(logits)
     teacher = batch.side["teacher"].float().transpose(0, 1)
     kd = distillation(logits, teacher, temperature=0.5)
     torch.testing.assert_close(first(MultipleChoice("ie", k=1), table), task.sum(0))
@@ -96,7 +96,7 @@ def test_any_loss_of_one_model_serves_members(table):
     batch, model = table.batch(torch.arange(20)), Several()
     soft = nn.functional.one_hot(batch.target, C).float()
     each = per_member(soft_cross_entropy)(model(*batch.inputs).logits, soft)
-    torch.testing.assert_close(each, labelled(model(*batch.inputs).logits, batch.target))
+    torch.testing.assert_close(each, member_cross_entropy(model(*batch.inputs).logits, batch.target))
 
 
 def test_beta_on_the_wrong_scale_is_said(table):

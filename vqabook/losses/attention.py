@@ -6,7 +6,7 @@ lacks hold 0 in both. MMD and CORAL compare *sets* of maps: their value is that 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -48,44 +48,40 @@ def attention_mmd(
     return own + theirs - both.mean(1) - both.mean(0)
 
 
-def attention_coral(
-    attention: Float[Tensor, "b o"], surrogate: Float[Tensor, "b o"], *, scale: Literal["printed", "deep"] = "printed"
-) -> Float[Tensor, " b"]:
+def attention_coral(attention: Float[Tensor, "b o"], surrogate: Float[Tensor, "b o"]) -> Float[Tensor, " b"]:
     """‖C(μ) - C(α)‖²_F / 4, C the covariance over the batch (Eq. 5); every row holds the batch's value.
 
-    "deep" divides by the square of the number of columns, too, as Deep CORAL does (Sun & Saenko 2016, Eq. 1).
-    ValueError for a batch of one, which has no covariance.
+    Deep CORAL divides by the square of the number of columns, too (Sun & Saenko 2016, Eq. 1). ValueError for a batch
+    of one, which has no covariance.
     """
     if len(attention) < 2:
         raise ValueError(f"a covariance needs two examples or more, got a batch of {len(attention)}; use another loss")
     difference = torch.cov(attention.T) - torch.cov(surrogate.T)
-    columns = attention.shape[1] if scale == "deep" else 1
-    return (difference.square().sum() / (4 * columns**2)).expand(len(attention))
+    return (difference.square().sum() / 4).expand(len(attention))
 
 
 def attention_adversarial(attention: Float[Tensor, " b"], surrogate: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
     """-log D(μ) - log(1 - D(α)) from a discriminator's logits of surrogate maps and of the model's.
 
     Eq. 3 with the sign of a loss, and the surrogate where the paper prints the attention: the roles are named either
-    way. The discriminator lowers it; the model raises it when `reversed_gradient` stands before the discriminator.
+    way. The discriminator lowers it; the model raises it when `reverse_gradient` stands before the discriminator.
     """
     return F.softplus(-surrogate) + F.softplus(attention)
 
 
-def reversed_gradient(x: Tensor, *, strength: float = 1.0) -> Tensor:
-    """`x` itself; its gradient comes back times -`strength` (Ganin & Lempitsky 2015): one optimiser for two players."""
-    return _Reversed.apply(x, strength)
+def reverse_gradient(x: Tensor) -> Tensor:
+    """`x` itself; its gradient comes back negated (Ganin & Lempitsky 2015): one optimiser for two players."""
+    return _Reversed.apply(x)
 
 
 class _Reversed(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor, strength: float) -> Tensor:
-        ctx.strength = strength
+    def forward(ctx, x: Tensor) -> Tensor:
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
-        return -ctx.strength * gradient, None
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        return -gradient
 
 
 def _squared_distances(x: Float[Tensor, "b o"], y: Float[Tensor, "c o"]) -> Float[Tensor, "b c"]:

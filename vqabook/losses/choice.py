@@ -60,15 +60,12 @@ def uniform_divergence(logits: Float[Tensor, "*b c"]) -> Float[Tensor, "*b"]:
     return -logits.log_softmax(-1).mean(-1) - log(logits.shape[-1])
 
 
-def random_label_loss(
-    logits: Float[Tensor, "m b c"], *, generator: torch.Generator | None = None
-) -> Float[Tensor, "m b"]:
+def random_label_loss(logits: Float[Tensor, "m b c"]) -> Float[Tensor, "m b"]:
     """Cross-entropy of a label drawn evenly for every member and example: CMCL's "version 1", a noisy D_KL(U || P).
 
     Its mean is D_KL(U || P) + log c. What the release of Mun et al. compares with.
     """
-    label = torch.randint(logits.shape[-1], logits.shape[:-1], generator=generator, device=logits.device)
-    return labelled(logits, label)
+    return member_cross_entropy(logits, torch.randint(logits.shape[-1], logits.shape[:-1], device=logits.device))
 
 
 def distillation(
@@ -93,7 +90,7 @@ def released_distillation(
     return -(p * (logits / temperature).log_softmax(-1)).mean(-1)
 
 
-def labelled(logits: Float[Tensor, "m b c"], target: Int[Tensor, "*m b"]) -> Float[Tensor, "m b"]:
+def member_cross_entropy(logits: Float[Tensor, "m b c"], target: Int[Tensor, "*m b"]) -> Float[Tensor, "m b"]:
     """-log P(y) (Eq. 6) of each member; `target` is one label an example, or one a member and example."""
     each = target.long().expand(logits.shape[:-1])
     return F.cross_entropy(logits.flatten(0, 1), each.flatten(), reduction="none").view(each.shape)

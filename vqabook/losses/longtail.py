@@ -127,7 +127,6 @@ def equalisation_softmax(
     tail: Bool[Tensor, " c"],
     *,
     gamma: float = 0.9,
-    generator: torch.Generator | None = None,
 ) -> Float[Tensor, " b"]:
     """Softmax whose sum leaves out each tail class with probability γ, unless it is the true one.
 
@@ -136,8 +135,8 @@ def equalisation_softmax(
     """
     if not 0 <= gamma <= 1:
         raise ValueError(f"gamma is the probability that a tail class is left out, in [0, 1], got {gamma}")
-    drawn = torch.rand(logits.shape, generator=generator, device=logits.device) < gamma
-    left_out = drawn & tail & ~_is_class(logits, target).bool()
+    coin = torch.rand(logits.shape, device=logits.device) < gamma
+    left_out = coin & tail & ~_is_class(logits, target).bool()
     return F.cross_entropy(logits.masked_fill(left_out, -torch.inf), target, reduction="none")
 
 

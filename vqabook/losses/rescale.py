@@ -11,9 +11,6 @@ from torch.nn import functional as F
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-# 1 + log 2: the release smooths the weight of an out-of-type answer and adds 1
-RELEASE_OUT_OF_TYPE = 1.6931471805599453
-
 
 def type_counts(
     question_type: Int[Tensor, " n"],
@@ -40,8 +37,8 @@ def rescaling_weights(
     """µ per question type and answer: softplus((Σ_k n_k - n_i) / n_i) up to `cap` (Eqs. 7-8), else `out_of_type`.
 
     Σ runs over the in-type answers (those with `min_votes` or more). Eq. 8 prints max(100, ·), which would make every
-    weight at least 100; min is meant and released. `out_of_type` is 1 in the paper and `RELEASE_OUT_OF_TYPE` in its
-    release. An answer that has its type to itself gets log 2, since µ = 0 before smoothing.
+    weight at least 100; min is meant and released. `out_of_type` is 1 in the paper; its release smooths that,
+    too, and adds 1: 1 + log 2. An answer that has its type to itself gets log 2, since µ = 0 before smoothing.
     """
     inside = counts >= min_votes
     n = torch.where(inside, counts, 0).float()

@@ -1,14 +1,22 @@
-"""The two losses of soft-labelled VQA: Guo et al. 2021 (loss re-scaling), Eqs. 2-3; with weights, Eqs. 11 and 13."""
+"""Losses of soft-labelled VQA: targets as wide as the vocabulary, or all annotators' answers with a weight each.
+
+Guo et al. 2021 (loss re-scaling), Eqs. 2-3, with weights Eqs. 11 and 13; Ilievski & Feng 2017, "A simple loss function
+... of VQA models", arXiv:1708.00584. A question's answers are few whatever the vocabulary's size: there they stay
+sparse, ids [b, k], and nothing as wide as the vocabulary is built for them.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
+
+N_ANNOTATORS = 10
 
 
 def sigmoid_bce(
@@ -40,3 +48,43 @@ def soft_cross_entropy(
     if weight is not None:
         target = target * weight
     return -(target * logits.log_softmax(-1)).sum(-1)
+
+
+def annotator_weights(
+    votes: Int[Tensor, "n k"],
+    *,
+    of: Literal["votes", "scores"] = "votes",
+    renormalise: bool = False,
+) -> Float[Tensor, "n k"]:
+    """w of each distinct answer from its number of votes; 0 votes pad a row and weigh nothing.
+
+    "votes": count / 10, below Eq. 2. Answers outside the vocabulary have no column and their votes are dropped,
+    so a row sums to less than 1 (release); `renormalise` divides by the sum, a row without any answer stays zero.
+    "scores": what the evaluator gives for the answer, min(1, matches / 3) averaged over the ways to leave an annotator
+    out: min(1, 0.3 count) for ten. ValueError if a row has negative votes, or more than there are annotators.
+    """
+    total = votes.sum(-1, keepdim=True)
+    if votes.numel() and (votes.min() < 0 or total.max() > N_ANNOTATORS):
+        row = int(((votes < 0).any(-1) | (total[:, 0] > N_ANNOTATORS)).nonzero()[0, 0])
+        raise ValueError(
+            f"the votes on a question's answers are 0 or more and at most {N_ANNOTATORS} in all, got "
+            f"{votes[row].tolist()} in row {row}; count each annotator once"
+        )
+    weight = votes / N_ANNOTATORS
+    if of == "scores":
+        # one who gave the answer is left out, or not
+        without, with_all = ((n / 3).clamp(0, 1) for n in (votes - 1, votes))
+        weight = weight * without + (1 - weight) * with_all
+    return weight / weight.sum(-1, keepdim=True).clamp(min=torch.finfo(weight.dtype).tiny) if renormalise else weight
+
+
+def annotator_cross_entropy(
+    logits: Float[Tensor, "b a"], answer: Int[Tensor, "b k"], weight: Float[Tensor, "b k"]
+) -> Float[Tensor, " b"]:
+    """Σ_i w_i (-x_{c_i} + log Σ_j exp x_j) over a question's distinct answers c_i (Eq. 2).
+
+    `answer` holds their ids, padded with any id at `weight` 0. One answer of weight 1 is plain cross-entropy (Eq. 1).
+    A question whose weights are all zero, because no answer of its is in the vocabulary, trains nothing.
+    """
+    log_p = logits.log_softmax(-1).gather(1, answer.long())
+    return -(weight * log_p.masked_fill(weight == 0, 0)).sum(-1)  # padding may point at an answer ruled out, logit -inf

@@ -12,24 +12,4 @@ from vqabook.metrics.attention import (
     spread,
 )
 from vqabook.metrics.mistakes import MistakeLosses, loss_matrix, mistake_losses
-from vqabook.metrics.vqa import VqaAccuracy, leave_one_out_scores, normalise, save_results, vqa_accuracy
-
-__all__ = [
-    "HumanAgreement",
-    "MistakeLosses",
-    "VqaAccuracy",
-    "agreement_with_humans",
-    "box_distance",
-    "cohen_kappa",
-    "earth_movers_distance",
-    "grid_distance",
-    "leave_one_out_scores",
-    "loss_matrix",
-    "mistake_losses",
-    "normalise",
-    "rank_correlation",
-    "resized",
-    "spread",
-    "save_results",
-    "vqa_accuracy",
-]
+from vqabook.metrics.vqa import VqaAccuracy, leave_one_out_scores, normalise, vqa_accuracy

@@ -45,9 +45,9 @@ def agreement_with_humans(
     if human.shape[1] != grid**2:
         came = f"{human.shape[1]} cells for a grid of {grid}"
         raise ValueError(f"human maps have grid x grid cells, got {came}; read them at that grid")
-    for found, ids in ((maps, question_id), (human, human_question_id)):
-        if len(found) != len(ids):
-            raise ValueError(f"a map belongs to one question, got {len(found)} maps and {len(ids)} ids; pass one a map")
+    for rows, ids in ((maps, question_id), (human, human_question_id)):
+        if len(rows) != len(ids):
+            raise ValueError(f"a map belongs to one question, got {len(rows)} maps and {len(ids)} ids; pass one a map")
     row_of = {question: row for row, question in enumerate(question_id.tolist())}
     if len(row_of) < len(maps):
         came = f"{len(maps)} maps of {len(row_of)} questions"

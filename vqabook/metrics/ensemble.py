@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Bool, Float, Int
 
 
 class Dependence(NamedTuple):
@@ -47,9 +47,30 @@ def dependence(
             f"{len(groups)}; give all of them"
         )
     rng, shape = np.random.default_rng(seed), (len(members), len(groups))
-    found = _information(member, group, shape)
+    information = _information(member, group, shape)
     dealt = np.array([_information(rng.permutation(member), group, shape) for _ in range(deals)])
-    return Dependence(found, float(dealt.mean()), float((1 + (dealt >= found).sum()) / (1 + deals)))
+    return Dependence(information, float(dealt.mean()), float((1 + (dealt >= information).sum()) / (1 + deals)))
+
+
+def frequent_answers(
+    group: Int[np.ndarray, " n"], answer: Int[np.ndarray, " n"], n_groups: int, n_answers: int
+) -> Int[np.ndarray, "g a"]:
+    """Of each group of training examples all answers, the most frequent first; of equals the one with the lower id."""
+    counts = np.zeros((n_groups, n_answers), dtype=np.int64)
+    np.add.at(counts, (group, answer), 1)
+    return np.argsort(-counts, axis=1, kind="stable")
+
+
+def constant_members(
+    answers: Int[np.ndarray, "g a"], group: Int[np.ndarray, " n"], answer: Int[np.ndarray, " n"], m: int
+) -> Bool[np.ndarray, "m n"]:
+    """Whether members are right that read nothing but an example's group: the i-th of `m` says its i-th answer.
+
+    A control for oracle accuracy, which rises with every other answer that is said, whoever says it.
+    """
+    if not 1 <= m <= answers.shape[1]:
+        raise ValueError(f"each member says another answer, 1 <= m <= {answers.shape[1]} answers, got {m}")
+    return answer == answers[group, :m].T
 
 
 def _information(member: np.ndarray, group: np.ndarray, shape: tuple[int, int]) -> float:

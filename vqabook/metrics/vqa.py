@@ -8,14 +8,11 @@ quirks that are noted below, so they are kept.
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -110,19 +107,24 @@ def leave_one_out_scores(answers: Sequence[str]) -> dict[str, float]:
     return {answer: min(1.0, 3 * votes / N_ANSWERS) for answer, votes in Counter(answers).items()}
 
 
-def save_results(predictions: Mapping[int, str], path: str | os.PathLike) -> None:
-    """Write the official results JSON, [{"question_id": ..., "answer": ...}, ...], whole or not at all.
+def answerable_accuracy(
+    predictions: Sequence[str], annotations: Sequence[Mapping], answers: Collection[str]
+) -> dict[str, float]:
+    """What the release of Ilievski & Feng (2017) prints for validation, which is not the official accuracy.
 
-    The evaluation server wants the name vqa_OpenEnded_mscoco_<split>_<method>_results.json.
+    Percent, "overall" and by answer type, over the questions whose most frequent answer is among `answers`.
+
+    Every number is multiplied by the share of such questions among all, so a type that is rarely answerable is credited
+    with the others' coverage. Texts are compared as they stand; `answers` are normalised.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(json.dumps([{"question_id": int(i), "answer": answer} for i, answer in predictions.items()]))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    scores_of: dict[str, list[float]] = {}
+    for answer, annotation in zip(predictions, annotations, strict=True):
+        if normalise(annotation["multiple_choice_answer"]) in answers:
+            score = leave_one_out_scores([x["answer"] for x in annotation["answers"]]).get(answer, 0.0)
+            scores_of.setdefault("overall", []).append(score)
+            scores_of.setdefault(annotation["answer_type"], []).append(score)
+    share = len(scores_of.get("overall", ())) / max(len(annotations), 1)
+    return {kind: 100 * share * sum(scores) / len(scores) for kind, scores in scores_of.items()}
 
 
 def _check(ids: list[int], predictions: Mapping[int, str], annotations: Sequence[Mapping]) -> None:

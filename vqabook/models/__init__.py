@@ -13,38 +13,3 @@ from vqabook.models.small_cnn import SmallCnn, SmallCnnConfig
 from vqabook.models.staged import StagedResNet, Vgg, VggConfig
 from vqabook.models.text import SelfAttentiveText, TextConfig
 from vqabook.models.updn import UpDn, UpDnConfig
-
-__all__ = [
-    "AnswerMask",
-    "AttentiveSan",
-    "AttentiveSanConfig",
-    "Avg",
-    "CosineClassifier",
-    "Decoupled",
-    "FeatureSharing",
-    "LinearModel",
-    "Lxmert",
-    "LxmertConfig",
-    "Members",
-    "Mlp",
-    "MlpConfig",
-    "Pool",
-    "PoolingConfig",
-    "QuestionBranch",
-    "QuestionOnly",
-    "QuestionOnlyConfig",
-    "San",
-    "SanConfig",
-    "ScaledClassifier",
-    "SelfAttentiveText",
-    "SmallCnn",
-    "SmallCnnConfig",
-    "StagedResNet",
-    "TextConfig",
-    "UpDn",
-    "UpDnConfig",
-    "Vgg",
-    "VggConfig",
-    "bert_words",
-    "softplus_g",
-]

@@ -16,24 +16,17 @@ import torch
 from torch import Tensor, nn
 
 from vqabook.core import Output
+from vqabook.models.words import is_region
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
 THEIRS = {  # our names of sizes and transformers'
-    "n_words": "vocab_size",
-    "n_answers": "num_qa_labels",
-    "feature": "visual_feat_dim",
-    "hidden": "hidden_size",
-    "heads": "num_attention_heads",
-    "wide": "intermediate_size",
-    "language_layers": "l_layers",
-    "region_layers": "r_layers",
-    "cross_layers": "x_layers",
-    "positions": "max_position_embeddings",
-    "dropout": "hidden_dropout_prob",
-    "attention_dropout": "attention_probs_dropout_prob",
-}
+    "n_words": "vocab_size", "n_answers": "num_qa_labels", "feature": "visual_feat_dim", "hidden": "hidden_size",
+    "heads": "num_attention_heads", "wide": "intermediate_size", "language_layers": "l_layers",
+    "region_layers": "r_layers", "cross_layers": "x_layers", "positions": "max_position_embeddings",
+    "dropout": "hidden_dropout_prob", "attention_dropout": "attention_probs_dropout_prob",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -134,7 +127,7 @@ class Lxmert(nn.Module):
             visual_feats=regions,
             visual_pos=self._somewhere(regions) if boxes is None else boxes,
             attention_mask=words.ne(0),
-            visual_attention_mask=torch.linalg.vector_norm(regions.detach(), ord=1, dim=-1).ne(0),
+            visual_attention_mask=is_region(regions),
             output_attentions=True,
             output_hidden_states=True,
         )

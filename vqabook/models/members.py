@@ -74,7 +74,7 @@ class Members(nn.Module):
     def _each(self, ask: Callable[..., Output | Tensor], *own: Tensor) -> dict[str, Tensor] | Tensor:
         """What `ask` gets of every member, from inputs [m, ...] of its own: the heads it has, or one tensor."""
 
-        def one(parameters: dict, buffers: dict, *own: Tensor) -> dict[str, Tensor] | Tensor:
+        def run(parameters: dict, buffers: dict, *own: Tensor) -> dict[str, Tensor] | Tensor:
             out = functional_call(self.asked, ({**parameters}, {**buffers}), (ask, *own))
             if isinstance(out, Tensor):
                 return out
@@ -84,8 +84,8 @@ class Members(nn.Module):
         weights = {f"body.{name}": weight for name, weight in self.norms().items()}
         parameters, buffers = dict(self.asked.named_parameters()), dict(self.asked.named_buffers())
         if self.in_turn:
-            return _in_turn(one, {**parameters, **weights}, buffers, *own)
-        return vmap(one, randomness="different")({**parameters, **weights}, buffers, *own)
+            return _run_in_turn(run, {**parameters, **weights}, buffers, *own)
+        return vmap(run, randomness="different")({**parameters, **weights}, buffers, *own)
 
     @torch.no_grad()
     def single(self, i: int, like: nn.Module) -> nn.Module:
@@ -100,25 +100,24 @@ class Members(nn.Module):
 class FeatureSharing(nn.Module):
     """Every member adds to its features a random part of all others' (Lee et al. 2017, Sec. 3.2; Mun et al., 4.2).
 
-    h_m + Σ_{n≠m} mask_mn h_n, each element of each mask 1 with probability `keep`. The release draws at test time, too,
-    and scales nothing: `at_test`. Otherwise others count as their mean in eval mode. `scaled` divides by `keep`, as
-    dropout does, so that their mean is their sum.
+    h_m + Σ_{n≠m} mask_mn h_n, each element of each mask 1 with probability `keep`. The release draws at test time, too:
+    `at_test`. Otherwise others count as their mean in eval mode.
     """
 
-    def __init__(self, *, keep: float = KEPT, at_test: bool = True, scaled: bool = False):
+    def __init__(self, *, keep: float = KEPT, at_test: bool = True):
         super().__init__()
-        if not 0 <= keep <= 1 or (scaled and keep == 0):
-            raise ValueError(f"keep is the probability that a feature is shared, in [0, 1], got {keep}; 0 has no scale")
-        self.keep, self.at_test, self.factor = keep, at_test, 1 / keep if scaled else 1.0
+        if not 0 <= keep <= 1:
+            raise ValueError(f"keep is the probability that a feature is shared, in [0, 1], got {keep}; 0 shares none")
+        self.keep, self.at_test = keep, at_test
 
     def forward(self, features: Float[Tensor, "m b *rest"]) -> Float[Tensor, "m b *rest"]:
         if not self.training and not self.at_test:
-            return features + self.factor * self.keep * (features.sum(0) - features)
+            return features + self.keep * (features.sum(0) - features)
         mixed = []
         for m, own in enumerate(features):
             for n, other in enumerate(features):
                 if n != m:
-                    own = own + other * torch.empty_like(other).bernoulli_(self.keep).mul_(self.factor)
+                    own = own + other * torch.empty_like(other).bernoulli_(self.keep)
             mixed.append(own)
         return torch.stack(mixed)
 
@@ -172,20 +171,20 @@ class _MemberNorms(nn.Module):
         self.layers = [name for name, module in first.items() if is_parametrized(module, "weight")]
         both = ([model.get_submodule(name).parametrizations.weight for model in models] for name in self.layers)
         scales, directions = nn.ParameterList(), nn.ParameterList()
-        for found in both:
-            if getattr(found[0][0], "dim", None) != WHOLE:
-                raise ValueError(f"members know weight_norm(dim=None) alone, got {found[0][0]}; use that")
-            scales.append(torch.stack([one.original0.detach() for one in found]))
-            directions.append(torch.stack([one.original1.detach() for one in found]))
+        for norms in both:
+            if getattr(norms[0][0], "dim", None) != WHOLE:
+                raise ValueError(f"members know weight_norm(dim=None) alone, got {norms[0][0]}; use that")
+            scales.append(torch.stack([norm.original0.detach() for norm in norms]))
+            directions.append(torch.stack([norm.original1.detach() for norm in norms]))
         self.scales, self.directions = scales, directions
 
     def forward(self) -> dict[str, Tensor]:
         """Weights [m, ...] by their names in a model."""
-        found = {}
+        weights = {}
         for name, scale, direction in zip(self.layers, self.scales, self.directions, strict=True):
             length = torch.linalg.vector_norm(direction.flatten(1), dim=1)
-            found[f"{name}.weight"] = direction * (scale.view(-1) / length).view(-1, *[1] * (direction.dim() - 1))
-        return found
+            weights[f"{name}.weight"] = direction * (scale.view(-1) / length).view(-1, *[1] * (direction.dim() - 1))
+        return weights
 
     def single(self, i: int) -> dict[str, Tensor]:
         names = [f"{name}.parametrizations.weight.original" for name in self.layers]
@@ -204,15 +203,15 @@ class _Asked(nn.Module):
         return ask(self.body, *own)
 
 
-def _in_turn(one: Callable, parameters: dict, buffers: dict, *own: Tensor) -> dict[str, Tensor] | Tensor:
-    """What `vmap(one)` returns, member by member; buffers are written in place."""
+def _run_in_turn(run: Callable, parameters: dict, buffers: dict, *own: Tensor) -> dict[str, Tensor] | Tensor:
+    """What `vmap(run)` returns, member by member; buffers are written in place."""
     apart = [{name: value.unbind() for name, value in kind.items()} for kind in (parameters, buffers)]
     m = len(next(iter(parameters.values())))
     each = [[{name: value[i] for name, value in kind.items()} for kind in apart] for i in range(m)]
-    found = [one(*state, *(x[i] for x in own)) for i, state in enumerate(each)]
-    if isinstance(found[0], Tensor):
-        return torch.stack(found)
-    return {name: torch.stack([out[name] for out in found]) for name in found[0]}
+    outs = [run(*state, *(x[i] for x in own)) for i, state in enumerate(each)]
+    if isinstance(outs[0], Tensor):
+        return torch.stack(outs)
+    return {name: torch.stack([out[name] for out in outs]) for name in outs[0]}
 
 
 def _replace_by_plain(body: nn.Module, name: str) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
 
 from vqabook.core import Output
-from vqabook.models.words import last_output
+from vqabook.models.words import attend, is_region, last_output
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int
+    from jaxtyping import Float, Int
 
 
 @dataclass(frozen=True)
@@ -52,16 +51,12 @@ class Avg(nn.Module):
         c = config
         self.config = c
         self.question_encoder = QuestionReader(c, nn.GRU)
-        self.image_net = nn.Sequential(
-            *_layer(c.dropout, c.feature, 2 * c.hidden),
-            nn.ReLU(),
-            *_layer(c.dropout, 2 * c.hidden, c.hidden),
-            nn.Tanh(),
-        )
+        wide = _layer(c.dropout, c.feature, 2 * c.hidden)
+        self.image_net = nn.Sequential(*wide, nn.ReLU(), *_layer(c.dropout, 2 * c.hidden, c.hidden), nn.Tanh())
         self.classifier = nn.Sequential(*_layer(c.dropout, c.hidden, c.n_answers))
 
     def forward(self, regions: Float[Tensor, "b o d"], words: Int[Tensor, "b t"]) -> Output:
-        real = _real(regions).sum(1, keepdim=True).clamp(min=1)
+        real = is_region(regions).sum(1, keepdim=True).clamp(min=1)
         question = self.question_encoder(words)
         hidden = question * self.image_net(regions.sum(1) / real)
         return Output(self.classifier(hidden), hidden=hidden, question=question)
@@ -89,19 +84,12 @@ class Pool(nn.Module):
     def forward(self, regions: Float[Tensor, "b o d"], words: Int[Tensor, "b t"]) -> Output:
         question = self.question_encoder(words)
         # w . (f(v) * g(q)) = f(v) . (w * g(q)): one product less over [b, o, joint]
-        asked = self.attend.weight * self.attend_question(question)[:, None]  # [b, glimpses, joint]
-        scores = asked @ self.attend_region(regions).mT  # [b, glimpses, o]
-        # the least finite number, so that an image of nothing but zeros is no NaN: it looks everywhere alike
-        padding = ~_real(regions)[:, None]
-        glimpses = scores.masked_fill(padding, torch.finfo(scores.dtype).min).softmax(-1)
+        query = self.attend.weight * self.attend_question(question)[:, None]  # [b, glimpses, joint]
+        scores = query @ self.attend_region(regions).mT  # [b, glimpses, o]
+        glimpses = attend(scores, is_region(regions)[:, None])
         hidden = self.image_net((glimpses @ regions).flatten(1)) * self.question_net(question)
         return Output(self.classifier(hidden), hidden=hidden, question=question, attention=glimpses.mean(1))
 
 
 def _layer(dropout: float, n_in: int, n_out: int) -> tuple[nn.Module, nn.Module]:
     return nn.Dropout(dropout), nn.Linear(n_in, n_out)
-
-
-def _real(regions: Float[Tensor, "b o d"]) -> Bool[Tensor, "b o"]:
-    """Regions that are not zero throughout: an image that has fewer than its neighbours is padded with those."""
-    return torch.linalg.vector_norm(regions.detach(), ord=1, dim=-1) != 0

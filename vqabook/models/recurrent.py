@@ -50,7 +50,7 @@ class MemberLstm(nn.Module):
 
     def forward(self, x: Float[Tensor, "m u d"], packed: Packed) -> Float[Tensor, "m b h"]:
         """Cell states after each row's last step; a step reads a row of `x`."""
-        gates = _picked(torch.bmm(x, self.read), packed.at)
+        gates = _pick(torch.bmm(x, self.read), packed.at)
         return _Lstm.apply(gates, self.recur, packed.active)[:, packed.back]
 
     @torch.no_grad()
@@ -82,7 +82,7 @@ class MemberGru(nn.Module):
 
     def forward(self, x: Float[Tensor, "m u d"], packed: Packed) -> Float[Tensor, "m b h"]:
         """States after each row's last step; a step reads a row of `x`."""
-        gates = _picked(torch.baddbmm(self.read_bias, x, self.read), packed.at)
+        gates = _pick(torch.baddbmm(self.read_bias, x, self.read), packed.at)
         return _Gru.apply(gates, self.recur, self.recur_bias, packed.active)[:, packed.back]
 
     @torch.no_grad()
@@ -101,7 +101,7 @@ class MemberGru(nn.Module):
         gru.bias_hh_l0.copy_(self.recur_bias[m, 0])
 
 
-def _picked(x: Float[Tensor, "m u d"], at: Int[Tensor, " p"]) -> Float[Tensor, "m p d"]:
+def _pick(x: Float[Tensor, "m u d"], at: Int[Tensor, " p"]) -> Float[Tensor, "m p d"]:
     """x[:, at]; as one table its gradient is a single pass."""
     first = torch.arange(0, x.shape[0] * x.shape[1], x.shape[1], device=at.device)
     return F.embedding(first[:, None] + at, x.flatten(0, 1))

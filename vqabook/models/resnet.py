@@ -71,13 +71,18 @@ class ResNet(nn.Module):
             )
         )
         self.classifier = nn.Linear(widths[-1], c.n_classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")  # He et al. 2015
+        draw_convolutions(self)
 
     def forward(self, images: Float[Tensor, "b channel h w"]) -> Output:
         hidden = torch.mean(self.blocks(self.stem(images)), dim=(2, 3))
         return Output(self.classifier(hidden), hidden=hidden)
+
+
+def draw_convolutions(model: nn.Module) -> None:
+    """First weights of every convolution, by the number of its outputs: He et al. 2015, arXiv:1502.01852."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
 @torch.no_grad()

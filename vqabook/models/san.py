@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vqabook.core import Output
+from vqabook.models.words import attend
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -94,11 +95,10 @@ class San(nn.Module):
         keep: Float[Tensor, "b o"],
     ) -> Output:
         """The question asked of projected regions, each scaled by its `keep`; attention is the glimpses' mean."""
-        asked = self.attend_question(self.dropout(question))
-        joint = (keep[..., None] * projected + asked[:, None]).relu()
+        query = self.attend_question(self.dropout(question))
+        joint = (keep[..., None] * projected + query[:, None]).relu()
         scores = self.attend(self.dropout(joint))  # [b, o, glimpses]
-        # the least finite number, so that an image of nothing but zeros is no NaN: it looks everywhere alike
-        glimpses = scores.masked_fill(keep[..., None] == 0, torch.finfo(scores.dtype).min).softmax(1).mT
+        glimpses = attend(scores, keep[..., None] != 0, dim=1).mT
         image = (glimpses * keep[:, None]) @ unit  # [b, glimpses, d]
         hidden = self.fuse(torch.cat([image.flatten(1), question], -1))
         return Output(self.classifier(hidden), hidden=hidden, question=question, attention=glimpses.mean(1))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vqabook.core import Output
-from vqabook.models.resnet import ResNet
+from vqabook.models.resnet import ResNet, draw_convolutions
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -61,9 +61,7 @@ class Vgg(nn.Module):
             stages.append(nn.Sequential(*layers))
         self.first, self.stages = stages[0], nn.Sequential(*stages[1:])
         self.classifier = nn.Linear(widths[-1], c.n_classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")  # He et al. 2015
+        draw_convolutions(self)
 
     def early(self, images: Float[Tensor, "b channel h w"]) -> Float[Tensor, "b channel2 h w"]:
         return self.first(images)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vqabook.core import Output
+from vqabook.models.words import attend
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -54,9 +55,7 @@ class WordAttention(nn.Module):
         self.outer = nn.Linear(attention, hops, bias=False)
 
     def forward(self, states: Float[Tensor, "b t h"], keep: Float[Tensor, "b t"]) -> Float[Tensor, "b r t"]:
-        scores = self.outer(self.inner(states).tanh()).mT
-        # the least finite number: a softmax over nothing else is uniform, where -inf would make it NaN
-        return scores.masked_fill(keep[:, None] == 0, torch.finfo(scores.dtype).min).softmax(-1)
+        return attend(self.outer(self.inner(states).tanh()).mT, keep[:, None] != 0)
 
 
 class SelfAttentiveText(nn.Module):

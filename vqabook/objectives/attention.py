@@ -10,13 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vqabook.core import Batch, Output
-from vqabook.losses.attention import (
-    attention_adversarial,
-    attention_coral,
-    attention_mmd,
-    attention_mse,
-    reversed_gradient,
-)
+from vqabook.losses import attention as losses
 from vqabook.objectives.base import Objective
 
 if TYPE_CHECKING:
@@ -65,17 +59,17 @@ class AttentionLoss(nn.Module):
     def _between(self, attention: Tensor, surrogate: Tensor, x: Tensor | None) -> Tensor:
         match self.kind:
             case "mse":
-                return attention_mse(attention, surrogate)
+                return losses.attention_mse(attention, surrogate)
             case "mmd":
-                return attention_mmd(attention, surrogate, bandwidth=self.bandwidth, paired=self.paired)
+                return losses.attention_mmd(attention, surrogate, bandwidth=self.bandwidth, paired=self.paired)
             case "coral" if len(attention) < 2:  # the last batch of an epoch may be one example
                 return attention.new_zeros(len(attention))
             case "coral":
-                return attention_coral(attention, surrogate)
-        seen = [self.width * maps for maps in (reversed_gradient(attention), surrogate)]
+                return losses.attention_coral(attention, surrogate)
+        seen = [self.width * maps for maps in (losses.reverse_gradient(attention), surrogate)]
         if self.given:
             seen = [torch.cat([maps, F.layer_norm(x.detach().float(), (self.given,))], 1) for maps in seen]
-        return attention_adversarial(*(self.discriminator(maps).squeeze(-1) for maps in seen))
+        return losses.attention_adversarial(*(self.discriminator(maps).squeeze(-1) for maps in seen))
 
 
 class _Watched(nn.Module):
@@ -117,14 +111,14 @@ class AttentionSupervision(Objective):
 
     def each(self, out: Output, batch: Batch) -> dict[str, Float[Tensor, " b"]]:
         """Every head's loss by itself, without its weight."""
-        found = {}
+        values = {}
         for head, loss in self.losses.items():
             maps, surrogate = getattr(out, head, None), batch.side.get(f"surrogate_{head}")
             if maps is None or surrogate is None:
                 lacks = f"the model's {head}" if maps is None else f'batch.side["surrogate_{head}"]'
                 raise ValueError(f"supervised attention needs maps and surrogates, {lacks} is missing; make them first")
-            found[head] = loss(maps, surrogate, out.question)
-        return found
+            values[head] = loss(maps, surrogate, out.question)
+        return values
 
 
 class HopPenalty(Objective):

@@ -1,4 +1,4 @@
-"""Plain classification of one label an example: softmax cross-entropy, and with centre loss (Wen et al. 2016)."""
+"""Plain classification: cross-entropy of one label or of all annotators', and with centre loss (Wen et al. 2016)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from vqabook.core import Batch
 from vqabook.losses.centre import centre_loss, centre_update
+from vqabook.losses.soft import annotator_cross_entropy
 from vqabook.objectives.base import Objective
 
 
@@ -18,6 +19,27 @@ class CrossEntropy(Objective):
 
     def steps(self, model: nn.Module, batch: Batch, progress: float) -> Iterator[Tensor]:
         yield F.cross_entropy(model(*batch.inputs).logits, batch.target, reduction="none")
+
+
+class AnnotatorCrossEntropy(Objective):
+    """Cross-entropy on `batch.target`, answer ids [b, k], with `batch.side["weight"]` [b, k].
+
+    Ilievski & Feng 2017, Eq. 2; Eq. 1 is k = 1. The release averages the loss over the batch and not its gradient:
+    `summed` multiplies the gradient by the batch size and leaves the loss as it is.
+    """
+
+    def __init__(self, *, summed: bool = False):
+        super().__init__()
+        self.summed = summed
+
+    def steps(self, model: nn.Module, batch: Batch, progress: float) -> Iterator[Tensor]:
+        if "weight" not in batch.side:
+            raise ValueError(
+                'each of a question\'s answers has a weight in batch.side["weight"] [b, k], got none; '
+                "make it with annotator_weights(votes)"
+            )
+        losses = annotator_cross_entropy(model(*batch.inputs).logits, batch.target, batch.side["weight"])
+        yield losses + (len(losses) - 1) * (losses - losses.detach()) if self.summed else losses
 
 
 class CentreLoss(Objective):

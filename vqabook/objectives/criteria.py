@@ -46,55 +46,60 @@ class Plain(Criterion):
         return sigmoid_bce(out.logits, batch.target, weight=weight, positive_only=self.positive_only)
 
 
-class LearnedMixin(Criterion):
+class _BiasCriterion(Criterion):
+    """One that knows the bias [q, a] of each question type's answers, from `bias_table`."""
+
+    def __init__(self, bias: Float[Tensor, "q a"]):
+        super().__init__()
+        self.register_buffer("bias", bias, persistent=False)
+
+    def bias_of(self, batch: Batch) -> Float[Tensor, "b a"]:
+        """Each example's row of the table."""
+        return self.bias[batch.side["question_type"]]
+
+
+class LearnedMixin(_BiasCriterion):
     """LM, and with `entropy` > 0 LMH: BCE of the model together with its question type's bias (Clark et al. 2019).
 
-    `bias` [q, a] from `bias_table`; `hidden` is the width of the model's joint feature, which the gate reads. LMH takes
-    entropy = 0.36. `frozen` leaves gate and smoothing at their first values: the released code of Guo et al. 2021 never
-    gives them to its optimiser.
+    `hidden` is the width of the model's joint feature, which the gate reads. LMH takes entropy = 0.36. `frozen` leaves
+    gate and smoothing at their first values: the released code of Guo et al. 2021 never gives them to its optimiser.
     """
 
     def __init__(self, bias: Float[Tensor, "q a"], hidden: int, *, entropy: float = 0.0, frozen: bool = False):
-        super().__init__()
+        super().__init__(bias)
         if entropy < 0:
             raise ValueError(f"entropy weighs a penalty and is at least 0 (0 is LM, 0.36 LMH), got {entropy}")
         self.entropy = entropy
-        self.register_buffer("bias", bias, persistent=False)
         self.gate = nn.Linear(hidden, 1)
         self.smooth = nn.Parameter(torch.tensor(-1.0))  # sigmoid 0.269; release of Clark et al.
         if frozen:
             self.requires_grad_(False)
 
     def forward(self, out: Output, batch: Batch, weight: Float[Tensor, "b a"] | None) -> Float[Tensor, " b"]:
-        bias, gate, smooth = _bias_of(self, batch), F.softplus(self.gate(out.hidden)), self.smooth.sigmoid()
+        bias, gate, smooth = self.bias_of(batch), F.softplus(self.gate(out.hidden)), self.smooth.sigmoid()
         loss = learned_mixin(out.logits, batch.target, bias=bias, gate=gate, smooth=smooth, weight=weight)
         return loss + self.entropy * bias_entropy(bias, gate=gate, smooth=smooth) if self.entropy else loss
 
 
-class BiasProduct(Criterion):
+class BiasProduct(_BiasCriterion):
     """The learned mixin without its gate; the smoothing is trained."""
 
     def __init__(self, bias: Float[Tensor, "q a"]):
-        super().__init__()
-        self.register_buffer("bias", bias, persistent=False)
+        super().__init__(bias)
         self.smooth = nn.Parameter(torch.tensor(-1.0))
 
     def forward(self, out: Output, batch: Batch, weight: Float[Tensor, "b a"] | None) -> Float[Tensor, " b"]:
-        bias, smooth = _bias_of(self, batch), self.smooth.sigmoid()
+        bias, smooth = self.bias_of(batch), self.smooth.sigmoid()
         return bias_product(out.logits, batch.target, bias=bias, smooth=smooth, weight=weight)
 
 
-class Reweight(Criterion):
+class Reweight(_BiasCriterion):
     """Answers weigh 1 - bias, normalised over the batch (Clark et al. 2019); takes no other weights."""
-
-    def __init__(self, bias: Float[Tensor, "q a"]):
-        super().__init__()
-        self.register_buffer("bias", bias, persistent=False)
 
     def forward(self, out: Output, batch: Batch, weight: Float[Tensor, "b a"] | None) -> Float[Tensor, " b"]:
         if weight is not None:
             raise ValueError("re-weighting has weights of its own, got others as well; train it without re-scaling")
-        return bias_reweight(out.logits, batch.target, bias=_bias_of(self, batch))
+        return bias_reweight(out.logits, batch.target, bias=self.bias_of(batch))
 
 
 class Focal(Criterion):
@@ -133,8 +138,3 @@ class Rubi(Criterion):
             question_weight=self.question_weight,
             weight=weight,
         )
-
-
-def _bias_of(criterion: nn.Module, batch: Batch) -> Float[Tensor, "b a"]:
-    """Each example's row of the bias table."""
-    return criterion.bias[batch.side["question_type"]]

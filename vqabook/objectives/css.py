@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vqabook.core import Batch
 from vqabook.objectives.base import Objective
@@ -46,15 +45,12 @@ class Css(Objective):
         q_share: float = 0.5,
         mass: float = 0.65,
         temperature: float = 10.0,
-        past_mass: bool = False,
         hint: Hint = "gradient",
-        top_hint: int | None = None,
     ):
         """`type_words`: how many words, from the first, make each question type; `mask_word`: the id of [MASK].
 
-        `mass`, `temperature`, `past_mass`: see `critical_regions`. `top_hint` (release: 9): only so many regions, those
-        with the highest `side["hint"]` [b, o], may be critical. `hint="released_order"`: what the release computes,
-        where gradients only say how many regions are critical; those with the highest hint are.
+        `mass`, `temperature`: see `critical_regions`. `hint="released_order"`: what the release computes, where
+        gradients only say how many regions are critical; those with the highest `side["hint"]` [b, o] are.
         """
         super().__init__()
         if hint not in ("gradient", "released_order"):
@@ -64,25 +60,24 @@ class Css(Objective):
                 "q_share is in [0, 1], mass in (0, 1] and temperature above 0, "
                 f"got {q_share}, {mass} and {temperature}; change the one outside"
             )
-        if top_answers < 1 or (top_hint is not None and top_hint < 1):
-            raise ValueError(f"top_answers and top_hint are at least 1, got {top_answers} and {top_hint}; raise them")
+        if top_answers < 1:
+            raise ValueError(f"top_answers is at least 1, got {top_answers}; raise it")
         self.base, self.mask_word, self.top_answers, self.q_share = base, mask_word, top_answers, q_share
-        self.hint, self.top_hint = hint, top_hint
-        self.selection = {"mass": mass, "temperature": temperature, "past_mass": past_mass}
+        self.hint, self.selection = hint, {"mass": mass, "temperature": temperature}
         self.register_buffer("type_words", type_words, persistent=False)  # known from the data
 
     def steps(self, model: nn.Module, batch: Batch, progress: float) -> Iterator[Tensor]:
         ask = float(torch.rand((), device="cpu")) < self.q_share  # the host's generator: no sync, and resumed by `fit`
-        loss, importance = self._explained(model, batch, progress, ask=ask)
+        loss, importance = self._explain(model, batch, progress, ask=ask)
         yield loss
         torch.clear_autocast_cache()  # it has the weights from before the update
         critical, only, without = (self._words if ask else self._regions)(batch, importance)
-        target = unanswered(batch.target, _answers(model, only), self.top_answers)
+        target = remove_answers(batch.target, _answers(model, only), self.top_answers)
         target = torch.where(critical.any(1, keepdim=True), target, batch.target)
         torch.clear_autocast_cache()  # it has weights that know no gradient
         yield _only(self.base.steps(model, batch._replace(inputs=without, target=target), progress))
 
-    def _explained(self, model: nn.Module, batch: Batch, progress: float, *, ask: bool) -> tuple[Tensor, Tensor]:
+    def _explain(self, model: nn.Module, batch: Batch, progress: float, *, ask: bool) -> tuple[Tensor, Tensor]:
         """The base loss [b], and from the same forward pass what each word [b, t] or region [b, o] adds to the answers.
 
         That is the gradient of the sum of the right answers' logits, summed over the feature (Sec. 3.2).
@@ -90,7 +85,7 @@ class Css(Objective):
         model = getattr(model, "_orig_mod", model)  # a compiled graph shows no tensor from within
         regions = batch.inputs[0] if ask else batch.inputs[0].detach().requires_grad_()
         batch = batch._replace(inputs=(regions, *batch.inputs[1:]))
-        with _kept(model) as outputs, _kept(self._embedding(model) if ask else None) as embedded:
+        with _keep_outputs(model) as outputs, _keep_outputs(self._embedding(model) if ask else None) as embedded:
             loss = _only(self.base.steps(model, batch, progress))
         right = (outputs[0].logits * (batch.target > 0)).sum()
         (gradient,) = torch.autograd.grad(right, embedded[0] if ask else regions, retain_graph=True)
@@ -98,18 +93,18 @@ class Css(Objective):
 
     def _embedding(self, model: nn.Module) -> nn.Embedding:
         modules = model.named_modules()
-        found = [m for name, m in modules if name.split(".")[-1] == "words" and isinstance(m, nn.Embedding)]
-        if len(found) != 1:
+        words = [m for name, m in modules if name.split(".")[-1] == "words" and isinstance(m, nn.Embedding)]
+        if len(words) != 1:
             raise ValueError(
-                f"Q-CSS reads the one nn.Embedding of the model that is called `words`, got {len(found)}; "
+                f"Q-CSS reads the one nn.Embedding of the model that is called `words`, got {len(words)}; "
                 "name it so, or set q_share=0"
             )
-        if not PAD < self.mask_word < found[0].num_embeddings:
+        if not PAD < self.mask_word < words[0].num_embeddings:
             raise ValueError(
-                f"mask_word is a word of the model, 1 to {found[0].num_embeddings - 1}, got {self.mask_word}; "
+                f"mask_word is a word of the model, 1 to {words[0].num_embeddings - 1}, got {self.mask_word}; "
                 "make the model with one word more"
             )
-        return found[0]
+        return words[0]
 
     def _words(self, batch: Batch, importance: Float[Tensor, "b t"]) -> tuple[Tensor, tuple, tuple]:
         """Critical [b, t], the inputs with no other word than the critical and the type's (Q+), and without it (Q-)."""
@@ -124,17 +119,9 @@ class Css(Objective):
         """Critical [b, o], the inputs with these regions alone (I+), and without them (I-); the others are zeros."""
         regions, *rest = batch.inputs
         candidate = torch.linalg.vector_norm(regions, ord=1, dim=-1) > 0  # else padding
-        order = None
-        if self.top_hint is not None or self.hint == "released_order":
-            if "hint" not in batch.side:
-                raise ValueError(
-                    f'hint="{self.hint}" with top_hint={self.top_hint} reads side["hint"] [b, o], which the table '
-                    'lacks; add it, or use hint="gradient" without top_hint'
-                )
-            order = batch.side["hint"].masked_fill(~candidate, -torch.inf)
-            first = order.argsort(dim=1, descending=True, stable=True)[:, : self.top_hint]
-            candidate = torch.zeros_like(candidate).scatter(1, first, True) & candidate
-        order = order if self.hint == "released_order" else None
+        order = batch.side.get("hint") if self.hint == "released_order" else None
+        if order is None and self.hint == "released_order":
+            raise ValueError('hint="released_order" reads side["hint"] [b, o], which the table lacks; add it')
         critical = critical_regions(importance, candidate, order=order, **self.selection)
         only, without = (regions.masked_fill(mask[..., None], 0.0) for mask in (~critical, critical))
         return critical, (only, *rest), (without, *rest)
@@ -147,16 +134,15 @@ def critical_regions(
     order: Float[Tensor, "b o"] | None = None,
     mass: float = 0.65,
     temperature: float = 10.0,
-    past_mass: bool = False,
 ) -> Bool[Tensor, "b o"]:
     """CO_SEL: the most important candidates, as many as hold at most `mass` of softmax(`temperature` * importance).
 
     The first is always in. That is the release; the paper has no temperature (1.0) and also takes the region that
-    brings the sum above `mass` (`past_mass`). With `order`, as many regions, but those first in that order.
+    brings the sum above `mass`. With `order`, as many regions, but those first in that order.
     """
     ranked, by_importance = importance.masked_fill(~candidate, -torch.inf).sort(dim=1, descending=True, stable=True)
     share = (temperature * ranked).softmax(1).cumsum(1).clamp(max=1)  # rounding may carry it above
-    inside = (F.pad(share[:, :-1], (1, 0)) if past_mass else share) <= mass
+    inside = share <= mass
     inside[:, 0] = True
     if order is not None:
         by_importance = order.masked_fill(~candidate, -torch.inf).argsort(dim=1, descending=True, stable=True)
@@ -169,7 +155,7 @@ def critical_word(importance: Float[Tensor, "b t"], candidate: Bool[Tensor, "b t
     return torch.zeros_like(candidate).scatter(1, first, True) & candidate
 
 
-def unanswered(target: Float[Tensor, "b a"], logits: Float[Tensor, "b a"], top: int) -> Float[Tensor, "b a"]:
+def remove_answers(target: Float[Tensor, "b a"], logits: Float[Tensor, "b a"], top: int) -> Float[Tensor, "b a"]:
     """DA_ASS: `target` without the `top` answers of the highest logits, a-; it may be left with none."""
     return target.scatter(1, logits.topk(min(top, logits.shape[1])).indices, 0.0)
 
@@ -182,7 +168,7 @@ def _only(steps: Iterator[Tensor]) -> Tensor:
 
 
 @contextmanager
-def _kept(module: nn.Module | None) -> Iterator[list[Any]]:
+def _keep_outputs(module: nn.Module | None) -> Iterator[list[Any]]:
     """What `module` returns meanwhile; a tensor among it is made to take gradients (an embedding may be frozen)."""
     kept: list[Any] = []
 

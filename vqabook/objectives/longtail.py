@@ -43,12 +43,12 @@ class LabelLoss(Objective):
 
 def counts_of(labels: Int[Tensor, " n"], counts: Int[Tensor, " c"]) -> Int[Tensor, " c"]:
     """`counts`, if they are these labels'. ValueError where a class has another number of rows."""
-    found = torch.bincount(labels.cpu(), minlength=len(counts))
-    if len(found) > len(counts) or not torch.equal(found, counts.cpu().long()):
-        wrong = next(i for i in range(len(found)) if i >= len(counts) or found[i] != counts[i])
-        said = f"{int(counts[wrong])} rows" if wrong < len(counts) else f"no class {wrong}"
+    rows = torch.bincount(labels.cpu(), minlength=len(counts))
+    if len(rows) > len(counts) or not torch.equal(rows, counts.cpu().long()):
+        wrong = next(i for i in range(len(rows)) if i >= len(counts) or rows[i] != counts[i])
+        claim = f"{int(counts[wrong])} rows" if wrong < len(counts) else f"no class {wrong}"
         raise ValueError(
-            f"counts are the training rows of each class: class {wrong} has {int(found[wrong])}, counts say {said}; "
+            f"counts are the training rows of each class: class {wrong} has {int(rows[wrong])}, counts say {claim}; "
             "count the labels that are trained on"
         )
     return counts
@@ -77,17 +77,17 @@ def long_tail(
         case "softmax":
             return LabelLoss(_softmax)
         case "inverse":
-            return LabelLoss(weighted(_softmax, losses.inverse_weights(counts)))
+            return LabelLoss(weigh(_softmax, losses.inverse_weights(counts)))
         case "focal":
             return LabelLoss(unlikely)
         case "effective":
-            return LabelLoss(weighted(_softmax, effective(counts)))
+            return LabelLoss(weigh(_softmax, effective(counts)))
         case "effective_focal":
-            return LabelLoss(weighted(unlikely, effective(counts)))
+            return LabelLoss(weigh(unlikely, effective(counts)))
         case "ldam":
             return LabelLoss(margins)
         case "ldam_drw":
-            return LabelLoss(margins, later=weighted(margins, effective(counts)), since=DEFERRED)
+            return LabelLoss(margins, later=weigh(margins, effective(counts)), since=DEFERRED)
         case "equalisation":
             return LabelLoss(lambda x, y: losses.equalisation_softmax(x, y, tail.to(x.device), gamma=left_out))
         case "balanced_softmax":
@@ -104,7 +104,7 @@ def long_tail(
     raise ValueError(f"rule is one of {', '.join(get_args(Rule))}, got {rule!r}; choose one")
 
 
-def weighted(loss: Loss, weight: Float[Tensor, " c"]) -> Loss:
+def weigh(loss: Loss, weight: Float[Tensor, " c"]) -> Loss:
     """`loss` times the weight of each example's class; its mean is over examples, not over weights."""
 
     def each(logits: Float[Tensor, "b c"], target: Int[Tensor, " b"]) -> Float[Tensor, " b"]:

@@ -13,14 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vqabook.core import Batch
-from vqabook.losses.choice import (
-    distillation,
-    labelled,
-    multiple_choice,
-    random_label_loss,
-    released_distillation,
-    uniform_divergence,
-)
+from vqabook.losses import choice
 from vqabook.objectives.base import Objective
 
 if TYPE_CHECKING:
@@ -52,7 +45,7 @@ class MultipleChoice(Objective):
         beta: float = 0.0,
         temperature: float = 1.0,
         scale: Scale = "summed",
-        task: Callable[[Tensor, Tensor], Tensor] = labelled,
+        task: Callable[[Tensor, Tensor], Tensor] = choice.member_cross_entropy,
         by_chance: bool = False,
     ):
         super().__init__()
@@ -77,9 +70,9 @@ class MultipleChoice(Objective):
         if other is not None:
             self._warn(task, other, logits.shape[-1], progress)
         rank = torch.rand_like(task) if self.by_chance else None
-        loss, chosen = multiple_choice(task, k, other=other, beta=self.beta, rank=rank)
+        loss, chosen = choice.multiple_choice(task, k, other=other, beta=self.beta, rank=rank)
         if self.rule == "cmcl_v1":
-            noise = random_label_loss(logits)
+            noise = choice.random_label_loss(logits)
             loss = (task * chosen + self.beta * noise * ~chosen).sum(0)
         yield loss
 
@@ -88,7 +81,7 @@ class MultipleChoice(Objective):
         if self.rule in ("ie", "mcl"):
             return None
         if self.rule != "mcl_kd":
-            return uniform_divergence(logits)
+            return choice.uniform_divergence(logits)
         teacher = batch.side.get("teacher")
         if teacher is None:
             raise ValueError(
@@ -100,7 +93,7 @@ class MultipleChoice(Objective):
                 f"a member has one base model with its answers: {len(logits)} members of {logits.shape[-1]} answers, "
                 f"got base models' logits [b, {there[1]}, {there[0]}]; cache those of these members"
             )
-        kind = distillation if self.scale == "summed" else released_distillation
+        kind = choice.distillation if self.scale == "summed" else choice.released_distillation
         return kind(logits, teacher.transpose(0, 1).to(logits.dtype), temperature=self.temperature)
 
     def _warn(self, task: Tensor, other: Tensor, n_answers: int, progress: float) -> None:

@@ -2,16 +2,3 @@
 
 from vqabook.surrogates.masks import MASKS, pair_masks, region_masks, word_masks
 from vqabook.surrogates.probing import Probe, Surrogates, mask_scores, region_probe, surrogates, word_probe
-
-__all__ = [
-    "MASKS",
-    "Probe",
-    "Surrogates",
-    "mask_scores",
-    "pair_masks",
-    "region_masks",
-    "region_probe",
-    "surrogates",
-    "word_masks",
-    "word_probe",
-]

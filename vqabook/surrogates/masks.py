@@ -51,9 +51,9 @@ def pair_masks(n_words: int, *, short: bool = False) -> Float[Tensor, "m t"]:
 
 def word_masks(n_words: int, n_kept: int) -> Float[Tensor, "m t"]:
     """Every way to show `n_kept` of `n_words` words alone, and a last one that shows all (Sec. 4.5)."""
-    shown = list(combinations(range(n_words), min(n_kept, n_words)))
-    masks = torch.zeros(len(shown) + 1, n_words)
-    for row, some in zip(masks, shown, strict=False):
-        row[list(some)] = 1
+    choices = list(combinations(range(n_words), min(n_kept, n_words)))
+    masks = torch.zeros(len(choices) + 1, n_words)
+    for row, words in zip(masks, choices, strict=False):
+        row[list(words)] = 1
     masks[-1] = 1
     return masks

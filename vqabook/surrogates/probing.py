@@ -66,15 +66,15 @@ def region_probe(model: nn.Module, table: Table, masks: Float[Tensor, "m o"], *,
     def look(rows: Int[Tensor, " b"]) -> tuple[Tensor, Tensor]:
         batch = table.batch(rows)
         fixed, outs = model.prepare(*batch.inputs), []
-        for some in masks.split(at_once):
-            *inputs, real = (x[:, None].expand(-1, len(some), *x.shape[1:]).flatten(0, 1) for x in fixed)
-            keep = real * some.repeat(len(rows), 1)
+        for part in masks.split(at_once):
+            *inputs, real = (x[:, None].expand(-1, len(part), *x.shape[1:]).flatten(0, 1) for x in fixed)
+            keep = real * part.repeat(len(rows), 1)
             out = model.answer(*inputs, keep)
             there = keep.amax(1).gt(0).view(len(rows), -1)
-            outs.append((_scores(out.logits, batch.target, len(some)) * there, _maps(out.attention, len(some))))
+            outs.append((_scores(out.logits, batch.target, len(part)) * there, _maps(out.attention, len(part))))
         return tuple(torch.cat(parts, 1) for parts in zip(*outs, strict=True))
 
-    return Probe(list(rows.split(max(1, at_once // len(masks)))), _frozen(model, look))
+    return Probe(list(rows.split(max(1, at_once // len(masks)))), _freeze(model, look))
 
 
 def word_probe(
@@ -105,20 +105,20 @@ def word_probe(
 
     def look(rows: Int[Tensor, " b"]) -> tuple[Tensor, Tensor]:
         batch, n = table.batch(rows), int(length[rows[0]])
-        shown, read = masks(n).to(table.device), batch.inputs[-1][:, :n]
+        keep, read = masks(n).to(table.device), batch.inputs[-1][:, :n]
         if hasattr(model, "reread"):
-            out = model.reread(*batch.inputs[:-1], read, shown)
+            out = model.reread(*batch.inputs[:-1], read, keep)
         else:
-            out = model(read.repeat_interleave(len(shown), 0), keep_words=shown.repeat(len(rows), 1))
-        maps = _maps(getattr(out, "word_attention", None), len(shown))
-        return _scores(out.logits, batch.target, len(shown)), F.pad(maps, (0, words.shape[1] - n))
+            out = model(read.repeat_interleave(len(keep), 0), keep_words=keep.repeat(len(rows), 1))
+        maps = _maps(getattr(out, "word_attention", None), len(keep))
+        return _scores(out.logits, batch.target, len(keep)), F.pad(maps, (0, words.shape[1] - n))
 
     if at_once is None:
         at_once = _at_once(model, table) if hasattr(model, "reread") else TEXTS
     pieces = []
     for n in length.unique().tolist():
         pieces += (length == n).nonzero()[:, 0].split(max(1, at_once // len(masks(n))))
-    return Probe(pieces, _frozen(model, look))
+    return Probe(pieces, _freeze(model, look))
 
 
 def surrogates(probe: Probe, *, weighted: bool = False, store: Path | None = None, label: str = "masks") -> Surrogates:
@@ -128,21 +128,21 @@ def surrogates(probe: Probe, *, weighted: bool = False, store: Path | None = Non
     With `store` they are kept in that file, written whole or not at all: a finished one is read, and a killed probe
     goes on from its last save. Whoever gives the same path says that model, table and masks are the same.
     """
-    done, found = _saved(store, probe)
+    done, kept = _load(store, probe)
     clock, pause = time.monotonic(), SAVE_EVERY
     rest = tqdm(probe.pieces[done:], label, len(probe.pieces), initial=done, unit="batch", disable=None, delay=2)
     for n, rows in enumerate(rest, start=done + 1):
-        found.append(Surrogates(*(x.cpu() for x in _chosen(*probe.look(rows), weighted))))
+        kept.append(Surrogates(*(x.cpu() for x in _choose(*probe.look(rows), weighted))))
         if store is not None and (n == len(probe.pieces) or time.monotonic() - clock >= pause):
-            found, started = [_joined(found)], time.monotonic()
-            save_whole({"rows": torch.cat(probe.pieces[:n]).cpu(), "found": tuple(found[0])}, store)
+            kept, started = [_join(kept)], time.monotonic()
+            save_whole({"rows": torch.cat(probe.pieces[:n]).cpu(), "found": tuple(kept[0])}, store)
             clock, pause = time.monotonic(), max(SAVE_EVERY, SAVE_SHARE * (time.monotonic() - started))
     order = torch.cat(probe.pieces).cpu().argsort()
-    return Surrogates(*(column[order] for column in _joined(found)))
+    return Surrogates(*(column[order] for column in _join(kept)))
 
 
-def _saved(store: Path | None, probe: Probe) -> tuple[int, list[Surrogates]]:
-    """How many pieces a file has, and what was found; none if it was cut into other pieces, on another device say."""
+def _load(store: Path | None, probe: Probe) -> tuple[int, list[Surrogates]]:
+    """How many pieces a file has, and what was kept; none if it was cut into other pieces, on another device say."""
     if store is None or not store.exists():
         return 0, []
     saved, n, rows = torch.load(store, weights_only=True), 0, 0
@@ -153,8 +153,8 @@ def _saved(store: Path | None, probe: Probe) -> tuple[int, list[Surrogates]]:
     return (n, [Surrogates(*saved["found"])]) if same else (0, [])
 
 
-def _joined(found: list[Surrogates]) -> Surrogates:
-    return Surrogates(*(torch.cat(column) for column in zip(*found, strict=True)))
+def _join(kept: list[Surrogates]) -> Surrogates:
+    return Surrogates(*(torch.cat(column) for column in zip(*kept, strict=True)))
 
 
 def _at_once(model: nn.Module, table: Table) -> int:
@@ -170,15 +170,15 @@ def mask_scores(probe: Probe) -> Iterable[tuple[Int[Tensor, " b"], Float[Tensor,
     return ((rows, probe.look(rows)[0]) for rows in probe.pieces)
 
 
-def _frozen(model: nn.Module, look: Callable) -> Callable:
+def _freeze(model: nn.Module, look: Callable) -> Callable:
     """`look` in eval mode and without gradients."""
 
-    def frozen(rows: Int[Tensor, " b"]) -> tuple[Tensor, Tensor]:
+    def look_quietly(rows: Int[Tensor, " b"]) -> tuple[Tensor, Tensor]:
         model.eval()
         with torch.no_grad():
             return look(rows)
 
-    return frozen
+    return look_quietly
 
 
 def _scores(logits: Float[Tensor, "n a"], target: Tensor, n_masks: int) -> Float[Tensor, "b m"]:
@@ -201,7 +201,7 @@ def _maps(attention: Float[Tensor, "n o"] | None, n_masks: int) -> Float[Tensor,
     return attention.view(-1, n_masks, attention.shape[-1])
 
 
-def _chosen(score: Float[Tensor, "b m"], maps: Float[Tensor, "b m o"], weighted: bool) -> Surrogates:
+def _choose(score: Float[Tensor, "b m"], maps: Float[Tensor, "b m o"], weighted: bool) -> Surrogates:
     """Where no mask is better than none, as for an example whose answer the model cannot give, none is kept."""
     plain, best = score[:, -1], score.argmax(1)
     best = torch.where(score.gather(1, best[:, None]).squeeze(1) > plain, best, score.shape[1] - 1)

@@ -9,19 +9,9 @@ import numpy as np
 from vqabook.world.questions import Question
 
 SYNONYMS = {
-    "gray": "grey",
-    "purple": "violet",
-    "cube": "block",
-    "sphere": "ball",
-    "cylinder": "tube",
-    "ring": "donut",
-    "small": "tiny",
-    "large": "big",
-    "metal": "steel",
-    "rubber": "plastic",
-    "wood": "wooden",
-    "center": "middle",
-}
+    "gray": "grey", "purple": "violet", "cube": "block", "sphere": "ball", "cylinder": "tube", "ring": "donut",
+    "small": "tiny", "large": "big", "metal": "steel", "rubber": "plastic", "wood": "wooden", "center": "middle",
+}  # fmt: skip
 N_ANNOTATORS = 10
 PLAIN, HARD = 0.25, 0.5  # the difficulties below which annotators only slip, and from which they err most
 CARELESS = 0.05  # they slip about a plain thing this many times as often as they err about a hard one
@@ -42,13 +32,10 @@ def annotate(
     errs = rng.random((n, N_ANNOTATORS)) < disagreement * np.interp(difficulty, [PLAIN, HARD], [CARELESS, 1])
     prefers_synonym = rng.random((n, N_ANNOTATORS)) < synonyms
     slips = rng.integers(0, 2**31, (n, N_ANNOTATORS))
-    return [
-        [
-            _say(_mistake(question, slip) if wrong else question.answer, other_word)
-            for wrong, other_word, slip in zip(*rows, strict=True)
-        ]
-        for question, *rows in zip(questions, errs.tolist(), prefers_synonym.tolist(), slips.tolist(), strict=True)
-    ]
+    answers = []
+    for question, *rows in zip(questions, errs.tolist(), prefers_synonym.tolist(), slips.tolist(), strict=True):
+        answers.append([_answer(question, *choices) for choices in zip(*rows, strict=True)])
+    return answers
 
 
 def modal_answer(votes: Sequence[str], truth: str) -> str:
@@ -56,8 +43,9 @@ def modal_answer(votes: Sequence[str], truth: str) -> str:
     return min(set(votes), key=lambda answer: (-votes.count(answer), answer != truth, answer))
 
 
-def _say(answer: str, other_word: bool) -> str:
-    return SYNONYMS.get(answer, answer) if other_word else answer
+def _answer(question: Question, errs: bool, prefers_synonym: bool, slip: int) -> str:
+    answer = _mistake(question, slip) if errs else question.answer
+    return SYNONYMS.get(answer, answer) if prefers_synonym else answer
 
 
 def _mistake(question: Question, slip: int) -> str:

@@ -41,7 +41,7 @@ class Proposal(NamedTuple):
     words: tuple[str, ...] = ("",)  # what `{word}` in the template may stand for
     word: Int[np.ndarray, " n"] | None = None  # index into `words`; None stands for zeros
 
-    def said(self, image: int) -> str:
+    def word_at(self, image: int) -> str:
         """What `{word}` stands for in the question about this image."""
         return self.words[0 if self.word is None else self.word[image]]
 
@@ -51,7 +51,7 @@ class Proposal(NamedTuple):
         return phrases if self.word is None else np.concatenate([phrases, self.word[None]])
 
 
-def _named(namings: Sequence[Naming], wording: Int[np.ndarray, " n"]) -> Bool[np.ndarray, "n 4"]:
+def _name(namings: Sequence[Naming], wording: Int[np.ndarray, " n"]) -> Bool[np.ndarray, "n 4"]:
     table = np.zeros((len(namings), 4), bool)
     for row, naming in zip(table, namings, strict=True):
         row[list(naming)] = True
@@ -77,19 +77,19 @@ def _fits(scenes: Scenes, phrase: Int[np.ndarray, "n 4"]) -> Bool[np.ndarray, "n
     return scenes.present & (equal | (phrase < 0)[:, None]).all(-1)
 
 
-def _looked_at(
-    scenes: Scenes, phrase: Int[np.ndarray, "n 4"], found: Bool[np.ndarray, "n o"]
+def _inspect(
+    scenes: Scenes, phrase: Int[np.ndarray, "n 4"], fitting: Bool[np.ndarray, "n o"]
 ) -> Bool[np.ndarray, "n o"]:
-    """The objects found; else those that share a named attribute; else all: one looks before saying "no" or "0"."""
+    """The objects that fit; else those that share a named attribute; else all: one looks before saying "no" or "0"."""
     similar = (scenes.values == phrase[:, None]).any(-1) & scenes.present
-    some = np.where(similar.any(1, keepdims=True), similar, scenes.present)
-    return np.where(found.any(1, keepdims=True), found, some)
+    others = np.where(similar.any(1, keepdims=True), similar, scenes.present)
+    return np.where(fitting.any(1, keepdims=True), fitting, others)
 
 
 def _refer(scenes: Scenes, rng: np.random.Generator, namings: Sequence[Naming], wording: Int[np.ndarray, " n"]):
     """A random object, the phrase that names it, and whether it fits this object alone."""
     target = _pick(scenes.present, rng)
-    phrase = np.where(_named(namings, wording), _at(scenes.values, target), -1)
+    phrase = np.where(_name(namings, wording), _at(scenes.values, target), -1)
     return target, phrase, _fits(scenes, phrase).sum(1) == 1
 
 
@@ -146,10 +146,10 @@ def locate(scenes: Scenes, rng: np.random.Generator, *, answers: tuple[str, ...]
 def exist(scenes: Scenes, rng: np.random.Generator) -> Proposal:
     """Whether anything fits a phrase of two attributes."""
     wording = rng.integers(len(REFERENCES) - 1, size=len(scenes.values))
-    phrase = _describe(scenes, rng, _named(REFERENCES[1:], wording))
-    found = _fits(scenes, phrase)
-    relevant = _looked_at(scenes, phrase, found)
-    return Proposal(1 - found.any(1), wording, (phrase,), relevant, phrase >= 0, len(REFERENCES) - 1)
+    phrase = _describe(scenes, rng, _name(REFERENCES[1:], wording))
+    fitting = _fits(scenes, phrase)
+    relevant = _inspect(scenes, phrase, fitting)
+    return Proposal(1 - fitting.any(1), wording, (phrase,), relevant, phrase >= 0, len(REFERENCES) - 1)
 
 
 def exist_beside(scenes: Scenes, rng: np.random.Generator) -> Proposal:
@@ -158,10 +158,10 @@ def exist_beside(scenes: Scenes, rng: np.random.Generator) -> Proposal:
     wording, direction = rng.integers(4, size=n), rng.integers(4, size=n)
     anchor, where, unique = _refer(scenes, rng, REFERENCES[1:2], np.zeros(n, int))
     phrase = _describe(scenes, rng, np.arange(4) == wording[:, None])
-    found = _fits(scenes, phrase) & _beside(scenes, anchor, direction)
-    relevant = _looked_at(scenes, phrase, found) | _only(anchor, scenes)
+    fitting = _fits(scenes, phrase) & _beside(scenes, anchor, direction)
+    relevant = _inspect(scenes, phrase, fitting) | _only(anchor, scenes)
     asked = (phrase >= 0) | (where >= 0)
-    answer = np.where(unique, 1 - found.any(1), NEVER)
+    answer = np.where(unique, 1 - fitting.any(1), NEVER)
     return Proposal(answer, wording, (phrase, where), relevant, asked, 4, DIRECTIONS, direction)
 
 
@@ -174,10 +174,10 @@ def verify(scenes: Scenes, rng: np.random.Generator) -> Proposal:
     truth = _at(_at(scenes.values, target), attribute)
     n_values = np.diff(FIRST_ADJECTIVE)[attribute]
     other = (truth + rng.integers(1, n_values)) % n_values
-    said = np.where(rng.random(len(truth)) < 0.5, truth, other)
+    value = np.where(rng.random(len(truth)) < 0.5, truth, other)
     asked = (phrase >= 0) | (np.arange(4) == attribute[:, None])
-    answer = np.where(unique, said != truth, NEVER)
-    word = FIRST_ADJECTIVE[attribute] + said
+    answer = np.where(unique, value != truth, NEVER)
+    word = FIRST_ADJECTIVE[attribute] + value
     return Proposal(answer, wording, (phrase,), _only(target, scenes), asked, len(pairs), ADJECTIVES, word)
 
 
@@ -186,12 +186,12 @@ def same(scenes: Scenes, rng: np.random.Generator) -> Proposal:
     pairs = [(naming, a) for naming in REFERENCES[:4] for a in range(4) if a not in naming]
     wording = rng.integers(len(pairs), size=len(scenes.values))
     namings, attribute = [naming for naming, _ in pairs], np.array([a for _, a in pairs])[wording]
-    one, first, unique = _refer(scenes, rng, namings, wording)
-    two, second, also = _refer(scenes, rng, namings, wording)
-    differs = _at(_at(scenes.values, one), attribute) != _at(_at(scenes.values, two), attribute)
+    target, first, unique = _refer(scenes, rng, namings, wording)
+    other, second, also = _refer(scenes, rng, namings, wording)
+    differs = _at(_at(scenes.values, target), attribute) != _at(_at(scenes.values, other), attribute)
     asked = (first >= 0) | (np.arange(4) == attribute[:, None])
-    answer = np.where(unique & also & (one != two), differs, NEVER)
-    relevant = _only(one, scenes) | _only(two, scenes)
+    answer = np.where(unique & also & (target != other), differs, NEVER)
+    relevant = _only(target, scenes) | _only(other, scenes)
     return Proposal(answer, wording, (first, second), relevant, asked, len(pairs), ATTRIBUTES, attribute)
 
 
@@ -200,19 +200,19 @@ def compare(scenes: Scenes, rng: np.random.Generator) -> Proposal:
     wording = rng.integers(4, size=len(scenes.values))
     named = np.arange(4) == wording[:, None]
     phrases = tuple(np.where(named, _at(scenes.values, _pick(scenes.present, rng)), -1) for _ in range(2))
-    found = [_fits(scenes, phrase) for phrase in phrases]
-    more = found[0].sum(1) > found[1].sum(1)
+    fitting = [_fits(scenes, phrase) for phrase in phrases]
+    more = fitting[0].sum(1) > fitting[1].sum(1)
     answer = np.where((phrases[0] != phrases[1]).any(1), ~more, NEVER)
-    return Proposal(answer, wording, phrases, found[0] | found[1], named, 4)
+    return Proposal(answer, wording, phrases, fitting[0] | fitting[1], named, 4)
 
 
 def count(scenes: Scenes, rng: np.random.Generator, *, namings: Sequence[Naming], least: int) -> Proposal:
     """How many objects fit a phrase; the first answer of the type is `least`."""
     wording = rng.integers(len(namings), size=len(scenes.values))
-    phrase = _describe(scenes, rng, _named(namings, wording))
-    found = _fits(scenes, phrase)
-    relevant = _looked_at(scenes, phrase, found)
-    return Proposal(found.sum(1) - least, wording, (phrase,), relevant, phrase >= 0, len(namings))
+    phrase = _describe(scenes, rng, _name(namings, wording))
+    fitting = _fits(scenes, phrase)
+    relevant = _inspect(scenes, phrase, fitting)
+    return Proposal(fitting.sum(1) - least, wording, (phrase,), relevant, phrase >= 0, len(namings))
 
 
 def count_beside(scenes: Scenes, rng: np.random.Generator) -> Proposal:
@@ -220,7 +220,7 @@ def count_beside(scenes: Scenes, rng: np.random.Generator) -> Proposal:
     n = len(scenes.values)
     wording, direction = rng.integers(len(REFERENCES), size=n), rng.integers(4, size=n)
     anchor, phrase, unique = _refer(scenes, rng, REFERENCES, wording)
-    found = _beside(scenes, anchor, direction)
-    relevant = found | _only(anchor, scenes)
-    answer, n_wordings = np.where(unique, found.sum(1), NEVER), len(REFERENCES)
+    fitting = _beside(scenes, anchor, direction)
+    relevant = fitting | _only(anchor, scenes)
+    answer, n_wordings = np.where(unique, fitting.sum(1), NEVER), len(REFERENCES)
     return Proposal(answer, wording, (phrase,), relevant, phrase >= 0, n_wordings, DIRECTIONS, direction)

@@ -16,26 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from vqabook.splits import rank_within
-from vqabook.world.families import (
-    COLOR,
-    MATERIAL,
-    SHAPE,
-    SIDES,
-    SIZE,
-    YES_NO,
-    ZONES,
-    Proposal,
-    compare,
-    count,
-    count_beside,
-    exist,
-    exist_beside,
-    locate,
-    query,
-    query_nearest,
-    same,
-    verify,
-)
+from vqabook.world import families
+from vqabook.world.families import COLOR, MATERIAL, SHAPE, SIDES, SIZE, YES_NO, ZONES, Proposal
 from vqabook.world.scenes import ATTRIBUTES, VALUES, Scenes
 
 if TYPE_CHECKING:
@@ -105,7 +87,7 @@ def _ask_one_type(
         if len(rounds) == 1:
             of_wording = _apportion(np.full(rounds[0].n_wordings, n_questions / rounds[0].n_wordings), rng)
             want = np.concatenate([_apportion(n * kind.prior(exponent), rng) for n in of_wording])
-        rows = _distinct(rounds, len(kind.answers))
+        rows = _find_distinct(rounds, len(kind.answers))
         wording, answer = (np.concatenate([getattr(p, name) for p in rounds])[rows] for name in ("wording", "answer"))
         cell = wording * len(kind.answers) + answer
         if (np.bincount(cell, minlength=want.size) >= want).all():
@@ -120,7 +102,7 @@ def _ask_one_type(
     return [_question(scenes, kind, rounds[row // n_images], int(row % n_images)) for row in picked]
 
 
-def _distinct(rounds: list[Proposal], n_answers: int) -> Int[np.ndarray, " k"]:
+def _find_distinct(rounds: list[Proposal], n_answers: int) -> Int[np.ndarray, " k"]:
     """Rows (round * n_images + image) of possible questions, each question about an image once."""
     keys, possible = [], []
     for proposal in rounds:
@@ -136,7 +118,7 @@ def _distinct(rounds: list[Proposal], n_answers: int) -> Int[np.ndarray, " k"]:
 def _question(scenes: Scenes, kind: QuestionType, proposal: Proposal, image: int) -> Question:
     nouns = [_noun(phrase[image]) for phrase in proposal.phrases]
     fields = {f"s{i}": noun for i, noun in enumerate(nouns)} | {f"p{i}": f"{noun}s" for i, noun in enumerate(nouns)}
-    text = kind.template.format(**fields, word=proposal.said(image)).replace(" a orange", " an orange")
+    text = kind.template.format(**fields, word=proposal.word_at(image)).replace(" a orange", " an orange")
     relevant = np.flatnonzero(proposal.relevant[image])
     seen = scenes.visibility[image][np.ix_(relevant, proposal.asked[image])]
     difficulty = 1 - float(seen.mean()) if seen.size else 0.0
@@ -163,43 +145,36 @@ def _numbers(least: int, most: int) -> tuple[str, ...]:
 
 
 def _query(name: str, rest: str, attribute: int) -> QuestionType:
-    answers = VALUES[ATTRIBUTES[attribute]]
-    return QuestionType(
-        name, f"query_{ATTRIBUTES[attribute]}", f"{name} {rest}", answers, partial(query, attribute=attribute)
-    )
+    kind, propose = ATTRIBUTES[attribute], partial(families.query, attribute=attribute)
+    return QuestionType(name, f"query_{kind}", f"{name} {rest}", VALUES[kind], propose)
 
 
-_ONE = ((COLOR,), (SHAPE,), (SIZE,), (MATERIAL,))
+_ONE = partial(families.count, namings=((COLOR,), (SHAPE,), (SIZE,), (MATERIAL,)), least=0)
+_ALL = partial(families.count, namings=[()], least=3)
+_COLOR, _SHAPE = (partial(families.query_nearest, attribute=attribute) for attribute in (COLOR, SHAPE))
+_ZONE, _SIDE = (partial(families.locate, answers=answers) for answers in (ZONES, SIDES))
+_0_TO_6, _0_TO_7, _3_TO_10 = _numbers(0, 6), _numbers(0, 7), _numbers(3, 10)
 
 QUESTION_TYPES: tuple[QuestionType, ...] = (
-    QuestionType("is there a", "exist", "is there a {s0}?", YES_NO, exist),
-    QuestionType("are there any", "exist_relate", "are there any {p0} {word} the {s1}?", YES_NO, exist_beside),
-    QuestionType("is the", "verify", "is the {s0} {word}?", YES_NO, verify),
-    QuestionType("does the", "compare_attribute", "does the {s0} have the same {word} as the {s1}?", YES_NO, same),
-    QuestionType("are the", "compare_attribute", "are the {s0} and the {s1} the same {word}?", YES_NO, same),
-    QuestionType("are there more", "compare_integer", "are there more {p0} than {p1}?", YES_NO, compare),
+    QuestionType("is there a", "exist", "is there a {s0}?", YES_NO, families.exist),
+    QuestionType("are there any", "exist_relate", "are there any {p0} {word} the {s1}?", YES_NO, families.exist_beside),
+    QuestionType("is the", "verify", "is the {s0} {word}?", YES_NO, families.verify),
     QuestionType(
-        "how many", "count", "how many {p0} are there?", _numbers(0, 6), partial(count, namings=_ONE, least=0), 1
+        "does the", "compare_attribute", "does the {s0} have the same {word} as the {s1}?", YES_NO, families.same
     ),
+    QuestionType("are the", "compare_attribute", "are the {s0} and the {s1} the same {word}?", YES_NO, families.same),
+    QuestionType("are there more", "compare_integer", "are there more {p0} than {p1}?", YES_NO, families.compare),
+    QuestionType("how many", "count", "how many {p0} are there?", _0_TO_6, _ONE, 1),
+    QuestionType("what number of", "count", "what number of {p0} are shown?", _0_TO_6, _ONE, 3),
     QuestionType(
-        "what number of",
-        "count",
-        "what number of {p0} are shown?",
-        _numbers(0, 6),
-        partial(count, namings=_ONE, least=0),
-        3,
+        "how many objects are",
+        "count_relate",
+        "how many objects are {word} the {s0}?",
+        _0_TO_7,
+        families.count_beside,
+        2,
     ),
-    QuestionType(
-        "how many objects are", "count_relate", "how many objects are {word} the {s0}?", _numbers(0, 7), count_beside, 2
-    ),
-    QuestionType(
-        "how many things are",
-        "count",
-        "how many things are in the image?",
-        _numbers(3, 10),
-        partial(count, namings=[()], least=3),
-        5,
-    ),
+    QuestionType("how many things are", "count", "how many things are in the image?", _3_TO_10, _ALL, 5),
     _query("what color is the", "{s0}?", COLOR),
     _query("what is the color of the", "{s0}?", COLOR),
     _query("what shape is the", "{s0}?", SHAPE),
@@ -209,22 +184,10 @@ QUESTION_TYPES: tuple[QuestionType, ...] = (
     _query("what material is the", "{s0} made of?", MATERIAL),
     _query("what is the", "{s0} made of?", MATERIAL),
     QuestionType(
-        "what color object is",
-        "query_relate",
-        "what color object is nearest to the {s0}?",
-        VALUES["color"],
-        partial(query_nearest, attribute=COLOR),
+        "what color object is", "query_relate", "what color object is nearest to the {s0}?", VALUES["color"], _COLOR
     ),
-    QuestionType(
-        "what is next to the",
-        "query_relate",
-        "what is next to the {s0}?",
-        VALUES["shape"],
-        partial(query_nearest, attribute=SHAPE),
-    ),
-    QuestionType("where is the", "locate", "where is the {s0}?", ZONES, partial(locate, answers=ZONES)),
-    QuestionType(
-        "what part of the", "locate", "what part of the image is the {s0} in?", ZONES, partial(locate, answers=ZONES)
-    ),
-    QuestionType("which", "locate", "which side is the {s0} on?", SIDES, partial(locate, answers=SIDES)),
+    QuestionType("what is next to the", "query_relate", "what is next to the {s0}?", VALUES["shape"], _SHAPE),
+    QuestionType("where is the", "locate", "where is the {s0}?", ZONES, _ZONE),
+    QuestionType("what part of the", "locate", "what part of the image is the {s0} in?", ZONES, _ZONE),
+    QuestionType("which", "locate", "which side is the {s0} on?", SIDES, _SIDE),
 )

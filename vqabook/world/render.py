@@ -11,17 +11,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 RGB = {
-    "red": (205, 45, 42),
-    "blue": (44, 96, 205),
-    "green": (52, 152, 60),
-    "yellow": (243, 208, 48),
-    "purple": (136, 66, 182),
-    "brown": (126, 78, 42),
-    "gray": (138, 142, 148),
-    "orange": (243, 136, 32),
-    "black": (46, 46, 52),
-    "white": (240, 240, 236),
-}
+    "red": (205, 45, 42), "blue": (44, 96, 205), "green": (52, 152, 60), "yellow": (243, 208, 48),
+    "purple": (136, 66, 182), "brown": (126, 78, 42), "gray": (138, 142, 148), "orange": (243, 136, 32),
+    "black": (46, 46, 52), "white": (240, 240, 236),
+}  # fmt: skip
 # how much light and shade differ, how much of the light is a white glare, how opaque
 MATERIALS = {"metal": (1.0, 0.75, 255), "rubber": (0.45, 0.0, 255), "glass": (0.6, 0.55, 165), "wood": (0.6, 0.0, 255)}
 SMOOTH = 3  # pixels drawn for every pixel kept, each way
@@ -40,9 +33,7 @@ def render(scene: Mapping, size: int = 128) -> Image:
         floor.line([(0, y), (side, y)], fill=(level, level, level + 5))
     for thing in sorted(scene["objects"], key=lambda thing: thing["position"][1]):
         x, y = (side * coordinate for coordinate in thing["position"])
-        low_x, low_y, high_x, high_y = (
-            coordinate * side / 128 for coordinate in thing["box"]
-        )  # pixels of the 128 canvas
+        low_x, low_y, high_x, high_y = (pixel * side / 128 for pixel in thing["box"])  # of a canvas of 128
         radius = max(x - low_x, high_x - x, y - low_y, high_y - y)
         cutout = _draw(thing, radius)
         picture.paste(cutout, (round(x - 1.5 * radius), round(y - 1.5 * radius)), cutout)
@@ -106,11 +97,8 @@ def _round_light(u: float) -> float:
 @cache
 def _facets(shape: str) -> tuple[Facet, ...]:
     """A shape as flat pieces, in the order in which they are painted."""
-    return tuple(
-        {"cube": _cube, "sphere": _sphere, "pyramid": _pyramid, "ring": _ring, "star": _star}.get(
-            shape, lambda: _turned(shape)
-        )()
-    )
+    pieces = {"cube": _cube, "sphere": _sphere, "pyramid": _pyramid, "ring": _ring, "star": _star}
+    return tuple(pieces[shape]() if shape in pieces else _revolve(shape))
 
 
 def _cube() -> list[Facet]:
@@ -122,17 +110,14 @@ def _cube() -> list[Facet]:
 
 
 def _sphere() -> list[Facet]:
-    steps = 24
-    return [
-        (
-            _ellipse(-0.32 * i / steps, -0.36 * i / steps, 0.95 * (1 - i / steps), 0.95 * (1 - i / steps)),
-            0.2 + 0.8 * i / steps,
-        )
-        for i in range(steps)
-    ]
+    pieces, steps = [], 24
+    for i in range(steps):
+        reach = 0.95 * (1 - i / steps)
+        pieces.append((_ellipse(-0.32 * i / steps, -0.36 * i / steps, reach, reach), 0.2 + 0.8 * i / steps))
+    return pieces
 
 
-def _turned(shape: str) -> list[Facet]:
+def _revolve(shape: str) -> list[Facet]:
     """Cylinder and cone: upright strips from the rim of the foot to the rim, or the tip, of the top."""
     steps, top = 28, 0.8 if shape == "cylinder" else 0.0
     pieces: list[Facet] = []
@@ -165,9 +150,6 @@ def _ring() -> list[Facet]:
 
 
 def _star() -> list[Facet]:
-    tips = [
-        (r * math.sin(math.pi * i / 5), -r * math.cos(math.pi * i / 5))
-        for i in range(10)
-        for r in ((0.98, 0.45)[i % 2],)
-    ]
+    reach = (0.98, 0.45) * 5
+    tips = [(reach[i] * math.sin(math.pi * i / 5), -reach[i] * math.cos(math.pi * i / 5)) for i in range(10)]
     return [(((0.0, 0.0), tips[i], tips[(i + 1) % 10]), 0.9 if i % 2 else 0.45) for i in range(10)]

@@ -37,9 +37,7 @@ class World:
     objects: tuple[int, int] = (3, 10)  # fewest and most objects in a scene
     regions: int = 10  # per image; regions without an object are background
     feature_dim: int = 64
-    clumping: float = (
-        0.4  # chance that an object repeats its scene's favourite value of an attribute; makes high counts
-    )
+    clumping: float = 0.4  # chance that an object has its scene's favourite value of an attribute: makes high counts
     visibility: tuple[float, float, float, float] = (1.0, 1.0, 0.9, 0.95)  # best case, in the order of ATTRIBUTES
     blur: float = 0.3  # how far chance lowers the visibility of an attribute of an object, at most
     occlusion: float = 0.5  # how far a fully covered object's visibility falls
@@ -118,11 +116,8 @@ def sample_scenes(world: World, rng: np.random.Generator) -> Scenes:
 
 def _visibility(world: World, values, centre, radius, rng: np.random.Generator) -> Float[np.ndarray, "n o 4"]:
     covered = _covered_share(centre, radius)
-    best = (
-        np.asarray(world.visibility)
-        * SIZE_VISIBILITY[values[..., 2], None]
-        * (1 - world.occlusion * covered)[..., None]
-    )
+    hidden = (1 - world.occlusion * covered)[..., None]
+    best = np.asarray(world.visibility) * SIZE_VISIBILITY[values[..., 2], None] * hidden
     return best * (1 - world.blur * rng.random(values.shape)) * (values >= 0)
 
 

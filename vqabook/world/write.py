@@ -34,7 +34,7 @@ from vqabook.world.scenes import ATTRIBUTES, VALUES, Scenes, World, region_featu
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-__all__ = ["World", "examples", "render", "scene_graphs", "write_world"]
+__all__ = ["World", "examples", "render", "write_world"]
 
 COCO_SPLIT = {"coco_split": "shapes"}  # a key of the VQA-CP layout: where the image comes from
 
@@ -48,13 +48,13 @@ def write_world(world: World, folder: str | os.PathLike, *, images: bool = False
     folder = Path(folder)
     if not _holds(folder, world):
         try:
-            with _written_whole(folder) as partial:
+            with _write_whole(folder) as partial:
                 _write_files(world, partial)
         except OSError:
             if not _holds(folder, world):  # if it does, another process was first
                 raise
     if images and not (folder / "images").exists():
-        with _written_whole(folder / "images") as partial:
+        with _write_whole(folder / "images") as partial:
             _write_images(folder / "scenes.json", partial)
 
 
@@ -76,7 +76,7 @@ def _holds(folder: Path, world: World) -> bool:
 
 
 @contextmanager
-def _written_whole(folder: Path) -> Iterator[Path]:
+def _write_whole(folder: Path) -> Iterator[Path]:
     """A folder beside `folder` that takes its name once the block is done, and goes away if the block fails."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
@@ -93,7 +93,7 @@ def _write_files(world: World, folder: Path) -> None:
     scenes = sample_scenes(world, rng)
     features, boxes = region_features(world, scenes, rng)
     _write_features(folder / "features.h5", features, boxes)
-    _dump({"info": {"split": "pool"}, "scenes": scene_graphs(scenes)}, folder / "scenes.json")
+    _dump({"info": {"split": "pool"}, "scenes": _scene_graphs(scenes)}, folder / "scenes.json")
     questions, annotations = _pool(world, scenes, rng)
     types = [annotation["question_type"] for annotation in annotations]
     answers = [annotation["multiple_choice_answer"] for annotation in annotations]
@@ -104,8 +104,8 @@ def _write_files(world: World, folder: Path) -> None:
         _dump([annotations[i] | COCO_SPLIT for i in rows], folder / f"changing_{name}_annotations.json")
     for name, rows in zip(("train", "test"), same, strict=True):
         header = {"info": {}, "license": {}, "data_type": "shapes", "data_subtype": name}
-        asked = header | {"task_type": "Open-Ended", "questions": [questions[i] for i in rows]}
-        _dump(asked, folder / f"same_{name}_questions.json")
+        sheet = header | {"task_type": "Open-Ended", "questions": [questions[i] for i in rows]}
+        _dump(sheet, folder / f"same_{name}_questions.json")
         _dump(header | {"annotations": [annotations[i] for i in rows]}, folder / f"same_{name}_annotations.json")
     _dump(_identity(world), folder / "world.json")
 
@@ -124,7 +124,7 @@ def _write_features(path: Path, features: Float[np.ndarray, "n o d"], boxes: Flo
         file["scale"], file["offset"], file["boxes"] = scale, offset, boxes
 
 
-def scene_graphs(scenes: Scenes) -> list[dict]:
+def _scene_graphs(scenes: Scenes) -> list[dict]:
     """Scene graphs in the manner of CLEVR; `region` is an object's place in the feature file."""
     boxes = scenes.boxes
     graphs = []
@@ -159,29 +159,23 @@ def examples(folder: str | os.PathLike, n: int, *, size: int = 256) -> list[dict
 
 def _pool(world: World, scenes: Scenes, rng: np.random.Generator) -> tuple[list[dict], list[dict]]:
     """All questions and their annotations in the official layout, row by row."""
-    asked = ask(scenes, world.n_questions, world.prior, rng)
-    votes = annotate(asked, disagreement=world.disagreement, synonyms=world.synonyms, rng=rng)
+    pool = ask(scenes, world.n_questions, world.prior, rng)
+    votes = annotate(pool, disagreement=world.disagreement, synonyms=world.synonyms, rng=rng)
     questions, annotations = [], []
-    asked_of_image: Counter[int] = Counter()
-    for question, answers in zip(asked, votes, strict=True):
+    n_of_image: Counter[int] = Counter()
+    for question, answers in zip(pool, votes, strict=True):
         image_id = question.image + 1
-        ids = {"image_id": image_id, "question_id": image_id * 1000 + asked_of_image[image_id]}
-        asked_of_image[image_id] += 1
+        ids = {"image_id": image_id, "question_id": image_id * 1000 + n_of_image[image_id]}
+        n_of_image[image_id] += 1
         extras = {"question_family": question.type.family, "relevant_regions": question.relevant}
         questions.append(ids | {"question": question.text} | extras)
         modal = modal_answer(answers, question.answer)
-        annotations.append(
-            {
-                "question_type": question.type.name,
-                "multiple_choice_answer": modal,
-                "answers": [
-                    {"answer": answer, "answer_confidence": "yes" if answer == modal else "maybe", "answer_id": i}
-                    for i, answer in enumerate(answers, 1)
-                ],
-                "answer_type": question.type.answer_type,
-            }
-            | ids
-        )
+        named = {"question_type": question.type.name, "multiple_choice_answer": modal}
+        votes_of = [
+            {"answer": answer, "answer_confidence": "yes" if answer == modal else "maybe", "answer_id": i}
+            for i, answer in enumerate(answers, 1)
+        ]
+        annotations.append(named | {"answers": votes_of, "answer_type": question.type.answer_type} | ids)
     return questions, annotations
 
 

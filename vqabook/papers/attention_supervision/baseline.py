@@ -13,14 +13,13 @@ from torch import nn
 from vqabook.core import Table
 from vqabook.evidence.record import key_of
 from vqabook.files import save_whole
-from vqabook.losses.annotators import annotator_weights
+from vqabook.losses.soft import annotator_weights
 from vqabook.models.attentive_san import AttentiveSan, AttentiveSanConfig
 from vqabook.models.small_cnn import SmallCnn, SmallCnnConfig
 from vqabook.models.text import SelfAttentiveText, TextConfig
-from vqabook.objectives.annotators import AnnotatorCrossEntropy
 from vqabook.objectives.attention import HopPenalty
 from vqabook.objectives.base import Objective
-from vqabook.objectives.classification import CrossEntropy
+from vqabook.objectives.classification import AnnotatorCrossEntropy, CrossEntropy
 from vqabook.papers.attention_supervision.evaluation import Watched
 from vqabook.papers.attention_supervision.examples import Examples, glove_vectors
 from vqabook.training.best import BestEpoch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from vqabook.metrics.constants import constant_members, frequent_answers
+from vqabook.metrics.ensemble import constant_members, frequent_answers
 from vqabook.papers.mcl_kd import recipes as mcl_kd
 from vqabook.papers.mcl_kd.examples import examples_of
 from vqabook.papers.mcl_kd.setting import TASK_OF, Setting

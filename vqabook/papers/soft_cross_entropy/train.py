@@ -15,12 +15,11 @@ from vqabook.core import Batch, Output, Table
 from vqabook.data.sets import DataSpec, Task, modal_ids
 from vqabook.data.ten_votes import agreement, answerable, undisputed, votes_task
 from vqabook.data.vqa import ANSWER_TYPES
-from vqabook.losses.annotators import annotator_cross_entropy, annotator_weights
-from vqabook.metrics.answerable import answerable_accuracy
-from vqabook.metrics.vqa import vqa_accuracy
+from vqabook.losses.soft import annotator_cross_entropy, annotator_weights
+from vqabook.metrics.vqa import answerable_accuracy, vqa_accuracy
 from vqabook.models.pooling import Avg, Pool, PoolingConfig
 from vqabook.models.question_only import QuestionOnly, QuestionOnlyConfig
-from vqabook.objectives.annotators import AnnotatorCrossEntropy
+from vqabook.objectives.classification import AnnotatorCrossEntropy
 from vqabook.papers.paper import Recipe
 from vqabook.papers.soft_cross_entropy.recipes import Run
 from vqabook.papers.soft_cross_entropy.setting import Options

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections import Counter
@@ -264,6 +265,28 @@ def test_equal_worlds_give_equal_bytes_and_seeds_differ(tmp_path):
         same = file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
         other = file.read_bytes() == (tmp_path / "c" / file.name).read_bytes()
         assert same and not other, file.name
+
+
+GOLDEN = "08be2623da9422c2652c73b7ee6cd223b1c9945e4502efc1639be1f2c619270c"
+ROUNDED = {"features": 3.943865, "offset": -0.848379, "scale": 0.00588644}
+
+
+def test_the_bytes_of_a_world_are_those_of_its_version(tmp_path):
+    """Names of recorded runs hold `generator`. Three columns are products of matrices, rounded as a processor does."""
+    write_world(World(n_train=600), tmp_path / "world")
+    digest, rounded = hashlib.sha256(), {}
+    for path in sorted((tmp_path / "world").glob("*.json")):
+        digest.update(path.read_bytes())
+    with h5py.File(tmp_path / "world" / "features.h5") as file:  # whose own bytes are HDF5's business
+        for name, column in sorted((name, file[name][()]) for name in file):
+            if name in ROUNDED:
+                flat = column.ravel().astype(np.float64)
+                rounded[name] = float(flat @ np.cos(np.arange(flat.size))) / flat.size**0.5
+            else:
+                digest.update(column.tobytes())
+    told = "the world has changed: if on purpose, give World.generator a new version and record the world's runs again"
+    assert digest.hexdigest() == GOLDEN, told
+    assert rounded == pytest.approx(ROUNDED, rel=1e-3), told
 
 
 def test_a_world_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
