@@ -22,6 +22,7 @@ import jaxtyping
 import matplotlib.pyplot
 import numpy as np
 import pandas
+import pydantic
 import pytest
 import scipy.stats
 import seaborn
@@ -31,7 +32,10 @@ import typer
 
 ROOT = Path(__file__).resolve().parents[1]
 # Imported before TYPE_CHECKING is true, because it would make them import what is not there at run time.
-THIRD_PARTY = (beartype.claw, filelock, h5py, matplotlib.pyplot, np, pandas, scipy.stats, seaborn, torch, tqdm, typer)
+THIRD_PARTY = (
+    *(beartype.claw, filelock, h5py, matplotlib.pyplot, np, pandas, pydantic.TypeAdapter, pydantic.dataclasses),
+    *(scipy.stats, seaborn, torch, tqdm, typer),
+)
 HAS_TORCHVISION = importlib.util.find_spec("torchvision") is not None  # `make test-detection` has
 if HAS_TORCHVISION:
     for name in ("torchvision.models.detection", "faster_coco_eval.core.mask", "PIL.ImageDraw"):

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from vqabook.data.lvis import BOUNDS, FREQUENCIES
+from vqabook.files import written_whole
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -135,7 +136,6 @@ def _written(folder: Path, split: str, images: list[dict], annotations: list[dic
         image |= {"neg_category_ids": sorted(every - shown[image["id"]]), "not_exhaustive_category_ids": []}
     numbered = [one | {"id": i + 1} for i, one in enumerate(annotations)]
     path = folder / f"{split}.json"
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps({"images": images, "annotations": numbered, "categories": categories}))
-    partial.replace(path)
+    with written_whole(path) as partial:
+        partial.write_text(json.dumps({"images": images, "annotations": numbered, "categories": categories}))
     return path

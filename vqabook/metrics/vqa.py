@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from vqabook.files import written_whole
+
 if TYPE_CHECKING:
     from jaxtyping import Bool, Int
 
@@ -115,14 +117,8 @@ def save_results(predictions: Mapping[int, str], path: str | os.PathLike) -> Non
 
     The evaluation server wants the name vqa_OpenEnded_mscoco_<split>_<method>_results.json.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with written_whole(Path(path)) as partial:
         partial.write_text(json.dumps([{"question_id": int(i), "answer": answer} for i, answer in predictions.items()]))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _check(ids: list[int], predictions: Mapping[int, str], annotations: Sequence[Mapping]) -> None:
