@@ -21,20 +21,20 @@ def written_whole(path: Path, advice: str = "run again") -> Iterator[Path]:
     A full disk becomes one sentence with `advice`; the folders above `path` are made.
     """
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-    try:
-        with told_if_full(path, advice):
-            path.parent.mkdir(parents=True, exist_ok=True)
+    with told_if_full(path, advice):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
             yield partial
             for file in (partial, *partial.rglob("*")):
                 if file.is_file():
                     with open(file, "r+b") as content:
                         os.fsync(content.fileno())
             partial.replace(path)
-    finally:
-        if partial.is_dir():
-            shutil.rmtree(partial, ignore_errors=True)
-        else:
-            partial.unlink(missing_ok=True)
+        finally:
+            if partial.is_dir():
+                shutil.rmtree(partial, ignore_errors=True)
+            else:
+                partial.unlink(missing_ok=True)
 
 
 def save_whole(content: object, path: Path) -> None:
