@@ -35,9 +35,9 @@ import typer
 ROOT = Path(__file__).resolve().parents[1]
 # Imported before TYPE_CHECKING is true, because it would make them import what is not there at run time.
 THIRD_PARTY = (
-    beartype.claw, filelock, h5py, matplotlib.pyplot, np, pandas, pydantic.Field, pydantic.TypeAdapter, scipy.stats,
-    seaborn, torch, tqdm, typer,
-)  # fmt: skip
+    *(beartype.claw, filelock, h5py, matplotlib.pyplot, np, pandas, pydantic.TypeAdapter, pydantic.dataclasses),
+    *(scipy.stats, seaborn, torch, tqdm, typer),
+)
 HAS_TORCHVISION = importlib.util.find_spec("torchvision") is not None  # `make test-detection` has
 if HAS_TORCHVISION:
     for name in ("torchvision.models.detection", "faster_coco_eval.core.mask", "PIL.ImageDraw"):

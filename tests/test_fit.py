@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import pytest
 import torch
@@ -179,15 +180,15 @@ def test_kill_9_in_the_middle_changes_nothing(tmp_path):
 def test_a_checkpoint_is_whole_or_not_at_all(toy_table, tmp_path, monkeypatch):
     checkpoint, saves, save = tmp_path / "checkpoint", [], torch.save
 
-    def full_disk(content: object, path: Path) -> None:
-        saves.append(path)
+    def full_disk(content: object, file: IO) -> None:
+        saves.append(file)
         if len(saves) < 3:
-            return save(content, path)
-        path.write_bytes(b"half")
+            return save(content, file)
+        file.write(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full_disk)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="checkpoint is full; free space and run again"):
         run(toy_table(), checkpoint)
     monkeypatch.undo()
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]

@@ -5,22 +5,45 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
 
 
+@contextlib.contextmanager
+def written_whole(path: Path, advice: str = "run again") -> Iterator[Path]:
+    """A path beside `path` for a new file or folder, which takes its place once the block is done.
+
+    It is on the disk before it is moved, and goes away if the block fails: who reads `path` never finds half of it.
+    A full disk becomes one sentence with `advice`; the folders above `path` are made.
+    """
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    with told_if_full(path, advice):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield partial
+            for file in (partial, *partial.rglob("*")):
+                if file.is_file():
+                    with open(file, "r+b") as content:
+                        os.fsync(content.fileno())
+            partial.replace(path)
+        finally:
+            if partial.is_dir():
+                shutil.rmtree(partial, ignore_errors=True)
+            else:
+                partial.unlink(missing_ok=True)
+
+
 def save_whole(content: object, path: Path) -> None:
-    """`torch.save` beside `path`, then moved there: who reads `path` never finds half a file."""
+    """`torch.save`, whole or not at all."""
     import torch
 
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        torch.save(content, partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    # Into an open file: by name, torch would put the name into the content and call a full disk a RuntimeError.
+    with written_whole(path) as partial, open(partial, "wb") as file:
+        torch.save(content, file)
 
 
 class DiskFull(OSError):

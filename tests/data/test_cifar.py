@@ -175,8 +175,9 @@ def test_sheets_become_the_official_files(sheets, made10, tmp_path):
 
 def test_npms_own_folder_will_do(sheets, tmp_path):
     (tmp_path / "package").symlink_to(sheets)
-    with pytest.raises(FileNotFoundError, match="nowhere/data_batch_1.bin"):  # the sheet is read, the target not there
-        prepare_sheets(tmp_path, tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    with pytest.raises(FileExistsError, match="file"):  # the sheet is read, the target is no folder
+        prepare_sheets(tmp_path, tmp_path / "file")
 
 
 def test_damaged_binary_files_get_one_clear_sentence(made10, made100, tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -156,12 +155,13 @@ def test_a_cut_off_file(share, pixels, write_features, tmp_path):
         open_features(path)
 
 
-def test_a_full_disk_while_unpacking(pixels, write_features, tmp_path):
+def test_a_full_disk_while_unpacking(pixels, write_features, tmp_path, monkeypatch):
     path = write_features(tmp_path / "f.h5", pixels, IDS, chunked=True)
     open_features(path)
     (unpacked,) = (tmp_path / "cache" / "vqabook").iterdir()
     unpacked.unlink()
-    unpacked.with_name(f"{unpacked.name}.{os.getpid()}.partial").symlink_to("/dev/full")
+    monkeypatch.setattr("secrets.token_hex", lambda n: "0")
+    unpacked.with_name(f".{unpacked.name}.0.partial").symlink_to("/dev/full")
     with pytest.raises(DiskFull, match="is full; free space and try again, or set XDG_CACHE_HOME"):
         open_features(path)
     assert list((tmp_path / "cache" / "vqabook").iterdir()) == []

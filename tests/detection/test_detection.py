@@ -16,10 +16,10 @@ pytest.importorskip("torchvision", reason="torchvision has an environment of its
 
 from torchvision.models.detection import MaskRCNN  # noqa: E402
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone  # noqa: E402
+from vqabook.detection.loss import DetectionLoss  # noqa: E402
 
 from vqabook.data.lvis import BOUNDS, load_lvis  # noqa: E402
 from vqabook.detection.evaluation import average_precision, detections  # noqa: E402
-from vqabook.detection.loss import DetectionLoss  # noqa: E402
 from vqabook.detection.mask_rcnn import Classification, DetectorConfig, mask_rcnn  # noqa: E402
 from vqabook.detection.scenes import NAMES, Scenes, write_scenes  # noqa: E402
 from vqabook.detection.table import Annotated, flipped, load_annotated  # noqa: E402

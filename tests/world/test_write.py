@@ -294,7 +294,7 @@ def test_a_world_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(shapes, "changing_prior_split", fail)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="world is full; free space and run again"):
         write_world(World(n_train=300), tmp_path / "world")
     assert not list(tmp_path.iterdir())
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vqabook.core import Table
+from vqabook.files import written_whole
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int, UInt8
@@ -116,9 +117,8 @@ def prepare_sheets(source: Path, target: Path) -> None:
         records = np.empty((BATCH, 1 + PIXELS), np.uint8)
         records[:, 0] = labels
         records[:, 1:] = _sheet(source / f"{name}.png").transpose(0, 2, 1).reshape(BATCH, -1)
-        partial = target / f"{name}.bin.partial"
-        records.tofile(partial)
-        partial.replace(target / f"{name}.bin")
+        with written_whole(target / f"{name}.bin") as partial:
+            records.tofile(partial)
 
 
 def _sheet_labels(path: Path, n: int) -> UInt8[np.ndarray, " n"]:

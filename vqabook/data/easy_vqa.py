@@ -7,7 +7,6 @@ right one: real files, made by no one here, for anyone with a package index.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from vqabook.data.vqa_files import N_ANNOTATORS, read_json
 from vqabook.features.writer import is_whole
+from vqabook.files import written_whole
 
 SPLITS = ("train", "test")
 SHAPES = frozenset({"circle", "rectangle", "triangle"})
@@ -144,9 +144,5 @@ def _annotations(rows: Sequence[dict]) -> list[dict]:
 
 
 def _write(path: Path, content: dict) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
+    with written_whole(path) as partial:
         partial.write_text(json.dumps(content), encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ import torch
 
 from vqabook.core import Table
 from vqabook.features.store import cache_folder
+from vqabook.files import written_whole
 from vqabook.splits import validation_split
 
 if TYPE_CHECKING:
@@ -140,10 +141,9 @@ def _show(source: Path, target: Path) -> None:
     except FileExistsError:
         pass  # another process was quicker
     except OSError:
-        partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
         try:
-            shutil.copytree(source, partial)
+            with written_whole(target) as partial:
+                shutil.copytree(source, partial, copy_function=shutil.copyfile)
+        except OSError:
             if not target.exists():
-                partial.replace(target)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+                raise

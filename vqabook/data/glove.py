@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vqabook.features.store import cache_folder
+from vqabook.files import written_whole
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Float32
@@ -194,27 +194,21 @@ def write_store(path: Path, n_words: int, dim: int, blocks: Iterable[Block], *, 
     Raises for vectors that are not finite, a word given twice (neither is then preferred in silence), or another number
     of words than announced. `origin` is what the messages name.
     """
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     words: list[bytes] = []
-    try:
-        with h5py.File(partial, "w") as file, tqdm(total=n_words, desc=path.name, unit="word", disable=None) as bar:
-            vectors = file.create_dataset("vectors", (n_words, dim), np.float32)
-            for some, rows in blocks:
-                if len(words) + len(some) > n_words:
-                    raise ValueError(f"{origin} announces {n_words} words and has more; fetch it again")
-                if not np.isfinite(rows).all():
-                    bad = some[int((~np.isfinite(rows)).any(1).argmax())].decode(errors="replace")
-                    raise ValueError(
-                        f"word vectors are finite numbers, that of {bad!r} in {origin} is not; fetch it again"
-                    )
-                vectors[len(words) : len(words) + len(some)] = rows
-                words += some
-                bar.update(len(some))
-            _check_words(words, n_words, origin)
-            file["words"] = np.frombuffer(b"\n".join(words), np.uint8)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    bar = tqdm(total=n_words, desc=path.name, unit="word", disable=None)
+    with written_whole(path) as partial, h5py.File(partial, "w") as file, bar:
+        vectors = file.create_dataset("vectors", (n_words, dim), np.float32)
+        for more, rows in blocks:
+            if len(words) + len(more) > n_words:
+                raise ValueError(f"{origin} announces {n_words} words and has more; fetch it again")
+            if not np.isfinite(rows).all():
+                bad = more[int((~np.isfinite(rows)).any(1).argmax())].decode(errors="replace")
+                raise ValueError(f"word vectors are finite numbers, that of {bad!r} in {origin} is not; fetch it again")
+            vectors[len(words) : len(words) + len(more)] = rows
+            words += more
+            bar.update(len(more))
+        _check_words(words, n_words, origin)
+        file["words"] = np.frombuffer(b"\n".join(words), np.uint8)
 
 
 def _check_words(words: list[bytes], n_words: int, origin: str) -> None:

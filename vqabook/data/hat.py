@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from vqabook.core import Table
 from vqabook.features.store import cache_folder
+from vqabook.files import written_whole
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -124,14 +125,8 @@ def _cached(paths: list[Path], grid: int) -> Float[np.ndarray, "n cells"]:
     with ThreadPoolExecutor(os.cpu_count()) as threads:  # Pillow decodes outside Python's lock
         reduced = threads.map(lambda path: _reduce(path, grid), paths)
         cells = np.stack(list(tqdm(reduced, total=len(paths), desc="human maps", disable=None, delay=2)))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            np.save(file, cells)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with written_whole(target) as partial, open(partial, "wb") as file:
+        np.save(file, cells)
     return cells
 
 

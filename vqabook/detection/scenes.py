@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from vqabook.data.lvis import BOUNDS, FREQUENCIES
+from vqabook.files import written_whole
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -129,5 +130,6 @@ def _write(folder: Path, split: str, images: list[dict], annotations: list[dict]
         image |= {"neg_category_ids": sorted(every - shown[image["id"]]), "not_exhaustive_category_ids": []}
     numbered = [entry | {"id": i} for i, entry in enumerate(annotations, start=1)]
     path = folder / f"{split}.json"
-    path.write_text(json.dumps({"images": images, "annotations": numbered, "categories": categories}))
+    with written_whole(path) as partial:
+        partial.write_text(json.dumps({"images": images, "annotations": numbered, "categories": categories}))
     return path

@@ -6,7 +6,6 @@ It is written whole or not at all; two processes that want the same record do th
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -22,6 +21,8 @@ from importlib import metadata
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+from vqabook.files import DiskFull, written_whole
 
 PACKAGE = Path(__file__).parents[1]
 EVIDENCE = PACKAGE.parent / "book" / "evidence"  # tracked records of long runs, a folder a paper
@@ -82,19 +83,15 @@ def read_records(folder: Path) -> list[dict]:
 
 def write_json(path: Path, content: object) -> None:
     """Write JSON whole or not at all; a full disk leaves the old file as it was."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
-        partial.replace(path)
+        with written_whole(path) as partial:
+            partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
     except OSError as error:
-        reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
+        reason = "the disk is full" if isinstance(error, DiskFull) else error.strerror
         raise OSError(
             f"results are written to {path.parent}: {reason}; free space or give another folder (runs=...), "
             "finished records are kept"
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def ensure_writable(folder: Path) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vqabook.files import DiskFull, told_if_full
+from vqabook.files import DiskFull, written_whole
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -184,17 +184,11 @@ def cache_folder() -> Path:
 
 def _unpack(features: h5py.Dataset, target: Path) -> None:
     """Write `features` as an .npy file, through `write`: a full disk behind a memory map would kill the process."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
     header = {"descr": np.lib.format.dtype_to_descr(features.dtype), "fortran_order": False, "shape": features.shape}
-    try:
-        with told_if_full(partial, "try again, or set XDG_CACHE_HOME"), open(partial, "wb") as file:
-            np.lib.format.write_array_header_1_0(file, header)
-            for start in range(0, len(features), 1024):
-                file.write(np.ascontiguousarray(features[start : start + 1024]).data)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with written_whole(target, "try again, or set XDG_CACHE_HOME") as partial, open(partial, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, len(features), 1024):
+            file.write(np.ascontiguousarray(features[start : start + 1024]).data)
 
 
 SAMPLE_PIECES, SAMPLE_BYTES = 16, 4 << 20  # of a float file that is opened

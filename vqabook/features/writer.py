@@ -22,7 +22,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from vqabook.files import told_if_full
+from vqabook.files import told_if_full, written_whole
 
 if TYPE_CHECKING:
     from jaxtyping import Int
@@ -150,12 +150,11 @@ class FeatureWriter:
     def checkpoint(self) -> None:
         """Make all that was appended survive a kill."""
         state = self.folder / "state.json"
-        partial = state.with_name("state.json.partial")
         for name, size in self._sizes().items():  # after an interrupt inside `append`
             self._files[name].truncate(size)
             self._files[name].seek(size)
-        partial.write_text(json.dumps(self._at | {"recipe": self.recipe}))
-        partial.replace(state)
+        with written_whole(state) as partial:
+            partial.write_text(json.dumps(self._at | {"recipe": self.recipe}))
         self._saved = time.monotonic()
 
     def rows(self) -> Int[np.ndarray, "n 4"]:

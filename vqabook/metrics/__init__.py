@@ -12,4 +12,4 @@ from vqabook.metrics.attention import (
     spread,
 )
 from vqabook.metrics.mistakes import MistakeLosses, loss_matrix, mistake_losses
-from vqabook.metrics.vqa import VqaAccuracy, leave_one_out_scores, normalise, vqa_accuracy
+from vqabook.metrics.vqa import VqaAccuracy, leave_one_out_scores, normalise, save_results, vqa_accuracy

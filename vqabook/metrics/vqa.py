@@ -8,14 +8,19 @@ quirks that are noted below, so they are kept.
 
 from __future__ import annotations
 
+import json
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+from vqabook.files import written_whole
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Int
@@ -125,6 +130,15 @@ def answerable_accuracy(
             scores_of.setdefault(annotation["answer_type"], []).append(score)
     share = len(scores_of.get("overall", ())) / max(len(annotations), 1)
     return {kind: 100 * share * sum(scores) / len(scores) for kind, scores in scores_of.items()}
+
+
+def save_results(predictions: Mapping[int, str], path: str | os.PathLike) -> None:
+    """Write the official results JSON, [{"question_id": ..., "answer": ...}, ...], whole or not at all.
+
+    The evaluation server wants the name vqa_OpenEnded_mscoco_<split>_<method>_results.json.
+    """
+    with written_whole(Path(path)) as partial:
+        partial.write_text(json.dumps([{"question_id": int(i), "answer": answer} for i, answer in predictions.items()]))
 
 
 def _check(ids: list[int], predictions: Mapping[int, str], annotations: Sequence[Mapping]) -> None:

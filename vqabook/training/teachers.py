@@ -6,7 +6,6 @@ A step of distillation would otherwise run every teacher again. The file knows i
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from vqabook.core import SparseScores, Table
+from vqabook.files import written_whole
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -57,18 +57,12 @@ def teacher_logits(
 
 
 def _write(model: nn.Module, table: Table, path: Path, identity: str, batch_size: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with h5py.File(partial, "w") as file:
-            first = _answers(model, table, torch.zeros(1, dtype=torch.long, device=table.device))
-            stored = file.create_dataset("logits", (len(table), *first.shape[1:]), np.float16)
-            for rows in _rows(table, batch_size):
-                stored[int(rows[0]) : int(rows[-1]) + 1] = _answers(model, table, rows).numpy()
-            file.attrs["identity"] = identity
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with written_whole(path) as partial, h5py.File(partial, "w") as file:
+        first = _answers(model, table, torch.zeros(1, dtype=torch.long, device=table.device))
+        stored = file.create_dataset("logits", (len(table), *first.shape[1:]), np.float16)
+        for rows in _rows(table, batch_size):
+            stored[int(rows[0]) : int(rows[-1]) + 1] = _answers(model, table, rows).numpy()
+        file.attrs["identity"] = identity
 
 
 def _rows(table: Table, batch_size: int) -> tuple[Tensor, ...]:

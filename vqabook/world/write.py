@@ -13,11 +13,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +21,7 @@ from typing import TYPE_CHECKING
 import h5py
 import numpy as np
 
+from vqabook.files import written_whole
 from vqabook.splits import changing_prior_split, same_prior_split
 from vqabook.world.annotators import annotate, modal_answer
 from vqabook.world.questions import ask
@@ -48,13 +45,15 @@ def write_world(world: World, folder: str | os.PathLike, *, images: bool = False
     folder = Path(folder)
     if not _holds(folder, world):
         try:
-            with _write_whole(folder) as partial:
+            with written_whole(folder) as partial:
+                partial.mkdir()
                 _write_files(world, partial)
         except OSError:
             if not _holds(folder, world):  # if it does, another process was first
                 raise
     if images and not (folder / "images").exists():
-        with _write_whole(folder / "images") as partial:
+        with written_whole(folder / "images") as partial:
+            partial.mkdir()
             _write_images(folder / "scenes.json", partial)
 
 
@@ -73,19 +72,6 @@ def _holds(folder: Path, world: World) -> bool:
         f"a world is written into a new or empty folder, or reused if every knob is the same: {folder} holds "
         f"something else; choose another folder or remove it"
     )
-
-
-@contextmanager
-def _write_whole(folder: Path) -> Iterator[Path]:
-    """A folder beside `folder` that takes its name once the block is done, and goes away if the block fails."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
-    try:
-        yield partial
-        partial.chmod(0o755)
-        partial.replace(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _write_files(world: World, folder: Path) -> None:
