@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import gzip
 import hashlib
+import inspect
 import json
 import runpy
 from itertools import combinations
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vqabook.metrics import leave_one_out_scores, normalise, vqa_accuracy
+from vqabook.metrics import leave_one_out_scores, normalise, save_results, vqa_accuracy
 from vqabook.metrics.vqa import _CONTRACTIONS, answerable_accuracy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -191,3 +192,21 @@ def test_answerable_texts_are_compared_as_they_stand(ask):
 def test_nothing_answerable_is_nothing(ask):
     assert answerable_accuracy(["red"], [ask("blue")], {"red"}) == {}
     assert answerable_accuracy([], [], {"red"}) == {}
+
+
+def test_results_read_back(tmp_path):
+    path = tmp_path / "results" / "vqa_OpenEnded_mscoco_val2014_ours_results.json"
+    save_results({5: 'red "bus"\n', 3: "nö"}, path)
+    expected = [{"question_id": 5, "answer": 'red "bus"\n'}, {"question_id": 3, "answer": "nö"}]
+    assert json.loads(path.read_text()) == expected
+    inspect.unwrap(save_results)({np.int64(5): "blue"}, path)  # an id out of an array; the type checker wants an int
+    assert json.loads(path.read_text()) == [{"question_id": 5, "answer": "blue"}]
+
+
+def test_failed_save_leaves_the_old_results(tmp_path):
+    path = tmp_path / "results.json"
+    save_results({5: "red"}, path)
+    with pytest.raises(TypeError):
+        save_results({5: "blue", 6: object()}, path)
+    assert json.loads(path.read_text()) == [{"question_id": 5, "answer": "red"}]
+    assert list(tmp_path.iterdir()) == [path]

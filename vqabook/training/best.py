@@ -8,19 +8,24 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from vqabook.core import Table
 from vqabook.files import save_whole
+from vqabook.objectives.base import Objective
+from vqabook.training.fit import FitConfig, fit
+from vqabook.training.stages import load_or_set_aside
 
 
 class BestEpoch:
     """Wraps what `fit` calls after every epoch, whose `valid` decides; the first of equals stays.
 
     A run that goes on from a checkpoint finds the best weights so far in `path`; `begin` forgets those of a run that
-    does not. `restore` loads them into the model and takes the file away.
+    does not, and a checkpoint whose best weights are lost. `restore` loads them into the model and takes the file away.
     """
 
     def __init__(self, evaluate: Callable[[nn.Module], dict], path: Path):
         self.evaluate, self.path = evaluate, path
-        self.highest = torch.load(path, weights_only=True)["valid"] if path.exists() else -float("inf")
+        best = load_or_set_aside(path)
+        self.highest = -float("inf") if best is None else best["valid"]
 
     @classmethod
     def begin(cls, evaluate: Callable[[nn.Module], dict], checkpoint: Path) -> BestEpoch:
@@ -28,19 +33,39 @@ class BestEpoch:
         path = checkpoint.with_name(f"{checkpoint.name}.best")
         if not checkpoint.exists():
             path.unlink(missing_ok=True)
-        return cls(evaluate, path)
+        best = cls(evaluate, path)
+        if not path.exists():
+            checkpoint.unlink(missing_ok=True)
+        return best
 
     def __call__(self, model: nn.Module) -> dict:
-        found = self.evaluate(model)
-        if found["valid"] > self.highest:
-            self.highest = found["valid"]
-            save_whole({"valid": found["valid"], "model": model.state_dict()}, self.path)
-        return found
+        scores = self.evaluate(model)
+        if scores["valid"] > self.highest:
+            self.highest = scores["valid"]
+            save_whole({"valid": self.highest, "model": model.state_dict()}, self.path)
+        return scores
 
     def restore(self, model: nn.Module) -> None:
         device = next(model.parameters()).device
         model.load_state_dict(torch.load(self.path, map_location=device, weights_only=True)["model"])
         self.path.unlink()
+
+
+def fit_best(
+    model: nn.Module,
+    objective: Objective,
+    train: Table,
+    config: FitConfig,
+    *,
+    evaluate: Callable[[nn.Module], dict],
+    checkpoint: Path,
+    label: str,
+) -> list[dict]:
+    """`fit`, after which the model has the weights of the epoch that was best on held-out rows; its history."""
+    best = BestEpoch.begin(evaluate, checkpoint)
+    history = fit(model, objective, train, config, evaluate=best, checkpoint=checkpoint, label=label)
+    best.restore(model)
+    return history
 
 
 def select(history: Sequence[Mapping], *, first: int) -> dict:

@@ -6,9 +6,9 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from vqabook.core import Batch, Output, Table
 from vqabook.files import save_whole
 from vqabook.objectives.base import Objective
 from vqabook.training.schedule import Schedule
+from vqabook.training.stages import load_or_set_aside
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -28,6 +29,7 @@ OPTIMIZERS = {
     "adamw": torch.optim.AdamW,
     "sgd": torch.optim.SGD,
 }
+NO_CLIP = float("inf")
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,12 @@ class FitConfig:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if self.optimizer not in OPTIMIZERS:
             raise ValueError(f"optimizer is one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}")
+
+    @classmethod
+    def of(cls, recipe: object, device: torch.device, **more: Any) -> FitConfig:
+        """What a recipe says by these fields' names; `more` overrules it. With bf16 on a GPU, if neither says so."""
+        known = {field.name: getattr(recipe, field.name) for field in fields(cls) if hasattr(recipe, field.name)}
+        return cls(**{"bf16": device.type == "cuda", **known, **more})
 
 
 def pick_device(device: str = "auto") -> torch.device:
@@ -119,14 +127,18 @@ class Training:
         parts = {name: getattr(self, name).state_dict() for name in ("model", "objective", "optimizer")}
         save_whole({**parts, "history": self.history, "random": random}, path)
 
-    def restore(self, path: Path, device: torch.device) -> None:
-        saved = torch.load(path, map_location=device, weights_only=True)
+    def restore(self, path: Path) -> bool:
+        """Whether there was something to go on from."""
+        saved = load_or_set_aside(path)
+        if saved is None:
+            return False
         for name in ("model", "objective", "optimizer"):
             getattr(self, name).load_state_dict(saved[name])
         self.history = saved["history"]
-        torch.set_rng_state(saved["random"][0].cpu())
+        torch.set_rng_state(saved["random"][0])
         if len(saved["random"]) > 1:
-            torch.cuda.set_rng_state_all([state.cpu() for state in saved["random"][1:]])
+            torch.cuda.set_rng_state_all(saved["random"][1:])
+        return True
 
 
 def fit(
@@ -155,8 +167,7 @@ def fit(
         run = Training(model, objective.to(device), config)
         norms = GradientNorms(watch or {})
         for saved in (checkpoint, stage.path if stage and not stage.write else None):
-            if saved is not None and saved.exists():
-                run.restore(saved, device)
+            if saved is not None and run.restore(saved):
                 break
         forward = torch.compile(model) if config.compile else model
         saved_at = time.monotonic()

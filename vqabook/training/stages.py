@@ -1,15 +1,17 @@
 """What a run leaves for others to go on from: weights, maps, logits. Locked, written whole, named by recipe *and* code.
 
-A second stage that finds no first one makes it; one that older code left is never found. Files go after a day.
+A second stage that finds no first one makes it; one that older code left is never found. Files go after a day. One
+that cannot be read back is set aside, with a warning, and made again.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from filelock import FileLock
@@ -45,9 +47,8 @@ class Stages:
         Returns what `train` did, or None.
         """
         with self.locked(recipe, "weights") as path:
-            if path.exists() and not anew:
-                device = next(model.parameters()).device
-                model.load_state_dict(torch.load(path, map_location=device, weights_only=True))
+            if not anew and (weights := load_or_set_aside(path)) is not None:
+                model.load_state_dict(weights)
                 return None
             trained = train(model, path.with_suffix(".checkpoint"))
             save_whole(model.state_dict(), path)
@@ -60,3 +61,28 @@ class Scratch:
 
     checkpoint: Path
     stages: Stages
+
+
+def load_or_set_aside(path: Path) -> Any:
+    """What `save_whole` wrote, on the CPU; None if it is not there or cannot be read back."""
+    if not path.exists():
+        return None
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # whatever damaged bytes lead to
+        set_aside(path, error)
+        return None
+
+
+def set_aside(path: Path, error: Exception) -> None:
+    """Rename a file that cannot be read back, and say so in a sentence."""
+    damaged = path.with_name(f"{path.name}.damaged")
+    with suppress(FileNotFoundError):  # another process was first
+        path.replace(damaged)
+    reason = str(error).partition("\n")[0] or type(error).__name__
+    warnings.warn(
+        f"what a run leaves can be read back: {path} cannot ({reason}), is now {damaged.name}, and is made again",
+        stacklevel=3,
+    )

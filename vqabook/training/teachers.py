@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from vqabook.core import SparseScores, Table
 from vqabook.files import written_whole
+from vqabook.training.stages import set_aside
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -30,12 +31,14 @@ def teacher_logits(
     """The members' logits of all rows of `table`, in their order: `side["teacher"]` of a table that distils them.
 
     `model` returns logits [m, b, c]. With `path` they are written there, whole or not at all, and mapped; a file that
-    is there is read, if it was made with these weights on this data: ValueError if not. What the inputs are looked up
-    in is too large to hash; some rows are answered again in its place.
+    is there is read, if it was made with these weights on this data: ValueError if not. One that cannot be read is set
+    aside. What the inputs are looked up in is too large to hash; some rows are answered again in its place.
     """
     identity = _identity(model, table)
     if path is None:
         return torch.cat([_answers(model, table, rows) for rows in _rows(table, batch_size)])
+    if path.exists() and not h5py.is_hdf5(path):
+        set_aside(path, OSError("no HDF5"))
     if not path.exists():
         _write(model, table, path, identity, batch_size)
     with h5py.File(path) as file:
@@ -46,9 +49,9 @@ def teacher_logits(
                 "examples; delete it or give another file"
             )
         logits = torch.from_numpy(np.memmap(path, stored.dtype, "c", offset, stored.shape))
-    some = torch.linspace(0, len(table) - 1, min(8, len(table))).long()
-    again = _answers(model, table, some.to(table.device)).float()
-    if not torch.allclose(again, logits[some].float(), atol=0.05, rtol=0.02):
+    tried = torch.linspace(0, len(table) - 1, min(8, len(table))).long()
+    again = _answers(model, table, tried.to(table.device)).float()
+    if not torch.allclose(again, logits[tried].float(), atol=0.05, rtol=0.02):
         raise ValueError(
             f"cached logits are what the base models say: {path} says otherwise of the first rows tried, so the "
             "features behind the examples have changed; delete it or give another file"

@@ -5,11 +5,8 @@ from __future__ import annotations
 from vqabook.papers.mcl_kd.setting import NETWORKS, TASK_OF
 from vqabook.report.claims import Claim, Side
 
-PAPER = "Specialised ensembles (Mun et al. 2018)"
+TITLE = "Specialised ensembles (Mun et al. 2018)"
 PAGE = "05_mcl_kd"
-RECORDED = {"profile": "real", "dataset": "clevr_1500"}  # the evidence that verdicts on real data come from
-BESIDE = ("cifar100", "vqacp_v1_coco16k")  # other data sets whose runs verdicts on real data come from
-FURTHER: tuple[str, ...] = ()  # data sets with verdicts of their own
 
 DATA = {"reasoning": "CLEVR", "vqa": "VQA v2", "image": "CIFAR-100"}
 TABLE = {"mlp": "Table 1", "san": "Table 1", "updn": "Table 2", "resnet": "Table 4", "vgg": "Table 4"}
@@ -64,65 +61,65 @@ def _claim(network: str, more: str, less: str, metric: str, statement: str, wher
     name = name.replace("-@", "").replace("-+", "")
     sides = (_side(network, row, metric) for row in (more, less))
     title = f"{NETWORKS[network]}: {statement}"
-    return Claim(name, title, where, *sides, PAGE, PAPER, DATA[TASK_OF[network]], unit)
+    return Claim(name, title, where, *sides, PAGE, TITLE, DATA[TASK_OF[network]], unit)
 
 
-def called(row: str) -> str:
+def title_of(row: str) -> str:
     """A row's name as the tables have it: "mcl_kd + fs k2" is "MCL-KD + FS (k = 2)", "base" is IE."""
     named = {"base": "IE", "ie @ as long": "IE as long (ours)", "ie + fs @ as long": "IE + FS as long (ours)"}
     if row in named:
         return named[row]
     rule, _, k = row.partition(" k")
-    for name, shown in (("mcl_kd", "MCL-KD"), ("cmcl", "CMCL"), ("mcl", "MCL"), ("fs", "FS")):
-        rule = rule.replace(name, shown)
+    for name, title in (("mcl_kd", "MCL-KD"), ("cmcl", "CMCL"), ("mcl", "MCL"), ("fs", "FS")):
+        rule = rule.replace(name, title)
     return f"{rule} (k = {k})"
 
 
 def _of(network: str) -> list[Claim]:
     """The tables' comparisons for one network, each as it came out in print."""
-    found = []
+    claims = []
     for k in KS[network]:
         kd, cmcl, mcl = (f"{rule} k{k}" for rule in ("mcl_kd", "cmcl", "mcl"))
         pairs = [(kd, "base"), (kd, cmcl), (kd, mcl), ("base", mcl), (cmcl, mcl), ("base", cmcl)]
         if TASK_OF[network] == "image":
             pairs += [(f"{rule} + fs k{k}", f"{rule} k{k}") for rule in ("cmcl", "mcl_kd")]
-        found += [_as_printed(network, pair, "overall") for pair in pairs]
-        found += [_as_printed(network, (mcl, other), "oracle") for other in ("base", cmcl, kd)]
-    return found
+        claims += [_as_printed(network, pair, "overall") for pair in pairs]
+        claims += [_as_printed(network, (mcl, other), "oracle") for other in ("base", cmcl, kd)]
+    return claims
 
 
 def _as_printed(network: str, pair: tuple[str, str], metric: str) -> Claim:
     """The better row in print beats the other."""
     column = list(METRICS).index(metric)
     more, less = sorted(pair, key=lambda row: PRINTED[network][row][column], reverse=True)
-    text = f"{called(more)} beats {called(less)} {'in oracle accuracy' if metric == 'oracle' else ''}".strip()
+    text = f"{title_of(more)} beats {title_of(less)} {'in oracle accuracy' if metric == 'oracle' else ''}".strip()
     return _claim(network, more, less, metric, text, TABLE[network])
 
 
 def _ours(network: str) -> list[Claim]:
     """What the paper leaves open: as many epochs for all, specialists by chance, and who owns which family."""
-    found = []
+    images, rows = TASK_OF[network] == "image", []
+    groups = "classes" if images else "question families"
     for k in KS[network]:
-        mine = f"mcl_kd k{k}"
-        text = f"MCL-KD beats IE trained as long at k = {k}"
-        found.append(_claim(network, mine, "ie @ as long", "overall", text, "Ours"))
-        text = f"specialists that are chosen beat specialists by chance at k = {k}"
-        found.append(_claim(network, mine, f"{mine} @ by chance", "overall", text, "Ours"))
-        text = f"members of MCL-KD own question families more than those of IE do, at k = {k}"
-        if TASK_OF[network] == "image":
-            text = f"members of MCL-KD own classes more than those of IE do, at k = {k}"
-        where = "Fig. 3" if network == "san" and k == 1 else "Ours, Fig. 3"
-        found.append(_claim(network, mine, "ie @ as long", "beyond_chance", text, where, "nats"))
-        text = f"CMCL: the exact divergence beats random labels at k = {k}"
-        found.append(_claim(network, f"cmcl k{k} @ exact", f"cmcl k{k}", "overall", text, "Ours, Eq. 3"))
-    if TASK_OF[network] == "image":
-        text = "feature sharing alone helps, without specialists"
-        found.append(_claim(network, "ie + fs @ as long", "ie @ as long", "overall", text, "Ours"))
+        mine, figure = f"mcl_kd k{k}", "Fig. 3" if network == "san" and k == 1 else "Ours, Fig. 3"
+        rows += [
+            (mine, "ie @ as long", "overall", f"MCL-KD beats IE trained as long at k = {k}", "Ours"),
+            (mine, f"{mine} @ by chance", "overall",
+             f"specialists that are chosen beat specialists by chance at k = {k}", "Ours"),
+            (mine, "ie @ as long", "beyond_chance",
+             f"members of MCL-KD own {groups} more than those of IE do, at k = {k}", figure, "nats"),
+            (f"cmcl k{k} @ exact", f"cmcl k{k}", "overall",
+             f"CMCL: the exact divergence beats random labels at k = {k}", "Ours, Eq. 3"),
+        ]  # fmt: skip
+    if images:
         mine = f"mcl_kd + fs k{KS[network][0]}"
-        text = "features shared by their mean at test time beat those drawn"
-        found.append(_claim(network, f"{mine} @ settled", mine, "overall", text, "Ours"))
-    return found
+        rows += [
+            ("ie + fs @ as long", "ie @ as long", "overall",
+             "feature sharing alone helps, without specialists", "Ours"),
+            (f"{mine} @ settled", mine, "overall",
+             "features shared by their mean at test time beat those drawn", "Ours"),
+        ]  # fmt: skip
+    return [_claim(network, *row) for row in rows]
 
 
-RUN = ("mlp", "san", "updn", "resnet")  # in the embedded world; 8 x 8 digits are too small for VGGNet-17
 CLAIMS = tuple(claim for network in NETWORKS for claim in (*_of(network), *_ours(network)))

@@ -1,43 +1,60 @@
-"""Mun et al. 2018, "Learning to Specialize with Knowledge Distillation for Visual Question Answering", NeurIPS.
+"""Every run of page 05, and what is asked of it.
 
-Page 05. Five base models learn apart; then, from their weights, an ensemble by each rule. Members train side by side as
-one model. The epoch is chosen on rows held out of train.
+Five base models learn apart; then, from their weights, an ensemble by each rule. Members train side by side as one
+model. The epoch is chosen on rows held out of train.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar
 
-from vqabook.knobs import asking
-from vqabook.papers.mcl_kd.claims import BESIDE, CLAIMS, FURTHER, RECORDED, RUN
-from vqabook.papers.mcl_kd.examples import data_of, examples_of
-from vqabook.papers.mcl_kd.setting import NAME, NETWORKS, PROFILES, RULES, TASK_OF, Ensemble, Setting, runs_of
-from vqabook.papers.mcl_kd.train import train
-from vqabook.training.fit import pick_device
+import torch
 
-__all__ = ["BESIDE", "CLAIMS", "FURTHER", "NETWORKS", "PAGES", "RECORDED", "RULES", "Setting"]
-
-PAGES = {"mcl_kd": None}
-PARTS = APART = ()
-# of a profile that runs a part of the page: what runs all of it
-WHOLE = {"networks": RUN, "members": 5, "specialists": (1, 2, 3), "vqa_specialists": (3,)}
+from vqabook.data.sets import DataSpec, data_digest
+from vqabook.files import data_root
+from vqabook.papers.mcl_kd.examples import load_examples
+from vqabook.papers.mcl_kd.setting import NAME, TASK_OF, Ensemble, Setting, runs_of
+from vqabook.papers.paper import Recipe
+from vqabook.world.write import World
 
 
-page, setting = asking(Setting, PROFILES)
+@dataclass(frozen=True, kw_only=True)
+class Run(Recipe):
+    """The base models, or an ensemble that starts from their weights."""
+
+    network: str
+    members: int
+    model: Mapping[str, Any]  # the network's sizes
+    base_epochs: int
+    epochs: int
+    batch_size: int
+    lr: float
+    ensemble: Ensemble | None = None  # None: the base models
+    beta: float | None = None  # this and the rest: of ensembles alone
+    cmcl_beta: float | None = None
+    temperature: float | None = None
+
+    LEFT_OUT: ClassVar[tuple[str, ...]] = ("part", "beta", "cmcl_beta", "temperature")
+
+    @property
+    def base(self) -> Run:
+        """The run that this one starts from."""
+        own = dict.fromkeys(("ensemble", "beta", "cmcl_beta", "temperature"))
+        return replace(self, variant=f"{self.network} base", epochs=self.base_epochs, **own)
 
 
-def recipes(s: Setting, page: str) -> list[dict]:
+def list_recipes(s: Setting, page: str) -> list[Run]:
     """Every run of the page, base models first. `variant` is "<network> base" or "<network> <rule> k<k>"; after an @,
     ours.
     """
-    data = {task: data_of(s, task) for task in {TASK_OF[network] for network in s.networks}}
+    data = {task: describe_data(s, task) for task in {TASK_OF[network] for network in s.networks}}
     base = [_base(s, network, seed, data[TASK_OF[network]]) for seed in s.seeds for network in s.networks]
     return base + [
-        _specialised(s, one, name, asked)
-        for one in base
-        for name, asked in runs_of(one["network"], _specialists(s, one["network"]), controls=s.controls)
+        _specialise(s, run, name, ensemble)
+        for run in base
+        for name, ensemble in runs_of(run.network, _specialists(s, run.network), controls=s.controls)
     ]
 
 
@@ -45,7 +62,7 @@ def _specialists(s: Setting, network: str) -> tuple[int, ...]:
     return s.vqa_specialists if TASK_OF[network] == "vqa" else s.specialists
 
 
-def _base(s: Setting, network: str, seed: int, data: dict) -> dict:
+def _base(s: Setting, network: str, seed: int, data: dict) -> Run:
     task = TASK_OF[network]
     words = {"word": s.word, "hidden": s.hidden, "dropout": s.dropout}
     sizes = {
@@ -55,28 +72,42 @@ def _base(s: Setting, network: str, seed: int, data: dict) -> dict:
         "resnet": {"depth": s.depth, "width": s.image_width},
         "vgg": {"width": s.vgg_width},
     }[network]
-    how = {"base_epochs": s.base_epochs, "batch_size": s.batch_size, "lr": s.lr}
-    if task == "vqa":
-        how = {"base_epochs": s.vqa_base_epochs, "batch_size": s.vqa_batch, "lr": s.vqa_lr}
-    elif task == "image":
-        how = {"base_epochs": s.image_base_epochs, "batch_size": s.image_batch, "lr": s.image_lr}
-    what = {"paper": NAME, "profile": s.profile, "kind": "train", "network": network, "variant": f"{network} base"}
-    what |= {"prior": "none" if task == "image" else "same", "seed": seed, "members": s.members}
-    how["epochs"] = how["base_epochs"]
-    return what | {"data": data, "model": sizes, **how, "ensemble": None}
-
-
-def _specialised(s: Setting, base: Mapping, name: str, asked: Ensemble) -> dict:
-    task = TASK_OF[base["network"]]
-    epochs, betas, temperature = {
-        "reasoning": (s.epochs, (s.beta, s.cmcl_beta), s.temperature),
-        "vqa": (s.vqa_epochs, (s.vqa_beta, s.cmcl_beta), s.vqa_temperature),
-        "image": (s.image_epochs, (s.image_beta, s.image_cmcl_beta), s.image_temperature),
+    epochs, batch_size, lr = {
+        "reasoning": (s.base_epochs, s.batch_size, s.lr),
+        "vqa": (s.vqa_base_epochs, s.vqa_batch, s.vqa_lr),
+        "image": (s.image_base_epochs, s.image_batch, s.image_lr),
     }[task]
-    more = {"ensemble": asdict(asked), "epochs": epochs, "temperature": temperature}
-    return base | {"variant": f"{base['network']} {name}", "beta": betas[0], "cmcl_beta": betas[1], **more}
+    what = {"paper": NAME, "profile": s.profile, "kind": "train", "variant": f"{network} base", "seed": seed}
+    what |= {"prior": "none" if task == "image" else "same", "data": data, "network": network, "members": s.members}
+    return Run(**what, model=sizes, base_epochs=epochs, epochs=epochs, batch_size=batch_size, lr=lr)
 
 
-def produce(recipe: Mapping, checkpoint: Path, *, data_root: Path | None, device: str = "auto") -> dict:
-    """Train the ensemble that `recipe` asks for; the record's result."""
-    return train(recipe, examples_of(recipe["data"], data_root, pick_device(device)), checkpoint)
+def _specialise(s: Setting, base: Run, name: str, ensemble: Ensemble) -> Run:
+    epochs, beta, cmcl_beta, temperature = {
+        "reasoning": (s.epochs, s.beta, s.cmcl_beta, s.temperature),
+        "vqa": (s.vqa_epochs, s.vqa_beta, s.cmcl_beta, s.vqa_temperature),
+        "image": (s.image_epochs, s.image_beta, s.image_cmcl_beta, s.image_temperature),
+    }[TASK_OF[base.network]]
+    own = {"epochs": epochs, "beta": beta, "cmcl_beta": cmcl_beta, "temperature": temperature}
+    return replace(base, variant=f"{base.network} {name}", ensemble=ensemble, **own)
+
+
+def describe_data(s: Setting, task: str) -> dict:
+    """What a task's recipes say of their data; its hash reads all of them."""
+    dataset = {"reasoning": s.reasoning_data, "vqa": s.dataset, "image": s.image_data}[task]
+    root = data_root(s.data_root)
+    if task == "vqa" or dataset == "shapes":
+        world = None
+        if dataset == "shapes":
+            seen = {"objects": s.world_objects, "regions": max(s.world_objects), "noise": s.world_noise}
+            synonyms = World.synonyms if task == "vqa" else 0.0  # reasoning is about what is there, not about words
+            wrong = World.disagreement if task == "vqa" else s.world_disagreement
+            world = World(n_train=s.questions, disagreement=wrong, synonyms=synonyms, **seen)
+        spec = DataSpec(dataset, "same", world, s.min_answer_count, s.max_words)
+        return asdict(spec) | {"labels": task == "reasoning", "digest": data_digest(spec, root)}
+    data: dict = {"dataset": dataset}
+    if task == "image":
+        data |= {"n_train": s.image_train, "side": s.image_side if dataset == "cifar100" else None}
+    else:
+        data |= {"features": s.reasoning_features}
+    return data | {"digest": load_examples(data, root, torch.device("cpu")).digest}

@@ -29,17 +29,17 @@ class Ensemble:
 
 def runs_of(network: str, ks: tuple[int, ...], *, controls: bool) -> list[tuple[str, Ensemble]]:
     """(name, ensemble) of every row of a network; what follows an @ is ours."""
-    found = [(f"{rule} k{k}", Ensemble(rule, k)) for rule in RULES for k in ks]
+    rows = [(f"{rule} k{k}", Ensemble(rule, k)) for rule in RULES for k in ks]
     if TASK_OF[network] == "image":
-        found += [(f"{rule} + fs k{k}", Ensemble(rule, k, share=True)) for rule in ("cmcl", "mcl_kd") for k in ks]
+        rows += [(f"{rule} + fs k{k}", Ensemble(rule, k, share=True)) for rule in ("cmcl", "mcl_kd") for k in ks]
     if controls:
-        found.append(("ie @ as long", Ensemble("ie", None)))
-        found += [(f"mcl_kd k{k} @ by chance", Ensemble("mcl_kd", k, by_chance=True)) for k in ks]
-        found += [(f"cmcl k{k} @ exact", Ensemble("cmcl", k, exact=True)) for k in ks]
+        rows.append(("ie @ as long", Ensemble("ie", None)))
+        rows += [(f"mcl_kd k{k} @ by chance", Ensemble("mcl_kd", k, by_chance=True)) for k in ks]
+        rows += [(f"cmcl k{k} @ exact", Ensemble("cmcl", k, exact=True)) for k in ks]
     if controls and TASK_OF[network] == "image":
-        found.append(("ie + fs @ as long", Ensemble("ie", None, share=True)))
-        found.append((f"mcl_kd + fs k{ks[0]} @ settled", Ensemble("mcl_kd", ks[0], share=True, settled=True)))
-    return found
+        rows.append(("ie + fs @ as long", Ensemble("ie", None, share=True)))
+        rows.append((f"mcl_kd + fs k{ks[0]} @ settled", Ensemble("mcl_kd", ks[0], share=True, settled=True)))
+    return rows
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO
 
 import pytest
@@ -24,7 +25,7 @@ from vqabook.training import fit as fit_module
 from vqabook.training.fit import FitConfig, GradientNorms, Stage, best_answer, fit, pick_device, predict, soft_score
 from vqabook.training.schedule import Schedule
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CONFIG = FitConfig(epochs=6, batch_size=16, lr=0.05, clip=1.0, checkpoint_every=0.0)
 
 
@@ -139,7 +140,7 @@ import json, sys, time, torch
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from vqabook.core import Output, Table
-from vqabook.fit import FitConfig, fit
+from vqabook.training.fit import FitConfig, fit
 from vqabook.objectives import LossRescaling
 torch.manual_seed(0)
 torch.set_num_threads(1)
@@ -193,6 +194,18 @@ def test_a_checkpoint_is_whole_or_not_at_all(toy_table, tmp_path, monkeypatch):
     monkeypatch.undo()
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
     assert_same(run(toy_table(), checkpoint), run(toy_table()))
+
+
+@pytest.mark.parametrize("damage", [b"", b"garbage", b"half"])
+def test_a_checkpoint_that_cannot_be_read_is_set_aside(damage, toy_table, tmp_path):
+    checkpoint = tmp_path / "checkpoint"
+    with pytest.raises(KeyboardInterrupt):
+        run(toy_table(), checkpoint, fail_at=4)
+    content = checkpoint.read_bytes()
+    checkpoint.write_bytes(content[: len(content) // 2] if damage == b"half" else damage)
+    with pytest.warns(UserWarning, match="checkpoint.damaged, and is made again"):
+        assert_same(run(toy_table(), checkpoint), run(toy_table()))
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.damaged"]
 
 
 def test_a_checkpoint_is_replaced_not_overwritten(toy_table, tmp_path):
@@ -342,6 +355,14 @@ def test_an_endless_loss_is_refused(value, toy_table):
 def test_settings_out_of_range_are_refused(values, message):
     with pytest.raises(ValueError, match=message):
         FitConfig(**values)
+
+
+def test_a_recipe_says_how_to_train():
+    recipe = SimpleNamespace(epochs=3, lr=0.1, seed=7, schedule="cosine", model="san")
+    config = FitConfig.of(recipe, torch.device("cpu"), optimizer="sgd", schedule=None)
+    assert config == FitConfig(epochs=3, lr=0.1, seed=7, optimizer="sgd")
+    assert FitConfig.of(recipe, torch.device("cuda"), schedule=None).bf16
+    assert not FitConfig.of(recipe, torch.device("cuda"), schedule=None, bf16=False).bf16
 
 
 @pytest.mark.parametrize("optimizer", ["adamax", "adam", "adamw", "sgd"])

@@ -66,6 +66,16 @@ def test_a_cache_of_something_else_is_refused(table, features, tmp_path):
         teacher_logits(Teachers(), moved, path)
 
 
+@pytest.mark.parametrize("damage", [b"", b"garbage"])
+def test_a_cache_that_cannot_be_read_is_set_aside(damage, table, tmp_path):
+    path = tmp_path / "t.h5"
+    path.write_bytes(damage)
+    with pytest.warns(UserWarning, match="t.h5.damaged, and is made again"):
+        logits = teacher_logits(Teachers(), table, path)
+    assert logits.equal(teacher_logits(Teachers(), table))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["t.h5", "t.h5.damaged"]
+
+
 def test_logits_too_large_for_half_precision_stay_finite(table, features):
     model = Teachers()
     model.weight.data *= 1e6

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from vqabook.papers.mcl_kd.constants import constants
 
 from vqabook.data.sets import load_task
 from vqabook.evidence.record import key_of
@@ -16,7 +17,6 @@ from vqabook.models.members import Members
 from vqabook.objectives.multiple_choice import MultipleChoice
 from vqabook.papers.mcl_kd import claims
 from vqabook.papers.mcl_kd import recipes as paper
-from vqabook.papers.mcl_kd.constants import constants
 from vqabook.papers.mcl_kd.evaluation import owners, scores_of, specialised, worth
 from vqabook.papers.mcl_kd.examples import clevr_examples, digest_of, examples_of, smaller, spec_of
 from vqabook.papers.mcl_kd.setting import Ensemble

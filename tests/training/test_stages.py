@@ -1,0 +1,142 @@
+"""What a run leaves for others: found by recipe and code, made once, whole, and made again where it is damaged."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from filelock import FileLock, Timeout
+from torch import nn
+
+from vqabook.training.stages import Stages, load_or_set_aside
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPE = {"paper": "p", "profile": "smoke", "variant": "base", "seed": 0}
+
+
+class Train:
+    """A training whose weights are how often it ran."""
+
+    def __init__(self):
+        self.checkpoints = []
+
+    def __call__(self, model: nn.Module, checkpoint: Path) -> str:
+        self.checkpoints.append(checkpoint)
+        nn.init.constant_(model.weight, len(self.checkpoints))
+        return "history"
+
+
+@pytest.fixture
+def stages(tmp_path) -> Stages:
+    return Stages(tmp_path, "c1")
+
+
+def go_on(stages: Stages, train: Train, recipe: dict = RECIPE, **how: bool) -> tuple[object, float]:
+    model = nn.Linear(1, 1)
+    return stages.go_on(model, recipe, train, **how), model.weight.item()
+
+
+def test_a_first_stage_is_made_where_none_is_found_and_found_where_one_is(stages):
+    train = Train()
+    assert go_on(stages, train) == ("history", 1)
+    assert go_on(stages, train) == (None, 1)
+    assert go_on(stages, train, recipe=dict(reversed(RECIPE.items()))) == (None, 1)
+    (checkpoint,) = train.checkpoints
+    assert checkpoint.parent == stages.folder and checkpoint.suffix == ".checkpoint"
+
+
+@pytest.mark.parametrize("change", [{"recipe": RECIPE | {"seed": 1}}, {"anew": True}])
+def test_another_recipe_s_stage_is_not_found_and_a_run_of_its_own_makes_its_anew(change, stages):
+    train = Train()
+    go_on(stages, train)
+    assert go_on(stages, train, **change) == ("history", 2)
+    assert go_on(stages, train)[1] == (2 if "anew" in change else 1)
+
+
+def test_a_stage_of_other_code_is_never_found(stages):
+    """An edit between the stages, and what it left is still there for its own code."""
+    train, edited = Train(), replace(stages, code="c2")
+    go_on(stages, train)
+    assert go_on(edited, train) == ("history", 2)
+    assert go_on(stages, train) == (None, 1) and go_on(edited, train) == (None, 2)
+    assert len(set(train.checkpoints)) == 2
+
+
+@pytest.mark.parametrize("damage", [b"", b"garbage", b"half"])
+def test_a_damaged_stage_is_set_aside_and_made_again(damage, stages):
+    train, path = Train(), stages.path(RECIPE, "weights")
+    go_on(stages, train)
+    content = path.read_bytes()
+    content = content[: len(content) // 2] if damage == b"half" else damage
+    path.write_bytes(content)
+    with pytest.warns(UserWarning, match=r"what a run leaves can be read back: .* and is made again") as told:
+        assert go_on(stages, train) == ("history", 2)
+    assert len(told) == 1 and "\n" not in str(told[0].message)
+    assert path.with_name(f"{path.name}.damaged").read_bytes() == content
+    assert go_on(stages, train) == (None, 2)
+
+
+def test_a_file_that_may_not_be_read_is_not_damaged(stages, monkeypatch):
+    path = stages.path(RECIPE, "weights")
+    path.write_bytes(b"some")
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "load", lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+        with pytest.raises(PermissionError):
+            load_or_set_aside(path)
+    assert path.exists()
+
+
+def test_a_stage_is_whole_or_not_there(stages, monkeypatch):
+    """A full disk or a kill leaves nothing that a later run would go on from."""
+
+    def full_disk(content: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    train = Train()
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(torch, "save", full_disk)
+        go_on(stages, train)
+    assert [path.suffix for path in stages.folder.iterdir()] == [".lock"]
+
+    def killed(model: nn.Module, checkpoint: Path) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        go_on(stages, killed)
+    assert go_on(stages, train) == ("history", 2)
+
+
+def test_what_is_locked_waits(stages):
+    with stages.locked(RECIPE, "maps") as path, pytest.raises(Timeout):
+        FileLock(f"{path}.lock", timeout=0).acquire()
+    with stages.locked(RECIPE, "maps"), stages.locked(RECIPE, "weights"):  # each of its own
+        pass
+
+
+TRAINS = """
+import sys, time
+from pathlib import Path
+from torch import nn
+from vqabook.training.stages import Stages
+folder = Path(sys.argv[1])
+def train(model, checkpoint):
+    with (folder / "trained").open("a") as file:
+        file.write("once ")
+    time.sleep(1)
+    nn.init.constant_(model.weight, 3)
+model = nn.Linear(1, 1)
+Stages(folder, "c1").go_on(model, {"paper": "p"}, train)
+print(model.weight.item())
+"""
+
+
+def test_two_processes_make_a_stage_once(tmp_path):
+    words = [sys.executable, "-c", f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{TRAINS}", str(tmp_path)]
+    both = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [process.communicate(timeout=120)[0].strip() for process in both] == ["3.0", "3.0"]
+    assert (tmp_path / "trained").read_text() == "once "
