@@ -13,6 +13,7 @@ PAPER = Paper(
     profiles=PROFILES,
     recipes=list_recipes,
     claims=CLAIMS,
+    live=("balanced-10-100-over-softmax", "balanced-10-100-over-cbs"),
     parts={
         "train": Part(f"{__name__}.train:train", Run),
         "counts": Part(f"{__name__}.counts:train", CountsRun),

@@ -13,6 +13,7 @@ PAPER = Paper(
     profiles=PROFILES,
     recipes=list_recipes,
     claims=CLAIMS,
+    live=("mcl-resnet-mcl-kd-k3-over-base-overall", "mcl-resnet-mcl-k3-over-base-oracle"),
     parts={"train": Part(f"{__name__}.train:train", Run)},
     real={
         "clevr_1500": "10,000 of CLEVR's training questions, 5,000 official validation ones, true states of objects",

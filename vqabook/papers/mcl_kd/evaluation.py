@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from vqabook.core import Batch, Output, Table
 from vqabook.files import data_root
-from vqabook.metrics.constants import constant_members, frequent_answers
-from vqabook.metrics.ensemble import averaged, dependence, oracle
+from vqabook.metrics.ensemble import averaged, constant_members, dependence, frequent_answers, oracle
 from vqabook.objectives.multiple_choice import MultipleChoice
 from vqabook.papers.mcl_kd.examples import Examples, load_examples
 from vqabook.papers.mcl_kd.recipes import describe_data

@@ -13,34 +13,35 @@ import torch
 from vqabook.data.ten_votes import answerable
 from vqabook.data.vqa import read_questions
 from vqabook.metrics.vqa import normalise
-from vqabook.papers.soft_cross_entropy import claims
-from vqabook.papers.soft_cross_entropy import recipes as paper
+from vqabook.papers.paper import Recipe
+from vqabook.papers.soft_cross_entropy import PAPER, claims
 from vqabook.papers.soft_cross_entropy import train as training
-from vqabook.papers.soft_cross_entropy.setting import Options
+from vqabook.papers.soft_cross_entropy.setting import IMAGES, UNANIMOUS, Options
 from vqabook.report.verdicts import number
 
 CPU = "cpu"
 
 
-def recipe_of(variant: str, **values: object) -> dict:
-    recipes = paper.recipes(paper.setting(profile="smoke", **values), "soft_cross_entropy")
-    (recipe,) = [r for r in recipes if r["variant"] == variant]
+def recipe_of(variant: str, **values: object) -> Recipe:
+    recipes = PAPER.recipes(PAPER.setting_of(profile="smoke", **values), "soft_cross_entropy")
+    (recipe,) = [recipe for recipe in recipes if recipe.variant == variant]
     return recipe
 
 
-def produced(variant: str, tmp_path: Path, **values: object) -> dict:
+def produce(variant: str, tmp_path: Path, **values: object) -> dict:
     """The result of a smoke run, through JSON without NaN as a record goes."""
-    result = paper.produce(recipe_of(variant, **values), tmp_path / "c", data_root=None, device=CPU)
+    asked = recipe_of(variant, **values).asked()
+    result = PAPER.produce(asked, tmp_path / "c", data_root=None, device=CPU)
     return json.loads(json.dumps(result, allow_nan=False))
 
 
 @pytest.mark.parametrize("variant", ["avg modal", "pool votes", "question scores", "avg votes @ release"])
 def test_a_run_gives_what_its_claims_read(variant, cache, tmp_path):
-    result = produced(variant, tmp_path)
-    again = produced(variant, tmp_path)
+    result = produce(variant, tmp_path)
+    again = produce(variant, tmp_path)
     assert result | {"history": None} == again | {"history": None}
     assert [row["epoch"] for row in result["history"]] == [1, 2]
-    for claim in paper.CLAIMS:
+    for claim in PAPER.claims:
         for side in (claim.more, claim.less):
             if side.where["variant"] == variant:
                 value = number({"result": result}, side.metric)
@@ -48,7 +49,7 @@ def test_a_run_gives_what_its_claims_read(variant, cache, tmp_path):
 
 
 def test_the_epoch_is_chosen_without_test(cache, tmp_path):
-    result = produced("avg votes", tmp_path, epochs=5)
+    result = produce("avg votes", tmp_path, epochs=5)
     valid = [row["valid"] for row in result["history"]]
     chosen = result["selection"]["best_by_valid"]
     assert chosen["epoch"] == valid.index(max(valid)) + 1
@@ -58,15 +59,15 @@ def test_the_epoch_is_chosen_without_test(cache, tmp_path):
 
 def test_where_annotators_agree_both_losses_train_the_same(cache, tmp_path):
     """The control of the claims: a gain here would be a difference of code, not of annotators."""
-    hard, soft = (produced(f"avg {of} @ {paper.UNANIMOUS}", tmp_path) for of in ("modal", "votes"))
+    hard, soft = (produce(f"avg {of} @ {UNANIMOUS}", tmp_path) for of in ("modal", "votes"))
     assert hard["test"] == soft["test"] and hard["curves"] == soft["curves"]
-    assert produced("avg modal", tmp_path)["curves"] != produced("avg votes", tmp_path)["curves"]
+    assert produce("avg modal", tmp_path)["curves"] != produce("avg votes", tmp_path)["curves"]
 
 
 @pytest.fixture
 def short(cache):
     """A task with a vocabulary so small that many a most frequent answer is not in it."""
-    return training.task_of(recipe_of("avg votes", min_answer_count=15), None, CPU)
+    return training.load(recipe_of("avg votes", min_answer_count=15), None, CPU)
 
 
 def test_targets(short):
@@ -146,7 +147,7 @@ def test_scores_by_agreement(short, tmp_path, write_split, ask):
 
 @pytest.mark.parametrize("of", ["modal", "votes"])
 def test_curves_are_read_off_the_history(of, cache, tmp_path):
-    result = produced(f"avg {of}", tmp_path, epochs=5)
+    result = produce(f"avg {of}", tmp_path, epochs=5)
     for name in ("modal", "votes"):
         losses = [row["valid_loss"][name] for row in result["history"]]
         found = result["curves"][name]
@@ -174,7 +175,7 @@ def test_curves():
 
 
 def test_statistics(cache, tmp_path):
-    result = produced("statistics", tmp_path)
+    result = produce("statistics", tmp_path)
     counted = np.array(list(result["agreement"].values()))
     assert counted.shape == (3, 10) and counted.sum() == result["sizes"]["train"]
     assert 0 < result["weight"]["sum"] <= result["weight"]["sum_of_answerable"] <= 1
@@ -183,10 +184,10 @@ def test_statistics(cache, tmp_path):
 
 def test_printed_values_are_the_gains_that_the_paper_names():
     """+1.2 with AVG and +1.6 with POOL, and no cell of Table 1 in which soft cross-entropy is not higher."""
-    gains = {claim.name: claim.printed for claim in paper.CLAIMS if "table-1" in claim.name}
+    gains = {claim.name: claim.printed for claim in PAPER.claims if "table-1" in claim.name}
     assert gains["soft-ce-table-1-avg-overall"] == 1.2 and gains["soft-ce-table-1-pool-overall"] == 1.6
     assert len(gains) == 8 and min(gains.values()) > 0
-    assert claims.TABLE_1.keys() == {(model, of) for model in paper.IMAGES for of in ("modal", "votes")}
+    assert claims.TABLE_1.keys() == {(model, of) for model in IMAGES for of in ("modal", "votes")}
 
 
 def test_printed_types_do_not_make_the_printed_whole():
@@ -198,10 +199,10 @@ def test_printed_types_do_not_make_the_printed_whole():
 
 def test_less_of_the_page_is_part_of_it():
     def keys(**values: object) -> set[str]:
-        recipes = paper.recipes(paper.setting(profile="small", **values), "soft_cross_entropy")
-        found = {json.dumps(recipe, sort_keys=True) for recipe in recipes}
-        assert len(found) == len(recipes)
-        return found
+        recipes = PAPER.asked(PAPER.setting_of(profile="small", **values), "soft_cross_entropy")
+        texts = {json.dumps(recipe, sort_keys=True) for recipe in recipes}
+        assert len(texts) == len(recipes)
+        return texts
 
     whole = keys()
     for values in ({"models": ("pool",)}, {"targets": ("modal",)}, {"further": False}, {"disagreements": ()}):
@@ -215,4 +216,4 @@ def test_bad_values_are_refused():
         ({"world_disagreement": 1.5}, r"world_disagreement must be in \[0, 1\], got 1.5"),
     ):
         with pytest.raises(ValueError, match=message):
-            paper.setting(profile="smoke", **values)
+            PAPER.setting_of(profile="smoke", **values)
