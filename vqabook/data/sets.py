@@ -7,7 +7,7 @@ The other division of the same questions is made by re-splitting the pool, so th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 import torch
 
-from vqabook.core import Table
+from vqabook.core import SparseScores, Table
 from vqabook.data.vqa import Questions, Vocabulary, build_vocabulary, make_table, read_questions
 from vqabook.features.store import FeatureStore, cache_folder, open_features
 from vqabook.splits import changing_prior_split, same_prior_split, validation_split
@@ -186,6 +186,17 @@ def _digest(dataset: str, folder: Path) -> str:
     return digest.hexdigest()[:12]
 
 
+def hash_tables(tables: Iterable[Table], seen: bytes = b"") -> str:
+    """Hash of inputs and targets; `seen`: what there is to see and does not lie in the inputs, or its hash."""
+    digest = hashlib.sha256(seen)
+    for table in tables:
+        target = table.target
+        columns = (target.answer, target.score) if isinstance(target, SparseScores) else (target,)
+        for column in (*table.inputs, *columns):
+            digest.update(column.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
 def _existing(dataset: str, source: Source, folder: Path) -> list[Path]:
     """The four question and annotation files as they lie there, plain or gzipped."""
     plain = [folder / path for split in (source.train, source.test) for path in split]
@@ -251,6 +262,15 @@ def to_device(table: Table, device: torch.device) -> Table:
         target=target,
         side={k: v.to(device) for k, v in table.side.items()},
     )
+
+
+def hold_out(
+    table: Table, *, fraction: float, seed: int = 0, strata: Int[np.ndarray, " n"] | None = None
+) -> tuple[Table, Table]:
+    """A table without its `fraction` for validation, and that; as many of each stratum, of each label by default."""
+    rows = validation_split(table.target.numpy() if strata is None else strata, fraction=fraction, seed=seed)
+    kept, held_out = (table.subset(torch.from_numpy(part)) for part in rows)
+    return kept, held_out
 
 
 def modal_ids(task: Task, questions: Questions) -> Int[np.ndarray, " n"]:

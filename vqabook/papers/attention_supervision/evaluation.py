@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vqabook.core import Batch, Output, Table
-from vqabook.data.vqa import ANSWER_TYPES
+from vqabook.core import Batch, Output
 from vqabook.metrics.attention import (
     agreement_with_humans,
     box_distance,
@@ -52,34 +51,34 @@ class Watched:
     def _official(self, chosen: list[int]) -> dict:
         questions, answers = self.examples.task.test_questions, self.examples.task.vocabulary.answers
         said = dict(zip(questions.question_id.tolist(), (answers[i] for i in chosen), strict=True))
-        found = vqa_accuracy(said, questions.annotations)
-        by_type = {kind: found.per_answer_type[kind] for kind in ANSWER_TYPES if kind in found.per_answer_type}
-        return {"overall": found.overall, **by_type}
+        accuracy = vqa_accuracy(said, questions.annotations)
+        return {"overall": accuracy.overall, **accuracy.per_answer_type}
 
     def _human(self, model: nn.Module) -> dict:
         rows = torch.arange(min(JUDGED, len(self.examples.test)))
         maps = predict(model, self.examples.test.subset(rows), _attention).numpy()
-        return against_human(maps, self.examples.human["test"][: len(maps)], self.examples.boxes["test"][: len(maps)])
+        human, boxes = (of["test"][: len(maps)] for of in (self.examples.human, self.examples.boxes))
+        return compare_with_humans(maps, human, boxes)
 
     def _people(self, model: nn.Module) -> dict:
         """VQA-HAT's protocol."""
         people, ids = self.examples.people, self.examples.task.test_questions.question_id
         maps = predict(model, self.examples.test.subset(torch.from_numpy(people.rows)), _attention).numpy()
         maps = maps if people.boxes is None else spread(maps, people.boxes)
-        found = agreement_with_humans(maps, ids[people.rows], people.maps.maps, people.maps.question_id)
-        return _hundredfold(found.rank_correlation, found.earth_movers_distance)
+        agreement = agreement_with_humans(maps, ids[people.rows], people.maps.maps, people.maps.question_id)
+        return _average(agreement.rank_correlation, agreement.earth_movers_distance)
 
 
-def against_human(
+def compare_with_humans(
     maps: Float[np.ndarray, "n o"], human: Float[np.ndarray, "n o"], boxes: Float[np.ndarray, "n o 4"]
 ) -> dict:
     """Table 3's two measures between maps over boxes, and the attention that the human map's regions get."""
     relevant = 100 * float((maps * (human > 0)).sum(1).mean())
     distance = earth_movers_distance(maps, human, box_distance(boxes))
-    return _hundredfold(rank_correlation(maps, human), distance) | {"relevant": relevant}
+    return _average(rank_correlation(maps, human), distance) | {"relevant": relevant}
 
 
-def _hundredfold(correlation: Float[np.ndarray, " n"], distance: Float[np.ndarray, " n"]) -> dict:
+def _average(correlation: Float[np.ndarray, " n"], distance: Float[np.ndarray, " n"]) -> dict:
     """Means x 100; maps that are even rank nothing and are left out of the correlation, `ranked` is how many are in."""
     ranked = int((~np.isnan(correlation)).sum())
     mean = 100 * float(np.nanmean(correlation)) if ranked else None
@@ -87,33 +86,35 @@ def _hundredfold(correlation: Float[np.ndarray, " n"], distance: Float[np.ndarra
 
 
 @torch.no_grad()
-def shown(model: nn.Module, examples: Examples, n: int = SHOWN) -> list[dict]:
+def describe_examples(model: nn.Module, examples: Examples, n: int = SHOWN) -> list[dict]:
     """Where the model looks and what it says on `n` test examples, the same ones for every model, evenly spaced."""
-    table = examples.test
+    table, names = examples.test, examples.classes
     rows = torch.linspace(0, len(table) - 1, n, device=table.device).long()
     out = model.eval()(*table.batch(rows).inputs)
-    return [described(int(row), i, out, table, examples) for i, row in enumerate(rows)]
+    described = []
+    for i, row in enumerate(rows.tolist()):
+        maps = {head: getattr(out, head, None) for head in HEADS}
+        one = {"row": row} | {head: None if looks is None else round_map(looks[i]) for head, looks in maps.items()}
+        if examples.words:
+            words = spell(table.inputs[-1][row], examples)
+            one |= {"words": words, "word_attention": one["word_attention"][: len(words)]}
+        said = int(out.logits[i].argmax())
+        if examples.task is None:
+            described.append(one | {"truth": names[int(table.target[row])], "predicted": names[said]})
+            continue
+        questions = examples.task.test_questions
+        ids = {"question_id": int(questions.question_id[row]), "image_id": int(questions.image_id[row])}
+        answer = {"truth": questions.modal_answer[row], "predicted": examples.task.vocabulary.answers[said]}
+        described.append(one | ids | {"question": questions.text[row]} | answer)
+    return described
 
 
-def described(row: int, i: int, out: Output, table: Table, examples: Examples) -> dict:
-    """Row `row` of a split, whose answer is the `i`-th of `out`: its words, its truth, what is said and looked at."""
-    found: dict = {"row": row}
-    for head in HEADS:
-        looked = getattr(out, head, None)
-        found[head] = None if looked is None else [round(x, 4) for x in looked[i].tolist()]
-    if examples.words:
-        words = spelt(table.inputs[-1][row], examples)
-        found |= {"words": words, "word_attention": found["word_attention"][: len(words)]}
-    said, names = int(out.logits[i].argmax()), examples.classes
-    if examples.task is None:
-        return found | {"truth": names[int(table.target[row])], "predicted": names[said]}
-    questions = examples.task.test_questions
-    ids = {"question_id": int(questions.question_id[row]), "image_id": int(questions.image_id[row])}
-    answer = {"truth": questions.modal_answer[row], "predicted": examples.task.vocabulary.answers[said]}
-    return found | ids | {"question": questions.text[row]} | answer
+def round_map(attention: Float[Tensor, " o"]) -> list[float]:
+    """A map as a record keeps it."""
+    return [round(share, 4) for share in attention.tolist()]
 
 
-def spelt(ids: Int[Tensor, " t"], examples: Examples) -> list[str]:
+def spell(ids: Int[Tensor, " t"], examples: Examples) -> list[str]:
     """A text's words, "?" for one that train lacks."""
     return [examples.words[k - 2] if k > 1 else "?" for k in ids.tolist() if k]
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,11 +18,9 @@ from vqabook.data.glove import load_glove
 from vqabook.data.hat import HumanMaps, read_maps
 from vqabook.data.imbalanced import Cut, divide
 from vqabook.data.seen import boxes_of, relevant_maps
-from vqabook.data.sets import DataSpec, Task, load_task, to_device
+from vqabook.data.sets import DataSpec, Task, hold_out, load_task, to_device
 from vqabook.data.trec import LABELS, load_trec
-from vqabook.splits import validation_split
 from vqabook.world.scenes import CANVAS
-from vqabook.world.write import World
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -58,51 +55,30 @@ class Examples:
     people: People | None = None
 
 
-def human_maps_of(dataset: str, data_root: Path | None) -> str | None:
+def choose_human_maps(dataset: str, data_root: Path | None) -> str | None:
     """Whose maps a VQA set is compared with: the world's own, VQA-HAT's if it is at hand and has its ids, or none."""
     if dataset == "shapes":
         return "relevant regions"
     return HAT if dataset in ASKED_BY_HAT and (files.data_root(data_root) / HAT).is_dir() else None
 
 
-def spec_of(data: Mapping) -> DataSpec:
-    """The `DataSpec` in a recipe's data."""
-    known = {k: v for k, v in data.items() if k in DataSpec.__dataclass_fields__}
-    if known["world"]:  # from a record its tuples come as lists
-        known["world"] = World(**{k: tuple(v) if isinstance(v, list) else v for k, v in known["world"].items()})
-    return DataSpec(**known)
-
-
-def examples_of(recipe: Mapping, data_root: Path | None, device: torch.device) -> Examples:
-    """The examples that a recipe names, on the device."""
-    data, seed = recipe["data"], recipe["seed"]
-    if recipe["task"] == "image":
+def load_examples(task: str, data: Mapping, seed: int, data_root: Path | None, device: torch.device) -> Examples:
+    """The examples of a task that a recipe's `data` name, on the device; `seed` draws what is held out of images."""
+    if task == "image":
         return image_examples(data["dataset"], data["n_train"], seed, data_root, device)
-    if recipe["task"] == "vqa":
-        return vqa_examples(spec_of(data), data["human"], data_root, device)
+    if task == "vqa":
+        return vqa_examples(DataSpec.of(data), data["human"], data_root, device)
     if data["dataset"] == "trec":
         return trec_examples(data_root, device)
-    return type_examples(spec_of(data), data["word_noise"], data_root, device)
-
-
-def digest_of(examples: Examples) -> str:
-    """Hash of what is learnt from and judged by: inputs that lie in memory, and targets, of all splits."""
-    digest = hashlib.sha256()
-    for table in (examples.train, examples.valid, examples.test):
-        for column in (*table.inputs, table.target):
-            digest.update(column.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:12]
+    return type_examples(DataSpec.of(data), data["word_noise"], data_root, device)
 
 
 @lru_cache(maxsize=2)
 def trec_examples(data_root: Path | None, device: torch.device) -> Examples:
     """TREC's official splits, a tenth of train held out; that cut is the same for every seed."""
     trec = load_trec(files.data_root(data_root))
-    kept, held_out = (
-        torch.from_numpy(rows) for rows in validation_split(trec.train.target.numpy(), fraction=TEXT_HELD_OUT)
-    )
-    tables = (to_device(table, device) for table in (trec.train.subset(kept), trec.train.subset(held_out), trec.test))
-    return Examples(*tables, tuple(trec.words), LABELS)
+    tables = (*hold_out(trec.train, fraction=TEXT_HELD_OUT), trec.test)
+    return Examples(*(to_device(table, device) for table in tables), tuple(trec.words), LABELS)
 
 
 @lru_cache(maxsize=2)
@@ -130,53 +106,50 @@ def image_examples(dataset: str, n_train: int, seed: int, data_root: Path | None
     Digits, which have no official test split, hold out six in ten for it, the same for every seed.
     """
     cut = Cut(dataset, "balanced", None, 0.6 if dataset == "digits" else None, 0)
-    data = divide(cut, files.data_root(data_root))
-    labels = data.train.target.numpy()
-    if not n_train < len(labels):
+    images = divide(cut, files.data_root(data_root))
+    n = len(images.train)
+    if not n_train < n:
         raise ValueError(
-            f"images are trained on and some held out: image_train is below the {len(labels)} of {dataset}, got "
-            f"{n_train}; lower it"
+            f"images are trained on and some held out: image_train is below the {n} of {dataset}, got {n_train}; "
+            "lower it"
         )
-    kept, held_out = validation_split(labels, fraction=1 - n_train / len(labels), seed=seed)
-    train, valid = (data.train.subset(torch.from_numpy(rows)) for rows in (kept, held_out))
-    return Examples(*(to_device(table, device) for table in (train, valid, data.held_out)), classes=data.names)
+    tables = (*hold_out(images.train, fraction=1 - n_train / n, seed=seed), images.held_out)
+    return Examples(*(to_device(table, device) for table in tables), classes=images.names)
 
 
 @lru_cache(maxsize=2)
 def vqa_examples(spec: DataSpec, human_maps: str | None, data_root: Path | None, device: torch.device) -> Examples:
     """A VQA set, with where people look: the regions that the embedded world's questions are about, or VQA-HAT."""
     task = load_task(spec, data_root, device)
-    human, boxes, people = None, None, None
+    examples = Examples(task.train, task.valid, task.test, tuple(task.vocabulary.words), task=task)
     if human_maps == HAT:
-        people = people_of(task, spec.dataset, files.data_root(data_root))
-    elif human_maps is not None:
-        questions = {part: getattr(task, f"{part}_questions") for part in ("train", "test")}
-        n = task.features.n_regions
-        human = {
-            part: relevant_maps(spec, some.question_id, n_regions=n, data_root=data_root)
-            for part, some in questions.items()
-        }
-        boxes = {
-            part: task.features.boxes[task.features.rows_of(some.image_id)] / CANVAS for part, some in questions.items()
-        }
-    return Examples(task.train, task.valid, task.test, tuple(task.vocabulary.words), (), task, human, boxes, people)
+        return replace(examples, people=find_people(task, spec.dataset, files.data_root(data_root)))
+    if human_maps is None:
+        return examples
+    features, human, boxes = task.features, {}, {}
+    for part, questions in (("train", task.train_questions), ("test", task.test_questions)):
+        ids = questions.question_id
+        human[part] = relevant_maps(spec, ids, n_regions=features.n_regions, data_root=data_root)
+        boxes[part] = features.boxes[features.rows_of(questions.image_id)] / CANVAS
+    return replace(examples, human=human, boxes=boxes)
 
 
-def people_of(task: Task, dataset: str, folder: Path) -> People:
+def find_people(task: Task, dataset: str, folder: Path) -> People:
     """VQA-HAT's maps of the first test questions that have one."""
     questions, n = task.test_questions, task.features.n_regions
     maps = read_maps(folder / HAT, question_ids=questions.question_id)
     rows = np.flatnonzero(np.isin(questions.question_id, maps.question_id))[:JUDGED]
-    found = boxes_of(dataset, questions.image_id[rows].tolist(), folder)
-    padded = None if found is None else np.stack([np.pad(one, ((0, n - len(one)), (0, 0))) for one in found])
-    return People(maps, rows, padded)
+    boxes = boxes_of(dataset, questions.image_id[rows].tolist(), folder)
+    if boxes is not None:
+        boxes = np.stack([np.pad(own, ((0, n - len(own)), (0, 0))) for own in boxes])
+    return People(maps, rows, boxes)
 
 
 def glove_vectors(words: tuple[str, ...], width: int, seed: int, data_root: Path | None) -> Float[Tensor, "w d"]:
     """What word vectors start from: GloVe's, and normal ones of the same spread for words that it lacks; 0 is pad."""
-    known, found = load_glove(files.data_root(data_root) / "glove", words, dim=width)
+    known, is_known = load_glove(files.data_root(data_root) / "glove", words, dim=width)
     rng = torch.Generator().manual_seed(seed)
-    vectors = float(known[found].std()) * torch.randn(len(words) + 2, width, generator=rng)
-    vectors[2:][found] = known[found]
+    vectors = float(known[is_known].std()) * torch.randn(len(words) + 2, width, generator=rng)
+    vectors[2:][is_known] = known[is_known]
     vectors[0] = 0
     return vectors

@@ -2,63 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vqabook.core import Table
-from vqabook.papers.attention_supervision.baseline import baseline
-from vqabook.papers.attention_supervision.evaluation import SHOWN, against_human, spelt
-from vqabook.papers.attention_supervision.examples import Examples
-from vqabook.papers.attention_supervision.maps import masks_of, probe_of, summary
+from vqabook.papers.attention_supervision.baseline import train_or_load
+from vqabook.papers.attention_supervision.evaluation import SHOWN, compare_with_humans, round_map, spell
+from vqabook.papers.attention_supervision.examples import Examples, load_examples
+from vqabook.papers.attention_supervision.maps import draw_masks, mask_nothing, summarise, try_masks
+from vqabook.papers.attention_supervision.recipes import Probing
 from vqabook.surrogates.masks import word_masks
-from vqabook.surrogates.probing import mask_scores, region_probe, surrogates, word_probe
+from vqabook.surrogates.probing import Surrogates, mask_scores, region_probe
+from vqabook.training.fit import pick_device
+from vqabook.training.stages import Scratch
 
 if TYPE_CHECKING:
-    from jaxtyping import Int
+    from jaxtyping import Float, Int
 
 COUNTS = (1, 10, 50, 100, 200, 500, 1000)  # of masks; the paper looks at 100, 500 and 1000
 ENOUGH = 95.0  # percent of what twice as many masks gain; the paper gives no number
 CLOSE = 0.9  # a score of nine tenths of the whole question's counts as close to it; the paper gives no number
 
 
-def look(recipe: Mapping, examples: Examples, checkpoint: Path, data_root: Path | None) -> dict:
-    """The record's result, on `probed` training examples of the recipe's baseline."""
-    model = baseline(recipe, examples, checkpoint, data_root)
-    rows = np.sort(np.random.default_rng(recipe["seed"]).permutation(len(examples.train))[: recipe["probed"]])
+def probe(run: Probing, scratch: Scratch, *, data_root: Path | None, device: str = "auto") -> dict:
+    """What masks do to the run's baseline on `probed` training examples."""
+    examples = load_examples(run.task, run.data, run.seed, data_root, pick_device(device))
+    model, _ = train_or_load(run, examples, scratch.stages, data_root)
+    rows = np.sort(np.random.default_rng(run.seed).permutation(len(examples.train))[: run.probed])
     table = examples.train.subset(torch.from_numpy(rows))
-    found: dict = {"n": len(table)}
-    if recipe["task"] != "text":
-        found["masks"] = curve(model, table, recipe, examples)
-    if recipe["task"] != "image":
-        found["words"] = {str(kept): words_alone(model, table, kept) for kept in (1, 2, 3)}
-    heads = {"text": ("word_attention",), "image": ("attention",)}.get(recipe["task"], ("attention", "word_attention"))
-    for head in heads:
-        found[head] = pictured(model, table, head, recipe, examples, rows)
-    return found
+    result: dict = {"n": len(table)}
+    for head, asked in run.masks.items():
+        masks = draw_masks(asked, model, examples, run.seed)
+        own, best = (try_masks(some, model, table) for some in (mask_nothing(masks), masks))
+        result[head] = {"own": summarise(own), "best": summarise(best), "examples": picture(own, best, rows, examples)}
+        if head == "word_attention":
+            result["words"] = {str(kept): read_words_alone(model, table, kept) for kept in (1, 2, 3)}
+            continue
+        result["masks"] = count_masks(
+            model, table, draw_masks(replace(asked, n=max(COUNTS)), model, examples, run.seed)
+        )
+        if examples.human is not None:
+            human, boxes = (of["train"][rows] for of in (examples.human, examples.boxes))
+            for name, maps in (("own", own), ("best", best)):
+                result[head][name]["human"] = compare_with_humans(maps.attention.cpu().numpy(), human, boxes)
+    return result
 
 
-def curve(model: nn.Module, table: Table, recipe: Mapping, examples: Examples) -> dict:
+def count_masks(model: nn.Module, table: Table, masks: Float[Tensor, "m o"]) -> dict:
     """Fig. 7: the highest probability of the ground truth (%) under the first n masks, or under none, in the mean.
 
-    `share_100` and `share_500` are how much of what 1,000 masks gain 100 and 500 do (%).
+    `share_100` and `share_500` are how much of what all masks gain 100 and 500 do (%).
     """
-    probe = region_probe(model, table, masks_of(recipe, examples, n=max(COUNTS)))
-    scores = torch.cat(
-        [score.roll(1, 1).cummax(1).values.cpu() for _, score in mask_scores(probe)]
-    )  # no mask comes first
+    probed = mask_scores(region_probe(model, table, masks))
+    scores = torch.cat([score.roll(1, 1).cummax(1).values.cpu() for _, score in probed])  # no mask comes first
     best = {str(n): 100 * float(scores[:, n].mean()) for n in COUNTS}
     plain = 100 * float(scores[:, 0].mean())
     most = best[str(max(COUNTS))] - plain
-    found = {f"share_{n}": 100 * (best[str(n)] - plain) / most if most > 0 else None for n in (100, 500)}
-    return {"plain": plain, "best": best, **found, "enough": ENOUGH}
+    shares = {f"share_{n}": 100 * (best[str(n)] - plain) / most if most > 0 else None for n in (100, 500)}
+    return {"plain": plain, "best": best, **shares, "enough": ENOUGH}
 
 
-def words_alone(model: nn.Module, table: Table, kept: int) -> dict:
+def read_words_alone(model: nn.Module, table: Table, kept: int) -> dict:
     """Sec. 4.5: the best score that `kept` words of a question reach without the others, against all words' score.
 
     `close` and `beats` are the percentages of texts whose best words come close to the whole one or do better;
@@ -68,9 +77,8 @@ def words_alone(model: nn.Module, table: Table, kept: int) -> dict:
     longer = table.subset((length > kept).nonzero()[:, 0].cpu())
     if not len(longer):
         return {}
-    found = surrogates(word_probe(model, longer, lambda n: word_masks(n, kept)[:-1]))
-    whole = surrogates(word_probe(model, longer, lambda n: torch.ones(1, n))).plain
-    score = found.score
+    score = try_masks(lambda n_words: word_masks(n_words, kept)[:-1], model, longer).score
+    whole = try_masks(lambda n_words: torch.ones(1, n_words), model, longer).plain
     beats, close = (100 * float((score > level).double().mean()) for level in (whole, CLOSE * whole))
     return {
         "score": 100 * float(score.mean()),
@@ -82,28 +90,17 @@ def words_alone(model: nn.Module, table: Table, kept: int) -> dict:
     }
 
 
-def pictured(
-    model: nn.Module, table: Table, head: str, recipe: Mapping, examples: Examples, rows: Int[np.ndarray, " n"]
-) -> dict:
-    """The baseline's own maps and the best masks' (Figs. 3, 5) on some examples, and how alike people's both are."""
-    own = surrogates(probe_of(head, model, table, recipe, examples, masked=False))
-    best = surrogates(probe_of(head, model, table, recipe, examples))
-    found: dict = {"own": summary(own), "best": summary(best)}
-    if head == "attention" and examples.human is not None:
-        boxes = examples.boxes["train"][rows]
-        for name, maps in (("own", own), ("best", best)):
-            found[name]["human"] = against_human(maps.attention.cpu().numpy(), examples.human["train"][rows], boxes)
-    gain = (best.score - own.score).argsort(descending=True, stable=True)[:: max(1, len(table) // SHOWN)][:SHOWN]
-    found["examples"] = [
+def picture(own: Surrogates, best: Surrogates, rows: Int[np.ndarray, " n"], examples: Examples) -> list[dict]:
+    """The baseline's own maps and the best masks' (Figs. 3, 5) on some training examples, from the largest gain on."""
+    order, words = (best.score - own.score).argsort(descending=True, stable=True), examples.train.inputs[-1]
+    return [
         {
             "row": int(rows[i]),
-            "words": spelt(table.inputs[-1][i], examples) if examples.words else [],
+            "words": spell(words[rows[i]], examples) if examples.words else [],
             "plain": float(own.score[i]),
             "score": float(best.score[i]),
-            **{
-                name: [round(x, 4) for x in maps.attention[i].tolist()] for name, maps in (("own", own), ("best", best))
-            },
+            "own": round_map(own.attention[i]),
+            "best": round_map(best.attention[i]),
         }
-        for i in gain.tolist()
+        for i in order[:: max(1, len(rows) // SHOWN)][:SHOWN].tolist()
     ]
-    return found

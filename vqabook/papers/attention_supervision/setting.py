@@ -10,6 +10,7 @@ from vqabook.world.write import World
 NAME = "attention_supervision"
 
 TASKS = {"text": "text classification", "image": "image classification", "vqa": "visual question answering"}
+HEADS = {"text": ("word_attention",), "image": ("attention",), "vqa": ("attention", "word_attention")}
 LOSSES = {"coral": "CORAL", "mse": "MSE", "mmd": "MMD", "adv": "adversarial"}  # in the order of the paper's tables
 DATA = {"text": ("shapes", "trec"), "image": ("digits", "cifar10")}
 CONTROLS = ("weighted", "own", "random", "shuffled")  # maps that supervise in place of the best masks'
@@ -27,24 +28,22 @@ class Supervision:
     given: bool = False  # adversarial: the discriminator knows the question; Eq. 3 prints D(g/x)
 
 
-def runs_of(task: str) -> list[tuple[str, Supervision]]:
+def list_supervised(task: str) -> list[tuple[str, Supervision]]:
     """(name, supervision) of every supervised row of a task; what follows an @ is ours."""
-    heads = {"text": {"": ("word_attention",)}, "image": {"": ("attention",)}}.get(
-        task, {"question ": ("word_attention",), "image ": ("attention",)}
-    )
-    found = [(f"{what}{loss}", Supervision(loss, head)) for what, head in heads.items() for loss in LOSSES]
-    what, head = list(heads.items())[-1]
+    heads = {"question ": ("word_attention",), "image ": ("attention",)} if task == "vqa" else {"": HEADS[task]}
+    rows = [(f"{of}{loss}", Supervision(loss, head)) for of, head in heads.items() for loss in LOSSES]
+    of, head = list(heads.items())[-1]
     if task == "vqa":
-        found.append(("both adv", Supervision("adv", ("attention", "word_attention"))))
-        found.append((f"{what}mse @ relevant regions", Supervision("mse", head, "relevant")))
-        found.append((f"{what}adv @ given the question", Supervision("adv", head, given=True)))
+        rows.append(("both adv", Supervision("adv", HEADS[task])))
+        rows.append((f"{of}mse @ relevant regions", Supervision("mse", head, "relevant")))
+        rows.append((f"{of}adv @ given the question", Supervision("adv", head, given=True)))
     if task == "image":
-        found += [(f"mse @ {n} masks", Supervision("mse", head, n_masks=n)) for n in (100, 1000)]
-    found.append((f"{what}mmd @ paired", Supervision("mmd", head, paired=True)))
-    found.append((f"{what}mmd @ shuffled maps", Supervision("mmd", head, "shuffled")))
+        rows += [(f"mse @ {n} masks", Supervision("mse", head, n_masks=n)) for n in (100, 1000)]
+    rows.append((f"{of}mmd @ paired", Supervision("mmd", head, paired=True)))
+    rows.append((f"{of}mmd @ shuffled maps", Supervision("mmd", head, "shuffled")))
     for maps in CONTROLS:
-        found += [(f"{what}{loss} @ {maps} maps", Supervision(loss, head, maps)) for loss in ("mse", "adv")]
-    return found
+        rows += [(f"{of}{loss} @ {maps} maps", Supervision(loss, head, maps)) for loss in ("mse", "adv")]
+    return rows
 
 
 @dataclass(frozen=True)
