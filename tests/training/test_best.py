@@ -37,8 +37,8 @@ def test_a_resumed_training_remembers_its_best(tmp_path):
     best, model = watched(tmp_path, [4, 3])
     best.restore(model)
     assert model.weight.item() == 1
-    watched(tmp_path, [9, 2])
-    (tmp_path / "c").unlink()  # anew: what another one left counts for nothing
+    (tmp_path / "c").unlink()
+    watched(tmp_path, [9, 2])  # anew: what another one left counts for nothing
     best, model = watched(tmp_path, [1, 4])
     best.restore(model)
     assert model.weight.item() == 1 and best.highest == 4

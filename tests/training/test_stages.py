@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import pytest
 import torch
@@ -81,24 +82,26 @@ def test_a_damaged_stage_is_set_aside_and_made_again(damage, stages):
 
 
 def test_a_file_that_may_not_be_read_is_not_damaged(stages, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
     path = stages.path(RECIPE, "weights")
-    path.write_bytes(b"some")
-    with monkeypatch.context() as patch:
-        patch.setattr(torch, "load", lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
-        with pytest.raises(PermissionError):
-            load_or_set_aside(path)
+    path.write_bytes(b"of another user")
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(PermissionError):
+        load_or_set_aside(path)
     assert path.exists()
 
 
 def test_a_stage_is_whole_or_not_there(stages, monkeypatch):
     """A full disk or a kill leaves nothing that a later run would go on from."""
 
-    def full_disk(content: object, path: Path) -> None:
-        path.write_bytes(b"half")
+    def full_disk(content: object, file: IO[bytes]) -> None:
+        file.write(b"half")
         raise OSError(28, "No space left on device")
 
     train = Train()
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="the disk of .* is full"):
         patch.setattr(torch, "save", full_disk)
         go_on(stages, train)
     assert [path.suffix for path in stages.folder.iterdir()] == [".lock"]

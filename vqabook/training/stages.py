@@ -67,13 +67,14 @@ def load_or_set_aside(path: Path) -> Any:
     """What `save_whole` wrote, on the CPU; None if it is not there or cannot be read back."""
     if not path.exists():
         return None
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, MemoryError):
-        raise
-    except Exception as error:  # whatever damaged bytes lead to
-        set_aside(path, error)
-        return None
+    with path.open("rb") as file:  # who may not read it hears so
+        try:
+            return torch.load(file, map_location="cpu", weights_only=True)
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever damaged bytes lead to
+            set_aside(path, error)
+    return None
 
 
 def set_aside(path: Path, error: Exception) -> None:

@@ -3,39 +3,43 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from vqabook.papers.mcl_kd.constants import constants
 
-from vqabook.data.sets import load_task
+from vqabook.data.sets import DataSpec, load_task
 from vqabook.evidence.record import key_of
 from vqabook.metrics import vqa_accuracy
 from vqabook.models.members import Members
 from vqabook.objectives.multiple_choice import MultipleChoice
-from vqabook.papers.mcl_kd import claims
-from vqabook.papers.mcl_kd import recipes as paper
-from vqabook.papers.mcl_kd.evaluation import owners, scores_of, specialised, worth
-from vqabook.papers.mcl_kd.examples import clevr_examples, digest_of, examples_of, smaller, spec_of
+from vqabook.papers.mcl_kd import PAPER, claims
+from vqabook.papers.mcl_kd.evaluation import count_owned, owners_cost, score, score_unread, worth
+from vqabook.papers.mcl_kd.examples import Examples, load_examples, load_reasoning, smaller
+from vqabook.papers.mcl_kd.recipes import Run
 from vqabook.papers.mcl_kd.setting import Ensemble
-from vqabook.papers.mcl_kd.train import base_of, base_recipe, build, objective_of, task_loss
+from vqabook.papers.mcl_kd.train import build, objective_of
 from vqabook.report.verdicts import number
 
 CPU = torch.device("cpu")
 
 
-def recipe_of(variant: str, **values: object) -> dict:
-    recipes = paper.recipes(paper.setting(profile="smoke", **values), "mcl_kd")
-    (recipe,) = [r for r in recipes if r["variant"] == variant]
+def recipe_of(variant: str, **values: object) -> Run:
+    recipes = PAPER.recipes(PAPER.setting_of(profile="smoke", **values), "mcl_kd")
+    (recipe,) = [recipe for recipe in recipes if recipe.variant == variant]
     return recipe
 
 
-def produced(variant: str, folder: Path, **values: object) -> dict:
-    """The result of a smoke run, through JSON without NaN as a record goes."""
-    recipe = recipe_of(variant, **values)
-    result = paper.produce(recipe, folder / f"{key_of(recipe)}.checkpoint", data_root=None, device="cpu")
+def examples_of(variant: str, **values: object) -> Examples:
+    return load_examples(recipe_of(variant, **values).data, None, CPU)
+
+
+def produce(recipe: Run, folder: Path) -> dict:
+    """A run's result, through JSON without NaN as a record goes."""
+    asked = recipe.asked()
+    result = PAPER.produce(asked, folder / f"{key_of(asked)}.checkpoint", data_root=None, device="cpu")
     return json.loads(json.dumps(result, allow_nan=False))
 
 
@@ -44,9 +48,9 @@ RUN = ("san base", "san mcl_kd k1", "san cmcl k1", "resnet mcl k1", "resnet mcl_
 
 @pytest.mark.parametrize("variant", RUN)
 def test_a_run_gives_what_its_claims_read(variant, cache, tmp_path):
-    result, again = (produced(variant, tmp_path) for _ in range(2))
+    result, again = (produce(recipe_of(variant), tmp_path) for _ in range(2))
     assert result | {"history": None} == again | {"history": None}
-    for claim in paper.CLAIMS:
+    for claim in PAPER.claims:
         for side in (claim.more, claim.less):
             if side.where["variant"] == variant:
                 assert number({"result": result}, side.metric) is not None, side.metric
@@ -57,43 +61,53 @@ def test_other_networks_run(network, cache, tmp_path):
     values = {"networks": (network,), "image_width": 2, "vgg_width": 2, "image_base_epochs": 1, "image_epochs": 1}
     if network == "vgg":  # 8 x 8 digits are too small for four poolings
         with pytest.raises(ValueError, match="halved four times, got 8"):
-            produced(f"{network} base", tmp_path, **values)
+            produce(recipe_of(f"{network} base", **values), tmp_path)
         return
-    assert 0 <= produced(f"{network} mcl_kd k1", tmp_path, **values)["test"]["overall"] <= 100
+    assert 0 <= produce(recipe_of(f"{network} mcl_kd k1", **values), tmp_path)["test"]["overall"] <= 100
 
 
 def test_runs_start_from_one_set_of_base_models(cache, tmp_path, monkeypatch):
     """One run leaves its weights and what they say; another reads both; without them the same ones are made again."""
-    produced("san base", tmp_path)
-    first = produced("san mcl_kd k1", tmp_path)
-    assert {path.name.rsplit(".", 2)[1] for path in tmp_path.glob("*.stage")} == {"weights", "teachers"}
+    produce(recipe_of("san base"), tmp_path)
+    first = produce(recipe_of("san mcl_kd k1"), tmp_path)
+    left = [path.name for path in tmp_path.glob("*.stage")]
+    assert {name.rsplit(".", 2)[1] for name in left} == {"weights", "teachers"}
+    assert all(name.startswith(f"{key_of(recipe_of('san base').asked())}.") for name in left)
     with monkeypatch.context() as patch:
-        patch.setattr("vqabook.papers.mcl_kd.train._trained", None)
-        produced("san mcl k1", tmp_path)
+        patch.setattr("vqabook.training.stages.save_whole", None)  # the only way to leave weights
+        produce(recipe_of("san mcl k1"), tmp_path)
     alone = tmp_path / "alone"
     alone.mkdir()
-    assert produced("san mcl_kd k1", alone) | {"history": None} == first | {"history": None}
+    assert produce(recipe_of("san mcl_kd k1"), alone) | {"history": None} == first | {"history": None}
 
 
 def test_a_recipe_names_its_base_models():
-    for name in ("mcl k1", "mcl_kd k1 @ by chance"):
-        assert key_of(base_recipe(recipe_of(f"san {name}"))) == key_of(recipe_of("san base"))
+    for name in ("base", "mcl k1", "mcl_kd k1 @ by chance"):
+        assert key_of(recipe_of(f"san {name}").base.asked()) == key_of(recipe_of("san base").asked())
     other = recipe_of("san mcl_kd k1", beta=3.0, epochs=5)
-    assert other != recipe_of("san mcl_kd k1") and base_recipe(other) == recipe_of("san base")
+    assert other != recipe_of("san mcl_kd k1") and other.base == recipe_of("san base")
+
+
+@pytest.mark.parametrize("variant", ["san base", "san mcl_kd k1 @ by chance", "resnet mcl_kd + fs k1"])
+def test_a_record_s_recipe_is_read_back(variant):
+    """Base models say nothing of what ensembles alone have."""
+    recipe = recipe_of(variant)
+    again = Run.of(json.loads(json.dumps(recipe.asked())))
+    assert key_of(again.asked()) == key_of(recipe.asked()) and again.ensemble == recipe.ensemble
+    own = {"beta", "cmcl_beta", "temperature"} & recipe.asked().keys()
+    assert len(own) == (0 if recipe.ensemble is None else 3) and "ensemble" in recipe.asked()
 
 
 def test_all_members_as_specialists_are_an_independent_ensemble(cache, tmp_path):
     """k = m, whatever the rule: what is compared with IE differs by its specialists alone."""
-    recipe = recipe_of("san ie @ as long")
-    found = []
-    for asked in (Ensemble("ie", None), Ensemble("mcl", 3), Ensemble("mcl_kd", 3)):
-        one = recipe | {"ensemble": asked.__dict__, "variant": f"{asked.rule}"}
-        found.append(paper.produce(one, tmp_path / f"{asked.rule}.checkpoint", data_root=None, device="cpu")["test"])
-    assert found[0] == pytest.approx(found[1]) and found[0] == pytest.approx(found[2])
+    recipe, tests = recipe_of("san ie @ as long"), []
+    for ensemble in (Ensemble("ie", None), Ensemble("mcl", 3), Ensemble("mcl_kd", 3)):
+        tests.append(produce(replace(recipe, ensemble=ensemble, variant=ensemble.rule), tmp_path)["test"])
+    assert tests[0] == pytest.approx(tests[1]) and tests[0] == pytest.approx(tests[2])
 
 
 def test_the_epoch_is_chosen_without_test(cache, tmp_path):
-    result = produced("resnet base", tmp_path, image_base_epochs=5)
+    result = produce(recipe_of("resnet base", image_base_epochs=5), tmp_path)
     valid = [row["valid"] for row in result["history"]]
     chosen = result["selection"]["best_by_valid"]
     assert chosen["epoch"] == valid.index(max(valid)) + 1
@@ -102,9 +116,8 @@ def test_the_epoch_is_chosen_without_test(cache, tmp_path):
 
 def test_an_answer_is_worth_its_vqa_accuracy(cache):
     """Soft scores of the targets against the official evaluation, question by question."""
-    recipe = recipe_of("updn base", networks=("updn",))
-    examples = examples_of(recipe["data"], None, CPU)
-    task = load_task(spec_of(recipe["data"]), None, CPU)
+    examples = examples_of("updn base", networks=("updn",))
+    task = load_task(DataSpec.of(recipe_of("updn base", networks=("updn",)).data), None, CPU)
     chosen = torch.randint(len(examples.answers), (1, len(examples.test)), generator=torch.Generator().manual_seed(0))
     mine = worth(chosen, examples.test.target[torch.arange(len(examples.test))])
     said = dict(zip(task.test_questions.question_id.tolist(), (examples.answers[i] for i in chosen[0]), strict=True))
@@ -115,25 +128,24 @@ def test_an_answer_is_worth_its_vqa_accuracy(cache):
 
 def test_members_are_judged_one_by_one(cache):
     recipe = recipe_of("san base")
-    examples = examples_of(recipe["data"], None, CPU)
+    examples = load_examples(recipe.data, None, CPU)
     members = build(recipe, examples)
-    together, each = scores_of(Members(members), examples.test)
+    together, each = score(Members(members), examples.test)
     batch = examples.test.batch(torch.arange(len(examples.test)))
     with torch.no_grad():
         logits = [model.eval()(*batch.inputs).logits for model in members]
-    for one, score in zip(logits, each, strict=True):
-        assert np.array_equal(one.argmax(1).eq(batch.target).numpy(), score)
+    for one, right in zip(logits, each, strict=True):
+        assert np.array_equal(one.argmax(1).eq(batch.target).numpy(), right)
     mean = sum(one.softmax(-1) for one in logits) / len(logits)
     assert np.array_equal(mean.argmax(1).eq(batch.target).numpy(), together)
 
 
-def test_an_example_s_owner_is_whom_it_is_assigned_to(cache, tmp_path):
+def test_an_example_s_owner_is_whom_it_is_assigned_to(cache):
     """Of the k = 1 assignment in training; and who owns what is told from chance."""
     recipe = recipe_of("san mcl k1")
-    examples = examples_of(recipe["data"], None, CPU)
-    model = base_of(recipe, examples, tmp_path / "c.checkpoint")
-    objective = objective_of(recipe, Ensemble("mcl", 1), examples.train)
-    cost = owners(model, objective, examples.train)
+    examples = load_examples(recipe.data, None, CPU)
+    model, objective = Members(build(recipe, examples)), objective_of(recipe, examples.train)
+    cost = owners_cost(model, objective, examples.train)
     batch = examples.train.batch(torch.arange(len(examples.train)))
     with torch.no_grad():
         (loss,) = objective.steps(model.eval(), batch, 0.0)
@@ -142,31 +154,31 @@ def test_an_example_s_owner_is_whom_it_is_assigned_to(cache, tmp_path):
     own, mixed = np.ones((200, 3)), np.random.default_rng(0).random((200, 3))
     own[np.arange(200), group % 3] = 0
     names = ("a", "b", "c", "d")
-    told, chance = specialised(own, group, names), specialised(mixed, group, names)
+    told, chance = count_owned(own, group, names), count_owned(mixed, group, names)
     assert told["p"] == 0.001 and told["beyond_chance"] > 0.9
     assert chance["p"] > 0.01 and abs(chance["beyond_chance"]) < 0.03
     assert told["owned"][0] == [50, 0, 0] and told["families"] == list(names)
-    assert specialised(np.tile([0.0, 1.0], (200, 1)), group, names)["beyond_chance"] == 0  # one owns all
+    assert count_owned(np.tile([0.0, 1.0], (200, 1)), group, names)["beyond_chance"] == 0  # one owns all
 
 
 def test_specialists_are_members():
     with pytest.raises(ValueError, match=r"1 <= k <= 3, got \(1, 4\); lower k"):
-        paper.setting(profile="smoke", specialists=(1, 4))
+        PAPER.setting_of(profile="smoke", specialists=(1, 4))
     with pytest.raises(ValueError, match="specialists must be positive"):
-        paper.setting(profile="smoke", specialists=(0,))
+        PAPER.setting_of(profile="smoke", specialists=(0,))
     with pytest.raises(ValueError, match=r"1 <= k <= 3, got \(5,\); lower k"):
-        paper.setting(profile="smoke", vqa_specialists=(5,))
+        PAPER.setting_of(profile="smoke", vqa_specialists=(5,))
 
 
 def test_soft_targets_have_a_soft_loss(cache):
     recipe = recipe_of("updn base", networks=("updn",))
-    table = examples_of(recipe["data"], None, CPU).train
+    table = load_examples(recipe.data, None, CPU).train
     batch = table.batch(torch.arange(4))
     logits = torch.randn(3, 4, table.n_classes)
     want = -(batch.target * logits.log_softmax(-1)).sum(-1)
-    torch.testing.assert_close(task_loss(table)["task"](logits, batch.target), want)
-    assert task_loss(examples_of(recipe_of("san base")["data"], None, CPU).train) == {}
-    assert MultipleChoice("mcl", k=1).task is not None
+    torch.testing.assert_close(objective_of(recipe, table).task(logits, batch.target), want)
+    labels = examples_of("san base").train
+    assert objective_of(recipe_of("san base"), labels).task is MultipleChoice("mcl", k=1).task
 
 
 def test_printed_tables_are_complete():
@@ -179,12 +191,12 @@ def test_printed_tables_are_complete():
 def test_clevr(real_data):
     """The official questions: 90 families, 28 answers, the validation questions as test."""
     folder = real_data("clevr_1500")
-    examples = clevr_examples("clevr_1500", "states", folder.parent, CPU)
+    examples = load_reasoning("clevr_1500", "states", folder.parent, CPU)
     assert (len(examples.train) + len(examples.valid), len(examples.test)) == (10_000, 5_000)
     assert len(examples.families) == 90 and len(examples.answers) == 28
-    assert len(digest_of(examples)) == 12
-    asked = paper.setting(profile="real", networks=("san",), data_root=str(folder.parent))
-    assert [round(value, 1) for value in constants(asked).values()] == [42.8, 95.6]  # the page says so
+    assert len(examples.digest) == 12
+    asked = PAPER.setting_of(profile="real", networks=("san",), data_root=str(folder.parent))
+    assert [round(value, 1) for value in score_unread(asked).values()] == [42.8, 95.6]  # the page says so
     regions, words = examples.test.batch(torch.arange(2)).inputs
     assert regions.shape[1:] == (10, 21) and words.shape[1] == examples.test.inputs[-1].shape[1]
 
@@ -205,25 +217,25 @@ def make_clevr(folder: Path, write_features) -> None:
 
 def test_clevr_s_pictures_in_place_of_states(tmp_path, write_features):
     make_clevr(tmp_path / "clevr", write_features)
-    found = {}
+    digests = {}
     for features, shape in (("states", (10, 21)), ("images", (4, 7))):
-        examples = clevr_examples("clevr", features, tmp_path, CPU)
+        examples = load_reasoning("clevr", features, tmp_path, CPU)
         assert examples.test.batch(torch.arange(3)).inputs[0].shape[1:] == shape
-        found[features] = digest_of(examples)
-    assert found["states"] != found["images"]
+        digests[features] = examples.digest
+    assert digests["states"] != digests["images"]
     scenes = tmp_path / "clevr" / "CLEVR_val_scenes.json"
     scenes.write_text(scenes.read_text().replace("red", "blue"))
-    clevr_examples.cache_clear()
-    assert digest_of(clevr_examples("clevr", "states", tmp_path, CPU)) != found["states"]
+    load_reasoning.cache_clear()
+    assert load_reasoning("clevr", "states", tmp_path, CPU).digest != digests["states"]
     (tmp_path / "clevr" / "features_val.h5").unlink()
-    clevr_examples.cache_clear()
+    load_reasoning.cache_clear()
     with pytest.raises(FileNotFoundError, match=r"features in .*features_val.h5, which do not exist; make them"):
-        clevr_examples("clevr", "images", tmp_path, CPU)
+        load_reasoning("clevr", "images", tmp_path, CPU)
 
 
 def test_images_are_held_out_before_they_are_fewer(cache):
     """A smaller training set is judged by the same images."""
-    few, more = (examples_of(recipe_of("resnet base", image_train=n)["data"], None, CPU) for n in (100, 300))
+    few, more = (examples_of("resnet base", image_train=n) for n in (100, 300))
     assert (len(few.train), len(more.train)) == (100, 300) and len(few.valid) > 400
     for part in ("valid", "test"):
         assert torch.equal(getattr(few, part).inputs[0], getattr(more, part).inputs[0])
@@ -241,12 +253,12 @@ def test_smaller_images_are_means():
 
 def test_constant_answers(cache):
     """The most frequent answer of each type, against a loop; five of them know more."""
-    s = paper.setting(profile="smoke")
-    one, some = constants(s).values()
-    examples = examples_of(recipe_of("san base")["data"], None, CPU)
+    s = PAPER.setting_of(profile="smoke")
+    one, some = score_unread(s).values()
+    examples = examples_of("san base")
     right = []
     for kind, answer in zip(examples.group["test"], examples.test.target.tolist(), strict=True):
         seen = examples.train.target[torch.from_numpy(examples.group["train"] == kind)]
         right.append(answer == (int(seen.bincount().argmax()) if len(seen) else 0))
     assert one == pytest.approx(100 * np.mean(right)) and one < some <= 100
-    assert constants(paper.setting(profile="smoke", networks=("resnet",))) == {}
+    assert score_unread(PAPER.setting_of(profile="smoke", networks=("resnet",))) == {}
