@@ -13,6 +13,7 @@ PAPER = Paper(
     profiles=PROFILES,
     recipes=list_recipes,
     claims=CLAIMS,
+    live=("balanced-10-100-over-softmax", "balanced-over-dealt"),
     parts={
         "train": Part(f"{__name__}.train:train", Run),
         "counts": Part(f"{__name__}.counts:train", CountsRun),

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -57,7 +57,7 @@ class Row(Recipe):
         """Whether other rows go on from what it trains first."""
         return self.method == self.FIRST or self.method.second is not None
 
-    def first_stage(self) -> Self:
+    def first_stage(self) -> Row:
         """The same for all rows that share it."""
         return replace(self, variant="first stage", method=self.FIRST, **dict.fromkeys(self.LATER, 0))
 
