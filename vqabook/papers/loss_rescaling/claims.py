@@ -1,9 +1,11 @@
 """What Guo et al. 2021 (loss re-scaling) print, as comparisons: all claims of pages 01 and 02, and the tables' rows.
 
-The numbers as printed, the claims on six backbones and those on other tasks stand in the files beside this.
+The numbers as printed and the claims on six backbones stand in the files beside this.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from vqabook.papers.loss_rescaling.backbone_claims import (
     BACKBONE_CLAIMS,
@@ -11,26 +13,24 @@ from vqabook.papers.loss_rescaling.backbone_claims import (
     METRICS,
     TITLES,
     cells,
-    claim,
+    compare,
+    in_table_v,
     ours,
     run_of,
     table_v,
 )
-from vqabook.papers.loss_rescaling.printed import CP1, KAPPA, TABLE_V, V2
-from vqabook.papers.loss_rescaling.vision_claims import VISION_CLAIMS
-from vqabook.report.claims import Claim
+from vqabook.papers.loss_rescaling.printed import CP1, KAPPA, TITLE, V2
+from vqabook.report.claims import Claim, Side
 
-BESIDE = ("cifar10", "faces")  # and those on other tasks (Sec. III-B)
-FURTHER = ("vqa_v2_60k",)  # recorded besides, with verdicts of their own: all ten votes of a question are known
-RECORDED = {"profile": "real", "dataset": "vqacp_v1_coco16k"}  # the evidence that verdicts on real data come from
-
-PRINTED = TABLE_V  # VQA-CP v2 test, by variant
+DIAGNOSIS = "01_class_imbalance"
 ROWS = {  # rows of Tables II to IV -> their runs
     row: {"variant": run_of(backbone, "bce", module)}
     for backbone, title in TITLES.items()
     for row, module in ((f"{title} ‡", "baseline"), (f"{title}+Ours", ours(backbone)))
 }
 BACKBONE_OF = {f"{title}+Ours": f"{title} ‡" for title in TITLES.values()}  # what † compares a row with
+IMAGE_SETS = {"cifar10": "Imbalanced CIFAR-10", "faces": "LFW, seven people", "digits": "Long-tailed digits"}
+READ_ON = {"cifar10": ("held_out", "train"), "faces": ("held_out",), "digits": ("held_out",)}  # rows with mistakes
 UNTESTED = (  # where, what the text says, why no claim of ours tests it
     ("Sec. VI-A", "ours is best over most answer categories",
      "of the rows compared with we train question-only, SAN and RUBi; the others are quoted"),
@@ -43,86 +43,95 @@ UNTESTED = (  # where, what the text says, why no claim of ours tests it
 )  # fmt: skip
 
 
-def _as_released() -> tuple[Claim, ...]:
+def _as_released() -> Iterator[Claim]:
     """The same comparisons by what the released code computes, and with weights from the first epoch on."""
-    sides = (
+    where = "Table V, UpDn, not by the equations"
+    for statement, run, how in (
         ("As released, Sigm-BCE: both beats baseline", "bce both", "release"),
         ("As released, Sigm-BCE: re-scaling beats baseline", "bce re-scaling", "release"),
         ("Weighted from the first epoch, Soft-CE: re-scaling beats baseline", "ce re-scaling", "from the start"),
-    )
-    claims = []
-    for statement, variant, how in sides:
-        baseline = f"{variant.split(' ')[0]} baseline"
-        more = (f"{variant} @ {how}", "changing", "test.overall", PRINTED[variant])
-        less = (baseline, "changing", "test.overall", PRINTED[baseline])
-        claims.append(
-            claim(f"{variant} {how}".replace(" ", "-"), statement, "Table V, UpDn, not by the equations", more, less)
+    ):
+        baseline = f"{run.split(' ')[0]} baseline"
+        name = f"{run} {how}".replace(" ", "-")
+        yield compare(name, statement, where, (f"{run} @ {how}", baseline), in_table_v(run, baseline))
+    for backbone in ("css", "lxmert"):  # LM, LMH: the release weighs both terms, as Eq. 11
+        title, (run, baseline) = TITLES[backbone], (run_of(backbone, "bce", m) for m in ("re-scaling", "baseline"))
+        yield compare(
+            f"{backbone}-bce-re-scaling-positive-term",
+            f"{title}, weights on the positive term of Sigm-BCE alone: re-scaling beats baseline",
+            f"Table V, {title}, not by the equations",
+            (f"{run} @ positive term only", baseline),
+            in_table_v(run, baseline),
         )
-    for backbone, title in (("css", "CSS"), ("lxmert", "LXMERT")):  # LM, LMH: the release weighs both terms, as Eq. 11
-        more, less = (run_of(backbone, "bce", module) for module in ("re-scaling", "baseline"))
-        claims.append(
-            claim(
-                f"{backbone}-bce-re-scaling-positive-term",
-                f"{title}, weights on the positive term of Sigm-BCE alone: re-scaling beats baseline",
-                f"Table V, {title}, not by the equations",
-                (f"{more} @ positive term only", "changing", "test.overall", TABLE_V[more]),
-                (less, "changing", "test.overall", TABLE_V[less]),
-            )
-        )
-    return tuple(claims)
 
 
-def _per_answer_type() -> tuple[Claim, ...]:
+def _per_answer_type() -> Iterator[Claim]:
     """Table III (VQA-CP v1, of which our real data is a part), UpDn against UpDn + ours; and kappa, Table IV."""
-    runs, found = ("bce both", "bce baseline"), []
+    runs = ("bce both", "bce baseline")
     for title, kind in METRICS.items():
-        sides = [(run, "changing", f"test.{kind}", p) for run, p in zip(runs, cells("", CP1, title), strict=True)]
         statement = "Mask and re-scaling raise accuracy" + (f" on {kind} questions" if kind != "overall" else "")
-        found.append(claim(f"table-iii-{kind}", statement, "Table III, UpDn", *sides, data=CP1))
-    agreed = zip(runs, cells("", CP1, table=KAPPA), strict=True)
-    sides = [(run, "changing", "test.kappa.overall", p) for run, p in agreed]
-    statement = "Mask and re-scaling raise the agreement between labels and predictions"
-    where = "Table IV, UpDn, VQA-CP v1, All"
-    return *found, claim("table-iv-kappa", statement, where, *sides, data=CP1, unit="kappa x 100")
+        printed = cells("", CP1, title)
+        yield compare(f"table-iii-{kind}", statement, "Table III, UpDn", runs, printed, metric=kind, data=CP1)
+    statement, where = (
+        "Mask and re-scaling raise the agreement between labels and predictions",
+        "Table IV, UpDn, VQA-CP v1, All",
+    )
+    how = {"metric": "kappa.overall", "data": CP1, "unit": "kappa x 100"}
+    yield compare("table-iv-kappa", statement, where, runs, cells("", CP1, table=KAPPA), **how)
 
 
-def _diagnosis() -> tuple[Claim, ...]:
+def _diagnosis() -> Iterator[Claim]:
     """Sec. III: both assumptions, for each loss (the paper shows UpDn, whose loss is Sigm-BCE)."""
-    claims = []
-    for loss, title in (("bce", "Sigm-BCE"), ("ce", "Soft-CE")):
+    late = "history.-1."
+    rows = (  # name, statement, where, more, less, unit
+        ("1", "late in training, hard mistakes cost more than easy ones", "Assumption 1, Table I, Fig. 2",
+         f"{late}mistakes.hard_paired", f"{late}mistakes.easy_paired", "loss"),
+        ("2", "late in training, the question encoder's gradient is larger than the classifier's",
+         "Assumption 2, Fig. 3", f"{late}grad_question", f"{late}grad_classifier", "gradient norm"),
+        ("2-growth", "the question encoder's gradient norm grows over training", "Sec. III-A, Fig. 3",
+         f"{late}grad_question", "history.1.grad_question", "gradient norm"),
+        ("2-decay", "the classifier's gradient norm falls over training", "Sec. III-A, Fig. 3",
+         "history.1.grad_classifier", f"{late}grad_classifier", "gradient norm"),
+    )  # fmt: skip
+    for loss, title in LOSSES.items():
+        runs = {"variant": f"{loss} baseline", "prior": "changing"}
+        for name, statement, where, more, less, unit in rows:
+            sides, data = (Side(runs, more), Side(runs, less)), "VQA-CP v2 train"
+            yield Claim(
+                f"assumption-{name}-{loss}", f"{title}: {statement}", where, *sides, DIAGNOSIS, TITLE, data, unit
+            )
 
-        def side(metric: str, loss: str = loss) -> tuple:
-            return f"{loss} baseline", "changing", metric, None
 
-        late = "history.-1."
-        options = {"data": "VQA-CP v2 train", "page": "01_class_imbalance"}
-        claims += [
-            claim(f"assumption-1-{loss}", f"{title}: late in training, hard mistakes cost more than easy ones",
-                   "Assumption 1, Table I, Fig. 2",
-                   side(late + "mistakes.hard_paired"), side(late + "mistakes.easy_paired"), unit="loss", **options),
-            claim(f"assumption-2-{loss}",
-                   f"{title}: late in training, the question encoder's gradient is larger than the classifier's",
-                   "Assumption 2, Fig. 3",
-                   side(late + "grad_question"), side(late + "grad_classifier"), unit="gradient norm", **options),
-            claim(f"assumption-2-growth-{loss}", f"{title}: the question encoder's gradient norm grows over training",
-                   "Sec. III-A, Fig. 3",
-                   side(late + "grad_question"), side("history.1.grad_question"), unit="gradient norm", **options),
-            claim(f"assumption-2-decay-{loss}", f"{title}: the classifier's gradient norm falls over training",
-                   "Sec. III-A, Fig. 3",
-                   side("history.1.grad_classifier"), side(late + "grad_classifier"), unit="gradient norm", **options),
-        ]  # fmt: skip
-    return tuple(claims)
+def _other_tasks() -> Iterator[Claim]:
+    """Table I's reading of Sec. III-B, and that of the text on Fig. 4 against its control. Fig. 4 has no numbers."""
+    rows = (  # name, statement, where, more, less: the division and the metric of its mistakes
+        ("table-i", "frequent classes taken for sparse ones cost more than the reverse",
+         "Sec. III-B, hard as in Table I", ("imbalanced", "hard_paired"), ("imbalanced", "easy_paired")),
+        ("fig-4", "sparse classes taken for frequent ones cost more than with balanced classes",
+         "Sec. III-B, hard as in the text on Fig. 4; control: balanced",
+         ("imbalanced", "sparse_excess"), ("balanced", "sparse_excess")),
+    )  # fmt: skip
+    named = {"held_out": "held-out rows", "train": "training rows"}
+    for dataset, part in ((dataset, part) for dataset, parts in READ_ON.items() for part in parts):
+        for name, statement, where, *compared in rows:
+            sides = (
+                Side({"part": "vision", "variant": f"{dataset} {division}"}, f"{part}.mistakes.{metric}")
+                for division, metric in compared
+            )
+            title, name = IMAGE_SETS[dataset], f"vision-{dataset}-{name}-{part}".replace("_", "-")
+            statement = f"{title}, {named[part]}: {statement}"
+            yield Claim(name, statement, where, *sides, DIAGNOSIS, TITLE, title, "loss")
 
 
 CLAIMS = (
     *_diagnosis(),
-    *VISION_CLAIMS,
-    claim("table-ii-cost", "Mask and re-scaling cost accuracy when priors stay the same", "Table II, UpDn, VQA v2 val",
-          ("bce baseline", "same", "test.overall", 62.07), ("bce both", "same", "test.overall", 55.50), data=V2),
+    *_other_tasks(),
+    compare("table-ii-cost", "Mask and re-scaling cost accuracy when priors stay the same", "Table II, UpDn, VQA v2 val",
+            ("bce baseline", "bce both"), (62.07, 55.50), prior="same", data=V2),
     *_per_answer_type(),
-    *(found for loss in LOSSES for found in table_v("", loss)),
+    *(claim for loss in LOSSES for claim in table_v("", loss)),
     *_as_released(),
-    claim("ce-over-bce", "With mask and re-scaling, Soft-CE beats Sigm-BCE", "Table V, UpDn",
-          ("ce both", "changing", "test.overall", 57.02), ("bce both", "changing", "test.overall", 47.09)),
+    compare("ce-over-bce", "With mask and re-scaling, Soft-CE beats Sigm-BCE", "Table V, UpDn",
+            ("ce both", "bce both"), (57.02, 47.09)),
     *BACKBONE_CLAIMS,
 )  # fmt: skip
