@@ -1,4 +1,4 @@
-"""Guo et al. 2021, "Loss re-scaling VQA: Revisiting the Language Prior ...", IEEE TIP, arXiv:2010.16010. Pages 01, 02."""
+"""Guo et al. 2021, "Loss re-scaling VQA: Revisiting the Language Prior ...", arXiv:2010.16010. Pages 01 and 02."""
 
 from vqabook.papers.loss_rescaling.claims import CLAIMS, TITLE
 from vqabook.papers.loss_rescaling.recipes import Run, VisionRun, list_recipes
@@ -13,10 +13,11 @@ PAPER = Paper(
     profiles=PROFILES,
     recipes=list_recipes,
     claims=CLAIMS,
+    live=("table-v-ce-re-scaling-over-baseline",),
     parts={
         "train": Part(f"{__name__}.train:train", Run),
         "statistics": Part(f"{__name__}.train:count", Recipe),
-        "backbones": Part(f"{__name__}.train:train", Run),
+        "backbones": Part(f"{__name__}.backbones:train", Run),
         "vision": Part(f"{__name__}.vision:train", VisionRun),
     },
     real={

@@ -126,8 +126,8 @@ def _other_tasks() -> Iterator[Claim]:
 CLAIMS = (
     *_diagnosis(),
     *_other_tasks(),
-    compare("table-ii-cost", "Mask and re-scaling cost accuracy when priors stay the same", "Table II, UpDn, VQA v2 val",
-            ("bce baseline", "bce both"), (62.07, 55.50), prior="same", data=V2),
+    compare("table-ii-cost", "Mask and re-scaling cost accuracy when priors stay the same",
+            "Table II, UpDn, VQA v2 val", ("bce baseline", "bce both"), (62.07, 55.50), prior="same", data=V2),
     *_per_answer_type(),
     *(claim for loss in LOSSES for claim in table_v("", loss)),
     *_as_released(),

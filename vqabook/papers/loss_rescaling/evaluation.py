@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vqabook.core import Batch, Output
+from vqabook.core import Batch, Output, Table
 from vqabook.data.sets import Task, modal_ids
 from vqabook.data.vqa import ANSWER_TYPES
 from vqabook.losses.rescale import rescaling_weights, type_counts
@@ -73,30 +74,48 @@ class Diagnosis:
 
     def mistakes(self, model: nn.Module) -> dict:
         """Losses of hard and easy mistakes (Table I)."""
-        losses, predicted = self._predict(model)
+        losses, predicted = find_losses(model, self.task.train, self.cost)
         summary = mistake_losses(losses, self.truth, predicted, self.group, self.frequency)
         return {name: finite(x) for name, x in summary._asdict().items()}
 
     def matrices(self, model: nn.Module) -> dict:
-        """Mean loss of each confusion among the most frequent answers of `pictured_types` (Fig. 2)."""
-        (losses, predicted), vocabulary, matrices = self._predict(model), self.task.vocabulary, {}
-        for kind in pictured_types(self.task, self.frequency):
-            rows, top = self.group == kind, np.argsort(-self.frequency[kind], kind="stable")[:8]
-            mean, count = loss_matrix(losses[rows], self.truth[rows], predicted[rows], top)
-            matrices[vocabulary.question_types[kind]] = {
-                "answers": [vocabulary.answers[i] for i in top],
-                "frequency": self.frequency[kind, top].tolist(),
-                "loss": [[finite(round(float(x), 4)) for x in row] for row in mean],
-                "count": count.tolist(),
-            }
+        """Confusions among the most frequent answers to counting and colour questions (Fig. 2), of the largest type."""
+        losses, predicted = find_losses(model, self.task.train, self.cost)
+        sizes, names, matrices = self.frequency.sum(1), self.task.vocabulary.question_types, {}
+        for start in ("how many", "what color"):
+            kinds = [i for i, name in enumerate(names) if name.startswith(start)]
+            if kinds:
+                kind = max(kinds, key=lambda i: sizes[i])
+                rows, top = self.group == kind, np.argsort(-self.frequency[kind], kind="stable")[:8]
+                answers = {"answers": [self.task.vocabulary.answers[i] for i in top]}
+                cells = confusions(losses[rows], self.truth[rows], predicted[rows], top, self.frequency[kind])
+                matrices[names[kind]] = answers | cells
         return matrices
 
-    def _predict(self, model: nn.Module) -> tuple[Float[np.ndarray, " n"], Int[np.ndarray, " n"]]:
-        def read(out: Output, batch: Batch) -> Tensor:
-            return torch.stack([self.cost(out.logits, batch.target), out.logits.argmax(-1).float()], 1)
 
-        losses, predicted = predict(model, self.task.train, read).numpy().T
-        return losses, predicted.astype(np.int64)
+def find_losses(
+    model: nn.Module, table: Table, cost: Callable[[Tensor, Tensor], Tensor]
+) -> tuple[Float[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+    """What each row costs, `cost(logits, target)`, and the class that the model predicts."""
+
+    def read(out: Output, batch: Batch) -> Tensor:
+        return torch.stack([cost(out.logits, batch.target), out.logits.argmax(-1).float()], 1)
+
+    losses, predicted = predict(model, table, read).numpy().T
+    return losses, predicted.astype(np.int64)
+
+
+def confusions(
+    losses: Float[np.ndarray, " n"],
+    truth: Int[np.ndarray, " n"],
+    predicted: Int[np.ndarray, " n"],
+    order: Int[np.ndarray, " k"],
+    frequency: Int[np.ndarray, " c"],
+) -> dict:
+    """Mean loss and number of each confusion among the classes in `order`, and their frequency."""
+    mean, count = loss_matrix(losses, truth, predicted, order)
+    cells = [[finite(round(x, 4)) for x in row] for row in mean.tolist()]
+    return {"frequency": frequency[order].tolist(), "loss": cells, "count": count.tolist()}
 
 
 def finite(x: float) -> float | None:
@@ -110,13 +129,6 @@ def modal_counts(task: Task) -> Int[np.ndarray, "q a"]:
     truth, group = modal_ids(task, task.train_questions), task.train.side["question_type"].cpu().numpy()
     np.add.at(counts, (group[truth >= 0], truth[truth >= 0]), 1)
     return counts
-
-
-def pictured_types(task: Task, frequency: Int[np.ndarray, "q a"]) -> list[int]:
-    """Counting and colour questions, as in Fig. 2: the largest type of each kind, by `modal_counts`."""
-    sizes, names = frequency.sum(1), task.vocabulary.question_types
-    kinds = [[i for i, name in enumerate(names) if name.startswith(start)] for start in ("how many", "what color")]
-    return [max(types, key=lambda i: sizes[i]) for types in kinds if types]
 
 
 @torch.no_grad()
@@ -149,12 +161,8 @@ def looks(model: nn.Module, task: Task, *, n: int = 12) -> list[dict]:
 
 def statistics(task: Task) -> dict:
     """What the training answers look like by question type (Fig. 5), and the weights of Eqs. 7-8. No training."""
-    counts, frequency, names, vocabulary = (
-        counts_of(task),
-        modal_counts(task),
-        task.vocabulary.question_types,
-        task.vocabulary,
-    )
+    counts, frequency = counts_of(task), modal_counts(task)
+    vocabulary, names = task.vocabulary, task.vocabulary.question_types
     truth, group = modal_ids(task, task.test_questions), task.test.side["question_type"].cpu().numpy()
     voted, known = in_type_rows(task, truth, counts), (truth >= 0) & (group < len(names))
     modal = np.zeros_like(voted)

@@ -42,7 +42,7 @@ OPTIONS = {field.name for field in fields(Backbone)}
 
 @dataclass(frozen=True, kw_only=True)
 class Run(Recipe):
-    """One training of UpDn, or of another backbone."""
+    """One training of UpDn (`loss_rescaling.train:train`) or of another backbone (`loss_rescaling.backbones:train`)."""
 
     method: Method
     epochs: int  # of the first stage
@@ -66,7 +66,7 @@ class Run(Recipe):
 
 @dataclass(frozen=True, kw_only=True)
 class VisionRun(VisionOptions, Recipe):
-    """One training of an image classifier."""
+    """One training of an image classifier (`loss_rescaling.vision:train`)."""
 
 
 class Trial(NamedTuple):

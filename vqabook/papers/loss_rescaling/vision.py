@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from vqabook import files
-from vqabook.core import Batch, Output, Table
+from vqabook.core import Table
 from vqabook.data.auto_augment import Augment
 from vqabook.data.imbalanced import Cut, Division, divide
-from vqabook.metrics.mistakes import loss_matrix, mistake_losses
+from vqabook.metrics.mistakes import mistake_losses
 from vqabook.models.resnet import ResNet, ResNetConfig, settle_norms
 from vqabook.objectives.base import Objective
 from vqabook.objectives.classification import CentreLoss, CrossEntropy
-from vqabook.papers.loss_rescaling.evaluation import finite
+from vqabook.papers.loss_rescaling.evaluation import confusions, find_losses, finite
 from vqabook.papers.loss_rescaling.recipes import VisionRun
-from vqabook.training.fit import FitConfig, fit, pick_device, predict
+from vqabook.training.fit import FitConfig, fit, pick_device
 from vqabook.training.stages import Scratch
 
 if TYPE_CHECKING:
@@ -86,28 +86,20 @@ def diagnose(model: nn.Module, table: Table, data: Division) -> dict:
     taken for a frequent one costs beyond the reverse, and its size, gap. Losses are softmax cross-entropy whatever the
     model was trained with; `by_class` has their means over mistakes, by true and by predicted class.
     """
-
-    def read(out: Output, batch: Batch) -> Tensor:
-        loss = F.cross_entropy(out.logits.float(), batch.target, reduction="none")
-        return torch.stack([loss, out.logits.argmax(-1).float()], 1)
-
-    losses, predicted = predict(model, table, read).double().numpy().T
-    truth, predicted = table.target.cpu().numpy(), predicted.astype(np.int64)
+    losses, predicted = find_losses(model, table, lambda x, y: F.cross_entropy(x.float(), y, reduction="none"))
+    losses, truth = losses.astype(np.float64), table.target.cpu().numpy()
     order, wrong = np.argsort(-data.frequency, kind="stable"), truth != predicted
     mistakes = mistake_losses(losses, truth, predicted, np.zeros_like(truth), data.frequency[None])._asdict()
     for kind in ("", "_paired"):
         excess = mistakes[f"easy{kind}"] - mistakes[f"hard{kind}"]
         mistakes |= {f"sparse_excess{kind}": excess, f"gap{kind}": abs(excess)}
-    cells, count = loss_matrix(losses, truth, predicted, order)
     return {
         "accuracy": 100 * float((~wrong).mean()),
         "per_class": [_mean(100.0 * ~wrong[truth == i]) for i in order],
         "mistakes": {name: finite(value) for name, value in mistakes.items()},
         "matrix": {
             "classes": [data.names[i] for i in order],
-            "frequency": data.frequency[order].tolist(),
-            "loss": [[finite(round(x, 4)) for x in row] for row in cells.tolist()],
-            "count": count.tolist(),
+            **confusions(losses, truth, predicted, order, data.frequency),
         },
         "by_class": {
             "truth": [_mean(losses[wrong & (truth == i)]) for i in order],
