@@ -6,7 +6,6 @@ number. A row's ‡ says that Guo et al. trained it themselves.
 
 from __future__ import annotations
 
-TITLE = "Loss re-scaling (Guo et al. 2021)"
 TYPES = ("Y/N", "Num.", "Other", "All")
 CP2, V2, CP1 = "VQA-CP v2 test", "VQA v2 val", "VQA-CP v1 test"
 
