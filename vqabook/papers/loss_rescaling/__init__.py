@@ -1,0 +1,29 @@
+"""Guo et al. 2021, "Loss re-scaling VQA: Revisiting the Language Prior ...", arXiv:2010.16010. Pages 01 and 02."""
+
+from vqabook.papers.loss_rescaling.claims import CLAIMS, TITLE
+from vqabook.papers.loss_rescaling.recipes import Run, VisionRun, list_recipes
+from vqabook.papers.loss_rescaling.setting import NAME, PROFILES, Setting
+from vqabook.papers.paper import Paper, Part, Recipe
+
+PAPER = Paper(
+    name=NAME,
+    title=TITLE,
+    pages=("class_imbalance", "loss_rescaling"),
+    setting=Setting,
+    profiles=PROFILES,
+    recipes=list_recipes,
+    claims=CLAIMS,
+    live=("table-v-ce-re-scaling-over-baseline",),
+    parts={
+        "train": Part(f"{__name__}.train:train", Run),
+        "statistics": Part(f"{__name__}.train:count", Recipe),
+        "backbones": Part(f"{__name__}.backbones:train", Run),
+        "vision": Part(f"{__name__}.vision:train", VisionRun),
+    },
+    real={
+        "vqacp_v1_coco16k": "28,666 training and 14,726 test questions whose priors change, about 16,217 images",
+        "cifar10": "imbalanced CIFAR-10, another task (Sec. III-B)",
+        "faces": "the seven people of LFW, another task (Sec. III-B)",
+    },
+    further={"vqa_v2_60k": "questions with all ten answers, divided so that priors change"},
+)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -17,71 +17,70 @@ from vqabook.models.san import San, SanConfig
 from vqabook.objectives.base import Objective
 from vqabook.objectives.criteria import BiasProduct, Criterion, Focal, LearnedMixin, Plain, Reweight, Rubi
 from vqabook.objectives.css import Css
-from vqabook.papers.loss_rescaling.setting import Method
-from vqabook.papers.loss_rescaling.train import masked, rescaled, task_of, train, updn
+from vqabook.papers.loss_rescaling.recipes import Run
+from vqabook.papers.loss_rescaling.train import build_objective, build_updn, load, run
+from vqabook.training.stages import Scratch
+
+if TYPE_CHECKING:
+    from jaxtyping import Int
 
 
-def produce(recipe: Mapping, checkpoint: Path, *, data_root: Path | None, device: str = "auto") -> dict:
-    """Train the backbone that `recipe` names; the record's result."""
-    task = task_of(recipe, data_root, device)
-    return train(recipe, task, checkpoint, *build(recipe, task))
+def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str = "auto") -> dict:
+    """Train the backbone that a recipe names; the record's result."""
+    return run(recipe, load(recipe, data_root, device), scratch, build)
 
 
-def build(recipe: Mapping, task: Task) -> tuple[nn.Module, Objective]:
-    """Model and objective of a recipe, freshly initialised from its seed."""
+def build(recipe: Run, task: Task, counts: Int[Tensor, "q a"]) -> tuple[nn.Module, Objective]:
+    """Model and objective of a recipe, freshly initialised from its seed; `counts` from `counts_of`."""
+    backbone = recipe.backbone
     with torch.random.fork_rng():
-        torch.manual_seed(recipe["seed"])
-        model = network(recipe, task)
-        objective: Objective = rescaled(criterion(recipe, task), recipe, task)
-    if recipe["backbone"]["name"].startswith("css"):
-        options = {name: recipe["backbone"][name] for name in ("q_share", "hint")}
-        objective = Css(objective, type_words=type_words(task), mask_word=len(task.vocabulary.words) + 2, **options)
+        torch.manual_seed(recipe.seed)
+        model = build_network(recipe, task)
+        objective: Objective = build_objective(build_criterion(recipe, task), recipe, counts)
+    if backbone.name.startswith("css"):
+        words = {"type_words": type_words(task), "mask_word": len(task.vocabulary.words) + 2}
+        objective = Css(objective, **words, q_share=backbone.q_share, hint=backbone.hint)
     return model.to(task.train.device), objective
 
 
-def network(recipe: Mapping, task: Task) -> nn.Module:
+def build_network(recipe: Run, task: Task) -> nn.Module:
     """The model that the backbone's losses train: UpDn unless it is one itself."""
-    name = recipe["backbone"]["name"]
+    name = recipe.backbone.name
     sizes = {"n_words": len(task.vocabulary.words) + 2, "n_answers": task.train.n_classes}
     if name == "question_only":
-        return QuestionOnly(QuestionOnlyConfig(**sizes, hidden=recipe["hidden"], word=recipe["word"]))
+        return QuestionOnly(QuestionOnlyConfig(**sizes, hidden=recipe.hidden, word=recipe.word))
     sizes["feature"] = task.features.width
     if name == "san":
-        hidden, word = recipe["hidden"], recipe["word"]
-        return San(SanConfig(**sizes, hidden=hidden, word=word, attention=hidden // 2))
+        return San(SanConfig(**sizes, hidden=recipe.hidden, word=recipe.word, attention=recipe.hidden // 2))
     if name == "lxmert":
-        return Lxmert(LxmertConfig.small(**sizes, **recipe["backbone"]["sizes"]))
-    return masked(updn(recipe, task, more_words=name.startswith("css")), recipe)  # one more word: CSS's [MASK]
+        return Lxmert(LxmertConfig.small(**sizes, **recipe.backbone.sizes))
+    return build_updn(recipe, task, more_words=name.startswith("css"))  # one more word: CSS's [MASK]
 
 
-def criterion(recipe: Mapping, task: Task) -> Criterion:
+def build_criterion(recipe: Run, task: Task) -> Criterion:
     """What the backbone makes of the plain loss."""
-    options, m, hidden = recipe["backbone"], Method(**recipe["method"]), recipe["hidden"]
-    match options["name"]:
-        case "lm" | "lmh":
-            entropy = options.get("entropy", 0.0)
-            return LearnedMixin(bias_of(task), hidden, entropy=entropy, frozen=options["frozen"])
-        case "css_lmh":
-            return LearnedMixin(bias_of(task), hidden, entropy=options["entropy"])
+    options, m = recipe.backbone, recipe.method
+    match options.name:
+        case "lm" | "lmh" | "css_lmh":
+            gate = {"entropy": options.entropy or 0.0, "frozen": bool(options.frozen)}
+            return LearnedMixin(bias_of(task), recipe.hidden, **gate)
         case "bias_product":
             return BiasProduct(bias_of(task))
         case "reweight":
             return Reweight(bias_of(task))
         case "focal":
-            return Focal(gamma=options["gamma"], alpha=options["alpha"], softmax=options["softmax"])
+            return Focal(gamma=options.gamma, alpha=options.alpha, softmax=options.softmax)
         case "rubi":
             n = task.train.n_classes
-            return Rubi(QuestionBranch(hidden, n), n, question_weight=options["question_weight"])
+            return Rubi(QuestionBranch(recipe.hidden, n), n, question_weight=options.question_weight)
     return Plain(m.loss, positive_only=m.positive_only)
 
 
 def bias_of(task: Task) -> Tensor:
     """The bias table [q, a] of train, with a row for types that it lacks."""
-    side, target = task.train.side, task.train.target
-    n_types = len(task.vocabulary.question_types) + 1
-    return bias_table(
-        side["question_type"], target.answer, target.score, n_types=n_types, n_answers=task.train.n_classes
-    )
+    target, n_types = task.train.target, len(task.vocabulary.question_types) + 1
+    kind, n_answers = task.train.side["question_type"], task.train.n_classes
+    return bias_table(kind, target.answer, target.score, n_types=n_types, n_answers=n_answers)
 
 
 def type_words(task: Task) -> Tensor:

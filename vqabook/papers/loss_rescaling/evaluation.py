@@ -9,32 +9,28 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vqabook.core import Batch, Output
+from vqabook.core import Batch, Output, Table
 from vqabook.data.sets import Task, modal_ids
 from vqabook.data.vqa import ANSWER_TYPES
 from vqabook.losses.rescale import rescaling_weights, type_counts
+from vqabook.losses.soft import sigmoid_bce, soft_cross_entropy
 from vqabook.metrics.agreement import cohen_kappa
 from vqabook.metrics.mistakes import loss_matrix, mistake_losses
 from vqabook.metrics.vqa import vqa_accuracy
 from vqabook.training.fit import best_answer, predict
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Int
+    from jaxtyping import Bool, Float, Int
 
 
 def counts_of(task: Task) -> Int[Tensor, "q a"]:
-    """n_i^j over train, [q, a]."""
-    side, n_types = task.train.side, len(task.vocabulary.question_types)
-    return type_counts(
-        side["question_type"],
-        task.train.target.answer,
-        side["votes"],
-        n_types=n_types + 1,
-        n_answers=task.train.n_classes,
-    )
+    """n_i^j over train, [q, a], with a last row for types that train lacks."""
+    side, target = task.train.side, task.train.target
+    sizes = {"n_types": len(task.vocabulary.question_types) + 1, "n_answers": task.train.n_classes}
+    return type_counts(side["question_type"], target.answer, side["votes"], **sizes)
 
 
-def score(model: nn.Module, task: Task) -> dict:
+def score(model: nn.Module, task: Task, counts: Int[Tensor, "q a"]) -> dict:
     """Official accuracy (percent) and Cohen's kappa (x 100) on test, over all and by answer type, and by question type.
 
     `truth_in_type` splits the accuracy by whether the plurality answer has a vote under its question type in train;
@@ -45,61 +41,84 @@ def score(model: nn.Module, task: Task) -> dict:
     ids = questions.question_id.tolist()
     accuracy = vqa_accuracy({q: answers[i] for q, i in zip(ids, chosen, strict=True)}, questions.annotations)
     truth, kind = modal_ids(task, questions), task.test.side["answer_type"].cpu().numpy()
-    inside = {name: in_type_rows(task, column) for name, column in (("truth", truth), ("predicted", chosen))}
+    known, predicted = (in_type_rows(task, answer, counts) for answer in (truth, chosen))
     truth = np.where(truth < 0, len(answers), truth)  # answers outside the vocabulary: one class that no model can hit
     groups = {"overall": np.full(len(truth), True), **{name: kind == i for i, name in enumerate(ANSWER_TYPES)}}
+    groups = {name: rows for name, rows in groups.items() if rows.any()}
     per_question = np.array([accuracy.per_question[q] for q in ids])
-    split = {"yes": inside["truth"], "no": ~inside["truth"]}
+    split = {"yes": known, "no": ~known}
     return {
         "overall": accuracy.overall,
         **accuracy.per_answer_type,
         "per_question_type": accuracy.per_question_type,
-        "kappa": {
-            name: _finite(100 * cohen_kappa(truth[rows], chosen[rows])) for name, rows in groups.items() if rows.any()
-        },
+        "kappa": {name: finite(100 * cohen_kappa(truth[rows], chosen[rows])) for name, rows in groups.items()},
         "truth_in_type": {name: float(per_question[rows].mean()) for name, rows in split.items() if rows.any()},
-        "predicted_in_type": 100 * float(inside["predicted"].mean()),
+        "predicted_in_type": 100 * float(predicted.mean()),
     }
 
 
-def in_type_rows(task: Task, answer: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+def in_type_rows(task: Task, answer: Int[np.ndarray, " n"], counts: Int[Tensor, "q a"]) -> Bool[np.ndarray, " n"]:
     """Whether each test question's `answer` has a vote under its question type in train (answers < 0: no)."""
-    counts, group = counts_of(task).cpu().numpy(), task.test.side["question_type"].cpu().numpy()
-    return (answer >= 0) & (counts[group, answer.clip(min=0)] > 0)
+    group = task.test.side["question_type"].cpu().numpy()
+    return (answer >= 0) & (counts.cpu().numpy()[group, answer.clip(min=0)] > 0)
 
 
-def mistakes(model: nn.Module, task: Task, per_example: Callable[[Tensor, Tensor], Tensor]) -> tuple[dict, dict]:
-    """Guo et al. 2021, Sec. III: losses of hard and easy mistakes, and the matrices of `pictured_types`.
+class Diagnosis:
+    """Guo et al. 2021, Sec. III: what mistakes cost on the training set, with the parameters fixed."""
 
-    Both are taken on the training set with the parameters fixed.
-    """
+    def __init__(self, task: Task, loss: str):
+        self.task, self.cost = task, {"bce": sigmoid_bce, "ce": soft_cross_entropy}[loss]
+        self.truth = modal_ids(task, task.train_questions)
+        self.group = task.train.side["question_type"].cpu().numpy()
+        self.frequency = modal_counts(task)
+
+    def mistakes(self, model: nn.Module) -> dict:
+        """Losses of hard and easy mistakes (Table I)."""
+        losses, predicted = find_losses(model, self.task.train, self.cost)
+        summary = mistake_losses(losses, self.truth, predicted, self.group, self.frequency)
+        return {name: finite(x) for name, x in summary._asdict().items()}
+
+    def matrices(self, model: nn.Module) -> dict:
+        """Confusions among the most frequent answers to counting and colour questions (Fig. 2), of the largest type."""
+        losses, predicted = find_losses(model, self.task.train, self.cost)
+        sizes, names, matrices = self.frequency.sum(1), self.task.vocabulary.question_types, {}
+        for start in ("how many", "what color"):
+            kinds = [i for i, name in enumerate(names) if name.startswith(start)]
+            if kinds:
+                kind = max(kinds, key=lambda i: sizes[i])
+                rows, top = self.group == kind, np.argsort(-self.frequency[kind], kind="stable")[:8]
+                answers = {"answers": [self.task.vocabulary.answers[i] for i in top]}
+                cells = confusions(losses[rows], self.truth[rows], predicted[rows], top, self.frequency[kind])
+                matrices[names[kind]] = answers | cells
+        return matrices
+
+
+def find_losses(
+    model: nn.Module, table: Table, cost: Callable[[Tensor, Tensor], Tensor]
+) -> tuple[Float[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+    """What each row costs, `cost(logits, target)`, and the class that the model predicts."""
 
     def read(out: Output, batch: Batch) -> Tensor:
-        return torch.stack([per_example(out.logits, batch.target), out.logits.argmax(-1).float()], 1)
+        return torch.stack([cost(out.logits, batch.target), out.logits.argmax(-1).float()], 1)
 
-    losses, predicted = predict(model, task.train, read).numpy().T
-    truth, group, frequency = (
-        modal_ids(task, task.train_questions),
-        task.train.side["question_type"].cpu().numpy(),
-        modal_counts(task),
-    )
-    summary = mistake_losses(losses, truth, predicted.astype(np.int64), group, frequency)
-    matrices = {}
-    for kind in pictured_types(task, frequency):
-        here, top = group == kind, np.argsort(-frequency[kind], kind="stable")[:8]
-        mean, count = loss_matrix(losses[here], truth[here], predicted[here].astype(np.int64), top)
-        names = [task.vocabulary.answers[i] for i in top]
-        cells = [[None if np.isnan(x) else round(float(x), 4) for x in row] for row in mean]
-        matrices[task.vocabulary.question_types[kind]] = {
-            "answers": names,
-            "frequency": frequency[kind, top].tolist(),
-            "loss": cells,
-            "count": count.tolist(),
-        }
-    return {"mistakes": {name: _finite(x) for name, x in summary._asdict().items()}}, matrices
+    losses, predicted = predict(model, table, read).numpy().T
+    return losses, predicted.astype(np.int64)
 
 
-def _finite(x: float) -> float | None:
+def confusions(
+    losses: Float[np.ndarray, " n"],
+    truth: Int[np.ndarray, " n"],
+    predicted: Int[np.ndarray, " n"],
+    order: Int[np.ndarray, " k"],
+    frequency: Int[np.ndarray, " c"],
+) -> dict:
+    """Mean loss and number of each confusion among the classes in `order`, and their frequency."""
+    mean, count = loss_matrix(losses, truth, predicted, order)
+    cells = [[finite(round(x, 4)) for x in row] for row in mean.tolist()]
+    return {"frequency": frequency[order].tolist(), "loss": cells, "count": count.tolist()}
+
+
+def finite(x: float) -> float | None:
     """JSON has no NaN: a mean over nothing is None."""
     return x if np.isfinite(x) else None
 
@@ -112,27 +131,20 @@ def modal_counts(task: Task) -> Int[np.ndarray, "q a"]:
     return counts
 
 
-def pictured_types(task: Task, frequency: Int[np.ndarray, "q a"]) -> list[int]:
-    """Counting and colour questions, as in Fig. 2: the largest type of each kind, by `modal_counts`."""
-    counts, names = frequency.sum(1), task.vocabulary.question_types
-    kinds = [[i for i, name in enumerate(names) if name.startswith(start)] for start in ("how many", "what color")]
-    return [max(some, key=lambda i: counts[i]) for some in kinds if some]
-
-
 @torch.no_grad()
 def looks(model: nn.Module, task: Task, *, n: int = 12) -> list[dict]:
     """Where the model looks and what it says on `n` test questions: the same ones for every model, evenly spaced.
 
     A third of them for each answer type. `attention` is over regions, rounded; None for a model without.
     """
-    kinds, found = task.test.side["answer_type"].cpu().numpy(), []
+    kinds, chosen = task.test.side["answer_type"].cpu().numpy(), []
     for kind in range(len(ANSWER_TYPES)):
         of_kind = np.flatnonzero(kinds == kind)
         if len(of_kind):
-            found += of_kind[np.linspace(0, len(of_kind) - 1, n // len(ANSWER_TYPES)).astype(int)].tolist()
-    rows = torch.tensor(found, device=task.test.device)
+            chosen += of_kind[np.linspace(0, len(of_kind) - 1, n // len(ANSWER_TYPES)).astype(int)].tolist()
+    rows = torch.tensor(chosen, device=task.test.device)
     out = model.eval()(*task.test.batch(rows).inputs)
-    attention = [None] * len(found) if out.attention is None else out.attention.tolist()
+    attention = [None] * len(chosen) if out.attention is None else out.attention.tolist()
     questions, answers = task.test_questions, task.vocabulary.answers
     return [
         {
@@ -140,25 +152,27 @@ def looks(model: nn.Module, task: Task, *, n: int = 12) -> list[dict]:
             "image_id": int(questions.image_id[row]),
             "question": questions.text[row],
             "truth": questions.modal_answer[row],
-            "predicted": answers[int(said)],
-            "attention": None if where is None else [round(float(x), 4) for x in where],
+            "predicted": answers[int(answer)],
+            "attention": None if weights is None else [round(float(x), 4) for x in weights],
         }
-        for row, said, where in zip(found, out.logits.argmax(-1), attention, strict=True)
+        for row, answer, weights in zip(chosen, out.logits.argmax(-1), attention, strict=True)
     ]
 
 
 def statistics(task: Task) -> dict:
     """What the training answers look like by question type (Fig. 5), and the weights of Eqs. 7-8. No training."""
-    counts, names, vocabulary = counts_of(task)[:-1].cpu(), task.vocabulary.question_types, task.vocabulary
-    weights, frequency = rescaling_weights(counts).numpy(), modal_counts(task)
+    counts, frequency = counts_of(task), modal_counts(task)
+    vocabulary, names = task.vocabulary, task.vocabulary.question_types
     truth, group = modal_ids(task, task.test_questions), task.test.side["question_type"].cpu().numpy()
-    voted, known = in_type_rows(task, truth), (truth >= 0) & (group < len(names))
+    voted, known = in_type_rows(task, truth, counts), (truth >= 0) & (group < len(names))
     modal = np.zeros_like(voted)
     modal[known] = frequency[group[known], truth[known]] > 0
-    types = {}
+    counts = counts[:-1].cpu()
+    weights, types = rescaling_weights(counts).numpy(), {}
     for kind, name in enumerate(names):
-        top, asked = np.argsort(-frequency[kind], kind="stable")[:12], group == kind
-        test = np.bincount(truth[asked & (truth >= 0)], minlength=task.train.n_classes)
+        top, rows = np.argsort(-frequency[kind], kind="stable")[:12], group == kind
+        test = np.bincount(truth[rows & (truth >= 0)], minlength=task.train.n_classes)
+        test_top = [i for i in np.argsort(-test, kind="stable")[:6] if test[i]]
         types[name] = {
             "answers": [vocabulary.answers[i] for i in top],
             "train": frequency[kind, top].tolist(),
@@ -166,22 +180,11 @@ def statistics(task: Task) -> dict:
             "test": test[top].tolist(),
             "weight": [round(float(w), 4) for w in weights[kind, top]],
             "n_train": int(frequency[kind].sum()),
-            "n_test": int(asked.sum()),
-            "in_type_test": float(voted[asked].mean()) if asked.any() else None,
-            "test_top": [
-                [vocabulary.answers[i], int(test[i])] for i in np.argsort(-test, kind="stable")[:6] if test[i]
-            ],
+            "n_test": int(rows.sum()),
+            "in_type_test": float(voted[rows].mean()) if rows.any() else None,
+            "test_top": [[vocabulary.answers[i], int(test[i])] for i in test_top],
         }
-    shares = {
-        "by_vote": float(voted.mean()),
-        "by_plurality": float(modal.mean()),
-        "in_vocabulary": float((truth >= 0).mean()),
-    }
-    sizes = {
-        "train": len(task.train),
-        "valid": len(task.valid),
-        "test": len(task.test),
-        "answers": len(vocabulary.answers),
-        "types": len(names),
-    }
-    return {"types": types, "in_type": shares, "sizes": sizes}
+    shares = {"by_vote": voted, "by_plurality": modal, "in_vocabulary": truth >= 0}
+    sizes = {name: len(getattr(task, name)) for name in ("train", "valid", "test")}
+    sizes |= {"answers": len(vocabulary.answers), "types": len(names)}
+    return {"types": types, "in_type": {name: float(rows.mean()) for name, rows in shares.items()}, "sizes": sizes}

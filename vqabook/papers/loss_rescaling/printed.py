@@ -6,7 +6,6 @@ number. A row's ‡ says that Guo et al. trained it themselves.
 
 from __future__ import annotations
 
-PAPER = "Loss re-scaling (Guo et al. 2021)"
 TYPES = ("Y/N", "Num.", "Other", "All")
 CP2, V2, CP1 = "VQA-CP v2 test", "VQA v2 val", "VQA-CP v1 test"
 
@@ -20,7 +19,7 @@ def _read(data: tuple[str, ...], text: str) -> dict[str, dict[str, dict[str, str
     """Data set -> row -> answer type -> cell, of lines "row | four cells a data set"."""
     lines = [line.split(" | ") for line in text.strip().splitlines()]
     cells = {row.strip(): [dict(zip(TYPES, four.split(), strict=True)) for four in parts] for row, *parts in lines}
-    return {name: {row: found[i] for row, found in cells.items()} for i, name in enumerate(data)}
+    return {name: {row: parts[i] for row, parts in cells.items()} for i, name in enumerate(data)}
 
 
 # The text that we have marks the second UpDn row of Table II with †; Table III and the caption say ‡.

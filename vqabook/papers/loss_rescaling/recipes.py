@@ -1,172 +1,199 @@
-"""Guo et al. 2021, "Loss re-scaling VQA: Revisiting the Language Prior Problem ...", IEEE TIP, arXiv:2010.16010.
+"""Every run of pages 01 (diagnosis, Sec. III) and 02 (the method, Sec. IV-VI), and what is asked of it.
 
-Pages 01 (diagnosis, Sec. III) and 02 (the method, Sec. IV-VI). A run is one training; baselines train as long as
-the two-stage method, and every run reports its last epoch, so that nothing is selected.
+A run is one training. Baselines train as long as the two-stage method, and every run reports its last epoch, so that
+nothing is selected.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
-from importlib import import_module
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, NamedTuple
 
-from vqabook.data import sets
-from vqabook.data.sets import DataSpec, data_digest
-from vqabook.knobs import asking, root_of
-from vqabook.papers.loss_rescaling import vision
-from vqabook.papers.loss_rescaling.claims import BESIDE, CLAIMS, FURTHER, RECORDED
-from vqabook.papers.loss_rescaling.evaluation import statistics
+from vqabook.data.imbalanced import DIVISIONS, Cut, divide
+from vqabook.data.sets import DataSpec, data_digest, source_files
+from vqabook.files import data_root
 from vqabook.papers.loss_rescaling.setting import (
     BACKBONES,
-    COMPARED,
     DEPARTURES,
     DIAGNOSED,
+    DROPPED,
     LOSSES,
-    MASKED,
     MODULES,
     NAME,
-    PROFILES,
     UNIFORM,
+    VARIED,
+    VISION,
+    VISION_CHANGES,
+    VISION_CUTS,
+    Backbone,
     Method,
     Setting,
+    VisionOptions,
+    modules_of,
 )
-from vqabook.papers.loss_rescaling.train import build, task_of, train
+from vqabook.papers.paper import Recipe
 from vqabook.world import write as shapes
 from vqabook.world.write import World
 
-__all__ = [
-    "BACKBONES",
-    "BESIDE",
-    "CLAIMS",
-    "DEPARTURES",
-    "FURTHER",
-    "MODULES",
-    "PAGES",
-    "RECORDED",
-    "UNIFORM",
-    "Setting",
-    "build",
-    "produce",
-    "recipes",
-]
-
-PARTS = ("backbones", "vision")  # files beside this one with a `produce` of their own
-APART = ()  # parts with an environment of their own
 SIZES = ("epochs", "rescale_epochs", "batch_size", "lr", "hidden", "word", "attention_dropout")
-PAGES = {"class_imbalance": DIAGNOSED, "loss_rescaling": None}  # the trained variants that each shows; None: all
-VARIED = (  # page 02: a run of a backbone, and what it changes
-    ("lm", "bce baseline", {"frozen gate": {"frozen": True}}),
-    ("lmh", "bce baseline", {"frozen gate": {"frozen": True}}),
-    ("css", "bce baseline", {"V-CSS alone": {"q_share": 0.0}}),
-    ("css", "bce baseline", {"Q-CSS alone": {"q_share": 1.0}}),
-    ("css", "bce re-scaling", {"positive term only": {"positive_only": True}}),
-    ("lxmert", "bce re-scaling", {"positive term only": {"positive_only": True}}),
-    ("focal", "bce baseline", {"released": {"softmax": True}}),
-)
-DROPPED = ("lm", "lmh", "css")  # Fig. 7, beside UpDn
+OPTIONS = {field.name for field in fields(Backbone)}
 
 
-page, setting = asking(Setting, PROFILES)
+@dataclass(frozen=True, kw_only=True)
+class Run(Recipe):
+    """One training of UpDn (`loss_rescaling.train:train`) or of another backbone (`loss_rescaling.backbones:train`)."""
+
+    method: Method
+    epochs: int  # of the first stage
+    rescale_epochs: int  # of the second; a run without weights trains as long
+    batch_size: int
+    lr: float
+    hidden: int
+    word: int
+    attention_dropout: float
+    backbone: Backbone | None = None  # None: UpDn
+
+    LEFT_OUT = ("part", "backbone")
+
+    def asked(self) -> dict:
+        """The recipe as its record keeps it; a backbone says its own options alone."""
+        asked = super().asked()
+        if self.backbone:
+            asked["backbone"] = {name: value for name, value in asked["backbone"].items() if value is not None}
+        return asked
 
 
-def recipes(s: Setting, page: str) -> list[dict]:
-    """Every run that a page shows. `variant` is "<loss> <module>", off the paper's table "<loss> <module> @ <what>".
+@dataclass(frozen=True, kw_only=True)
+class VisionRun(VisionOptions, Recipe):
+    """One training of an image classifier (`loss_rescaling.vision:train`)."""
+
+
+class Trial(NamedTuple):
+    """A row of the tables, of which every seed makes a run."""
+
+    prior: str
+    variant: str
+    method: Mapping[str, Any]  # what differs from the setting's Method
+    backbone: Backbone | None
+
+
+def list_recipes(s: Setting, page: str) -> list[Recipe]:
+    """Every run of a page. `variant` is "<loss> <module>", off the paper's table "<loss> <module> @ <what>".
 
     A backbone other than UpDn comes first: "lmh bce both". Runs without weights come before those that go on from them.
     """
-    shown = PAGES[page]
-    methods = [m for m in _methods(s) if shown is None or m[1].split(" @ ")[0] in shown]
-    trained = [_recipe(s, "train", seed, *method) for seed in s.seeds for method in methods]
-    if shown is None:
-        trained += [_backbone_recipe(s, seed, *run) for seed in s.seeds for run in _backbone_runs(s)]
-    trained.sort(key=lambda recipe: (recipe["method"]["rescale"], "part" in recipe))
-    found = [_recipe(s, "statistics", 0, prior, "statistics") for prior in s.priors] + trained
-    return found + (vision.recipes(s) if page == "class_imbalance" else [])
-
-
-def _methods(s: Setting) -> list[tuple[str, str, dict]]:
-    """(prior, variant, what differs from the default Method) of everything trained."""
-    on = {f"{loss} {name}": {"loss": loss, **module} for loss in ("bce", "ce") for name, module in MODULES.items()}
-    methods = [(prior, variant, method) for prior in s.priors for variant, method in on.items()]
-    if "changing" in s.priors:
-        for rate in s.mask_dropouts:
-            methods.append(("changing", f"bce both @ mask dropout {rate}", on["bce both"] | {"mask_dropout": rate}))
-        for variant, name, change in DEPARTURES if s.departures else ():
-            methods.append(("changing", f"{variant} @ {name}", on[variant] | change))
-    if s.dataset == "shapes" and "same" in s.priors:
-        for variant in (*DIAGNOSED, "bce re-scaling", "ce re-scaling"):
-            methods.append(("same", f"{variant} @ {UNIFORM}", on[variant]))
-    return methods
-
-
-def _recipe(s: Setting, kind: str, seed: int, prior: str, variant: str, method: Mapping | None = None) -> dict:
-    world_prior = 0.0 if variant.endswith(UNIFORM) else s.world_prior
-    seen = {"objects": s.world_objects, "regions": max(s.world_objects), "noise": s.world_noise}
-    world = World(n_train=s.questions, prior=world_prior, **seen) if s.dataset == "shapes" else None
-    data = DataSpec(s.dataset, prior, world, s.min_answer_count)
-    what = {"paper": NAME, "profile": s.profile, "kind": kind, "variant": variant, "prior": prior, "seed": seed}
-    what["data"] = asdict(data) | {"digest": data_digest(data, root_of(s))}
-    if method is None:
-        return what
-    knobs = {"min_votes": s.min_votes, "out_of_type": s.out_of_type, "cap": s.cap} | method
-    return what | {"method": asdict(Method(**knobs))} | {size: getattr(s, size) for size in SIZES}
-
-
-def _backbone_runs(s: Setting) -> list[tuple[str, str, str, str, dict]]:
-    """(prior, backbone, loss, module, changed options with the name of the change) of everything but UpDn."""
-    runs = []
-    for name in s.backbones:
-        losses = LOSSES.get(name, ("bce",))
-        ours = () if name in COMPARED else ("both",) if name in MASKED else ("re-scaling",)
-        shown = [m for m in s.backbone_modules if name in MASKED or m in ("baseline", *ours)]
-        if "changing" in s.priors:
-            runs += [("changing", name, loss, module, {}) for loss in losses for module in shown]
-            varied = [(*run.split(" ", 1), change) for of, run, change in VARIED if of == name]
-            runs += [("changing", name, *run) for run in varied if run[1] in s.backbone_modules]
-            if name in DROPPED and "both" in s.backbone_modules:
-                for rate in s.mask_dropouts:
-                    runs.append(("changing", name, "bce", "both", {f"mask dropout {rate}": {"mask_dropout": rate}}))
-        if "same" in s.priors:
-            ends = [module for module in ("baseline", *ours) if module in s.backbone_modules]
-            runs += [("same", name, loss, module, {}) for loss in losses for module in ends]
-    return runs
-
-
-def _backbone_recipe(s: Setting, seed: int, prior: str, name: str, loss: str, module: str, changed: Mapping) -> dict:
-    what = "".join(f" @ {what}" for what in changed)
-    options, method = {"name": name, **BACKBONES[name]}, {"loss": loss, **MODULES[module]}
-    for change in changed.values():
-        (options if change.keys() <= options.keys() else method).update(change)
-    recipe = _recipe(s, "train", seed, prior, f"{name} {loss} {module}{what}", method)
-    if method.get("positive_only") and name not in ("css", "lxmert"):
-        raise ValueError(f"positive_only weighs the terms of Sigm-BCE, which {name} does not train with; leave it out")
-    if name == "lxmert":
-        if len(s.lxmert_layers) != 3:
-            raise ValueError(f"lxmert_layers are language, regions, cross, got {list(s.lxmert_layers)}; give three")
-        layers = dict(zip(("language_layers", "region_layers", "cross_layers"), s.lxmert_layers, strict=True))
-        heads = max(1, s.lxmert_hidden // (64 if s.lxmert_hidden >= 512 else 16))
-        if s.lxmert_hidden % heads:
-            raise ValueError(
-                f"lxmert_hidden has heads of 16, of 64 from 512 on, got {s.lxmert_hidden}; give a multiple"
-            )
-        wide = s.lxmert_hidden * (4 if s.lxmert_hidden >= 512 else 2)
-        dropout = dict.fromkeys(("dropout", "attention_dropout"), s.lxmert_dropout)
-        options["sizes"] = {"hidden": s.lxmert_hidden, "heads": heads, "wide": wide, **layers, **dropout}
-        recipe |= {"epochs": s.lxmert_epochs, "rescale_epochs": s.lxmert_rescale_epochs, "lr": s.lxmert_lr}
-    return recipe | {"part": "backbones", "backbone": options}
+    diagnosis = page == "class_imbalance"
+    if diagnosis:
+        trials = [trial for trial in _updn(s) if trial.variant.split(" @ ")[0] in DIAGNOSED]
+    else:
+        trials = [*_updn(s), *_backbones(s)]
+    counted = [Recipe(**_what(s, "statistics", prior, "statistics", 0)) for prior in s.priors]
+    runs = [_run(s, seed, trial) for seed in s.seeds for trial in trials]
+    runs.sort(key=lambda run: (run.method.rescale, run.backbone is not None))
+    return [*counted, *runs, *(_vision_runs(s) if diagnosis else ())]
 
 
 def examples(s: Setting, n: int) -> list[dict]:
     """The first `n` images of the embedded world with their questions, for a picture of what is asked."""
-    world = World(**_recipe(s, "statistics", 0, "same", "statistics")["data"]["world"])
-    return shapes.examples(sets.source_files(DataSpec("shapes", world=world), None)[1], n)
+    world = DataSpec("shapes", world=_world(s, s.world_prior))
+    return shapes.examples(source_files(world, None)[1], n)
 
 
-def produce(recipe: Mapping, checkpoint: Path, *, data_root: Path | None, device: str = "auto") -> dict:
-    """Train or count what `recipe` says; the record's result. Its `part`, if any, is the file beside this that does."""
-    if "part" in recipe:
-        module = import_module(f"{__package__}.{recipe['part']}")
-        return module.produce(recipe, checkpoint, data_root=data_root, device=device)
-    task = task_of(recipe, data_root, device)
-    return statistics(task) if recipe["kind"] == "statistics" else train(recipe, task, checkpoint, *build(recipe, task))
+def _updn(s: Setting) -> Iterator[Trial]:
+    """Table V's first column, Fig. 7's, the release's choices, and the control."""
+    rows = [f"{loss} {module}" for loss in ("bce", "ce") for module in MODULES]
+    yield from (_trial(prior, row) for prior in s.priors for row in rows)
+    if "changing" in s.priors:
+        yield from (_trial("changing", *change) for change in _dropouts(s))
+        yield from (_trial("changing", *change) for change in (DEPARTURES if s.departures else ()))
+    if s.dataset == "shapes" and "same" in s.priors:
+        yield from (_trial("same", row, UNIFORM) for row in (*DIAGNOSED, "bce re-scaling", "ce re-scaling"))
+
+
+def _backbones(s: Setting) -> Iterator[Trial]:
+    """Table V's other columns, what Tables II and III compare with, and what is changed of these."""
+    for name in s.backbones:
+        losses, modules = LOSSES.get(name, ("bce",)), modules_of(name)
+        ends = (modules[0], modules[-1])  # all that is trained where priors stay
+        for prior, rows in (("changing", modules), ("same", ends)):
+            if prior in s.priors:
+                rows = [module for module in s.backbone_modules if module in rows]
+                yield from (_trial(prior, f"{loss} {module}", of=name) for loss in losses for module in rows)
+        if "changing" in s.priors:
+            changes = [change for of, *change in VARIED if of == name] + (_dropouts(s) if name in DROPPED else [])
+            kept = [change for change in changes if change[0].split(" ", 1)[1] in s.backbone_modules]
+            yield from (_trial("changing", *change, of=name) for change in kept)
+
+
+def _dropouts(s: Setting) -> list[tuple]:
+    """Fig. 7: a run, the name of a change, and the change."""
+    return [("bce both", f"mask dropout {rate}", {"mask_dropout": rate}) for rate in s.mask_dropouts]
+
+
+def _trial(prior: str, row: str, what: str = "", change: Mapping | None = None, *, of: str = "") -> Trial:
+    """The trial of a row, "<loss> <module>", with a change of the method's or the backbone's options."""
+    (loss, module), change = row.split(" ", 1), change or {}
+    backbone = replace(BACKBONES[of], **{k: v for k, v in change.items() if k in OPTIONS}) if of else None
+    method = {k: v for k, v in change.items() if k not in OPTIONS}
+    variant = f"{of} {row}".strip() + (f" @ {what}" if what else "")
+    return Trial(prior, variant, {"loss": loss, **MODULES[module], **method}, backbone)
+
+
+def _run(s: Setting, seed: int, trial: Trial) -> Run:
+    backbone, sizes = trial.backbone, {size: getattr(s, size) for size in SIZES}
+    if backbone and backbone.name == "lxmert":
+        backbone = replace(backbone, sizes=_lxmert_sizes(s))
+        sizes |= {"epochs": s.lxmert_epochs, "rescale_epochs": s.lxmert_rescale_epochs, "lr": s.lxmert_lr}
+    return Run(
+        **_what(s, "train", trial.prior, trial.variant, seed),
+        part="backbones" if backbone else None,
+        method=Method(**{name: getattr(s, name) for name in ("min_votes", "out_of_type", "cap")} | trial.method),
+        backbone=backbone,
+        **sizes,
+    )
+
+
+def _lxmert_sizes(s: Setting) -> dict:
+    if len(s.lxmert_layers) != 3:
+        raise ValueError(f"lxmert_layers are language, regions, cross, got {list(s.lxmert_layers)}; give three")
+    large = s.lxmert_hidden >= 512
+    heads = max(1, s.lxmert_hidden // (64 if large else 16))
+    if s.lxmert_hidden % heads:
+        raise ValueError(f"lxmert_hidden has heads of 16, of 64 from 512 on, got {s.lxmert_hidden}; give a multiple")
+    return {
+        "hidden": s.lxmert_hidden,
+        "heads": heads,
+        "wide": s.lxmert_hidden * (4 if large else 2),
+        **dict(zip(("language_layers", "region_layers", "cross_layers"), s.lxmert_layers, strict=True)),
+        **dict.fromkeys(("dropout", "attention_dropout"), s.lxmert_dropout),
+    }
+
+
+def _what(s: Setting, kind: str, prior: str, variant: str, seed: int) -> dict:
+    """What every recipe on questions says."""
+    world = _world(s, 0.0 if variant.endswith(UNIFORM) else s.world_prior) if s.dataset == "shapes" else None
+    spec = DataSpec(s.dataset, prior, world, s.min_answer_count)
+    data = asdict(spec) | {"digest": data_digest(spec, data_root(s.data_root))}
+    what = {"paper": NAME, "profile": s.profile, "kind": kind, "variant": variant, "prior": prior, "seed": seed}
+    return what | {"data": data}
+
+
+def _world(s: Setting, prior: float) -> World:
+    seen = {"objects": s.world_objects, "regions": max(s.world_objects), "noise": s.world_noise}
+    return World(n_train=s.questions, prior=prior, **seen)
+
+
+def _vision_runs(s: Setting) -> list[VisionRun]:
+    """Each image set, imbalanced and balanced, for every seed."""
+    sets = [(name, division, seed) for name in s.vision for division in DIVISIONS for seed in s.seeds]
+    return [_vision_run(s, *run) for run in sets]
+
+
+def _vision_run(s: Setting, dataset: str, division: str, seed: int) -> VisionRun:
+    options = asdict(VISION[dataset]) | VISION_CHANGES.get(s.profile, {})
+    cut = Cut(dataset, division, *VISION_CUTS[dataset], seed)
+    data = divide(cut, data_root(s.data_root))
+    options["epochs"] = max(1, round(options["epochs"] * data.frequency.sum() / len(data.train)))
+    what = {"paper": NAME, "part": "vision", "profile": s.profile, "kind": "train", "prior": "none", "seed": seed}
+    return VisionRun(**what, variant=f"{dataset} {division}", data=asdict(cut) | data.about(), **options)

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from vqabook.knobs import knob, one_of, positive, within
 from vqabook.world.write import World
 
 NAME = "loss_rescaling"
-MODULES = {  # rows of Table V
+MODULES = {  # rows of Table V; the last is what the tables call "+Ours"
     "baseline": {},
     "mask (sigmoid)": {"mask": "sigmoid"},
     "mask (softplus-G)": {"mask": "softplus_g"},
     "re-scaling": {"rescale": True},
     "both": {"mask": "softplus_g", "rescale": True},
 }
-
-
+# The release's choices. 1.6931: `losses.rescale.RELEASE_OUT_OF_TYPE` in the digits that the names of records have.
+SMOOTHED = {"out_of_type": 1.6931}
 RELEASED_MASK = {"mask_combine": "multiply", "mask_second_sigmoid": True, "mask_reduction": "mean"}
-
-
-RELEASE = RELEASED_MASK | {"min_votes": 10, "out_of_type": 1.6931, "positive_only": True}
-
-
+RELEASE = RELEASED_MASK | SMOOTHED | {"min_votes": 10, "positive_only": True}
 DEPARTURES = (  # page 02: one choice at a time, then all of the release's
-    ("bce both", "out-of-type 1 + log 2", {"out_of_type": 1.6931}),
+    ("bce both", "out-of-type 1 + log 2", SMOOTHED),
     ("bce both", "in-type from 10 votes", {"min_votes": 10}),
     ("bce both", "positive term only", {"positive_only": True}),
     ("bce both", "mask times logits", {"mask_combine": "multiply"}),
@@ -33,11 +31,7 @@ DEPARTURES = (  # page 02: one choice at a time, then all of the release's
     ("bce re-scaling", "release", RELEASE),
     ("ce re-scaling", "from the start", {"from_start": True}),
 )
-
-
 UNIFORM = "uniform answers"  # the control: an embedded world in which there is nothing to re-scale
-
-
 DIAGNOSED = ("bce baseline", "ce baseline")  # the variants of page 01
 
 
@@ -45,38 +39,106 @@ DIAGNOSED = ("bce baseline", "ce baseline")  # the variants of page 01
 class Method:
     """The paper's own knobs. Defaults follow its equations; `RELEASE` is what its code does instead."""
 
-    loss: str = knob("bce", rule=one_of("bce", "ce"))  # Sigm-BCE (Eq. 2) or Soft-CE (Eq. 3)
-    mask: str | None = knob(None, rule=one_of("sigmoid", "softplus_g"))  # f in Eq. 4
+    loss: str = "bce"  # Sigm-BCE (Eq. 2), or "ce", Soft-CE (Eq. 3)
+    mask: str | None = None  # f in Eq. 4: "sigmoid" or "softplus_g"
     rescale: bool = False  # Eqs. 7-8
-    mask_dropout: float = knob(0.0, rule=within(0, 1))  # Sec. V-D tunes 0 to 1; UpDn prefers little (Fig. 7)
-    mask_combine: str = knob("add_log", rule=one_of("add_log", "multiply"))  # the paper does not say; release: multiply
-    mask_weight: float = knob(1.0, rule=positive())  # Sec. V-D
+    mask_dropout: float = 0.0  # Sec. V-D tunes 0 to 1; UpDn prefers little (Fig. 7)
+    mask_combine: str = "add_log"  # the paper does not say; release: multiply
+    mask_weight: float = 1.0  # Sec. V-D
     mask_second_sigmoid: bool = False  # release
-    mask_reduction: str = knob("sum", rule=one_of("sum", "mean"))  # Eq. 5 sums over answers, the release averages
-    min_votes: int = knob(1, rule=positive())  # votes that make an answer in-type; release: 10
-    out_of_type: float = knob(1.0, rule=positive())  # below Eq. 7; release: 1 + log 2
-    cap: float = knob(100.0, rule=positive())  # Eq. 8
+    mask_reduction: str = "sum"  # Eq. 5 sums over answers, the release averages: "mean"
+    min_votes: int = 1  # votes that make an answer in-type; release: 10
+    out_of_type: float = 1.0  # below Eq. 7; release: 1 + log 2
+    cap: float = 100.0  # Eq. 8
     positive_only: bool = False  # Eq. 11 weighs both terms; the release the positive one
     from_start: bool = False  # weigh from the first epoch on instead of in a second stage
 
 
-# Everything trained instead of plain UpDn, with its options; a recipe names the options that it changes and keeps all.
-BACKBONES: dict[str, dict] = {
-    "lm": {"frozen": False},  # release of Guo et al.: gate and smoothing never reach the optimiser
-    "lmh": {"frozen": False, "entropy": 0.36},  # Clark et al. for VQA-CP
-    "css": {"q_share": 0.5, "hint": "gradient"},  # release: Q-CSS for 5 batches of 10
-    "css_lmh": {"q_share": 0.5, "hint": "gradient", "entropy": 0.36},
-    "lxmert": {"optimizer": "adamw", "clip": 5.0},  # release
-    "question_only": {},
-    "san": {},
-    "rubi": {"question_weight": 1.0},  # Cadene et al.
-    "bias_product": {},
-    "reweight": {},
-    "focal": {"gamma": 2.0, "alpha": 0.25, "softmax": False},  # release: softmax
+@dataclass(frozen=True)
+class Backbone:
+    """What is trained instead of plain UpDn, with its options; those of other backbones are None."""
+
+    name: str
+    frozen: bool | None = None  # release of Guo et al.: gate and smoothing never reach the optimiser
+    entropy: float | None = None  # weight of LMH's penalty
+    q_share: float | None = None  # of batches that go to Q-CSS; release: 5 of 10
+    hint: str | None = None  # what `Css` takes for critical
+    optimizer: str | None = None
+    clip: float | None = None
+    sizes: Mapping[str, Any] | None = None  # of `LxmertConfig.small`
+    question_weight: float | None = None  # of RUBi's question branch
+    gamma: float | None = None
+    alpha: float | None = None
+    softmax: bool | None = None  # release: the focal loss on a softmax
+
+
+BACKBONES = {
+    backbone.name: backbone
+    for backbone in (
+        Backbone("lm", frozen=False),
+        Backbone("lmh", frozen=False, entropy=0.36),  # Clark et al. for VQA-CP
+        Backbone("css", q_share=0.5, hint="gradient"),
+        Backbone("css_lmh", q_share=0.5, hint="gradient", entropy=0.36),
+        Backbone("lxmert", optimizer="adamw", clip=5.0),  # release
+        Backbone("question_only"),
+        Backbone("san"),
+        Backbone("rubi", question_weight=1.0),  # Cadene et al.
+        Backbone("bias_product"),
+        Backbone("reweight"),
+        Backbone("focal", gamma=2.0, alpha=0.25, softmax=False),
+    )
 }
-MASKED = ("lm", "lmh", "css", "css_lmh")  # backbones of Table V with an answer mask; Sec. V-C leaves LXMERT without
-LOSSES = {"css": ("bce", "ce"), "lxmert": ("bce", "ce"), "rubi": ("ce",)}  # others: Sigm-BCE (Sec. VI-B)
 COMPARED = ("question_only", "san", "rubi", "bias_product", "reweight", "focal")  # one row each, without re-scaling
+LOSSES = {"css": ("bce", "ce"), "lxmert": ("bce", "ce"), "rubi": ("ce",)}  # others: Sigm-BCE (Sec. VI-B)
+DROPPED = ("lm", "lmh", "css")  # Fig. 7, beside UpDn
+VARIED = (  # page 02: a backbone, its run, the name of a change, and the change
+    ("lm", "bce baseline", "frozen gate", {"frozen": True}),
+    ("lmh", "bce baseline", "frozen gate", {"frozen": True}),
+    ("css", "bce baseline", "V-CSS alone", {"q_share": 0.0}),
+    ("css", "bce baseline", "Q-CSS alone", {"q_share": 1.0}),
+    ("css", "bce re-scaling", "positive term only", {"positive_only": True}),
+    ("lxmert", "bce re-scaling", "positive term only", {"positive_only": True}),
+    ("focal", "bce baseline", "released", {"softmax": True}),
+)
+
+
+def modules_of(backbone: str) -> tuple[str, ...]:
+    """The rows of Table V that a backbone has; Sec. V-C leaves LXMERT without a mask."""
+    if backbone in COMPARED:
+        return ("baseline",)
+    return ("baseline", "re-scaling") if backbone == "lxmert" else tuple(MODULES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisionOptions:
+    """How one image set of Sec. III-B is trained; the values are ours, for minutes on one CPU core."""
+
+    depth: int = 8  # 6 n + 2; He et al. 2016 start at 20
+    width: int = 16
+    stem_stride: int = 1
+    epochs: int = 15  # of the imbalanced cut; the control takes as many steps
+    batch_size: int = 128  # He et al. 2016, Sec. 4.2
+    optimizer: str = "adam"  # they use SGD with momentum, and lower lr in steps; here it stays
+    lr: float = 2e-3
+    clip: float = 5.0
+    shift: int = 0  # pixels at most; He et al. 2016, Sec. 4.2: 4, and flips
+    flip: bool = False
+    centre_weight: float = 0.0  # λ, Wen et al. 2016; 0: softmax cross-entropy alone
+    centre_rate: float = 0.5  # α, Wen et al. 2016
+    watched: int = 2000  # rows of train and held out that are looked at after an epoch; all after the last
+
+
+VISION = {
+    "cifar10": VisionOptions(shift=4, flip=True),
+    "faces": VisionOptions(stem_stride=2, epochs=20, batch_size=32, shift=2, flip=True, centre_weight=0.003),
+    "digits": VisionOptions(width=8, epochs=20, batch_size=32),
+}
+VISION_CUTS = {  # imbalance and share held out; None: as it is by nature
+    "cifar10": (100.0, None),
+    "faces": (None, 0.5),
+    "digits": (20.0, 0.6),
+}
+VISION_CHANGES = {"smoke": {"width": 4, "epochs": 2}, "paper": {"depth": 32, "width": 16, "epochs": 200}}
 
 
 @dataclass(frozen=True)
@@ -115,7 +177,7 @@ class Setting:
     lxmert_hidden: int = knob(768, rule=positive())
     lxmert_dropout: float = knob(0.1, rule=within(0, 1))  # release; 0 in CPU profiles
     lxmert_layers: tuple[int, ...] = knob((9, 5, 5), rule=within(1, 24))  # language, regions, cross
-    vision: tuple[str, ...] = knob(("cifar10", "faces"), rule=one_of("cifar10", "faces", "digits"))  # Sec. III-B
+    vision: tuple[str, ...] = knob(("cifar10", "faces"), rule=one_of(*VISION))  # Sec. III-B
 
 
 PROFILES: dict[str, dict] = {

@@ -1,151 +1,153 @@
-"""One training run of the loss re-scaling paper: UpDn with any of its modules; the loop that every backbone shares."""
+"""One training run of the loss re-scaling paper: UpDn with any of its modules; the run that every backbone shares."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vqabook.data.sets import DataSpec, Task, load_task
-from vqabook.evidence.record import key_of
 from vqabook.losses.rescale import in_type, rescaling_weights
-from vqabook.losses.soft import sigmoid_bce, soft_cross_entropy
 from vqabook.models.answer_mask import AnswerMask
 from vqabook.models.updn import UpDn, UpDnConfig
 from vqabook.objectives.base import Objective
 from vqabook.objectives.criteria import Criterion, Plain
 from vqabook.objectives.rescaling import LossRescaling
-from vqabook.papers.loss_rescaling.evaluation import counts_of, looks, mistakes, score
+from vqabook.papers.loss_rescaling.evaluation import Diagnosis, counts_of, looks, score, statistics
+from vqabook.papers.loss_rescaling.recipes import Run
 from vqabook.papers.loss_rescaling.setting import Method
+from vqabook.papers.paper import Recipe
 from vqabook.training.best import select
 from vqabook.training.fit import FitConfig, Stage, fit, pick_device, predict, soft_score
-from vqabook.world.write import World
+from vqabook.training.stages import Scratch, Stages
+
+if TYPE_CHECKING:
+    from jaxtyping import Int
+
+    Build = Callable[[Run, Task, Int[Tensor, "q a"]], tuple[nn.Module, Objective]]
 
 WEIGHT_DECAY = {"adamw": 0.01}  # LXMERT's release
 
 
-def task_of(recipe: Mapping, data_root: Path | None, device: str) -> Task:
+def load(recipe: Recipe, data_root: Path | None, device: str) -> Task:
     """The data that a recipe names, on the device."""
-    data = {k: v for k, v in recipe["data"].items() if k != "digest"}
-    if data["world"]:  # from a record its tuples come as lists
-        data["world"] = World(**{k: tuple(v) if isinstance(v, list) else v for k, v in data["world"].items()})
-    return load_task(DataSpec(**data), data_root, pick_device(device))
+    return load_task(DataSpec.of(recipe.data), data_root, pick_device(device))
 
 
-def build(recipe: Mapping, task: Task) -> tuple[nn.Module, Objective]:
-    """UpDn and the objective of a recipe, freshly initialised from its seed."""
+def count(recipe: Recipe, scratch: Scratch, *, data_root: Path | None, device: str = "auto") -> dict:
+    """What the answers look like before any training."""
+    return statistics(load(recipe, data_root, device))
+
+
+def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str = "auto") -> dict:
+    """Train UpDn as a recipe says; the record's result."""
+    return run(recipe, load(recipe, data_root, device), scratch, build)
+
+
+def build(recipe: Run, task: Task, counts: Int[Tensor, "q a"]) -> tuple[nn.Module, Objective]:
+    """UpDn and the objective of a recipe, freshly initialised from its seed; `counts` from `counts_of`."""
+    m = recipe.method
     with torch.random.fork_rng():
-        torch.manual_seed(recipe["seed"])
-        model = masked(updn(recipe, task), recipe)
-    m = Method(**recipe["method"])
-    return model.to(task.train.device), rescaled(Plain(m.loss, positive_only=m.positive_only), recipe, task)
+        torch.manual_seed(recipe.seed)
+        model = build_updn(recipe, task)
+    objective = build_objective(Plain(m.loss, positive_only=m.positive_only), recipe, counts)
+    return model.to(task.train.device), objective
 
 
-def updn(recipe: Mapping, task: Task, *, more_words: int = 0) -> UpDn:
-    """UpDn in the recipe's sizes; `more_words` beyond the vocabulary."""
-    return UpDn(
-        UpDnConfig(
-            n_words=len(task.vocabulary.words) + 2 + more_words,
-            n_answers=task.train.n_classes,
-            feature=task.features.width,
-            hidden=recipe["hidden"],
-            word=recipe["word"],
-            attention_dropout=recipe["attention_dropout"],
-        )
+def build_updn(recipe: Run, task: Task, *, more_words: int = 0) -> nn.Module:
+    """UpDn in the recipe's sizes, behind the answer mask if it asks for one; `more_words` beyond the vocabulary."""
+    m, n_answers = recipe.method, task.train.n_classes
+    config = UpDnConfig(
+        n_words=len(task.vocabulary.words) + 2 + more_words,
+        n_answers=n_answers,
+        feature=task.features.width,
+        hidden=recipe.hidden,
+        word=recipe.word,
+        attention_dropout=recipe.attention_dropout,
     )
+    if m.mask is None:
+        return UpDn(config)
+    options = {"activation": m.mask, "combine": m.mask_combine, "dropout": m.mask_dropout}
+    return AnswerMask(UpDn(config), recipe.hidden, n_answers, **options)
 
 
-def masked(model: UpDn, recipe: Mapping) -> nn.Module:
-    """The model behind the answer mask that the recipe asks for, if it does."""
-    m, sizes = Method(**recipe["method"]), model.config
-    if not m.mask:
-        return model
-    return AnswerMask(
-        model, sizes.hidden, sizes.n_answers, activation=m.mask, combine=m.mask_combine, dropout=m.mask_dropout
-    )
-
-
-def rescaled(criterion: Criterion, recipe: Mapping, task: Task) -> LossRescaling:
+def build_objective(criterion: Criterion, recipe: Run, counts: Int[Tensor, "q a"]) -> LossRescaling:
     """The criterion with the recipe's weights and schedule, and the mask loss."""
-    m, counts = Method(**recipe["method"]), counts_of(task)
-    weight = (
-        rescaling_weights(counts, min_votes=m.min_votes, cap=m.cap, out_of_type=m.out_of_type) if m.rescale else None
-    )
+    m = recipe.method
+    options = {"min_votes": m.min_votes, "cap": m.cap, "out_of_type": m.out_of_type}
     return LossRescaling(
         criterion,
-        weight=weight,
+        weight=rescaling_weights(counts, **options) if m.rescale else None,
         label=in_type(counts, min_votes=m.min_votes),
-        after=0.0 if m.from_start else recipe["epochs"] / (recipe["epochs"] + recipe["rescale_epochs"]),
+        after=0.0 if m.from_start else recipe.epochs / (recipe.epochs + recipe.rescale_epochs),
         mask_weight=m.mask_weight,
         mask_second_sigmoid=m.mask_second_sigmoid,
         mask_reduction=m.mask_reduction,
     )
 
 
-def first_stage(recipe: Mapping, checkpoint: Path) -> Stage | None:
-    """What the recipe shares with the same recipe without weights: all epochs before they count."""
-    m = recipe["method"]
-    if m["from_start"]:
-        return None
-    unused = {"rescale": False, "out_of_type": 1.0, "cap": 100.0, "positive_only": False}
-    unused |= {} if m["mask"] else {"min_votes": 1}
-    same = {k: v for k, v in recipe.items() if k not in ("variant", "method")} | {"method": {**m, **unused}}
-    return Stage(
-        recipe["epochs"],
-        checkpoint.with_name("".join([key_of(same), *checkpoint.suffixes, ".stage"])),
-        write=not m["rescale"],
-    )
-
-
-def train(recipe: Mapping, task: Task, checkpoint: Path, model: nn.Module, objective: Objective) -> dict:
-    """One training run and everything the pages read off it."""
+def run(recipe: Run, task: Task, scratch: Scratch, build: Build) -> dict:
+    """One training and everything the pages read off it."""
+    m, counts = recipe.method, counts_of(task)
+    model, objective = build(recipe, task, counts)
     core = model.model if isinstance(model, AnswerMask) else model
-    epochs, m = recipe["epochs"] + recipe["rescale_epochs"], Method(**recipe["method"])
-    backbone = recipe.get("backbone", {})
-    config = FitConfig(
-        epochs=epochs,
-        batch_size=recipe["batch_size"],
-        lr=recipe["lr"],
-        seed=recipe["seed"],
-        bf16=task.train.device.type == "cuda",
-        weight_decay=WEIGHT_DECAY.get(backbone.get("optimizer"), 0.0),
-        **{name: backbone[name] for name in ("optimizer", "clip") if name in backbone},
-    )
-    diagnosed = not backbone and not m.mask and not m.rescale
-    diagnose = partial(mistakes, task=task, per_example=sigmoid_bce if m.loss == "bce" else soft_cross_entropy)
+    diagnosis = None if recipe.backbone or m.mask or m.rescale else Diagnosis(task, m.loss)
 
     def evaluate(model: nn.Module) -> dict:
-        soft = {part: getattr(task, part) for part in ("valid", "test")}
-        soft = {part: 100 * float(predict(model, table, soft_score).mean()) for part, table in soft.items()}
-        return {**soft, **(diagnose(model)[0] if diagnosed else {})}
+        tables = {"valid": task.valid, "test": task.test}
+        soft = {name: 100 * float(predict(model, table, soft_score).mean()) for name, table in tables.items()}
+        return soft | ({"mistakes": diagnosis.mistakes(model)} if diagnosis else {})
 
-    watch = {"question": core.question_encoder.parameters(), "classifier": core.classifier.parameters()}
-    label = f"{recipe['variant']}, {recipe['prior']} priors, seed {recipe['seed']}"
-    stage = first_stage(recipe, checkpoint)
     history = fit(
         model,
         objective,
         task.train,
-        config,
+        fit_config(recipe, task.train.device),
         evaluate=evaluate,
-        watch=watch,
-        checkpoint=checkpoint,
-        stage=stage,
-        label=label,
+        watch={"question": core.question_encoder.parameters(), "classifier": core.classifier.parameters()},
+        checkpoint=scratch.checkpoint,
+        stage=first_stage(recipe, scratch.stages),
+        label=f"{recipe.variant}, {recipe.prior} priors, seed {recipe.seed}",
     )
-    if not diagnosed:  # the run that left its first stage may have been
+    if diagnosis is None:  # the run that left its first stage may have been diagnosed
         history = [{k: v for k, v in row.items() if k != "mistakes"} for row in history]
     sizes = {"model": model, "question": core.question_encoder, "classifier": core.classifier}
-    first = recipe["epochs"] if m.rescale and not m.from_start else 0
-    return {
-        "test": score(model, task),
+    result = {
+        "test": score(model, task, counts),
         "valid": history[-1]["valid"],
-        "selection": select(history, first=first),
+        "selection": select(history, first=recipe.epochs if m.rescale and not m.from_start else 0),
         "history": history,
         "parameters": {name: sum(p.numel() for p in part.parameters()) for name, part in sizes.items()},
         "looks": looks(model, task),
-        **({"matrices": diagnose(model)[1]} if diagnosed else {}),
     }
+    return result | ({"matrices": diagnosis.matrices(model)} if diagnosis else {})
+
+
+def fit_config(recipe: Run, device: torch.device) -> FitConfig:
+    """How both stages are trained; a backbone may have an optimiser of its own."""
+    options = {name: getattr(recipe.backbone, name, None) for name in ("optimizer", "clip")}
+    options = {name: value for name, value in options.items() if value is not None}
+    return FitConfig(
+        epochs=recipe.epochs + recipe.rescale_epochs,
+        batch_size=recipe.batch_size,
+        lr=recipe.lr,
+        seed=recipe.seed,
+        bf16=device.type == "cuda",
+        weight_decay=WEIGHT_DECAY.get(options.get("optimizer"), 0.0),
+        **options,
+    )
+
+
+def first_stage(recipe: Run, stages: Stages) -> Stage | None:
+    """All epochs before weights count: common to every run that differs in its weights alone."""
+    m, unweighted = recipe.method, Method()
+    if m.from_start:
+        return None
+    unread = ["rescale", "out_of_type", "cap", "positive_only"] + ([] if m.mask else ["min_votes"])
+    common = replace(m, **{name: getattr(unweighted, name) for name in unread})
+    shared = replace(recipe, variant="first stage", method=common)
+    return Stage(recipe.epochs, stages.path(shared.asked(), "state"), write=not m.rescale)
