@@ -140,8 +140,8 @@ def source_files(spec: DataSpec, data_root: Path | None) -> tuple[Source, Path]:
         world = spec.world or World()
         folder = cache_folder() / f"shapes-{hashlib.sha256(repr(world).encode()).hexdigest()[:12]}"
         write_world(world, folder)
-        files = (_pair(f"{spec.prior}_{split}_{{part}}.json") for split in ("train", "test"))
-        return Source(*files, "features.h5", spec.prior), folder
+        train, test = (_pair(f"{spec.prior}_{split}_{{part}}.json") for split in ("train", "test"))
+        return Source(train, test, "features.h5", spec.prior), folder
     folder = files.data_root(data_root)
     if not folder.is_dir():
         raise FileNotFoundError(

@@ -13,7 +13,13 @@ PAPER = Paper(
     profiles=PROFILES,
     recipes=list_recipes,
     claims=CLAIMS,
-    live=("table-v-ce-re-scaling-over-baseline",),
+    live=(
+        "assumption-1-bce",
+        "assumption-2-bce",
+        "table-v-bce-both-over-baseline",
+        "table-v-bce-re-scaling-over-baseline",
+        "table-v-ce-re-scaling-over-baseline",
+    ),
     parts={
         "train": Part(f"{__name__}.train:train", Run),
         "statistics": Part(f"{__name__}.train:count", Recipe),
