@@ -28,7 +28,7 @@ FIELDS = ("image_id", "image_w", "image_h", "num_boxes", "boxes", "features")
 CONVERT = """
 import resource, sys, time
 from pathlib import Path
-from vqabook.data.bottom_up import convert_tsv
+from vqabook.features.convert_tsv import convert_tsv
 start = time.perf_counter()
 convert_tsv([Path(sys.argv[1])], Path(sys.argv[2]))
 print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 from scipy.optimize import linprog
 
-from vqabook.data.hat import load_hat
+from vqabook.data.hat import read_maps
 from vqabook.data.seen import grid as grid_boxes
 from vqabook.metrics import (
     agreement_with_humans,
@@ -246,8 +246,8 @@ def hat(tmp_path, cache):
 
 
 def test_vqa_hat_from_its_files(hat):
-    table = load_hat(hat)
-    human, human_id = table.target.numpy(), table.inputs[0].numpy()
+    people = read_maps(hat)
+    human, human_id = people.maps, people.question_id
     maps, question_id = some_maps(4, 49), np.array([3506232, 11, 4870251, 4870250])  # 11 has no human map
     got = agreement_with_humans(maps, question_id, human, human_id)
     assert got.question_id.tolist() == [3506232, 4870251, 4870250]
@@ -261,8 +261,8 @@ def test_vqa_hat_from_its_files(hat):
 
 
 def test_a_model_that_looks_as_people_do(hat):
-    table = load_hat(hat, question_ids=[4870250, 4870251])
-    human, human_id = table.target.numpy(), table.inputs[0].numpy()
+    people = read_maps(hat, question_ids=[4870250, 4870251])
+    human, human_id = people.maps, people.question_id
     same = agreement_with_humans(human, human_id, human, human_id)
     assert same.rank_correlation.tolist() == [1, 1]
     np.testing.assert_allclose(same.earth_movers_distance, 0, atol=1e-6)

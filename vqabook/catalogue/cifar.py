@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vqabook.catalogue.description import Description, Picture
+from vqabook.catalogue.description import Description, Picture, encode_png
 from vqabook.core import Table
 from vqabook.data.cifar import CIFAR10_CLASSES, cifar100_classes, load_cifar10, load_cifar100
 from vqabook.data.long_tail import long_tail_counts
@@ -27,7 +25,8 @@ def describe_cifar10(folder: Path) -> Description:
     images = train.inputs[0].numpy()
     means = [images[(train.target == c).numpy()].mean(0) for c in range(10)]
     low, high = min(mean.min() for mean in means), max(mean.max() for mean in means)
-    png = [_png((mean - low) * (255 / (high - low))) for mean in means]  # statistics: no licence to show examples
+    scaled = [((mean - low) * (255 / (high - low))).round().astype(np.uint8).transpose(1, 2, 0) for mean in means]
+    png = [encode_png(image) for image in scaled]  # statistics: no licence to show examples
     return Description(
         {"train": len(train), "test": len(test)},
         _class_sizes(train, CIFAR10_CLASSES),
@@ -70,8 +69,8 @@ def describe_cifar100(folder: Path) -> Description:
 def channel_statistics(images: UInt8[Tensor, "n 3 32 32"]) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]:
     """Mean and standard deviation of each channel over all pixels, in [0, 1]; exact, from the counts of byte values."""
     counts = np.zeros((3, 256))
-    for some in images.split(2000):
-        counts += [np.bincount(some[:, channel].numpy().ravel(), minlength=256) for channel in range(3)]
+    for block in images.split(2000):
+        counts += [np.bincount(block[:, channel].numpy().ravel(), minlength=256) for channel in range(3)]
     shares, values = counts / counts.sum(1, keepdims=True), np.arange(256) / 255
     mean = shares @ values
     return mean, np.sqrt(shares @ values**2 - mean**2)
@@ -92,14 +91,3 @@ def _facts(train: Table, test: Table) -> dict[str, str | int]:
         "train images that repeat another, byte for byte": len(train) - len(seen),
         "test images that are also in train, byte for byte": sum(x.tobytes() in seen for x in test.inputs[0].numpy()),
     }
-
-
-def _png(image: Float[np.ndarray, "3 32 32"]) -> str:
-    """A base64 PNG file of an image in [0, 255]."""
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise RuntimeError("Pillow writes the pictures and is missing: pip install vqabook[data]") from error
-    file = BytesIO()
-    Image.fromarray(image.round().astype(np.uint8).transpose(1, 2, 0)).save(file, "PNG", optimize=True)
-    return b64encode(file.getvalue()).decode()

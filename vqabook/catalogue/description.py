@@ -5,8 +5,19 @@ A description holds statistics, not examples, unless the set's licence lets anyo
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vqabook.features.image_files import import_extra
+
+if TYPE_CHECKING:
+    from jaxtyping import Int, UInt8
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -37,3 +48,15 @@ class Description:
     n_classes: int
     picture: Picture
     facts: Mapping[str, str | int | float] = field(default_factory=dict)
+
+
+def encode_png(pixels: UInt8[np.ndarray, "h w *c"]) -> str:
+    """A PNG file of a grey or RGB image, in base64."""
+    file = io.BytesIO()
+    import_extra("PIL.Image", "pillow").fromarray(pixels).save(file, "PNG", optimize=True)
+    return base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def percent_right(guess: Int[Tensor, " n"] | int, target: Int[Tensor, " n"]) -> float:
+    """Accuracy of a guess, or of always the same one, to two places."""
+    return round(100 * (target == guess).double().mean().item(), 2)

@@ -14,12 +14,12 @@ from matplotlib.figure import Figure
 from vqabook.report.figures import PALETTE, picture
 
 
-def drawn(figure: Figure, kind: str, data: Mapping) -> None:
+def draw(figure: Figure, kind: str, data: Mapping) -> None:
     """The picture of a data set's description."""
-    {"bars": _groups, "curve": _curve, "images": _images, "points": _points}[kind](figure, data)
+    {"bars": _bars, "curve": _curve, "images": _images, "points": _points}[kind](figure, data)
 
 
-def _groups(figure: Figure, data: Mapping) -> None:
+def _bars(figure: Figure, data: Mapping) -> None:
     axes, labels, n = figure.add_subplot(), data["labels"], len(data["series"])
     x, width = np.arange(len(labels)), 0.8 / n
     for i, (name, values) in enumerate(data["series"].items()):
@@ -52,9 +52,8 @@ def _images(figure: Figure, data: Mapping) -> None:
     columns = min(len(data["png"]), 10)
     rows = -(-len(data["png"]) // columns)
     for i, (label, png) in enumerate(zip(data["labels"], data["png"], strict=True)):
-        picture(
-            figure.add_subplot(rows, columns, i + 1), plt.imread(io.BytesIO(base64.b64decode(png))), fill(label, 12)
-        )
+        image = plt.imread(io.BytesIO(base64.b64decode(png)))
+        picture(figure.add_subplot(rows, columns, i + 1), image, fill(label, 12))
 
 
 def _points(figure: Figure, data: Mapping) -> None:

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
-from vqabook.catalogue.description import Description, Picture
+from vqabook.catalogue.description import Description, Picture, encode_png, round_percent
 from vqabook.data.faces import load_faces
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
 
 
 def describe(folder: Path) -> Description:
@@ -25,12 +18,13 @@ def describe(folder: Path) -> Description:
     target = torch.cat([table.target for table in tables.values()])
     counts = torch.bincount(target, minlength=len(faces.people)).tolist()
     train = torch.bincount(faces.train.target, minlength=len(faces.people)).tolist()
+    commonest = max(range(len(train)), key=train.__getitem__)
     order = sorted(range(len(counts)), key=lambda i: -counts[i])
     picture = Picture(
         "images",
         {
             "labels": [f"{faces.people[i]} ({counts[i]})" for i in order],
-            "png": [_png(images[target == i].mean(0)[0]) for i in order],
+            "png": [encode_png(images[target == i].mean(0)[0].round().byte().numpy()) for i in order],
         },
         f"The mean face of each of the {len(counts)} people of LFW with 70 photographs or more, most photographed "
         "first, with the number of photographs.",
@@ -45,18 +39,9 @@ def describe(folder: Path) -> Description:
             "height, pixels": images.shape[2],
             "width, pixels": images.shape[3],
             "largest over smallest class": round(max(counts) / min(counts), 1),
-            "accuracy of always the commonest person, %": round(
-                100 * (faces.test.target == max(range(len(train)), key=train.__getitem__)).double().mean().item(), 2
+            "accuracy of always the commonest person, %": round_percent(
+                (faces.test.target == commonest).double().mean()
             ),
             "official split": "none; cut here, stratified by person",
         },
     )
-
-
-def _png(grey: Float[Tensor, "h w"]) -> str:
-    """A greyscale PNG file in base64."""
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(grey.round().clamp(0, 255).byte().numpy()).save(file, "PNG", optimize=True)
-    return base64.b64encode(file.getvalue()).decode("ascii")

@@ -21,7 +21,7 @@ def describe(folder: Path) -> Description:
     stores = {path.stem: open_features(path) for path in paths}
     facts: dict[str, str | int | float] = {}
     for name, store in stores.items():
-        counts = _counts(store)
+        counts = _count_regions(store)
         spread = str(counts.min()) if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
         facts[f"{name}: regions an image"] = spread
         facts[f"{name}: width"] = store.width
@@ -29,35 +29,37 @@ def describe(folder: Path) -> Description:
         facts[f"{name}: GB"] = round(store.codes.numel() * store.codes.element_size() / 1e9, 3)
     rows = {name: len(store.image_ids) for name, store in stores.items()}
     ragged = {name: store for name, store in stores.items() if store.first is not None}
-    return Description(rows, {}, 0, _regions(ragged) if ragged else _spectrum(stores), facts)
+    return Description(rows, {}, 0, _draw_regions(ragged) if ragged else _draw_spectrum(stores), facts)
 
 
-def _counts(store: FeatureStore) -> np.ndarray:
+def _count_regions(store: FeatureStore) -> np.ndarray:
     """Regions of every image."""
     if store.first is None:
         return np.full(len(store.image_ids), store.n_regions)
     return store.first.diff().cpu().numpy()
 
 
-def _regions(stores: dict[str, FeatureStore]) -> Picture:
+def _draw_regions(stores: dict[str, FeatureStore]) -> Picture:
     """How many images have how many regions, in tens."""
     last = max(store.n_regions for store in stores.values()) // 10
-    series = {name: np.bincount(_counts(store) // 10, minlength=last + 1).tolist() for name, store in stores.items()}
+    series = {
+        name: np.bincount(_count_regions(store) // 10, minlength=last + 1).tolist() for name, store in stores.items()
+    }
     labels = [f"{10 * i}-{10 * i + 9}" for i in range(last + 1)]
-    medians = ", ".join(f"{int(np.median(_counts(store)))} in {name}" for name, store in stores.items())
+    medians = ", ".join(f"{int(np.median(_count_regions(store)))} in {name}" for name, store in stores.items())
     alt = f"Histogram of the number of regions an image has; half the images have no more than {medians}."
     return Picture("bars", {"labels": labels, "series": series, "y_label": "images"}, alt)
 
 
-def _spectrum(stores: dict[str, FeatureStore]) -> Picture:
+def _draw_spectrum(stores: dict[str, FeatureStore]) -> Picture:
     """Share of the variance in the channels that vary most: straight to 1 if few channels say all."""
     widest = max(store.width for store in stores.values())
     at = np.unique(np.geomspace(1, widest, 40).round().astype(int))
     series, words = {}, []
     for name, store in stores.items():
         rows = torch.linspace(0, len(store.image_ids) - 1, min(SAMPLED, len(store.image_ids))).round().long()
-        some = torch.cat([store.gather(part).flatten(0, 1) for part in rows.split(50)])
-        variance = some.double().var(0, correction=0).sort(descending=True).values
+        regions = torch.cat([store.gather(part).flatten(0, 1) for part in rows.split(50)])
+        variance = regions.double().var(0, correction=0).sort(descending=True).values
         share = (variance.cumsum(0) / variance.sum().clamp(min=1e-12)).numpy()
         series[name] = [round(float(share[min(k, store.width) - 1]), 4) for k in at]
         half = int(np.searchsorted(share, 0.5)) + 1

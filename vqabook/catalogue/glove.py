@@ -26,7 +26,7 @@ def describe(folder: Path) -> Description:
     """GloVe in numbers; its picture is the plane in which words that the papers' questions need differ most."""
     words, vectors = open_glove(folder)
     norms = np.linalg.norm(vectors, axis=1)
-    named = {word: kind for kind, some in _NAMED.items() for word in some.split()}
+    named = {word: kind for kind, group in _NAMED.items() for word in group.split()}
     row_of = {word: row for row, word in enumerate(words) if word in named}
     kept = [word for word in named if word in row_of]
     facts = {
@@ -39,7 +39,7 @@ def describe(folder: Path) -> Description:
     for column, row in zip(cosine.T, rows, strict=True):
         nearest = [words[i] for i in np.argsort(-column)[:6] if i != row]
         facts[f"nearest to {words[row]!r}"] = ", ".join(nearest[:5])
-    points, share = _plane(vectors[[row_of[word] for word in kept]])
+    points, share = _find_plane(vectors[[row_of[word] for word in kept]])
     return Description(
         {"words": len(words)},
         {},
@@ -55,7 +55,7 @@ def describe(folder: Path) -> Description:
     )
 
 
-def _plane(vectors: Float32[np.ndarray, "n d"]) -> tuple[Float32[np.ndarray, "n 2"], float]:
+def _find_plane(vectors: Float32[np.ndarray, "n d"]) -> tuple[Float32[np.ndarray, "n 2"], float]:
     """Coordinates along the first two principal components, and the share of variance; the largest are positive."""
     centred = vectors - vectors.mean(0)
     left, scale, _ = np.linalg.svd(centred, full_matrices=False)

@@ -63,19 +63,19 @@ def keep(name: str, description: Description) -> Path:
     return path
 
 
-def recorded(name: str) -> dict | None:
+def read_description(name: str) -> dict | None:
     """The tracked description of the set, or None."""
     return record.read_record(FOLDER / f"{name}.json")
 
 
-def facts(description: Mapping) -> dict[str, str]:
+def list_facts(description: Mapping) -> dict[str, str]:
     """A description as lines of text: rows of each split, the largest and smallest class, whatever else it says."""
     rows = ", ".join(f"{n:,} {split}" for split, n in description["rows"].items())
-    found = {"rows": rows} | _classes(description["classes"], description["n_classes"]) | description["facts"]
-    return {key: f"{value:,}" if isinstance(value, int | float) else str(value) for key, value in found.items()}
+    lines = {"rows": rows} | _describe_classes(description["classes"], description["n_classes"]) | description["facts"]
+    return {key: f"{value:,}" if isinstance(value, int | float) else str(value) for key, value in lines.items()}
 
 
-def _classes(counts: Mapping[str, int], n_classes: int) -> dict[str, str]:
+def _describe_classes(counts: Mapping[str, int], n_classes: int) -> dict[str, str]:
     """How many classes there are, and the sizes of the first and, unless the list was cut, of the last."""
     if not counts:
         return {}
@@ -89,22 +89,15 @@ def _classes(counts: Mapping[str, int], n_classes: int) -> dict[str, str]:
     return {"classes": f"{n_classes:,}, most frequent {first}" + (f", least {last}" if whole else "")}
 
 
-def overview(manifest: Mapping[str, DataSet]) -> pd.DataFrame:
+def make_overview(manifest: Mapping[str, DataSet]) -> pd.DataFrame:
     """One row a set: what it is, its size, licence, and the command that brings it."""
     rows = []
-    for one in manifest.values():
-        how = ", ".join(dict.fromkeys(origin.kind for origin in one.origins))
-        title = f'<a href="{escape(one.homepage)}">{escape(one.title)}</a>' if one.homepage else escape(one.title)
-        name = f"{title}<br><code>{one.name}</code>"
-        rows.append(
-            {
-                "set": name,
-                "what": one.what,
-                "size": one.size.replace("-> ", "<br>→ "),
-                "licence": one.licence,
-                "comes from": how,
-            }
-        )
+    for entry in manifest.values():
+        title = escape(entry.title)
+        title = f'<a href="{escape(entry.homepage)}">{title}</a>' if entry.homepage else title
+        row = {"set": f"{title}<br><code>{entry.name}</code>", "what": entry.what}
+        row |= {"size": entry.size.replace("-> ", "<br>→ "), "licence": entry.licence}
+        rows.append(row | {"comes from": ", ".join(dict.fromkeys(origin.kind for origin in entry.origins))})
     return pd.DataFrame(rows)
 
 
@@ -112,7 +105,7 @@ def show_overview(manifest: Mapping[str, DataSet]) -> None:
     """Display that table."""
     from IPython.display import HTML, display
 
-    table = overview(manifest).to_html(escape=False, index=False, border=0, classes="catalogue")
+    table = make_overview(manifest).to_html(escape=False, index=False, border=0, classes="catalogue")
     display(HTML(f'<div class="results">{table}</div>'))
 
 
@@ -120,27 +113,28 @@ def show(name: str, description: Description | None = None) -> None:
     """Display a set on a page: its facts, its picture, and when and from which commit it was described."""
     from IPython.display import HTML, display
 
-    found = recorded(name) if description is None else {"result": asdict(description), "provenance": None}
-    if found is None:
+    shown = read_description(name) if description is None else {"result": asdict(description), "provenance": None}
+    if shown is None:
         display(
             HTML(f"<p>Not described yet: <code>vqabook data info {name} --record</code> does, once it is there.</p>")
         )
         return
     listed = "".join(
-        f"<div><dt>{escape(key)}</dt> <dd>{escape(value)}</dd></div>" for key, value in facts(found["result"]).items()
+        f"<div><dt>{escape(key)}</dt> <dd>{escape(value)}</dd></div>"
+        for key, value in list_facts(shown["result"]).items()
     )
-    picture, stamp = found["result"]["picture"], found["provenance"]
+    picture, stamp = shown["result"]["picture"], shown["provenance"]
     tall = {"images": 1.3, "points": 4.6}.get(picture["kind"], 3.2)
     figures.show(
-        partial(drawings.drawn, kind=picture["kind"], data=picture["data"]), alt=picture["alt"], size=(7.2, tall)
+        partial(drawings.draw, kind=picture["kind"], data=picture["data"]), alt=picture["alt"], size=(7.2, tall)
     )
     when = f"<p><small>Described {stamp['started'][:10]} at commit {stamp['commit']}.</small></p>" if stamp else ""
     display(HTML(f'<div class="facts"><dl>{listed}</dl>{when}</div>'))
 
 
-def as_text(name: str, description: Description) -> str:
+def format_description(name: str, description: Description) -> str:
     """A description for the terminal: a line a fact, then the class histogram."""
-    lines = [f"{name}"] + [f"  {key}: {value}" for key, value in facts(asdict(description)).items()]
+    lines = [f"{name}"] + [f"  {key}: {value}" for key, value in list_facts(asdict(description)).items()]
     widest = max(description.classes.values(), default=1)
     for label, n in list(description.classes.items())[:20]:
         lines.append(f"  {label[:24]:>24} {n:>9,} {'#' * round(30 * n / widest)}")

@@ -32,13 +32,13 @@ def describe(dataset: str, data_root: Path | None) -> Description:
     train, test = load_questions(spec, data_root)
     counts = Counter(train.modal_answer)
     ranked = sorted(counts, key=lambda answer: (-counts[answer], answer))
-    before, after = _by_type(train), _by_type(test)
+    before, after = _count_by_type(train), _count_by_type(test)
     shift, by_chance = prior_shift(before, after), prior_shift(*_cut_at_random(train, test))
     facts = {
-        **_asked(train, test),
-        f"answers in the vocabulary (train, {MIN_ANSWER_COUNT} or more)": len(_known(counts)),
-        "train questions that the vocabulary answers (%)": round(100 * sum(_known(counts)) / len(train), 1),
-        "annotators who give the modal answer (%)": _percent(_agreement(train) + _agreement(test)),
+        **_describe_questions(train, test),
+        f"answers in the vocabulary (train, {MIN_ANSWER_COUNT} or more)": len(_keep_frequent(counts)),
+        "train questions that the vocabulary answers (%)": round(100 * sum(_keep_frequent(counts)) / len(train), 1),
+        "annotators who give the modal answer (%)": _percent(_find_agreement(train) + _find_agreement(test)),
         "priors of train and test": source_files(spec, data_root)[0].native,
         "total variation of answers between train and test, within question types (%)": round(100 * shift, 1),
         "the same, had the questions been cut at random (%)": round(100 * by_chance, 1),
@@ -47,7 +47,7 @@ def describe(dataset: str, data_root: Path | None) -> Description:
         rows={"train": len(train), "test": len(test)},
         classes={answer: counts[answer] for answer in ranked[:SHOWN_CLASSES]},
         n_classes=len(counts),
-        picture=_picture(before, after, _answer_types(train), shift, by_chance),
+        picture=_picture(before, after, _find_answer_types(train), shift, by_chance),
         facts=facts,
     )
 
@@ -67,7 +67,7 @@ def prior_shift(train: Answers, test: Answers) -> float:
     return float(np.average([total_variation(train[kind], test[kind]) for kind in shared], weights=sizes))
 
 
-def _by_type(questions: Questions) -> dict[str, Counter]:
+def _count_by_type(questions: Questions) -> dict[str, Counter]:
     return _tally(zip(questions.question_type, questions.modal_answer, strict=True))
 
 
@@ -86,7 +86,7 @@ def _cut_at_random(train: Questions, test: Questions) -> tuple[dict[str, Counter
     return _tally(pairs[i] for i in order[:cut]), _tally(pairs[i] for i in order[cut:])
 
 
-def _asked(train: Questions, test: Questions) -> dict[str, str | int | float]:
+def _describe_questions(train: Questions, test: Questions) -> dict[str, str | int | float]:
     """What the questions are about, and in which words."""
     images = [set(part.image_id.tolist()) for part in (train, test)]
     kinds = train.answer_type + test.answer_type
@@ -99,17 +99,17 @@ def _asked(train: Questions, test: Questions) -> dict[str, str | int | float]:
         "most frequent question types (train)": ", ".join(f"{kind} ({n:,})" for kind, n in types[:SHOWN_TYPES]),
         **{f"{name} questions (%)": _percent([kind == name for kind in kinds]) for name in ANSWER_TYPES},
         "words in the vocabulary (train)": len(set(chain.from_iterable(words))),
-        "words a question (train)": round(float(np.mean([len(some) for some in words])), 2),
+        "words a question (train)": round(float(np.mean([len(text) for text in words])), 2),
     }
 
 
-def _answer_types(questions: Questions) -> dict[str, str]:
+def _find_answer_types(questions: Questions) -> dict[str, str]:
     """Question type -> its most frequent answer type."""
     counts = _tally(zip(questions.question_type, questions.answer_type, strict=True))
     return {kind: counter.most_common(1)[0][0] for kind, counter in counts.items()}
 
 
-def _agreement(questions: Questions) -> list[float]:
+def _find_agreement(questions: Questions) -> list[float]:
     """Share of the ten annotators who give the most frequent answer, per question."""
     shares = []
     for annotation in questions.annotations:
@@ -120,7 +120,7 @@ def _agreement(questions: Questions) -> list[float]:
     return shares
 
 
-def _known(counts: Counter) -> list[int]:
+def _keep_frequent(counts: Counter) -> list[int]:
     return [n for n in counts.values() if n >= MIN_ANSWER_COUNT]
 
 
@@ -130,9 +130,9 @@ def _percent(values: list) -> float:
 
 def _picture(train: Answers, test: Answers, answer_types: Mapping[str, str], shift: float, by_chance: float) -> Picture:
     """The most frequent answers of a few question types, each as its share of its type in train and in test."""
-    shown = _shown_types(train, test, answer_types)
+    chosen = _choose_types(train, test, answer_types)
     labels, series = [], {"train": [], "test": []}
-    for kind in shown:
+    for kind in chosen:
         share = {
             name: {answer: n / part[kind].total() for answer, n in part[kind].items()}
             for name, part in (("train", train), ("test", test))
@@ -144,14 +144,14 @@ def _picture(train: Answers, test: Answers, answer_types: Mapping[str, str], shi
             for name, column in series.items():
                 column.append(round(100 * share[name].get(answer, 0.0), 2))
     alt = (
-        f"Bars in pairs, train beside test: how often each of the most frequent answers to {_listed(shown)} is given. "
+        f"Bars in pairs, train beside test: how often each of the most frequent answers to {_list(chosen)} is given. "
         f"Within a question type train's and test's answers differ by {100 * shift:.0f} % in total variation; "
         f"after a random cut they would by {100 * by_chance:.0f} %."
     )
     return Picture("bars", {"labels": labels, "series": series, "y_label": "% of the type"}, alt)
 
 
-def _shown_types(train: Answers, test: Answers, answer_types: Mapping[str, str]) -> list[str]:
+def _choose_types(train: Answers, test: Answers, answer_types: Mapping[str, str]) -> list[str]:
     """The largest question type of each answer type that train and test share, then the next largest."""
     order = sorted(train.keys() & test.keys(), key=lambda kind: (-train[kind].total() - test[kind].total(), kind))
     rank: Counter[str] = Counter()
@@ -162,5 +162,5 @@ def _shown_types(train: Answers, test: Answers, answer_types: Mapping[str, str])
     return sorted(order, key=lambda kind: (ranks[kind], order.index(kind)))[:SHOWN_TYPES]
 
 
-def _listed(names: list[str]) -> str:
+def _list(names: list[str]) -> str:
     return ", ".join(f'"{name}"' for name in names) or "no question type, for they share none,"

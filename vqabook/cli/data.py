@@ -121,7 +121,7 @@ def info(
     for name in names:
         found[name] = catalogue.describe(name, root_of(data_root))
         if not as_json:
-            print(catalogue.as_text(name, found[name]))
+            print(catalogue.format_description(name, found[name]))
         if keep:
             catalogue.keep(name, found[name])
     if as_json:

@@ -8,7 +8,7 @@ was found for CIFAR-10. Cutout: DeVries & Taylor 2017, arXiv:1708.04552.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -18,9 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from jaxtyping import Float, Int, UInt8
+    from jaxtyping import Float, Int, Shaped, UInt8
 
 GREY = 128  # what comes in from outside the image under a geometric operation
 LEVELS = 10
@@ -55,11 +53,27 @@ POLICY = (
 
 
 @dataclass(frozen=True)
+class Augment:
+    """A Table's lookup followed by shifts of up to `shift` pixels, filled with zeros, and by flips, drawn row by row.
+
+    He et al. 2016, arXiv:1512.03385, Sec. 4.2, as all train on CIFAR since; there `shift` is 4. Draws from torch's
+    global generator, which `fit` seeds and keeps in its checkpoints. Give it to training rows alone.
+    """
+
+    lookup: Callable[..., tuple[Tensor, ...]]
+    shift: int
+    flip: bool
+
+    def __call__(self, images: Tensor) -> tuple[Float[Tensor, "b channel h w"]]:
+        (x,) = self.lookup(images)
+        return (crop_and_flip(x, self.shift, self.flip),)
+
+
+@dataclass(frozen=True)
 class AutoAugment:
     """A Table's lookup preceded by a random crop, a flip, AutoAugment and Cutout, drawn image by image.
 
-    On bytes, so the crop's border is black, where `augment.Augment` shifts after its lookup and fills with the mean.
-    Draws from torch's global generator, which `fit` seeds and keeps in its checkpoints. Give it to training rows alone.
+    On bytes, so the crop's border is black, where `Augment` shifts after its lookup and fills with the mean.
     """
 
     lookup: Callable[..., tuple[Tensor, ...]]
@@ -75,9 +89,9 @@ class AutoAugment:
 
 
 def crop_and_flip(
-    images: UInt8[Tensor, "b c h w"], padding: int, flip: bool, generator: torch.Generator | None = None
-) -> UInt8[Tensor, "b c h w"]:
-    """A crop of the size of the image, out of it with `padding` black pixels around; every other one mirrored."""
+    images: Shaped[Tensor, "b c h w"], padding: int, flip: bool, generator: torch.Generator | None = None
+) -> Shaped[Tensor, "b c h w"]:
+    """A crop of the size of the image, out of it with `padding` zeros around; every other one mirrored."""
     (b, c, h, w), device = images.shape, images.device
     top, left = torch.randint(2 * padding + 1, (2, b, 1), generator=generator).to(device)
     mirrored = (torch.rand(b, 1, generator=generator) < 0.5 * flip).to(device)
@@ -105,22 +119,23 @@ def auto_augment(
     """One of the 25 sub-policies an image: each of its two operations with its probability, a sign at random."""
     b, (kinds, often, strength) = len(images), _policy()
     which = torch.randint(len(POLICY), (b,), generator=generator)
-    drawn = torch.rand(b, 2, generator=generator) < often[which]
+    applied = torch.rand(b, 2, generator=generator) < often[which]
     sign = 1 - 2 * torch.randint(2, (b, 2), generator=generator)
-    done = images.clone()
+    result = images.clone()
     for turn in range(2):
-        rows = drawn[:, turn].nonzero()[:, 0]
+        rows = applied[:, turn].nonzero()[:, 0]
         operation = kinds[which[rows], turn]
         rows = rows[operation.argsort(stable=True)]  # side by side what shares its work
         by = (sign[rows, turn] * strength[which[rows], turn]).to(images.device)
         sizes, rows = operation.bincount(minlength=len(NAMES)).tolist(), rows.to(images.device)
         at, by = (dict(zip(NAMES, x.split(sizes), strict=True)) for x in (rows, by))
         for kind in KINDS:
-            mine = [name for name in kind.names if len(at[name])]
-            if mine:
-                some = torch.cat([at[name] for name in mine])
-                done.index_copy_(0, some, kind.run(done.index_select(0, some), {name: by[name] for name in mine}))
-    return done
+            names = [name for name in kind.names if len(at[name])]
+            if names:
+                place = torch.cat([at[name] for name in names])
+                strengths = {name: by[name] for name in names}
+                result.index_copy_(0, place, kind.run(result.index_select(0, place), strengths))
+    return result
 
 
 @lru_cache
@@ -143,27 +158,21 @@ def _strength(name: str, level: int | None) -> float:
 
 @dataclass(frozen=True)
 class Kind:
-    """Operations that share their work. `run(images, drawn)`: the strengths of each, in the order of the images."""
+    """Operations that share their work. `run(images, strengths)`: the strengths of each, in the order of the images."""
 
     names: tuple[str, ...]
     run: Callable[[UInt8[Tensor, "n 3 h w"], Mapping[str, Tensor]], UInt8[Tensor, "n 3 h w"]]
 
 
-def operate(name: str, images: UInt8[Tensor, "n 3 h w"], strength: Float[Tensor, " n"]) -> UInt8[Tensor, "n 3 h w"]:
-    """One operation on all images, each by its own strength."""
-    (kind,) = [kind for kind in KINDS if name in kind.names]
-    return kind.run(images, {name: strength})
+def _parts(images: Tensor, strengths: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor, Tensor]]:
+    pieces = images.split([len(strength) for strength in strengths.values()])
+    return zip(strengths, pieces, strengths.values(), strict=True)
 
 
-def _parts(images: Tensor, drawn: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor, Tensor]]:
-    pieces = images.split([len(strength) for strength in drawn.values()])
-    return zip(drawn, pieces, drawn.values(), strict=True)
-
-
-def _moved(images: Tensor, drawn: Mapping[str, Tensor]) -> Tensor:
+def _move(images: Tensor, strengths: Mapping[str, Tensor]) -> Tensor:
     """Nearest pixel at (a x + b y + c, d x + e y + f) of each place's centre, in Pillow's 16-bit fractions."""
     n, _, h, w = images.shape
-    matrices = torch.cat([_matrices(name, strength.double(), h, w) for name, strength in drawn.items()])
+    matrices = torch.cat([_find_matrices(name, strength.double(), h, w) for name, strength in strengths.items()])
     a, b, c, d, e, f = matrices[:, :, None, None].unbind(1)
     y, x = torch.arange(h, device=images.device)[:, None], torch.arange(w, device=images.device)
 
@@ -177,26 +186,26 @@ def _moved(images: Tensor, drawn: Mapping[str, Tensor]) -> Tensor:
     return images.flatten(2).gather(2, at).view_as(images).masked_fill(~inside[:, None], GREY)
 
 
-def _matrices(name: str, by: Float[Tensor, " n"], h: int, w: int) -> Float[Tensor, "n 6"]:
+def _find_matrices(name: str, by: Float[Tensor, " n"], h: int, w: int) -> Float[Tensor, "n 6"]:
     """Shears about the corner, shifts by a share of the side, turns counter-clockwise about the centre."""
-    found = torch.tensor([1, 0, 0, 0, 1, 0], dtype=torch.double, device=by.device).repeat(len(by), 1)
     if name != "rotate":
+        matrices = torch.tensor([1, 0, 0, 0, 1, 0], dtype=torch.double, device=by.device).repeat(len(by), 1)
         place, scale = {"shear_x": (1, 1), "shear_y": (3, 1), "translate_x": (2, w), "translate_y": (5, h)}[name]
-        found[:, place] = by * scale
-        return found
+        matrices[:, place] = by * scale
+        return matrices
     cos, sin = (-by * math.pi / 180).cos(), (-by * math.pi / 180).sin()
     shift_x, shift_y = w / 2 - cos * w / 2 - sin * h / 2, h / 2 + sin * w / 2 - cos * h / 2
     return torch.stack([cos, sin, shift_x, -sin, cos, shift_y], 1)
 
 
-def _blended(images: Tensor, drawn: Mapping[str, Tensor]) -> Tensor:
+def _blend(images: Tensor, strengths: Mapping[str, Tensor]) -> Tensor:
     """plain + (1 + strength) (image - plain), cut to bytes; strength 0 is the image."""
-    plain = torch.cat([_plain(name, some).expand_as(some) for name, some, _ in _parts(images, drawn)])
-    factor = (1 + torch.cat(list(drawn.values())))[:, None, None, None]
+    plain = torch.cat([_find_plain(name, part).expand_as(part) for name, part, _ in _parts(images, strengths)])
+    factor = (1 + torch.cat(list(strengths.values())))[:, None, None, None]
     return torch.lerp(plain, images.float(), factor).clamp_(0, 255).byte()
 
 
-def _plain(name: str, images: Tensor) -> Float[Tensor, "n channel height width"]:
+def _find_plain(name: str, images: Tensor) -> Float[Tensor, "n channel height width"]:
     """What an image is without colour, contrast, light or sharpness."""
     if name == "brightness":
         return images.new_zeros((len(images), 1, 1, 1), dtype=torch.float)
@@ -216,9 +225,9 @@ def _smooth(images: Tensor) -> Float[Tensor, "n c h w"]:
     return x
 
 
-def _by_table(images: Tensor, drawn: Mapping[str, Tensor]) -> Tensor:
+def _look_up(images: Tensor, strengths: Mapping[str, Tensor]) -> Tensor:
     """Each byte of a channel to another one."""
-    table = torch.cat([_table(*part) for part in _parts(images, drawn)])
+    table = torch.cat([_table(*part) for part in _parts(images, strengths)])
     return table.gather(2, images.flatten(2).long()).view_as(images)
 
 
@@ -244,31 +253,8 @@ def _table(name: str, images: Tensor, strength: Tensor) -> UInt8[Tensor, "n c 25
 
 
 KINDS = (
-    Kind(("shear_x", "shear_y", "translate_x", "translate_y", "rotate"), _moved),
-    Kind(("color", "contrast", "brightness", "sharpness"), _blended),
-    Kind(("posterize", "solarize", "autocontrast", "equalize", "invert"), _by_table),
+    Kind(("shear_x", "shear_y", "translate_x", "translate_y", "rotate"), _move),
+    Kind(("color", "contrast", "brightness", "sharpness"), _blend),
+    Kind(("posterize", "solarize", "autocontrast", "equalize", "invert"), _look_up),
 )
 NAMES = tuple(name for kind in KINDS for name in kind.names)
-
-
-@dataclass(frozen=True)
-class Augment:
-    """A Table's lookup followed by shifts of up to `shift` pixels, filled with zeros, and by flips, drawn row by row.
-
-    He et al. 2016, arXiv:1512.03385, Sec. 4.2, as all train on CIFAR since; there `shift` is 4. Draws from torch's
-    global generator, which `fit` seeds and keeps in its checkpoints. Give it to training rows alone.
-    """
-
-    lookup: Callable[..., tuple[Tensor, ...]]
-    shift: int
-    flip: bool
-
-    def __call__(self, images: Tensor) -> tuple[Float[Tensor, "b channel h w"]]:
-        (x,) = self.lookup(images)
-        (b, _, h, w), device = x.shape, x.device
-        top, left = torch.randint(0, 2 * self.shift + 1, (2, b, 1)).to(device)
-        mirrored = (torch.rand(b, 1) < (0.5 if self.flip else 0.0)).to(device)
-        row, column = top + torch.arange(h, device=device), left + torch.arange(w, device=device)
-        column = torch.where(mirrored, column.flip(1), column)
-        padded, image = F.pad(x, (self.shift,) * 4), torch.arange(b, device=device)
-        return (padded[image[:, None, None], :, row[:, :, None], column[:, None]].permute(0, 3, 1, 2),)

@@ -7,19 +7,21 @@ blue plane of 32x32, row by row. https://www.cs.toronto.edu/~kriz/cifar.html
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import torch
+from msgspec import Meta
 from torch import Tensor
 from tqdm import tqdm
 
 from vqabook.core import Table
+from vqabook.data.json_files import read_json
+from vqabook.features.image_files import import_extra
 from vqabook.files import written_whole
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ def _scale_and_offset(lookup: Normalise, device: torch.device) -> tuple[Float[Te
     return (1 / (255 * std)).float().to(device), (-mean / std).float().to(device)
 
 
-# Mean and standard deviation of all pixels of the 50,000 train images, by `cifar_description`; a test recomputes them.
+# Mean and standard deviation of all pixels of the 50,000 train images, by `catalogue.cifar`; a test recomputes them.
 CIFAR10_LOOKUP = Normalise((0.491400, 0.482158, 0.446531), (0.247032, 0.243485, 0.261588))
 CIFAR100_LOOKUP = Normalise((0.507075, 0.486549, 0.440918), (0.267334, 0.256438, 0.276150))
 
@@ -78,18 +80,17 @@ def load_cifar10(folder: Path) -> tuple[Table, Table]:
     return tuple(tables)
 
 
-def load_cifar100(folder: Path, *, coarse: bool = False) -> tuple[Table, Table]:
-    """Train (50,000) and test (10,000) as Tables; the target is one of 100 classes, or of 20 superclasses if `coarse`.
+def load_cifar100(folder: Path) -> tuple[Table, Table]:
+    """Train (50,000) and test (10,000) as Tables; side: "coarse", one of 20 superclasses.
 
-    `folder` holds train.bin and test.bin, or the official cifar-100-binary/. side: "fine" and "coarse", both labels.
+    `folder` holds train.bin and test.bin, or the official cifar-100-binary/.
     """
     folder = _inside(folder, "cifar-100-binary")
     tables = []
     for name, n in (("train", 5 * BATCH), ("test", BATCH)):
         images, labels = _read([folder / f"{name}.bin"], n, (20, 100), "cifar100")
-        side = {"coarse": labels[:, 0].contiguous(), "fine": labels[:, 1].contiguous()}
-        target = side["coarse" if coarse else "fine"]
-        tables.append(Table((images,), target, 20 if coarse else 100, side, CIFAR100_LOOKUP))
+        coarse, fine = (column.contiguous() for column in labels.unbind(1))
+        tables.append(Table((images,), fine, 100, {"coarse": coarse}, CIFAR100_LOOKUP))
     return tuple(tables)
 
 
@@ -122,23 +123,16 @@ def prepare_sheets(source: Path, target: Path) -> None:
 
 
 def _sheet_labels(path: Path, n: int) -> UInt8[np.ndarray, " n"]:
-    try:
-        labels = np.array(json.loads(_existing(path, "cifar10").read_text()))
-    except ValueError as error:
-        raise ValueError(f"{path} must be a JSON list of labels: {error}; fetch the package again") from error
-    if labels.shape != (n,) or labels.dtype.kind != "i" or labels.min() < 0 or labels.max() > 9:
-        raise ValueError(
-            f"{path} lists {n} labels from 0 to 9, got {labels.shape} {labels.dtype}; fetch the package again"
-        )
-    return labels.astype(np.uint8)
+    rule = f"{path.name} lists {n} labels from 0 to 9"
+    labels = np.array(read_json(path, list[Annotated[int, Meta(ge=0, le=9)]], rule), np.uint8)
+    if len(labels) != n:
+        raise ValueError(f"{rule}, got {len(labels)} in {path.parent}; fetch the package again")
+    return labels
 
 
 def _sheet(path: Path) -> UInt8[np.ndarray, "n 1024 3"]:
     """Pixels of one sheet. 10 million of them: Pillow's guard against decompression bombs stays as it is."""
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise RuntimeError("Pillow reads the PNG sheets and is missing: pip install vqabook[data]") from error
+    Image = import_extra("PIL.Image", "pillow")
     path = _existing(path, "cifar10")
     try:
         with Image.open(path, formats=("PNG",)) as sheet:
@@ -166,33 +160,23 @@ def _read(
     paths: Sequence[Path], n: int, n_labels: tuple[int, ...], name: str
 ) -> tuple[UInt8[Tensor, "n 3 32 32"], Int[Tensor, "n k"]]:
     """Images and labels of binary files of `n` records each; `n_labels` are the classes of each label byte."""
-    n_bytes = len(n_labels) + PIXELS
-    images = np.empty((len(paths) * n, PIXELS), np.uint8)
-    labels = np.empty((len(images), len(n_labels)), np.int64)
-    records = np.empty((BATCH, n_bytes), np.uint8)
-    start = 0
+    k = len(n_labels)
+    images, labels = [], []
     for path in paths:
         size = _existing(path, name).stat().st_size
-        if size != n * n_bytes:
+        if size != n * (k + PIXELS):
             raise ValueError(
-                f"{path} has {n} records of {n_bytes} bytes, {n * n_bytes} in all, got {size}; "
+                f"{path} has {n} records of {k + PIXELS} bytes, {n * (k + PIXELS)} in all, got {size}; "
                 f"it is cut off or another file, run: vqabook data fetch {name}"
             )
-        with path.open("rb", buffering=0) as file:
-            for _ in range(n // BATCH):
-                file.readinto(records)
-                stop = start + BATCH
-                labels[start:stop], images[start:stop] = records[:, : len(n_labels)], records[:, len(n_labels) :]
-                start = stop
-        _check_labels(path, labels[start - n : start], n_labels, name)
-    return torch.from_numpy(images).view(-1, 3, 32, 32), torch.from_numpy(labels)
-
-
-def _check_labels(path: Path, labels: Int[np.ndarray, "n k"], n_labels: tuple[int, ...], name: str) -> None:
-    wrong = (labels >= n_labels).any(1)
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise ValueError(
-            f"labels are below {' and '.join(map(str, n_labels))}, record {row} of {path} has {labels[row].tolist()}; "
-            f"it is damaged or of another set, run: vqabook data fetch {name}"
-        )
+        records = np.memmap(path, np.uint8, "r").reshape(n, -1)
+        wrong = (records[:, :k] >= n_labels).any(1)
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise ValueError(
+                f"labels are below {' and '.join(map(str, n_labels))}, record {row} of {path} has "
+                f"{records[row, :k].tolist()}; it is damaged or of another set, run: vqabook data fetch {name}"
+            )
+        labels.append(records[:, :k].astype(np.int64))
+        images.append(records[:, k:])
+    return torch.from_numpy(np.concatenate(images)).view(-1, 3, 32, 32), torch.from_numpy(np.concatenate(labels))

@@ -7,17 +7,18 @@ plain or gzipped. The test split has neither answers nor scenes, so there is no 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import chain
+from itertools import accumulate, chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
+import msgspec
 import numpy as np
 import torch
 
 from vqabook.core import Table
-from vqabook.data.json_stream import stream_json
+from vqabook.data.json_files import read_entries
 from vqabook.data.vqa import encode_words, tokenise
 from vqabook.features.store import FeatureStore
 
@@ -57,6 +58,28 @@ class Clevr:
     words: Mapping[str, int]
 
 
+class _Object(msgspec.Struct):
+    shape: Literal[ATTRIBUTES["shape"]]
+    color: Literal[ATTRIBUTES["color"]]
+    size: Literal[ATTRIBUTES["size"]]
+    material: Literal[ATTRIBUTES["material"]]
+    pixel_coords: tuple[float, float, float]
+    coords: tuple[float, float, float] = msgspec.field(name="3d_coords")
+
+
+class _Scene(msgspec.Struct):
+    image_index: int
+    objects: Annotated[list[_Object], msgspec.Meta(max_length=MAX_OBJECTS)]
+
+
+class _Question(msgspec.Struct):
+    image_index: int
+    question: str
+    answer: bool | int | str
+    question_family_index: int
+    template_filename: str | None = None
+
+
 class _Questions(NamedTuple):
     text: list[str]
     image: Int[np.ndarray, " n"]
@@ -91,48 +114,23 @@ def scene_features(folder: Path, split: Split) -> FeatureStore:
     Coordinates are divided by `SCALE`. A row's image id is its image index.
     """
     path = _find(folder, "scenes", f"CLEVR_{split}_scenes.json")
-    places = {(kind, value): i for i, (kind, value) in enumerate((k, v) for k in ATTRIBUTES for v in ATTRIBUTES[k])}
-    states, images = [], []
-    for _, scene in _entries(path, "scenes", ("image_index", "objects")):
-        image, objects = scene["image_index"], scene["objects"]
-        if len(objects) > MAX_OBJECTS:
-            raise ValueError(
-                f"a CLEVR scene has at most {MAX_OBJECTS} objects, image {image} in {path} has {len(objects)}; "
-                "use the official file"
-            )
-        state = np.zeros((MAX_OBJECTS, STATE_WIDTH), dtype=np.float32)
-        for row, thing in zip(state, objects, strict=False):
-            _write_state(row, thing, places, f"image {image} in {path}")
-        states.append(state)
-        images.append(image)
-    image_ids = np.array(images, dtype=np.int64)
+    rule = (
+        f"a CLEVR scene has an image_index and at most {MAX_OBJECTS} objects with {', '.join(ATTRIBUTES)}, coordinates"
+    )
+    starts = dict(zip(ATTRIBUTES, accumulate(map(len, ATTRIBUTES.values()), initial=0), strict=False))
+    scenes = list(read_entries(path, "scenes", _Scene, rule))
+    states = np.zeros((len(scenes), MAX_OBJECTS, STATE_WIDTH), dtype=np.float32)
+    for state, scene in zip(states, scenes, strict=True):
+        for row, thing in zip(state, scene.objects, strict=False):
+            row[[starts[kind] + values.index(getattr(thing, kind)) for kind, values in ATTRIBUTES.items()]] = 1
+            row[-len(SCALE) :] = (*thing.coords, *thing.pixel_coords) / SCALE
+    image_ids = np.array([scene.image_index for scene in scenes], dtype=np.int64)
     distinct, counts = np.unique(image_ids, return_counts=True)
     if len(distinct) < len(image_ids):
         raise ValueError(
             f"each image has one scene, image {distinct[counts > 1][0]} has {counts.max()} in {path}; fetch it again"
         )
-    return FeatureStore(path, image_ids, torch.from_numpy(np.stack(states)), None, None)
-
-
-def _write_state(row: np.ndarray, thing: dict, places: dict[tuple[str, str], int], where: str) -> None:
-    for kind, values in ATTRIBUTES.items():
-        if (kind, thing.get(kind)) not in places:
-            raise ValueError(
-                f"an object's {kind} is one of {', '.join(values)}, got {thing.get(kind)!r} for {where}; "
-                "use the official file"
-            )
-        row[places[kind, thing[kind]]] = 1
-    coordinates = [*thing.get("3d_coords", ()), *thing.get("pixel_coords", ())]
-    if len(coordinates) != len(SCALE) or not np.isfinite(coordinates).all():
-        raise ValueError(
-            f"an object has three finite 3d_coords and pixel_coords, got {coordinates} for {where}; fetch it again"
-        )
-    row[-len(SCALE) :] = coordinates / SCALE
-
-
-def image_path(folder: Path, split: Literal["train", "val", "test"], index: int) -> Path:
-    """The rendered image of that index. Raises where the images were not fetched."""
-    return _find(folder, f"images/{split}", f"CLEVR_{split}_{index:06d}.png")
+    return FeatureStore(path, image_ids, torch.from_numpy(states), None, None)
 
 
 def _find(folder: Path, part: str, name: str) -> Path:
@@ -146,44 +144,27 @@ def _find(folder: Path, part: str, name: str) -> Path:
     )
 
 
-def _entries(path: Path, key: str, fields: tuple[str, ...]) -> Iterator[tuple[int, dict]]:
-    """(place, entry) of each dict below `key`; raises if there is none or one lacks a field."""
-    n = 0
-    for found, entry in stream_json(path):
-        if found not in (key, ""):
-            continue
-        if missing := [f for f in fields if f not in entry] if isinstance(entry, dict) else list(fields):
-            raise ValueError(
-                f"every entry under {key} has {', '.join(fields)}; entry {n} in {path} lacks {', '.join(missing)}: "
-                "is it the right file?"
-            )
-        yield n, entry
-        n += 1
-    if n == 0:
-        raise ValueError(f'CLEVR files hold a list under "{key}"; {path} has none: is it the right file?')
-
-
 def _read_questions(folder: Path, split: Split) -> _Questions:
     """The questions' columns; their programs, most of the file, are dropped while reading."""
     path = _find(folder, "questions", f"CLEVR_{split}_questions.json")
     answer_ids = {answer: i for i, answer in enumerate(ANSWERS)}
+    rule = "a CLEVR question has an image_index, a question, an answer and a question_family_index"
     text, columns = [], []
-    for n, entry in _entries(path, "questions", ("image_index", "question", "answer", "question_family_index")):
-        answer = entry["answer"]
-        name = {True: "yes", False: "no"}[answer] if isinstance(answer, bool) else str(answer).lower()
+    for n, entry in enumerate(read_entries(path, "questions", _Question, rule)):
+        name = ("no", "yes")[entry.answer] if isinstance(entry.answer, bool) else str(entry.answer).lower()
         if name not in answer_ids:
             raise ValueError(
-                f"CLEVR has {len(ANSWERS)} answers: {', '.join(ANSWERS)}; question {n} in {path} has {answer!r}; "
+                f"CLEVR has {len(ANSWERS)} answers: {', '.join(ANSWERS)}; question {n} in {path} has {entry.answer!r}; "
                 "use the official file"
             )
-        text.append(entry["question"].replace(";", " ; "))
-        columns.append((entry["image_index"], answer_ids[name], _family(entry, f"question {n} in {path}")))
-    return _Questions(text, *np.array(columns, dtype=np.int64).T)
+        text.append(entry.question.replace(";", " ; "))
+        columns.append((entry.image_index, answer_ids[name], _family(entry, f"question {n} in {path}")))
+    return _Questions(text, *np.array(columns, dtype=np.int64).T.copy())
 
 
-def _family(entry: dict, where: str) -> int:
+def _family(question: _Question, where: str) -> int:
     """The release numbers families 0 to 89; the published generator numbers them within `template_filename`."""
-    index, template = entry["question_family_index"], entry.get("template_filename")
+    index, template = question.question_family_index, question.template_filename
     if template is None:
         first, n = 0, len(FAMILIES)
     else:
@@ -204,8 +185,8 @@ def _table(questions: _Questions, features: FeatureStore, words: Mapping[str, in
             torch.from_numpy(features.rows_of(questions.image)),
             encode_words(questions.text, dict(words), max_words=width),
         ),
-        target=torch.from_numpy(questions.answer.copy()),
+        target=torch.from_numpy(questions.answer),
         n_classes=len(ANSWERS),
-        side={"family": torch.from_numpy(questions.family.copy()), "image": torch.from_numpy(questions.image.copy())},
+        side={"family": torch.from_numpy(questions.family), "image": torch.from_numpy(questions.image)},
         lookup=lambda image, ids: (features.gather(image), ids),
     )

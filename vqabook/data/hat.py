@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
-from vqabook.core import Table
+from vqabook.features.image_files import import_extra
 from vqabook.features.store import cache_folder
 from vqabook.files import written_whole
 
@@ -45,22 +44,6 @@ class HumanMaps:
     n_blank: int
 
 
-def load_hat(
-    folder: Path, *, grid: int = GRID, question_ids: Iterable[int] | Int[np.ndarray, " q"] | None = None
-) -> Table:
-    """Inputs (question id,), target: a human map [n, grid * grid] of sum 1. side: "annotator", "split".
-
-    One row a map, so a question of val has up to three. `question_ids` keeps those questions alone.
-    """
-    found = read_maps(folder, grid=grid, question_ids=question_ids)
-    return Table(
-        inputs=(torch.from_numpy(found.question_id),),
-        target=torch.from_numpy(found.maps),
-        n_classes=grid * grid,
-        side={"annotator": torch.from_numpy(found.annotator), "split": torch.from_numpy(found.split)},
-    )
-
-
 def read_maps(
     folder: Path, *, grid: int = GRID, question_ids: Iterable[int] | Int[np.ndarray, " q"] | None = None
 ) -> HumanMaps:
@@ -73,7 +56,7 @@ def read_maps(
     """
     if grid < 1:
         raise ValueError(f"maps are reduced to grid x grid cells, grid at least 1, got {grid}; the paper's is {GRID}")
-    files = _files(folder)
+    files = _find_files(folder)
     if question_ids is not None:
         wanted = {int(i) for i in question_ids}
         files = [row for row in files if row[1] in wanted]
@@ -82,7 +65,7 @@ def read_maps(
                 f"none of the {len(wanted)} question_ids has a map in {folder}; VQA-HAT has VQA v1's ids, ten times "
                 "the image id plus a digit"
             )
-    sums = _cached([path for *_, path in files], grid)
+    sums = _reduce_all([path for *_, path in files], grid)
     total = sums.sum(1)
     kept = total > 0
     if not kept.any():
@@ -92,28 +75,26 @@ def read_maps(
     return HumanMaps(question[kept], annotator[kept], split[kept], maps, int((~kept).sum()))
 
 
-def _files(folder: Path) -> list[tuple[int, int, int, Path]]:
+def _find_files(folder: Path) -> list[tuple[int, int, int, Path]]:
     """(split, question, annotator, path) of every map, sorted."""
-    found = []
+    files = []
     for split, name in enumerate(SPLITS):
-        place = folder / f"vqahat_{name}"
-        for path in place.iterdir() if place.is_dir() else ():
+        for path in (folder / f"vqahat_{name}").glob("[!.]*.png"):
             match = _NAME.fullmatch(path.name)
-            if match:
-                found.append((split, int(match[1]), int(match[2]), path))
-            elif path.suffix == ".png" and not path.name.startswith("."):
+            if not match:
                 raise ValueError(
                     f"VQA-HAT's maps are named <question id>_<annotator>.png, got {path}; fetch the set again"
                 )
-    if not found:
+            files.append((split, int(match[1]), int(match[2]), path))
+    if not files:
         raise FileNotFoundError(
             f"VQA-HAT is a folder vqahat_train or vqahat_val of PNG maps, and {folder} has neither, or no map in it; "
             "check data_root or fetch the set"
         )
-    return sorted(found)
+    return sorted(files)
 
 
-def _cached(paths: list[Path], grid: int) -> Float[np.ndarray, "n cells"]:
+def _reduce_all(paths: list[Path], grid: int) -> Float[np.ndarray, "n cells"]:
     """Means of all maps' cells: from the cache if these very files were reduced before."""
     digest = hashlib.sha256(f"{grid}\n".encode())
     for path in paths:
@@ -131,20 +112,12 @@ def _cached(paths: list[Path], grid: int) -> Float[np.ndarray, "n cells"]:
 
 
 def _reduce(path: Path, grid: int) -> Float[np.ndarray, " cells"]:
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise RuntimeError("VQA-HAT is read with Pillow, which is missing; pip install vqabook[data]") from error
+    Image = import_extra("PIL.Image", "pillow")
     try:
         with Image.open(path) as image:
             grey = image if image.mode in ("L", "I", "F") or image.mode.startswith("I;16") else image.convert("L")
             pixels = np.asarray(grey, dtype=np.float32)
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        Image.DecompressionBombError,
-    ) as error:  # SyntaxError: Pillow's word for a broken file
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # SyntaxError: Pillow's own
         raise ValueError(
             f"a human map is a whole PNG image: {path} does not decode ({error}); fetch it again"
         ) from error

@@ -19,6 +19,7 @@ from vqabook.core import Table
 from vqabook.data.cifar import CIFAR10_CLASSES, cifar100_classes, load_cifar10, load_cifar100
 from vqabook.data.faces import load_faces
 from vqabook.data.long_tail import long_tail_counts, long_tail_rows
+from vqabook.features.image_files import import_extra
 from vqabook.splits import validation_split
 
 if TYPE_CHECKING:
@@ -121,11 +122,7 @@ def _faces(root: Path) -> Pool:
 
 def _digits(root: Path) -> Pool:
     """1,797 grey images of 8 x 8, 16 levels; they lie in scikit-learn itself."""
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError as error:
-        raise RuntimeError("the digits come with scikit-learn, which is missing; pip install vqabook[data]") from error
-    digits = load_digits()
+    digits = import_extra("sklearn.datasets", "scikit-learn").load_digits()
     images, target = torch.from_numpy(digits.images).byte()[:, None], torch.from_numpy(digits.target).long()
     return Pool(Table((images,), target, 10, lookup=_from_sixteenths), None, tuple("0123456789"))
 

@@ -7,22 +7,23 @@ file is the list of categories alone. The images are COCO's.
 
 from __future__ import annotations
 
-from array import array
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
+import msgspec
 import numpy as np
 import torch
 
 from vqabook.core import Table
-from vqabook.data.json_stream import stream_json
+from vqabook.data.json_files import read_entries, read_json
 
 if TYPE_CHECKING:
     from jaxtyping import Int
 
 FREQUENCIES = ("r", "c", "f")  # rare: 1 to 10 train images, common: 11 to 100, frequent: more
 BOUNDS = (10, 100)
+_CATEGORIES = f"categories (id, name, frequency one of {', '.join(FREQUENCIES)}, image_count, instance_count)"
 SLACK = 1.0  # pixels: boxes are drawn around polygons with rounded corners
 
 
@@ -49,48 +50,48 @@ class Lvis:
     image_ids: Int[np.ndarray, " images"]
 
 
-class _Columns:
-    """What is kept of the file, as flat arrays of numbers: 72 bytes an instance, no polygons."""
+class _Annotation(msgspec.Struct):
+    image_id: int
+    category_id: int
+    bbox: tuple[float, float, float, float]  # x, y, w, h
+    area: float
 
-    def __init__(self, path: Path):
-        self.path = path
-        self.categories: list[dict] = []
-        self.images = {"id": array("q"), "width": array("q"), "height": array("q")}
-        self.ids, self.numbers = array("q"), array("d")  # per instance: image, category; x, y, w, h, area
 
-    def take(self, key: str, entry: Any) -> None:
-        try:
-            if key == "annotations":
-                self.ids.extend((entry["image_id"], entry["category_id"]))
-                x, y, w, h = entry["bbox"]
-                self.numbers.extend((x, y, w, h, entry["area"]))
-            elif key == "images":
-                for name, column in self.images.items():
-                    column.append(entry[name])
-            elif key in ("categories", ""):
-                self.categories.append(entry)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise ValueError(
-                f"LVIS annotations have image_id, category_id, bbox of four and area, images id, width and height; one "
-                f"under {key} in {self.path} does not ({error!r}): is it the right file?"
-            ) from error
+class _Image(msgspec.Struct):
+    id: int
+    width: int
+    height: int
+
+
+class _Category(msgspec.Struct):
+    id: int
+    name: str
+    frequency: Literal[FREQUENCIES]
+    image_count: int
+    instance_count: int
+
+
+class _Listing(msgspec.Struct):
+    """The whole file as far as it is read: no polygons."""
+
+    images: list[_Image]
+    annotations: list[_Annotation]
+    categories: list[_Category]
 
 
 def load_lvis(path: Path) -> Lvis:
     """Inputs (image row,); target: the category's place by ascending id. side: "box" [n, 4] (x, y, w, h in pixels),
     "area" (of the mask, in pixels), "frequency" (a place in `FREQUENCIES`), "image_id".
-
-    The file is read as a stream, so memory is that of the columns whatever the size of its polygons.
     """
-    columns = _Columns(path)
-    for key, entry in stream_json(path):
-        columns.take(key, entry)
-    categories = _categories(columns.categories, path)
-    ids = np.array(columns.ids, dtype=np.int64).reshape(-1, 2)
-    numbers = np.array(columns.numbers, dtype=np.float64).reshape(-1, 5)
+    rule = f"LVIS lists images (id, width, height), annotations (image_id, category_id, bbox, area) and {_CATEGORIES}"
+    listing = read_json(path, _Listing, rule)
+    categories = _to_columns(listing.categories, path)
+    ids = np.array([(x.image_id, x.category_id) for x in listing.annotations], dtype=np.int64)
+    numbers = np.array([(*x.bbox, x.area) for x in listing.annotations], dtype=np.float64)
     if not len(ids):
         raise ValueError(f'LVIS files hold a list under "annotations"; {path} has none: is it the right file?')
-    image_ids, width, height = (np.array(column, dtype=np.int64) for column in columns.images.values())
+    sizes = np.array([(x.id, x.width, x.height) for x in listing.images], dtype=np.int64)
+    image_ids, width, height = sizes.reshape(-1, 3).T.copy()
     if len(np.unique(image_ids)) < len(image_ids):
         values, counts = np.unique(image_ids, return_counts=True)
         raise ValueError(
@@ -116,27 +117,20 @@ def load_lvis(path: Path) -> Lvis:
 
 def category_counts(path: Path) -> Categories:
     """The categories of an annotation file or of a category-info file, with the train split's counts as recorded."""
-    return _categories([entry for key, entry in stream_json(path) if key in ("categories", "")], path)
+    return _to_columns(list(read_entries(path, "categories", _Category, f"LVIS lists {_CATEGORIES}")), path)
 
 
-def _categories(entries: list[dict], path: Path) -> Categories:
-    fields = ("id", "name", "frequency", "image_count", "instance_count")
-    if not entries:
-        raise ValueError(f'LVIS files hold a list under "categories"; {path} has none: is it the right file?')
-    for entry in entries:
-        if not isinstance(entry, dict) or any(f not in entry for f in fields) or entry["frequency"] not in FREQUENCIES:
-            raise ValueError(
-                f"a category has {', '.join(fields)}, frequency one of {', '.join(FREQUENCIES)}; {path} has "
-                f"{str(entry)[:80]}: is it the right file?"
-            )
-    entries = sorted(entries, key=lambda entry: entry["id"])
+def _to_columns(entries: list[_Category], path: Path) -> Categories:
+    entries = sorted(entries, key=lambda entry: entry.id)
     ids, images, instances = (
-        np.array([entry[f] for entry in entries], dtype=np.int64) for f in ("id", "image_count", "instance_count")
+        np.array([(entry.id, entry.image_count, entry.instance_count) for entry in entries], dtype=np.int64)
+        .reshape(-1, 3)
+        .T.copy()
     )
     if len(np.unique(ids)) < len(ids):
         raise ValueError(f"each category is listed once, {path} repeats an id; fetch it again")
-    frequency = np.array([FREQUENCIES.index(entry["frequency"]) for entry in entries], dtype=np.int64)
-    return Categories(ids, tuple(entry["name"] for entry in entries), frequency, images, instances)
+    frequency = np.array([FREQUENCIES.index(entry.frequency) for entry in entries], dtype=np.int64)
+    return Categories(ids, tuple(entry.name for entry in entries), frequency, images, instances)
 
 
 def _places(wanted: Int[np.ndarray, " n"], ids: Int[np.ndarray, " k"], what: str, path: Path) -> Int[np.ndarray, " n"]:

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import h5py
+import msgspec
 import numpy as np
 
+from vqabook.data.json_files import read_entries
 from vqabook.data.sets import SOURCES, DataSpec, source_files
 from vqabook.features.image_files import read_pixels
 from vqabook.files import data_root as root_of
 from vqabook.world.scenes import CANVAS
-from vqabook.world.write import World, render
+from vqabook.world.write import render
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int, UInt8
@@ -22,16 +24,21 @@ if TYPE_CHECKING:
 COCO_FILES = tuple(f"coco_images/{part}/COCO_{part}_{{:012d}}.jpg" for part in ("train2014", "val2014"))  # the set's
 
 
-class Seen(NamedTuple):
+class _Asked(msgspec.Struct):
+    question_id: int
+    relevant_regions: list[int]
+
+
+class View(NamedTuple):
     """`image` is None where it does not lie on this machine; `boxes`: left, top, right, bottom as fractions of it."""
 
     image: UInt8[np.ndarray, "s s 3"] | None
     boxes: Float[np.ndarray, "o 4"]
 
 
-def seen(
+def find_views(
     data: Mapping, image_ids: Sequence[int], n_regions: int, *, data_root: Path | None = None, side: int = 224
-) -> list[Seen]:
+) -> list[View]:
     """The images of a recipe's `data`, each with its `n_regions` regions, `side` pixels wide and high.
 
     The embedded world draws its scenes. Photographs are COCO's, resized whole; their regions are the boxes of the
@@ -39,16 +46,16 @@ def seen(
     then no square.
     """
     if data["dataset"] == "shapes":
-        return _scenes(data["world"], image_ids, side)
+        return _draw_scenes(data["world"], image_ids, side)
     folder, coco = root_of(data_root), data["dataset"] != "easy_vqa"  # its image ids are its own
-    photographs = [_photograph(folder, image_id, side) if coco else None for image_id in image_ids]
+    photographs = [_read_photograph(folder, image_id, side) if coco else None for image_id in image_ids]
     boxes = boxes_of(data["dataset"], image_ids, folder) or [grid(n_regions)] * len(image_ids)
-    return [Seen(image, found) for image, found in zip(photographs, boxes, strict=True)]
+    return [View(*view) for view in zip(photographs, boxes, strict=True)]
 
 
 def boxes_of(dataset: str, image_ids: Sequence[int], folder: Path) -> list[Float[np.ndarray, "o 4"]] | None:
     """The regions of images of a real set below `folder`, as fractions of the image; None where its file has none."""
-    return _boxes(folder / SOURCES[dataset].features, image_ids)
+    return _read_boxes(folder / SOURCES[dataset].features, image_ids)
 
 
 def grid(n_regions: int) -> Float[np.ndarray, "o 4"]:
@@ -63,7 +70,7 @@ def grid(n_regions: int) -> Float[np.ndarray, "o 4"]:
     return np.stack([left, top, left + 1, top + 1], 1) / cells
 
 
-def _boxes(features: Path, image_ids: Sequence[int]) -> list[Float[np.ndarray, "o 4"]] | None:
+def _read_boxes(features: Path, image_ids: Sequence[int]) -> list[Float[np.ndarray, "o 4"]] | None:
     """Of each image, as fractions of it; None where the file has no boxes, or is not there."""
     if not features.exists():
         return None
@@ -77,18 +84,17 @@ def _boxes(features: Path, image_ids: Sequence[int]) -> list[Float[np.ndarray, "
         return [file["boxes"][place] / size for place, size in zip(places, sizes, strict=True)]
 
 
-def _photograph(folder: Path, image_id: int, side: int) -> UInt8[np.ndarray, "s s 3"] | None:
+def _read_photograph(folder: Path, image_id: int, side: int) -> UInt8[np.ndarray, "s s 3"] | None:
     paths = [folder / name.format(image_id) for name in COCO_FILES]
     return next((read_pixels(path, side)[0].transpose(1, 2, 0) for path in paths if path.exists()), None)
 
 
-def _scenes(knobs: Mapping, image_ids: Sequence[int], side: int) -> list[Seen]:
+def _draw_scenes(knobs: Mapping, image_ids: Sequence[int], side: int) -> list[View]:
     """Scenes of the world that `knobs` make, written on first use, with the boxes of its feature file."""
-    world = World(**{k: tuple(v) if isinstance(v, list) else v for k, v in knobs.items()})  # from JSON: lists
-    folder = source_files(DataSpec("shapes", world=world), None)[1]
+    folder = source_files(DataSpec.of({"dataset": "shapes", "world": knobs}), None)[1]
     scenes = {scene["image_id"]: scene for scene in json.loads((folder / "scenes.json").read_text())["scenes"]}
     pictures = [np.asarray(render(scenes[image_id], side)) for image_id in image_ids]
-    return [Seen(*one) for one in zip(pictures, _boxes(folder / "features.h5", image_ids), strict=True)]
+    return [View(*view) for view in zip(pictures, _read_boxes(folder / "features.h5", image_ids), strict=True)]
 
 
 def relevant_maps(
@@ -102,9 +108,8 @@ def relevant_maps(
     regions: dict[int, list[int]] = {}
     if spec.dataset == "shapes":
         for split in (source.train, source.test):
-            asked = json.loads((folder / split.questions).read_text())
-            asked = asked if isinstance(asked, list) else asked["questions"]
-            regions |= {question["question_id"]: question["relevant_regions"] for question in asked}
+            questions = read_entries(folder / split.questions, "questions", _Asked, "a question has relevant_regions")
+            regions |= {question.question_id: question.relevant_regions for question in questions}
     if lacking := [i for i in question_id.tolist() if i not in regions]:
         raise ValueError(
             f"only the embedded world's questions name their relevant regions, {len(lacking)} of {len(question_id)} of "

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from vqabook.core import SparseScores, Table
+from vqabook.data.json_files import plain_or_gz
 from vqabook.data.vqa import Questions, Vocabulary, build_vocabulary, make_table, read_questions
 from vqabook.features.store import FeatureStore, cache_folder, open_features
 from vqabook.splits import changing_prior_split, same_prior_split, validation_split
@@ -154,7 +155,7 @@ def source_files(spec: DataSpec, data_root: Path | None) -> tuple[Source, Path]:
 def load_questions(spec: DataSpec, data_root: Path | None) -> tuple[Questions, Questions]:
     """Train and test questions as the set divides them, whether or not their features are there."""
     source, folder = source_files(spec, data_root)
-    _existing(spec.dataset, source, folder)
+    _find_files(spec.dataset, source, folder)
     train, test = (read_questions(*(folder / path for path in split)) for split in (source.train, source.test))
     if len(both := np.intersect1d(train.question_id, test.question_id)):
         raise ValueError(
@@ -177,8 +178,8 @@ def data_digest(spec: DataSpec, data_root: Path | None) -> str:
 @lru_cache
 def _digest(dataset: str, folder: Path) -> str:
     source = SOURCES[dataset]
-    files = _existing(dataset, source, folder)
-    digest = hashlib.sha256(str(_features(dataset, source, folder).stat().st_size).encode())
+    files = _find_files(dataset, source, folder)
+    digest = hashlib.sha256(str(_find_features(dataset, source, folder).stat().st_size).encode())
     for path in files:
         with path.open("rb") as file:
             while block := file.read(1 << 20):
@@ -197,20 +198,15 @@ def hash_tables(tables: Iterable[Table], seen: bytes = b"") -> str:
     return digest.hexdigest()[:12]
 
 
-def _existing(dataset: str, source: Source, folder: Path) -> list[Path]:
+def _find_files(dataset: str, source: Source, folder: Path) -> list[Path]:
     """The four question and annotation files as they lie there, plain or gzipped."""
-    plain = [folder / path for split in (source.train, source.test) for path in split]
-    files = [path if path.exists() else path.with_name(path.name + ".gz") for path in plain]
-    missing = [path for path, file in zip(plain, files, strict=True) if not file.exists()]
-    if missing:
-        raise FileNotFoundError(
-            f"data set {dataset} needs {missing[0]} (plain or .gz), which does not exist; "
-            f"get it: vqabook data fetch {dataset}, or set data_root or VQABOOK_DATA to where it lies"
-        )
-    return files
+    try:
+        return [plain_or_gz(folder / path) for split in (source.train, source.test) for path in split]
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}: vqabook data fetch {dataset}") from None
 
 
-def _features(dataset: str, source: Source, folder: Path) -> Path:
+def _find_features(dataset: str, source: Source, folder: Path) -> Path:
     path = folder / source.features
     if not path.exists():
         raise FileNotFoundError(
@@ -226,14 +222,23 @@ def load_task(spec: DataSpec, data_root: Path | None, device: torch.device) -> T
     """Read, split and index the set. Vocabulary and validation split are train's, so that no choice needs test."""
     source, folder = source_files(spec, data_root)
     train, test = load_questions(spec, data_root)
-    features = open_features(_features(spec.dataset, source, folder)).to(device)
+    features = open_features(_find_features(spec.dataset, source, folder)).to(device)
     if source.drop_unseen_images:
         train, test = (q.subset(np.flatnonzero(np.isin(q.image_id, features.image_ids))) for q in (train, test))
-    if spec.prior != source.native:
-        train, test = resplit(train, test, spec.prior, spec.split_seed)
-    pairs = list(zip(train.question_type, train.modal_answer, strict=True))
-    code = {pair: i for i, pair in enumerate(sorted(set(pairs), key="\t".join))}
-    strata = np.array([code[pair] for pair in pairs])
+    return make_task(spec, divide(spec, source, train, test), features, device)
+
+
+def divide(spec: DataSpec, source: Source, train: Questions, test: Questions) -> tuple[Questions, Questions]:
+    """Train and test with the spec's priors, not validation yet."""
+    return (train, test) if spec.prior == source.native else resplit(train, test, spec.prior, spec.split_seed)
+
+
+def make_task(
+    spec: DataSpec, questions: tuple[Questions, Questions], features: FeatureStore, device: torch.device
+) -> Task:
+    """Carve validation out of train, build the vocabulary of what is left, and make the Tables."""
+    train, test = questions
+    strata = ["\t".join(pair) for pair in zip(train.question_type, train.modal_answer, strict=True)]
     kept, held_out = validation_split(strata, fraction=spec.valid_fraction, seed=spec.split_seed)
     train, valid = train.subset(kept), train.subset(held_out)
     vocabulary = build_vocabulary(train, min_answer_count=spec.min_answer_count)
@@ -255,11 +260,10 @@ def resplit(train: Questions, test: Questions, prior: Prior, seed: int) -> tuple
 
 def to_device(table: Table, device: torch.device) -> Table:
     """The table's columns on `device`; its features follow by themselves (`FeatureStore.to`)."""
-    target = table.target.to(device)
     return replace(
         table,
         inputs=tuple(c.to(device) for c in table.inputs),
-        target=target,
+        target=table.target.to(device),
         side={k: v.to(device) for k, v in table.side.items()},
     )
 

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from vqabook.core import Table
 from vqabook.data import sets
+from vqabook.data.json_files import plain_or_gz
 from vqabook.data.sets import DataSpec, Task
-from vqabook.data.vqa import Questions, Vocabulary, build_vocabulary, make_table
-from vqabook.data.vqa_files import plain_or_gz, read_questions
+from vqabook.data.vqa import Questions, make_table
+from vqabook.data.vqa_files import read_questions
 from vqabook.features.store import FeatureStore
-from vqabook.splits import validation_split
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Int
@@ -35,7 +34,7 @@ def votes_digest(spec: DataSpec, data_root: Path | None, *, images: bool = True)
     source, folder = sets.source_files(spec, data_root)
     files = [] if images else [folder / path for split in (source.train, source.test) for path in split]
     digest = hashlib.sha256(sets.data_digest(spec, data_root).encode() if images else b"")
-    for path in (*files, *_rest_of(spec, data_root)):
+    for path in (*files, *_find_rest(spec, data_root)):
         digest.update(plain_or_gz(path).read_bytes())
     return digest.hexdigest()[:12]
 
@@ -51,24 +50,18 @@ def votes_task(spec: DataSpec, data_root: Path | None, device: torch.device, *, 
         task = sets.load_task(spec, data_root, device)
         if spec.dataset not in REST:
             return task
-        rest = _rest(spec, data_root, task.train_questions + task.valid_questions)
+        rest = _read_rest(spec, data_root, task.train_questions + task.valid_questions)
         rest = rest.subset(np.flatnonzero(np.isin(rest.image_id, task.features.image_ids)))
         test = task.test_questions + rest
-        table = _table(test, task.vocabulary, task.features, spec, device)
-        return replace(task, test=table, test_questions=test)
-    train, test = sets.load_questions(spec, data_root)
-    if spec.prior != sets.source_files(spec, data_root)[0].native:
-        train, test = sets.resplit(train, test, spec.prior, spec.split_seed)
+        table = make_table(test, task.vocabulary, task.features, max_words=spec.max_words)
+        return replace(task, test=sets.to_device(table, device), test_questions=test)
+    source = sets.source_files(spec, data_root)[0]
+    train, test = sets.divide(spec, source, *sets.load_questions(spec, data_root))
     if spec.dataset in REST:
-        test = test + _rest(spec, data_root, train)
-    strata = ["\t".join(pair) for pair in zip(train.question_type, train.modal_answer, strict=True)]
-    rows = validation_split(strata, fraction=spec.valid_fraction, seed=spec.split_seed)
-    train, valid = (train.subset(some) for some in rows)
-    vocabulary = build_vocabulary(train, min_answer_count=spec.min_answer_count)
-    ids = np.unique(np.concatenate([q.image_id for q in (train, valid, test)]))
+        test = test + _read_rest(spec, data_root, train)
+    ids = np.unique(np.concatenate([train.image_id, test.image_id]))
     features = FeatureStore(Path(), ids, torch.zeros(len(ids), 1, 1), None, None)
-    tables = [_table(questions, vocabulary, features, spec, device) for questions in (train, valid, test)]
-    return Task(*tables, vocabulary, features, train, valid, test)
+    return sets.make_task(spec, (train, test), features, device)
 
 
 def agreement(questions: Questions) -> Int[np.ndarray, " n"]:
@@ -77,29 +70,27 @@ def agreement(questions: Questions) -> Int[np.ndarray, " n"]:
     return np.array([max(map(ten.count, ten)) for ten in answers])
 
 
-def answerable(task: Task, questions: Questions) -> Bool[np.ndarray, " n"]:
+def find_answerable(task: Task, questions: Questions) -> Bool[np.ndarray, " n"]:
     """Whether each question's most frequent answer is in the vocabulary."""
     return np.array([answer in task.vocabulary.answer_ids for answer in questions.modal_answer])
 
 
-def undisputed(questions: Questions) -> Bool[np.ndarray, " n"]:
+def find_undisputed(questions: Questions) -> Bool[np.ndarray, " n"]:
     """Whether each question is no yes/no question, or one to which every annotator said yes or no."""
     return np.array(
-        [
-            annotation["answer_type"] != "yes/no" or all(x["answer"] in ("yes", "no") for x in annotation["answers"])
-            for annotation in questions.annotations
-        ]
-    )
+        [a["answer_type"] != "yes/no" or all(x["answer"] in ("yes", "no") for x in a["answers"])
+         for a in questions.annotations]
+    )  # fmt: skip
 
 
-def _rest_of(spec: DataSpec, data_root: Path | None) -> list[Path]:
+def _find_rest(spec: DataSpec, data_root: Path | None) -> list[Path]:
     folder = sets.source_files(spec, data_root)[1]
     return [folder / path for path in REST.get(spec.dataset, ())]
 
 
-def _rest(spec: DataSpec, data_root: Path | None, train: Questions) -> Questions:
+def _read_rest(spec: DataSpec, data_root: Path | None, train: Questions) -> Questions:
     """The held-out questions that come on top."""
-    files = _rest_of(spec, data_root)
+    files = _find_rest(spec, data_root)
     rest = read_questions(*files)
     if len(both := np.intersect1d(train.question_id, rest.question_id)):
         raise ValueError(
@@ -107,9 +98,3 @@ def _rest(spec: DataSpec, data_root: Path | None, train: Questions) -> Questions
             f"fetch the set again: vqabook data fetch {spec.dataset}"
         )
     return rest
-
-
-def _table(
-    questions: Questions, vocabulary: Vocabulary, features: FeatureStore, spec: DataSpec, device: torch.device
-) -> Table:
-    return sets.to_device(make_table(questions, vocabulary, features, max_words=spec.max_words), device)

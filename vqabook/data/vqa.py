@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from vqabook.core import SparseScores, Table
-from vqabook.data.vqa_files import ANSWER_TYPES, N_ANNOTATORS, Questions, read_json, read_questions
+from vqabook.data.vqa_files import ANSWER_TYPES, N_ANNOTATORS, Questions, read_questions
 from vqabook.features.store import FeatureStore
 from vqabook.metrics.vqa import normalise
 
@@ -30,7 +30,6 @@ __all__ = [
     "build_vocabulary",
     "encode_words",
     "make_table",
-    "read_json",
     "read_questions",
     "soft_targets",
     "tokenise",

@@ -5,20 +5,15 @@ VQA v1 and v2 store dicts ({"questions": [...]}, {"annotations": [...]}), VQA-CP
 
 from __future__ import annotations
 
-import gc
-import gzip
-import json
 import os
-import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
+from vqabook.data.json_files import read_entries
 from vqabook.metrics.vqa import normalise
 
 if TYPE_CHECKING:
@@ -26,15 +21,36 @@ if TYPE_CHECKING:
 
 N_ANNOTATORS = 10
 ANSWER_TYPES = ("yes/no", "number", "other")  # the official three, in the papers' column order
-_ASKED = {"question_id": int, "image_id": int, "question": str}
-_ANNOTATED = {"question_id": int, "image_id": int, "question_type": str, "answer_type": str}
-_ANNOTATED |= {"multiple_choice_answer": str, "answers": list}
-_KINDS = {int: "a whole number", str: "text", list: "a list"}
+
+
+class Question(TypedDict):
+    """What is read of an entry of the question file."""
+
+    question_id: int
+    image_id: int
+    question: str
+
+
+class Answer(TypedDict):
+    """One annotator's answer: its text alone, all that the evaluator reads."""
+
+    answer: str
+
+
+class Annotation(TypedDict):
+    """What is read of an entry of the annotation file."""
+
+    question_id: int
+    image_id: int
+    question_type: str
+    answer_type: str
+    multiple_choice_answer: str
+    answers: list[Answer]
 
 
 @dataclass(frozen=True)
 class Questions:
-    """A split as columns. `annotations` are the official dicts, for the evaluator; all lists share one order."""
+    """A split as columns. `annotations` are as in the official file, for the evaluator; all lists share one order."""
 
     question_id: Int[np.ndarray, " n"]
     image_id: Int[np.ndarray, " n"]
@@ -68,93 +84,35 @@ class Questions:
         return Questions(ids, images, self.text + other.text, self.annotations + other.annotations)
 
 
-def plain_or_gz(path: str | os.PathLike) -> Path:
-    """`path`, or else `path`.gz. Raises if neither exists."""
-    path = Path(path)
-    if not path.exists() and path.with_name(path.name + ".gz").exists():
-        path = path.with_name(path.name + ".gz")
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{path} (or the same name with .gz) does not exist; check data_root or fetch the data set"
-        )
-    return path
-
-
-def read_json(path: str | os.PathLike, *, object_hook: Callable[[dict], Any] | None = None) -> Any:
-    """Plain or gzipped JSON; looks for `path` and then `path`.gz. `object_hook`: as `json.loads` takes it."""
-    path = plain_or_gz(path)
-    opener = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opener(path, "rt", encoding="utf-8") as file:
-            text = file.read()
-        if kind := _no_json(text):
-            raise ValueError(f"{path} must be JSON, it is {kind}; fetch it again")
-        return json.loads(text, object_hook=object_hook)
-    except (EOFError, OSError, zlib.error, UnicodeDecodeError, json.JSONDecodeError) as error:
+def read_questions(questions: str | os.PathLike, annotations: str | os.PathLike) -> Questions:
+    """One split from its two official files, in the order of the question file. Of an answer only its text is kept."""
+    rule = "a VQA question has an id, an image and its text"
+    asked = _by_id(questions, read_entries(questions, "questions", Question, rule))
+    rule = f"a VQA annotation has a question, an image, types and {N_ANNOTATORS} answers"
+    by_id = _by_id(annotations, _share_answers(read_entries(annotations, "annotations", Annotation, rule)))
+    unmatched = by_id.keys() ^ asked.keys()
+    if unmatched:
         raise ValueError(
-            f"{path} must be whole, valid JSON: {error}; it is probably cut off, fetch it again"
-        ) from error
+            f"questions and annotations come in pairs: {len(asked)} questions in {questions}, {len(by_id)} annotations "
+            f"in {annotations}, {len(unmatched)} ids in only one of them (first: {min(unmatched)}); "
+            "use two files of the same split"
+        )
+    matched = [by_id[i] for i in asked]
+    for q, a in zip(asked.values(), matched, strict=True):
+        expected = (q["image_id"], N_ANNOTATORS, True)
+        if (a["image_id"], len(a["answers"]), a["answer_type"] in ANSWER_TYPES) != expected:
+            raise ValueError(
+                f"an annotation has its question's image, {N_ANNOTATORS} answers, a type: {', '.join(ANSWER_TYPES)}; "
+                f"question {q['question_id']} about image {q['image_id']} has image {a['image_id']}, "
+                f"{len(a['answers'])} answers and type {a['answer_type']!r}; fetch both files again"
+            )
+    images = np.array([q["image_id"] for q in asked.values()], dtype=np.int64)
+    return Questions(np.array(list(asked), np.int64), images, [q["question"] for q in asked.values()], matched)
 
 
-def _no_json(text: str) -> str | None:
-    """What a failed download left in place of JSON, as far as its beginning tells."""
-    start = text[:512].lstrip("\ufeff \t\r\n").lower()
-    if not start:
-        return "empty"
-    return "an HTML page, probably a login or error page" if start.startswith("<") else None
-
-
-class _SharedAnswers:
-    """A JSON object hook: equal answers become one dict with their text alone, all that the evaluator reads.
-
-    The official files repeat text, confidence and position ten times a question; kept, they would be most of the
-    memory.
-    """
-
-    def __init__(self):
-        self.known: dict[str, dict] = {}
-
-    def __call__(self, entry: dict) -> dict:
-        answer = entry.get("answer")
-        if not isinstance(answer, str) or "answers" in entry:
-            return entry
-        if answer not in self.known:
-            self.known[answer] = {"answer": answer}
-        return self.known[answer]
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Millions of new containers, none of them garbage: looking for cycles among them would only take time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-def _entries(path: str | os.PathLike, key: str, fields: Mapping[str, type]) -> dict[int, dict]:
+def _by_id(path: str | os.PathLike, entries: Iterable[dict]) -> dict[int, dict]:
     """The file's entries by question id, in its order."""
-    with _no_collection():
-        content = read_json(path, object_hook=_SharedAnswers())
-    entries = content.get(key) if isinstance(content, dict) else content
-    if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
-        raise ValueError(
-            f'VQA files hold a list of dicts, or a dict with one under "{key}"; {path} does not: is it the right file?'
-        )
-    for entry in entries:
-        for field, kind in fields.items():
-            if field not in entry:
-                raise ValueError(
-                    f"every entry under {key} has {', '.join(fields)}; one in {path} lacks {field} "
-                    f"(it has {', '.join(entry)}): is it the right file?"
-                )
-            if not isinstance(entry[field], kind):
-                raise ValueError(
-                    f"{field} is {_KINDS[kind]} in VQA files, got {entry[field]!r:.60} in {path}; fetch it again"
-                )
+    entries = list(entries)
     by_id = {entry["question_id"]: entry for entry in entries}
     if len(by_id) < len(entries):
         twice, times = Counter(entry["question_id"] for entry in entries).most_common(1)[0]
@@ -165,29 +123,9 @@ def _entries(path: str | os.PathLike, key: str, fields: Mapping[str, type]) -> d
     return by_id
 
 
-def read_questions(questions: str | os.PathLike, annotations: str | os.PathLike) -> Questions:
-    """One split from its two official files, in the order of the question file. Of an answer only its text is kept."""
-    asked, by_id = _entries(questions, "questions", _ASKED), _entries(annotations, "annotations", _ANNOTATED)
-    unmatched = by_id.keys() ^ asked.keys()
-    if unmatched:
-        raise ValueError(
-            f"questions and annotations come in pairs: {len(asked)} questions in {questions}, {len(by_id)} annotations "
-            f"in {annotations}, {len(unmatched)} ids in only one of them (first: {min(unmatched)}); "
-            "use two files of the same split"
-        )
-    matched = [by_id[i] for i in asked]
-    for q, a in zip(asked.values(), matched, strict=True):
-        given = (q["image_id"], N_ANNOTATORS, True)
-        if (a["image_id"], len(a["answers"]), a["answer_type"] in ANSWER_TYPES) != given:
-            raise ValueError(
-                f"an annotation has its question's image, {N_ANNOTATORS} answers, a type: {', '.join(ANSWER_TYPES)}; "
-                f"question {q['question_id']} about image {q['image_id']} has image {a['image_id']}, "
-                f"{len(a['answers'])} answers and type {a['answer_type']!r}; fetch both files again"
-            )
-        if not all(isinstance(x, dict) and isinstance(x.get("answer"), str) for x in a["answers"]):
-            raise ValueError(
-                f'an answer is a dict with its text under "answer", which one of question {q["question_id"]} in '
-                f"{annotations} is not; fetch it again"
-            )
-    images = np.array([q["image_id"] for q in asked.values()], dtype=np.int64)
-    return Questions(np.array(list(asked), np.int64), images, [q["question"] for q in asked.values()], matched)
+def _share_answers(annotations: Iterable[dict]) -> Iterable[dict]:
+    """Equal answers become one dict: the official files repeat them ten times a question, most of the memory."""
+    shared: dict[str, dict] = {}
+    for annotation in annotations:
+        annotation["answers"] = [shared.setdefault(x["answer"], x) for x in annotation["answers"]]
+        yield annotation

@@ -30,8 +30,8 @@ class Whitening:
     def of(cls, images: UInt8[Tensor, "n c h w"], *, floor: float = FLOOR) -> Whitening:
         """The whitening that training images ask for."""
         total, squares = 0.0, 0.0
-        for some in images.split(ROWS):
-            x = contrast_normalised(some).flatten(1)
+        for block in images.split(ROWS):
+            x = normalise_contrast(block).flatten(1)
             total = total + x.sum(0, dtype=torch.double)
             squares = squares + x.T @ x
         mean = total / len(images)
@@ -41,14 +41,14 @@ class Whitening:
         return cls(mean.float(), turn.float())
 
     def __call__(self, images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-        found = torch.empty(images.shape)
-        for some, into in zip(images.split(ROWS), found.split(ROWS), strict=True):
-            x = contrast_normalised(some).flatten(1) - self.mean
+        white = torch.empty(images.shape)
+        for block, into in zip(images.split(ROWS), white.split(ROWS), strict=True):
+            x = normalise_contrast(block).flatten(1) - self.mean
             into.copy_((x @ self.turn).view_as(into))
-        return found
+        return white
 
 
-def contrast_normalised(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+def normalise_contrast(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
     """Each image less its mean, over its standard deviation, across all pixels and channels; a flat one is 0."""
     x = images.float().flatten(1)
     x = x - x.mean(1, keepdim=True)

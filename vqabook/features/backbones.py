@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import importlib.metadata
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from vqabook.features.image_files import import_extra
 
 if TYPE_CHECKING:
     from jaxtyping import Float, UInt8
@@ -61,14 +61,6 @@ def open_backbone(name: str, size: int | None = None) -> Backbone:
     if name.startswith(TRANSFORMERS):
         return _transformers(name.removeprefix(TRANSFORMERS), size)
     raise ValueError(f"a backbone is {LITE0}, or {TRANSFORMERS}NAME with a model's name or local path; got {name!r}")
-
-
-def import_extra(module: str, package: str) -> ModuleType:
-    """The module, or one sentence that says what to install."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise RuntimeError(f"extracting features needs {package} ({error}): pip install vqabook[data]") from error
 
 
 def _lite0(size: int) -> Backbone:

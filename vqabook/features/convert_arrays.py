@@ -1,14 +1,14 @@
 """Grid and region features that are published as a folder of one file an image become a feature file.
 
 Grid features: Jiang et al. 2020, arXiv:2001.03615. Memory does not grow with the folder, and an interrupted conversion
-goes on. What a file may hold, and how its layout is told: `vqabook.features.convert_arrays`.
+goes on.
 """
 
 from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from vqabook.features.codes import Codes, fit_codes, to_half
+from vqabook.features.convert import SAMPLED, BadRow, Conversion, Row
 from vqabook.features.image_files import LAST_DIGITS, find_images
 from vqabook.features.writer import FeatureWriter
 
@@ -24,8 +24,16 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 LOOKED_AT = 16  # files, spread evenly, that tell the layout where one does not
-SAMPLED = 512  # files whose features decide the range of uint8 codes
-SAMPLED_REGIONS = 36  # of each: 75 MB of 2048 channels
+SAMPLED_REGIONS = 36  # of each sampled file: 75 MB of 2048 channels
+SUFFIXES = {".npy", ".npz", ".pt", ".pth"}
+KEYS = {  # what a member of an .npz is called
+    "features": ("x", "features"),
+    "boxes": ("bbox", "boxes"),
+    "count": ("num_bbox", "num_boxes"),
+    "width": ("image_w", "image_width", "width"),
+    "height": ("image_h", "image_height", "height"),
+}
+AGAIN = "download it or extract the image again"
 
 
 def convert_arrays(
@@ -44,87 +52,41 @@ def convert_arrays(
     come. Boxes and image sizes are kept where the files have them. Interrupted, it goes on where it stopped when called
     again.
     """
-    if dtype not in ("float16", "uint8"):
-        raise ValueError(f"features are stored as float16 or uint8, got {dtype!r}")
-    found = find_images(folder, ids, suffixes=SUFFIXES, rule="features are converted from a folder of arrays")
-    if n_images is not None and len(found) != n_images:
-        raise ValueError(f"{n_images} images are expected, {folder} has {len(found)}; download the others")
-    recipe = {"folder": _fingerprint(folder, found), "options": [adaptive, dtype]}
+    id_of = find_images(folder, ids, suffixes=SUFFIXES, rule="features are converted from a folder of arrays")
+    if n_images is not None and len(id_of) != n_images:
+        raise ValueError(f"{n_images} images are expected, {folder} has {len(id_of)}; download the others")
+    recipe = {"folder": _fingerprint(folder, id_of), "options": [adaptive, dtype]}
     with FeatureWriter(out, recipe, dtype) as writer:
-        paths = [folder / name for name in found]
-        columns = _layout(paths)
+        paths = [folder / name for name in id_of]
+        columns = _find_layout(paths)
         if not adaptive:
             o, d = as_regions(read_file(paths[0]), columns, paths[0]).shape
             writer.reserve(len(paths) * o * d * np.dtype(dtype).itemsize)
-        codes = fit_codes(_sample(paths, columns)) if dtype == "uint8" else None
-        _Conversion(writer, codes, adaptive, columns).run(paths, list(found.values()))
-        about = {"source": folder.resolve().name}
-        writer.finish(about, **({} if codes is None else {"scale": codes.scale, "offset": codes.offset}))
-        return writer.images
+        conversion, done = Conversion(writer, adaptive, _sample(paths, columns)), writer.images
+        left = list(zip(paths, id_of.values(), strict=True))[done:]
+        for path, image_id in tqdm(left, total=len(paths), initial=done, unit="image", desc=out.name, disable=None):
+            file = read_file(path)
+            conversion.append(Row(image_id, as_regions(file, columns, path), file.boxes, file.size), str(path))
+        return conversion.finish(source=folder.resolve().name)
 
 
-class _Conversion:
-    """The loop over files, and what the first one says of the others."""
-
-    def __init__(self, writer: FeatureWriter, codes: Codes | None, adaptive: bool, columns: bool):
-        self.writer, self.codes, self.adaptive, self.columns = writer, codes, adaptive, columns
-        self.first = writer.position  # file name, regions, width, boxes, size
-
-    def run(self, paths: Sequence[Path], ids: Sequence[int]) -> None:
-        done = self.writer.images
-        with tqdm(total=len(paths), initial=done, unit="image", desc=self.writer.out.name, disable=None) as bar:
-            for path, image_id in zip(paths[done:], ids[done:], strict=True):
-                self._take(path, image_id)
-                bar.update()
-
-    def _take(self, path: Path, image_id: int) -> None:
-        file = read_file(path)
-        x = as_regions(file, self.columns, path)
-        this = {"name": path.name, "o": len(x), "d": x.shape[1]}
-        this |= {"boxes": file.boxes is not None, "sizes": file.size is not None}
-        self.first = self.first or this
-        self._check(this, path)
-        x = to_half(x, str(path)) if self.codes is None else self.codes.encode(x)
-        about = np.array([[image_id, *(file.size or (0, 0)), len(x)]], np.int64)
-        self.writer.append(about, x if self.adaptive else x[None], file.boxes, position=self.first)
-
-    def _check(self, this: Mapping, path: Path) -> None:
-        first = self.first
-        if this["d"] != first["d"]:
-            raise ValueError(
-                f"features are equally wide: {path} has {this['d']}, {first['name']} {first['d']}; "
-                "convert each release by itself"
-            )
-        if not self.adaptive and this["o"] != first["o"]:
-            raise ValueError(
-                f"every image has {first['o']} regions like {first['name']}: {path} has {this['o']}; "
-                "convert the folder as adaptive"
-            )
-        for part in ("boxes", "sizes"):
-            if this[part] != first[part]:
-                has, lacks = (path, first["name"]) if this[part] else (first["name"], path)
-                raise ValueError(
-                    f"all images have {part} or none has: {has} has them, {lacks} lacks them; "
-                    "convert each release by itself"
-                )
-
-
-def _fingerprint(folder: Path, found: Mapping[str, int]) -> str:
+def _fingerprint(folder: Path, id_of: Mapping[str, int]) -> str:
     """Which files, whose, and of what size and time: an interrupted conversion of others is not continued."""
     known = hashlib.sha256()
-    for name, image_id in found.items():
+    for name, image_id in id_of.items():
         stat = (folder / name).stat()
         known.update(f"{name}\0{image_id}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
     return known.hexdigest()
 
 
-def _spread(paths: Sequence[Path], n: int) -> list[Path]:
-    return [paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, n).round().astype(int))]
+def _spread(n: int, k: int) -> list[int]:
+    """At most k of n places, evenly apart."""
+    return np.unique(np.linspace(0, n - 1, k).round().astype(int)).tolist()
 
 
-def _layout(paths: Sequence[Path]) -> bool:
-    """Whether regions are columns; told to the user where it had to be inferred from lengths alone."""
-    columns, inferred = regions_are_columns(read_file(path) for path in _spread(paths, LOOKED_AT))
+def _find_layout(paths: Sequence[Path]) -> bool:
+    """Whether regions are columns; said to the user where it had to be inferred from lengths alone."""
+    columns, inferred = regions_are_columns(read_file(paths[i]) for i in _spread(len(paths), LOOKED_AT))
     if inferred:
         o, d = as_regions(read_file(paths[0]), columns, paths[0]).shape
         tqdm.write(
@@ -133,30 +95,11 @@ def _layout(paths: Sequence[Path]) -> bool:
     return columns
 
 
-def _sample(paths: Sequence[Path], columns: bool) -> Float[np.ndarray, "n d"]:
-    """Regions of files spread evenly, float16."""
-    rows = []
-    for path in _spread(paths, SAMPLED):
-        x = as_regions(read_file(path), columns, path)
-        if rows and x.shape[1] != rows[0].shape[1]:
-            raise ValueError(
-                f"features are equally wide: {path} has {x.shape[1]}, files before it {rows[0].shape[1]}; "
-                "convert each release by itself"
-            )
-        some = np.unique(np.linspace(0, len(x) - 1, SAMPLED_REGIONS).round().astype(int))
-        rows.append(np.clip(x[some], -65504, 65504).astype(np.float16))
-    return np.concatenate(rows)
-
-
-SUFFIXES = {".npy", ".npz", ".pt", ".pth"}
-KEYS = {  # what a member of an .npz is called
-    "features": ("x", "features"),
-    "boxes": ("bbox", "boxes"),
-    "count": ("num_bbox", "num_boxes"),
-    "width": ("image_w", "image_width", "width"),
-    "height": ("image_h", "image_height", "height"),
-}
-AGAIN = "download it or extract the image again"
+def _sample(paths: Sequence[Path], columns: bool) -> Iterator[Float[np.ndarray, "n d"]]:
+    """Regions of files spread evenly."""
+    for i in _spread(len(paths), SAMPLED):
+        x = as_regions(read_file(paths[i]), columns, paths[i])
+        yield x[_spread(len(x), SAMPLED_REGIONS)]
 
 
 class ArrayFile(NamedTuple):
@@ -168,21 +111,17 @@ class ArrayFile(NamedTuple):
     regions: int | None = None
 
 
-class BadFile(ValueError):
-    """A file that opens and breaks the format, told in one sentence."""
-
-
 def read_file(path: Path) -> ArrayFile:
     """Read one file; features and boxes become float32. Raises ValueError, naming it, if it is not what it must be."""
     try:
-        found = _READERS[path.suffix.lower()](path)
-        for name, values in (("features", found.features), ("boxes", found.boxes)):
+        file = _READERS[path.suffix.lower()](path)
+        for name, values in (("features", file.features), ("boxes", file.boxes)):
             if values is not None and not np.isfinite(values).all():
-                raise BadFile(
+                raise BadRow(
                     f"features and boxes are finite numbers: {path} has NaN or infinity in its {name}; {AGAIN}"
                 )
-        return found
-    except BadFile:
+        return file
+    except BadRow:
         raise
     except Exception as error:  # a damaged header or pickle fails in any way
         if isinstance(error, OSError) and error.filename:  # it cannot be opened
@@ -195,9 +134,9 @@ def read_file(path: Path) -> ArrayFile:
         ) from error
 
 
-def as_regions(found: ArrayFile, columns: bool, path: Path) -> Float[np.ndarray, "o d"]:
+def as_regions(file: ArrayFile, columns: bool, path: Path) -> Float[np.ndarray, "o d"]:
     """One row a region; of a map [d, h, w], region row * w + column. `columns`: a matrix has a region a column."""
-    x, shape = found.features, list(found.features.shape)
+    x, shape = file.features, list(file.features.shape)
     if x.ndim == 4 and len(x) == 1:
         x = x[0]
     if not x.size or x.ndim not in (2, 3):
@@ -207,9 +146,9 @@ def as_regions(found: ArrayFile, columns: bool, path: Path) -> Float[np.ndarray,
     if x.ndim == 3 and len(x) < x.shape[2]:
         raise ValueError(f"a map has its channels first, [d, h, w], got {shape} in {path}; transpose it")
     x = x.reshape(len(x), -1).T if x.ndim == 3 else x.T if columns else x
-    if found.regions not in (None, len(x)):
+    if file.regions not in (None, len(x)):
         raise ValueError(
-            f"every region has its features: {path} says {found.regions} regions and has {len(x)} ({shape}); {AGAIN}"
+            f"every region has its features: {path} says {file.regions} regions and has {len(x)} ({shape}); {AGAIN}"
         )
     return x
 
@@ -241,53 +180,53 @@ def _read_npz(path: Path) -> ArrayFile:
     with archive as file:
         names = {part: next((k for k in keys if k in file.files), None) for part, keys in KEYS.items()}
         if names["features"] is None:
-            raise BadFile(
+            raise BadRow(
                 f"an .npz holds its features as {' or '.join(KEYS['features'])}: {path} has "
                 f"{', '.join(file.files) or 'nothing'}; rename the array"
             )
         parts = {part: file[name] for part, name in names.items() if name is not None}
-    numbers = {k: _integer(parts[k], names[k], path) for k in ("count", "width", "height") if k in parts}
+    numbers = {k: _to_integer(parts[k], names[k], path) for k in ("count", "width", "height") if k in parts}
     boxes = parts.get("boxes")
     if boxes is not None:
-        boxes = _floats(boxes, "boxes", path)
+        boxes = _to_floats(boxes, "boxes", path)
         if boxes.ndim != 2 or boxes.shape[1] != 4:
-            raise BadFile(f"a box is four numbers, [o, 4]: {path} has boxes {list(boxes.shape)}; {AGAIN}")
+            raise BadRow(f"a box is four numbers, [o, 4]: {path} has boxes {list(boxes.shape)}; {AGAIN}")
         if numbers.setdefault("count", len(boxes)) != len(boxes):
-            raise BadFile(f"every region has a box: {path} has {len(boxes)} and says {numbers['count']}; {AGAIN}")
+            raise BadRow(f"every region has a box: {path} has {len(boxes)} and says {numbers['count']}; {AGAIN}")
     size = (numbers["width"], numbers["height"]) if {"width", "height"} <= numbers.keys() else None
-    return ArrayFile(_floats(parts["features"], "features", path), boxes, size, numbers.get("count"))
+    return ArrayFile(_to_floats(parts["features"], "features", path), boxes, size, numbers.get("count"))
 
 
 def _read_npy(path: Path) -> ArrayFile:
-    found = np.load(path, allow_pickle=False)
-    if not isinstance(found, np.ndarray):
+    features = np.load(path, allow_pickle=False)
+    if not isinstance(features, np.ndarray):
         raise ValueError("it is an archive; name it .npz")
-    return ArrayFile(_floats(found, "features", path))
+    return ArrayFile(_to_floats(features, "features", path))
 
 
 def _read_tensor(path: Path) -> ArrayFile:
-    found = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(found, torch.Tensor) or found.layout != torch.strided:
-        raise BadFile(
-            f"a {path.suffix} holds one dense tensor: {path} holds a {type(found).__name__}; save its features"
+    features = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(features, torch.Tensor) or features.layout != torch.strided:
+        raise BadRow(
+            f"a {path.suffix} holds one dense tensor: {path} holds a {type(features).__name__}; save its features"
         )
-    if not found.is_floating_point():
-        raise BadFile(f"features are floating-point numbers: those of {path} are {found.dtype}; {AGAIN}")
-    return ArrayFile(found.detach().float().numpy())
+    if not features.is_floating_point():
+        raise BadRow(f"features are floating-point numbers: those of {path} are {features.dtype}; {AGAIN}")
+    return ArrayFile(features.detach().float().numpy())
 
 
 _READERS = {".npz": _read_npz, ".npy": _read_npy, ".pth": _read_tensor, ".pt": _read_tensor}
 
 
-def _floats(values: np.ndarray, name: str, path: Path) -> np.ndarray:
+def _to_floats(values: np.ndarray, name: str, path: Path) -> np.ndarray:
     if values.dtype.kind != "f":
-        raise BadFile(f"{name} are floating-point numbers: those of {path} are {values.dtype}; {AGAIN}")
+        raise BadRow(f"{name} are floating-point numbers: those of {path} are {values.dtype}; {AGAIN}")
     with np.errstate(over="ignore"):  # infinity is refused
         return values.astype(np.float32, copy=False)
 
 
-def _integer(values: np.ndarray, name: str, path: Path) -> int:
+def _to_integer(values: np.ndarray, name: str, path: Path) -> int:
     number = values.item() if values.size == 1 and values.dtype.kind in "iuf" else -1
     if not 0 <= number < 2**31 or number != int(number):
-        raise BadFile(f"`{name}` is one whole number from 0: in {path} it is not; {AGAIN}")
+        raise BadRow(f"`{name}` is one whole number from 0: in {path} it is not; {AGAIN}")
     return int(number)

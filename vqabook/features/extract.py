@@ -23,10 +23,10 @@ import torch
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from vqabook.features.backbones import LITE0, Backbone, import_extra, open_backbone
+from vqabook.features.backbones import LITE0, Backbone, open_backbone
 from vqabook.features.codes import TAIL, Codes, Components, fit_codes, fit_components
-from vqabook.features.image_files import LAST_DIGITS, find_images, read_pixels
-from vqabook.features.writer import FeatureWriter
+from vqabook.features.image_files import LAST_DIGITS, find_images, import_extra, read_pixels
+from vqabook.features.writer import FeatureWriter, check_dtype
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -56,8 +56,7 @@ def extract_features(
     steps; `pca`: keep that many principal components, fitted to all regions; `ids`: see `find_images`; `skip_bad`:
     leave out images that do not decode. Interrupted, it goes on at the last batch; another recipe starts anew.
     """
-    if dtype not in ("float16", "uint8"):
-        raise ValueError(f"features are stored as float16 or uint8, got {dtype!r}")
+    check_dtype(dtype)
     if not 2 <= levels <= 256:
         raise ValueError(f"uint8 codes have 2 to 256 levels, got {levels}")
     if min(batch_size, grid, size or 1, 1 if pca is None else pca) < 1:
@@ -71,10 +70,10 @@ def extract_features(
         run = _Extraction(images, files, network.to(device), grid, batch_size)
         run.fill(maps)
         if run.bad and not skip_bad:
-            some = "; ".join(f"{name} ({why})" for name, why in list(run.bad.items())[:3])
+            examples = "; ".join(f"{name} ({why})" for name, why in list(run.bad.items())[:3])
             raise ValueError(
-                f"every image must decode: {len(run.bad)} of {len(files)} do not: {some}; repair them and run the same "
-                "command again (the others are done), or skip bad images"
+                f"every image must decode: {len(run.bad)} of {len(files)} do not: {examples}; repair them and run the "
+                "same command again (the others are done), or skip bad images"
             )
         recipe |= {"dtype": dtype, "pca": pca, "levels": levels if dtype == "uint8" else None, "quantile": TAIL}
         about = {"backbone": _sentence(recipe), "recipe": json.dumps(recipe), "left_out": json.dumps(run.bad)}

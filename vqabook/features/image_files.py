@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import importlib
 import re
 from collections.abc import Set
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import numpy as np
 
 if TYPE_CHECKING:
@@ -15,6 +17,14 @@ if TYPE_CHECKING:
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 LAST_DIGITS = r"(\d+)\D*$"  # COCO_train2014_000000000009 -> 9
+
+
+def import_extra(module: str, package: str) -> ModuleType:
+    """The module, or one sentence that says what to install."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise RuntimeError(f"this needs {package} ({error}): pip install vqabook[data]") from error
 
 
 def find_images(
@@ -27,46 +37,44 @@ def find_images(
     """File of an image, by suffix -> id, sorted; files are named from `folder` on, at any depth.
 
     `ids`: a regular expression whose first group, searched in the name without its suffix, is the id; or a JSON file
-    {file: id}, which then also says which images to take. Raises, beginning with
-    `rule` where there are no files, if two images have one id, or one has none.
+    {file: id}, which then also says which images to take. Raises, beginning with `rule`, where there are no files; and
+    if two images have one id, or one has none.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{rule}: {folder} is not a folder")
     if ids.endswith(".json"):
-        found = _mapped(folder, Path(ids))
+        id_of = _read_ids(folder, Path(ids))
     else:
         paths = (path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
         names = sorted(path.relative_to(folder).as_posix() for path in paths if not path.name.startswith("."))
-        found = {name: _id_of(name, ids) for name in names}
-    if not found:
+        id_of = {name: _find_id(name, ids) for name in names}
+    if not id_of:
         raise ValueError(f"{rule}: {folder} has none ({', '.join(sorted(suffixes))})")
     owner: dict[int, str] = {}
-    for name, image_id in found.items():
+    for name, image_id in id_of.items():
         if image_id in owner:
             raise ValueError(
                 f"an image id names one image: {owner[image_id]} and {name} both have {image_id}; "
                 "give ids as a JSON file {file: id}, or a pattern"
             )
         owner[image_id] = name
-    return found
+    return id_of
 
 
-def _mapped(folder: Path, path: Path) -> dict[str, int]:
+def _read_ids(folder: Path, path: Path) -> dict[str, int]:
     try:
-        ids = json.loads(path.read_text())
+        ids = msgspec.json.decode(path.read_bytes(), type=dict[str, Annotated[int, msgspec.Meta(ge=0)]])
     except (OSError, ValueError) as error:
-        raise ValueError(f"ids are a JSON file {{file: id}}: {path} is not one ({error})") from error
-    if not isinstance(ids, dict) or not all(type(i) is int and 0 <= i < 2**63 for i in ids.values()):
-        raise ValueError(f"ids are a JSON file {{file: id}} with integers from 0: {path} holds something else")
+        raise ValueError(f"ids are a JSON file {{file: id}} with integers from 0: {path} is none ({error})") from error
     if absent := [name for name in ids if not (folder / name).is_file()]:
         raise FileNotFoundError(f"{path} names {len(absent)} images that {folder} lacks (first: {absent[0]})")
     return dict(sorted(ids.items()))
 
 
-def _id_of(name: str, pattern: str) -> int:
+def _find_id(name: str, pattern: str) -> int:
     try:
-        found = re.search(pattern, Path(name).stem)
-        number = int(found[1]) if found else None
+        match = re.search(pattern, Path(name).stem)
+        number = int(match[1]) if match else None
     except (re.error, IndexError, ValueError) as error:
         raise ValueError(
             f"ids are a pattern with one group of digits, like {LAST_DIGITS}: {pattern} ({error})"

@@ -32,6 +32,12 @@ ROWS = ("image_id", "width", "height", "regions")
 BLOCK = 8 << 20
 
 
+def check_dtype(dtype: str) -> None:
+    """Raise ValueError for a type that features are not stored as."""
+    if dtype not in ("float16", "uint8"):
+        raise ValueError(f"features are stored as float16 or uint8, got {dtype!r}")
+
+
 class FeatureWriter:
     """Appends images to `<out>.partial`; `finish` turns them into the feature file `out`.
 
@@ -41,6 +47,7 @@ class FeatureWriter:
     """
 
     def __init__(self, out: Path, recipe: Mapping, dtype: str, *, every: float = 1.0, suffix: str = ".partial"):
+        check_dtype(dtype)
         if out.exists():
             raise FileExistsError(f"a feature file is never overwritten: {out} exists; move it away or name another")
         self.out, self.recipe, self.dtype, self.every = out, json.loads(json.dumps(recipe)), np.dtype(dtype), every

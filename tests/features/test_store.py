@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from vqabook import files
 from vqabook.features.store import check_numbers, open_features
 from vqabook.files import DiskFull
 

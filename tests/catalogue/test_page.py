@@ -68,7 +68,7 @@ def test_what_is_recorded_of_a_set_can_be_shown(name, shown):
 @pytest.mark.parametrize("kind", PICTURES)
 def test_every_kind_of_picture_is_drawn(kind, shown):
     figure = plt.figure()
-    drawings.drawn(figure, kind=kind, data=PICTURES[kind])
+    drawings.draw(figure, kind=kind, data=PICTURES[kind])
     assert all(axes.has_data() for axes in figure.axes)
     plt.close(figure)
     catalogue.show("any", described(kind))
@@ -78,25 +78,25 @@ def test_every_kind_of_picture_is_drawn(kind, shown):
 
 def test_a_description_is_kept_and_read_again(tmp_path, monkeypatch, shown):
     monkeypatch.setattr(catalogue, "FOLDER", tmp_path)
-    assert catalogue.recorded("any") is None
+    assert catalogue.read_description("any") is None
     catalogue.show("any")
     assert "vqabook data info any --record" in html(shown)
     description = described("bars")
     catalogue.keep("any", description)
-    found = catalogue.recorded("any")
+    found = catalogue.read_description("any")
     assert found["result"] == json.loads(json.dumps(asdict(description)))
     assert found["provenance"].keys() == {"commit", "dirty", "started", "versions"}
 
 
 def test_a_set_without_classes_or_with_too_many_says_no_more_than_it_knows():
-    facts = catalogue.facts
+    facts = catalogue.list_facts
     assert "classes" not in facts(asdict(described("points", classes={}, n_classes=0)))
     assert facts(asdict(described("bars", n_classes=70)))["classes"] == "70, most frequent red (3)"
     assert facts(asdict(described("bars", classes={"a": 5, "b": 5})))["classes"] == "2 of 5 each"
 
 
 def test_a_description_as_text_has_a_bar_a_class():
-    text = catalogue.as_text("any", described("bars"))
+    text = catalogue.format_description("any", described("bars"))
     assert text.splitlines()[:2] == ["any", "  rows: 1,200 train"]
     assert text.splitlines()[-1].split() == ["blue", "1", "#" * 10]
 
@@ -124,5 +124,5 @@ def test_images_alone_have_no_description(tmp_path):
 
 
 def test_the_overview_has_a_row_a_set():
-    table = catalogue.overview(MANIFEST)
+    table = catalogue.make_overview(MANIFEST)
     assert len(table) == len(MANIFEST) and "<code>cifar10</code>" in " ".join(table["set"])

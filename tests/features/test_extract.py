@@ -182,8 +182,8 @@ def test_interrupted_codes_go_on_unless_repaired_images_came_since(repaired, tin
 KILLED = """
 import sys, time, torch
 from pathlib import Path
-from vqabook.data import extract
-from vqabook.data.backbones import Backbone
+from vqabook.features import extract
+from vqabook.features.backbones import Backbone
 def maps(x):
     time.sleep(float(sys.argv[3]))
     return torch.nn.functional.avg_pool2d(x, 8)
@@ -237,7 +237,7 @@ def test_ids_that_cannot_be(tmp_path):
     with pytest.raises(ValueError, match="a pattern with one group of digits"):
         find_images(tmp_path, r"\d+")
     ids = tmp_path / "ids.json"
-    for text, sentence in (("{", "is not one"), ("[1]", "something else"), ('{"a1.png": -1}', "something else")):
+    for text, sentence in (("{", "truncated"), ("[1]", "Expected `object`"), ('{"a1.png": -1}', ">= 0")):
         ids.write_text(text)
         with pytest.raises(ValueError, match=sentence):
             find_images(tmp_path, str(ids))

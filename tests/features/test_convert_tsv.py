@@ -216,7 +216,10 @@ BAD = {
         dict(features=b64(np.zeros(7, np.float32))),
         "as many features: row 2 of a.tsv .* has 7 for 6",
     ),
-    "another width": (dict(features=b64(np.zeros((6, 4), np.float32))), "equally wide: row 2 of a.tsv .* has 4, rows"),
+    "another width": (
+        dict(features=b64(np.zeros((6, 4), np.float32))),
+        "equally wide: row 2 of a.tsv .* has 4, row 1 of a.tsv",
+    ),
     "NaN": (dict(features=b64(np.full((6, WIDTH), np.nan, np.float32))), "finite numbers: row 2 of a.tsv .image 7."),
     "an infinite box": (dict(boxes=b64(np.full((6, 4), np.inf, np.float32))), "finite numbers: row 2 of a.tsv .image"),
     "too large": (dict(features=b64(np.full((6, WIDTH), 1e6, np.float32))), "ends at 65504: row 2 of a.tsv .image 7."),
@@ -237,7 +240,7 @@ def test_bad_rows(case, images, tmp_path):
 def test_another_number_of_boxes_needs_adaptive(images, tmp_path):
     images[7] = tuple(part[:5] for part in images[7])
     with pytest.raises(
-        ValueError, match=r"6 boxes like the first: row 2 of a.tsv \(image 7\) has 5; convert it as adap"
+        ValueError, match=r"6 regions like row 1 of a.tsv .*: row 2 of a.tsv \(image 7\) has 5; convert as adap"
     ):
         convert_tsv([tsv(tmp_path / "a.tsv", images)], tmp_path / "a.h5")
     assert convert_tsv([tmp_path / "a.tsv"], tmp_path / "b.h5", adaptive=True) == 4

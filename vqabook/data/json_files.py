@@ -1,0 +1,80 @@
+"""Official JSON files, plain or gzipped, checked against the fields that a loader reads.
+
+A type says what is wanted; msgspec checks it and skips all else unread. The official files are large for what is not
+needed here: LVIS 1.0 train is 1.1 GB, nearly all of it polygons, CLEVR's questions are as large with their programs. A
+plain file is mapped and its entries come one by one, so that only what a loader keeps is held.
+"""
+
+from __future__ import annotations
+
+import gzip
+import mmap
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from tqdm import tqdm
+
+
+def plain_or_gz(path: str | os.PathLike) -> Path:
+    """`path`, or else `path`.gz. Raises if neither exists."""
+    path = Path(path)
+    for place in (path, path.with_name(path.name + ".gz")):
+        if place.exists():
+            return place
+    raise FileNotFoundError(f"{path} (or the same name with .gz) does not exist; check data_root or fetch the data set")
+
+
+def read_json(path: str | os.PathLike, kind: Any, rule: str) -> Any:
+    """The whole file as a `kind`. `rule`: what such files hold, said where this one does not."""
+    path = plain_or_gz(path)
+    return _decode(_read(path), kind, path, rule)
+
+
+def read_entries(path: str | os.PathLike, key: str, kind: Any, rule: str) -> Iterator[Any]:
+    """The entries of the list under `key`, or of a file that is a bare list, each a `kind`; at least one."""
+    path = plain_or_gz(path)
+    content = _decode(_read(path), list[msgspec.Raw] | dict[str, msgspec.Raw], path, rule)
+    if isinstance(content, dict):
+        content = _decode(content.get(key, b"[]"), list[msgspec.Raw], path, rule)
+    if not content:
+        raise ValueError(f'{rule}, in a list or under "{key}"; {path} has none: is it the right file?')
+    decoder = msgspec.json.Decoder(kind)
+    for number, entry in enumerate(tqdm(content, desc=path.name, leave=False, delay=2, disable=None)):
+        try:
+            yield decoder.decode(entry)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise _refusal(error, rule, f"entry {number} of {path}") from error
+
+
+def _decode(text: Any, kind: Any, path: Path, rule: str) -> Any:
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _refusal(error, rule, str(path)) from error
+
+
+def _refusal(error: Exception, rule: str, where: str) -> ValueError:
+    if isinstance(error, msgspec.ValidationError):
+        return ValueError(f"{rule}; {where} does not fit ({error}): is it the right file?")
+    return ValueError(f"{where} must be whole, valid JSON: {error}; it is probably cut off, fetch it again")
+
+
+def _read(path: Path) -> bytes | mmap.mmap:
+    """The file's text: unpacked, or mapped. Raises for what a failed download left in its place."""
+    try:
+        if path.suffix == ".gz":
+            text = gzip.decompress(path.read_bytes())
+        else:
+            with path.open("rb") as file:
+                text = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
+    except (EOFError, OSError, zlib.error) as error:
+        raise _refusal(error, "", str(path)) from error
+    start = text[:512].removeprefix(b"\xef\xbb\xbf").lstrip()
+    if not start or start.startswith(b"<"):
+        kind = "an HTML page, probably a login or error page" if start else "empty"
+        raise ValueError(f"{path} must be JSON, it is {kind}; fetch it again")
+    return text

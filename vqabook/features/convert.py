@@ -1,0 +1,99 @@
+"""Published features become a feature file image by image: what every image is held to, whatever it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from vqabook.features.codes import fit_codes, to_half
+from vqabook.features.writer import FeatureWriter
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+SAMPLED = 512  # images whose features decide the range of uint8 codes
+
+
+class Row(NamedTuple):
+    """One image as its source has it."""
+
+    image_id: int
+    features: Float[np.ndarray, "o d"]
+    boxes: Float[np.ndarray, "o 4"] | None
+    size: tuple[int, int] | None  # width, height
+
+
+class BadRow(ValueError):
+    """What breaks the format of its source, in one sentence."""
+
+
+class Conversion:
+    """Appends rows to a feature file; each must be like the first. `adaptive`: with regions of its own number.
+
+    An interrupted conversion goes on: `position` says where. `sample`: features that decide the range of uint8 codes.
+    """
+
+    def __init__(self, writer: FeatureWriter, adaptive: bool, sample: Iterable[np.ndarray]):
+        self.writer, self.adaptive = writer, adaptive
+        self.position = writer.position or {}
+        self.first = self.position.get("first")
+        self.seen = set(writer.rows()[:, 0].tolist())
+        self.codes = fit_codes(_stack(sample)) if writer.dtype == np.uint8 else None
+
+    def append(self, row: Row, where: str, position: Mapping[str, object] = MappingProxyType({})) -> None:
+        """`where`: the row's source, for messages; `position`: where the source goes on after it."""
+        o, d = row.features.shape
+        this = {"name": where, "o": o, "d": d, "boxes": row.boxes is not None, "sizes": row.size is not None}
+        first = self.first or this
+        self._check(row.image_id, this, first)
+        features = to_half(row.features, where) if self.codes is None else self.codes.encode(row.features)
+        about = np.array([[row.image_id, *(row.size or (0, 0)), o]], np.int64)
+        features = features if self.adaptive else features[None]
+        self.writer.append(about, features, row.boxes, position={**position, "first": first})
+        self.first = first
+        self.seen.add(row.image_id)
+
+    def _check(self, image_id: int, this: dict, first: dict) -> None:
+        if image_id in self.seen:
+            raise BadRow(
+                f"an image has one row: {this['name']} repeats one; skip broken and repeated rows, as the released "
+                "test2014 needs, or give each file once"
+            )
+        if this["d"] != first["d"]:
+            raise BadRow(
+                f"features are equally wide: {this['name']} has {this['d']}, {first['name']} {first['d']}; "
+                "convert each release by itself"
+            )
+        if not self.adaptive and this["o"] != first["o"]:
+            raise BadRow(
+                f"every image has {first['o']} regions like {first['name']}: {this['name']} has {this['o']}; "
+                "convert as adaptive, or download it again"
+            )
+        for part in ("boxes", "sizes"):
+            if this[part] != first[part]:
+                has, lacks = (this["name"], first["name"]) if this[part] else (first["name"], this["name"])
+                raise BadRow(
+                    f"all images have {part} or none has: {has} has them, {lacks} lacks them; "
+                    "convert each release by itself"
+                )
+
+    def finish(self, **about: object) -> int:
+        """Write the file with its attributes `about`; returns the number of images."""
+        codes = {} if self.codes is None else {"scale": self.codes.scale, "offset": self.codes.offset}
+        self.writer.finish(about, **codes)
+        return self.writer.images
+
+
+def _stack(sample: Iterable[np.ndarray]) -> Float[np.ndarray, "n d"]:
+    rows: list[np.ndarray] = []
+    for x in sample:
+        if rows and x.shape[1] != rows[0].shape[1]:
+            raise ValueError(
+                f"features are equally wide: some are {x.shape[1]}, others {rows[0].shape[1]}; "
+                "convert each release by itself"
+            )
+        rows.append(np.clip(x, -65504, 65504).astype(np.float16))
+    return np.concatenate(rows or [np.zeros((1, 1), np.float16)])
