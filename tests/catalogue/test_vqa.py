@@ -87,7 +87,7 @@ def test_the_picture_has_a_type_of_each_kind(described):
 
 
 def test_missing_files(tmp_path):
-    with pytest.raises(FileNotFoundError, match="get it: vqabook data fetch vqacp_v2, or set data_root"):
+    with pytest.raises(FileNotFoundError, match="check data_root or .*: vqabook data fetch vqacp_v2"):
         describe("vqacp_v2", tmp_path)
 
 

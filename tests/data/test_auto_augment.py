@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from vqabook.data import auto_augment as augment
-from vqabook.data.auto_augment import KINDS, POLICY, AutoAugment, auto_augment, crop_and_flip, cutout, operate
+from vqabook.data.auto_augment import KINDS, POLICY, AutoAugment, auto_augment, crop_and_flip, cutout
 
 N, SIDE = 12, 32
 
@@ -28,6 +28,12 @@ def images() -> torch.Tensor:
 
 def to_pil(image: torch.Tensor) -> Image.Image:
     return Image.fromarray(image.permute(1, 2, 0).numpy())
+
+
+def operate(name: str, images: torch.Tensor, strength: torch.Tensor) -> torch.Tensor:
+    """One operation on all images, each by its own strength."""
+    (kind,) = [kind for kind in KINDS if name in kind.names]
+    return kind.run(images, {name: strength})
 
 
 PILLOW = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "augmentation.py"))["PILLOW"]

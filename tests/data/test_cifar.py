@@ -132,12 +132,9 @@ def test_cifar100_has_both_labels(made100):
     assert (len(train), len(test), train.n_classes) == (5 * N, N, 100)
     record = (made100 / "train.bin").read_bytes()[3074 * 43210 : 3074 * 43211]
     assert (train.side["coarse"][43210], train.target[43210]) == (record[0], record[1])
-    fine = train.side["fine"]
-    assert len(fine.unique()) == 100 and torch.equal(fine % 20, train.side["coarse"])  # as the fixture made them
+    assert len(train.target.unique()) == 100
+    assert torch.equal(train.target % 20, train.side["coarse"])  # as the fixture made them
     assert train.inputs[0][43210].numpy().tobytes() == record[2:]
-    coarse = load_cifar100(made100, coarse=True)[0]
-    assert coarse.n_classes == 20
-    assert torch.equal(coarse.target, train.side["coarse"]) and torch.equal(coarse.side["fine"], train.target)
 
 
 def test_the_official_folder_within_the_archive_will_do(made10, tmp_path):
@@ -221,10 +218,10 @@ def png(width: int, height: int, mode: str = "RGB") -> bytes:
         ({"data_batch_1": png(1024, 5000)}, "it has 5000 rows of 1024 RGB pixels, not 10000 of 1024 RGB"),
         ({"data_batch_1": png(1024, 10000, "L")}, "it has 10000 rows of 1024 L pixels"),
         ({"data_batch_1": png(20000, 20000, "1")}, "is not a whole PNG sheet .* decompression bomb"),
-        ({"train_lables": b"[1, 2"}, "train_lables.json must be a JSON list of labels"),
-        ({"train_lables": b"[1, 2]"}, r"lists 50000 labels from 0 to 9, got \(2,\) int64"),
+        ({"train_lables": b"[1, 2"}, "train_lables.json must be whole, valid JSON"),
+        ({"train_lables": b"[1, 2]"}, r"lists 50000 labels from 0 to 9, got 2 in"),
         ({"train_lables": json.dumps([10] * 5 * N).encode()}, "lists 50000 labels from 0 to 9"),
-        ({"train_lables": json.dumps([0.5] * 5 * N).encode()}, r"got \(50000,\) float64"),
+        ({"train_lables": json.dumps([0.5] * 5 * N).encode()}, "does not fit .*got `float`"),
         ({"train_lables": b'{"a": 1}'}, "lists 50000 labels"),
     ],
 )
@@ -244,9 +241,9 @@ def test_a_sheet_cut_off_or_missing_says_so(sheets, tmp_path):
 
 
 def test_without_pillow_the_error_says_what_to_install(sheets, made10, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "PIL", None)
+    monkeypatch.setitem(sys.modules, "PIL.Image", None)
     for call in (lambda: prepare_sheets(sheets, tmp_path), lambda: describe_cifar10(made10)):
-        with pytest.raises(RuntimeError, match=r"Pillow .* is missing: pip install vqabook\[data\]"):
+        with pytest.raises(RuntimeError, match=r"this needs pillow .*: pip install vqabook\[data\]"):
             call()
 
 

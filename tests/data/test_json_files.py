@@ -1,113 +1,111 @@
-"""A streamed file gives what the whole-file reader gives, whatever its chunks; damage is one sentence."""
+"""JSON files give what a loader asks for, plain or gzipped; damage is one sentence that names the file."""
 
 from __future__ import annotations
 
 import gzip
 import json
 import tracemalloc
+from typing import Any, TypedDict
 
 import pytest
 
-from vqabook.data import json_stream
-from vqabook.data.json_stream import stream_json
+from vqabook.data.json_files import read_entries, read_json
 
-WHOLE = {
-    "info": {"year": 2017, "text": 'quoted "x", [brackets] and {braces}'},
-    "images": [{"id": 1, "name": "é€𝄞"}, {"id": 2, "nested": [[1.5, -2e-3], []]}],
-    "empty": [],
-    "number": 12345,
-    "nothing": None,
-    "last": ["text", 7, True],
-}
+RULE = "such files hold rows"
+ROWS = [{"id": 1, "name": "é€𝄞"}, {"id": 2, "more": [[]]}]
+TEXT = json.dumps({"info": {"text": 'quoted "x", [1] {2}'}, "rows": ROWS})
 
 
-def collect(path) -> dict:
-    """The file's content rebuilt from its pairs; empty lists leave none."""
-    found = {}
-    for key, entry in stream_json(path):
-        found.setdefault(key, []).append(entry)
-    return found
+class Row(TypedDict):
+    id: int
 
 
-@pytest.mark.parametrize("chunk", [1, 2, 7, 64, 1 << 22])
-@pytest.mark.parametrize("indent", [None, 2])
-def test_the_entries_of_a_dict(tmp_path, monkeypatch, chunk, indent):
-    monkeypatch.setattr(json_stream, "CHUNK", chunk)
-    path = tmp_path / "a.json"
-    path.write_text(json.dumps(WHOLE, indent=indent, ensure_ascii=False), encoding="utf-8")
-    expected = {k: v if isinstance(v, list) else [v] for k, v in WHOLE.items() if v != []}
-    assert collect(path) == expected
+def read(path) -> list:
+    return list(read_entries(path, "rows", Row, RULE))
 
 
-@pytest.mark.parametrize("content", [[{"a": 1}, {"a": 2}], [], [12, 34]])
-@pytest.mark.parametrize("chunk", [1, 1 << 22])
-def test_a_bare_list(tmp_path, monkeypatch, chunk, content):
-    monkeypatch.setattr(json_stream, "CHUNK", chunk)
-    (tmp_path / "a.json").write_text(json.dumps(content))
-    assert collect(tmp_path / "a.json") == ({"": content} if content else {})
-
-
-def test_an_empty_dict_and_white_space(tmp_path):
-    (tmp_path / "a.json").write_text(" \n{ }\n ")
-    assert collect(tmp_path / "a.json") == {}
+def test_the_entries_of_a_dict_and_of_a_list(tmp_path):
+    (tmp_path / "a.json").write_text(TEXT, encoding="utf-8")
+    assert read(tmp_path / "a.json") == [{"id": 1}, {"id": 2}]  # what is not asked for is not kept
+    (tmp_path / "b.json").write_text(json.dumps(ROWS, indent=2))
+    assert read(tmp_path / "b.json") == [{"id": 1}, {"id": 2}]
+    assert read_json(tmp_path / "a.json", Any, RULE) == json.loads(TEXT)
 
 
 def test_gzipped_by_either_name(tmp_path):
-    (tmp_path / "a.json.gz").write_bytes(gzip.compress(json.dumps(WHOLE).encode()))
-    assert collect(tmp_path / "a.json") == collect(tmp_path / "a.json.gz")
+    (tmp_path / "a.json.gz").write_bytes(gzip.compress(TEXT.encode()))
+    assert read(tmp_path / "a.json") == read(tmp_path / "a.json.gz") == [{"id": 1}, {"id": 2}]
 
 
-def test_memory_is_that_of_an_entry(tmp_path, monkeypatch):
-    monkeypatch.setattr(json_stream, "CHUNK", 1 << 14)
+def test_memory_is_not_that_of_the_file(tmp_path):
     path = tmp_path / "a.json"
-    path.write_text(json.dumps({"rows": [{"keep": i, "drop": "x" * 1000} for i in range(3_000)]}))  # 3 MB
+    path.write_text(json.dumps({"rows": [{"id": i, "drop": "x" * 1000} for i in range(3_000)]}))  # 3 MB
     tracemalloc.start()
-    kept = sum(entry["keep"] for _, entry in stream_json(path))
+    kept = sum(row["id"] for row in read_entries(path, "rows", Row, RULE))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert kept == sum(range(3_000)) and peak < 1e6  # a few chunks, not the file
+    assert kept == sum(range(3_000)) and peak < 1e6
 
 
-@pytest.mark.parametrize("cut", range(1, 60, 7))
+@pytest.mark.parametrize("cut", range(1, 100, 9))
 def test_a_file_that_is_cut_off(tmp_path, cut):
-    path = tmp_path / "a.json"
-    path.write_text(json.dumps(WHOLE)[:-cut])
+    (tmp_path / "a.json").write_text(TEXT[:-cut])
     with pytest.raises(ValueError, match=r"a.json must be whole, valid JSON: .*; it is probably cut off, fetch it"):
-        collect(path)
+        read(tmp_path / "a.json")
 
 
 def test_an_archive_that_is_cut_off_or_damaged(tmp_path):
-    path = tmp_path / "a.json.gz"
-    whole = gzip.compress(json.dumps(WHOLE).encode())
+    whole = gzip.compress(TEXT.encode())
     for content in (whole[:-12], whole[:30] + b"\0\0\0\0" + whole[34:], b"no archive"):
-        path.write_bytes(content)
-        with pytest.raises(ValueError, match="must be whole, valid JSON"):
-            collect(path)
+        (tmp_path / "a.json.gz").write_bytes(content)
+        with pytest.raises(ValueError, match="a.json.gz must be whole, valid JSON"):
+            read(tmp_path / "a.json")
 
 
-@pytest.mark.parametrize(
-    "text", ["", "text", "<html></html>", '{"a" 1}', '{"a": [1 2]}', '{"a": 1} {"b": 2}', "[1, ]", '{"a": nul}', "12"]
-)
+@pytest.mark.parametrize("text", ["text", '{"a" 1}', '{"rows": [1 2]}', '{"a": 1} {"b": 2}', "[1, ]", '{"a": nul}'])
 def test_what_is_no_json(tmp_path, text):
     (tmp_path / "a.json").write_text(text)
-    with pytest.raises(ValueError, match="must be whole, valid JSON"):
-        collect(tmp_path / "a.json")
+    with pytest.raises(ValueError, match="a.json must be whole, valid JSON"):
+        read(tmp_path / "a.json")
 
 
 def test_bytes_that_are_no_text(tmp_path):
-    (tmp_path / "a.json").write_bytes(b'{"a": ["\xff"]}')
-    with pytest.raises(ValueError, match="must be whole, valid JSON"):
-        collect(tmp_path / "a.json")
+    (tmp_path / "a.json").write_bytes(b'[{"id": 1, "x": "\xff"}, {"id": "\xff"}]')
+    with pytest.raises(ValueError, match="entry 1 of .*a.json"):
+        read(tmp_path / "a.json")
 
 
-def test_an_entry_without_end_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(json_stream, "CHUNK", 8)
-    monkeypatch.setattr(json_stream, "LARGEST", 100)
-    (tmp_path / "a.json").write_text('{"a": ["' + "x" * 10_000)
-    with pytest.raises(ValueError, match="must be whole, valid JSON"):
-        collect(tmp_path / "a.json")
+@pytest.mark.parametrize("text", ["12", "null", '"rows"', '{"rows": {}}', '[{"id": "1"}]', '{"rows": [{}]}'])
+def test_what_is_another_file(tmp_path, text):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(ValueError, match=rf"{RULE}; .*a.json does not fit \(.*\): is it the right file"):
+        read(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"rows": []}'])
+def test_no_entries(tmp_path, text):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(ValueError, match=f'{RULE}, in a list or under "rows"; .*a.json has none: is it the right'):
+        read(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"", "empty"),
+        (b" \n\n ", "empty"),
+        (b"<!DOCTYPE html><html><body>Sign in", "an HTML page, probably a login or error page"),
+        (b"\xef\xbb\xbf\n<HTML>", "an HTML page, probably a login or error page"),
+    ],
+)
+@pytest.mark.parametrize("gz", [False, True])
+def test_what_came_instead_of_json(content, kind, gz, tmp_path):
+    path = tmp_path / f"questions.json{'.gz' if gz else ''}"
+    path.write_bytes(gzip.compress(content) if gz else content)
+    with pytest.raises(ValueError, match=f"questions.json.* must be JSON, it is {kind}; fetch it again"):
+        read_json(tmp_path / "questions.json", Any, RULE)
 
 
 def test_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"\(or the same name with .gz\) does not exist; check data_root"):
-        collect(tmp_path / "none.json")
+        read(tmp_path / "none.json")

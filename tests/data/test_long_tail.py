@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pytest
 
-from vqabook.data.long_tail import long_tail_counts, long_tail_rows, step_counts
+from vqabook.data.long_tail import long_tail_counts, long_tail_rows
 from vqabook.splits import validation_split
 
 # Total train rows of CIFAR-LT, the same in the releases of LDAM, Balanced Softmax and Class-Balanced Loss.
@@ -38,14 +36,7 @@ def test_counts_by_hand():
 def test_the_rarest_class_is_not_lost_to_rounding():
     assert int(49 * (1 / 49)) == 0  # the control
     for n in range(1, 500):
-        assert long_tail_counts(n, 7, n)[-1] == step_counts(n, 7, n)[-1] == 1
-
-
-def test_steps_by_hand():
-    assert step_counts(500, 4, 100) == [500, 500, 5, 5]
-    assert step_counts(500, 5, 10) == [500, 500, 50, 50, 50]  # LDAM: range(int(C / 2)) are frequent
-    assert step_counts(500, 10, 10, minority_fraction=0.2) == [500] * 8 + [50] * 2
-    assert step_counts(500, 10, 10, minority_fraction=0.9) == [500] + [50] * 9
+        assert long_tail_counts(n, 7, n)[-1] == 1
 
 
 def test_rows_are_golden():
@@ -87,15 +78,6 @@ def test_every_row_of_a_class_is_as_likely():
     assert np.abs(kept[1::2] / 400 - 0.2).max() < 0.1
 
 
-def test_class_order_says_which_class_is_frequent():
-    counts = long_tail_counts(100, 10, 100)
-    order = np.random.default_rng(7).permutation(10)
-    rows = long_tail_rows(LABELS, counts, seed=0, class_order=order)
-    assert np.bincount(LABELS[rows])[order].tolist() == counts
-    identity = long_tail_rows(LABELS, counts, seed=0, class_order=list(range(10)))
-    np.testing.assert_array_equal(identity, long_tail_rows(LABELS, counts, seed=0))
-
-
 def test_a_class_may_vanish_if_asked():
     assert set(LABELS[long_tail_rows(LABELS, [5] * 9 + [0], seed=0)].tolist()) == set(range(9))
 
@@ -110,39 +92,30 @@ def test_validation_carved_out_of_a_tail_leaves_every_class_in_train(imbalance):
         assert len(valid) == pytest.approx(0.1 * len(tail), rel=0.05)
 
 
-@pytest.mark.parametrize("counts", [long_tail_counts, step_counts])
-def test_bad_imbalances_get_one_clear_sentence(counts):
+def test_bad_imbalances_get_one_clear_sentence():
     with pytest.raises(ValueError, match=r"imbalance must be >= 1, got 0.01; papers quote its inverse"):
-        counts(500, 10, 0.01)
+        long_tail_counts(500, 10, 0.01)
     with pytest.raises(ValueError, match="imbalance must be >= 1, got nan"):
-        counts(500, 10, float("nan"))
+        long_tail_counts(500, 10, float("nan"))
     with pytest.raises(ValueError, match="at least 2 classes, got 1"):
-        counts(500, 1, 10)
+        long_tail_counts(500, 1, 10)
     with pytest.raises(ValueError, match="100 rows at imbalance 200 leave none for the rarest"):
-        counts(100, 10, 200)
+        long_tail_counts(100, 10, 200)
     with pytest.raises(ValueError, match="leave none for the rarest"):
-        counts(100, 10, float("inf"))
-
-
-@pytest.mark.parametrize("fraction", [0.0, 1.0, 0.8, -1.0, 50.0, float("nan")])
-def test_a_step_needs_both_sides(fraction):
-    with pytest.raises(ValueError, match=f"leaves frequent and rare classes, got {fraction} of 4 classes"):
-        step_counts(500, 4, 10, minority_fraction=fraction)
+        long_tail_counts(100, 10, float("inf"))
 
 
 @pytest.mark.parametrize(
-    ("labels", "counts", "order", "sentence"),
+    ("labels", "counts", "sentence"),
     [
-        (LABELS, [101] + [1] * 9, None, "class 0 has 100, asked for 101; lower n_max"),
-        (LABELS, [1] * 9 + [-1], None, "class 9 has 100, asked for -1"),
-        (LABELS, [1] * 9, None, "labels are 0 to 8 here, got labels 0 to 9"),
-        (LABELS, [1] * 11, None, "class 10 has 0, asked for 1"),
-        (LABELS - 1, [1] * 10, None, "got labels -1 to 8"),
-        (LABELS[:0], [1] * 10, None, "got labels none"),
-        (LABELS, [1] * 10, [0] * 10, "names each class 0 to 9 once"),
-        (LABELS, [1] * 10, [0, 1], re.escape("(2 entries)")),
+        (LABELS, [101] + [1] * 9, "class 0 has 100, asked for 101; lower n_max"),
+        (LABELS, [1] * 9 + [-1], "class 9 has 100, asked for -1"),
+        (LABELS, [1] * 9, "labels are 0 to 8 here, got labels 0 to 9"),
+        (LABELS, [1] * 11, "class 10 has 0, asked for 1"),
+        (LABELS - 1, [1] * 10, "got labels -1 to 8"),
+        (LABELS[:0], [1] * 10, "got labels none"),
     ],
 )
-def test_bad_rows_get_one_clear_sentence(labels, counts, order, sentence):
+def test_bad_rows_get_one_clear_sentence(labels, counts, sentence):
     with pytest.raises(ValueError, match=sentence):
-        long_tail_rows(labels, counts, seed=0, class_order=order)
+        long_tail_rows(labels, counts, seed=0)

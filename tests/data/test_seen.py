@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from vqabook.data.seen import COCO_FILES, grid, seen
+from vqabook.data.seen import COCO_FILES, find_views, grid
 from vqabook.data.sets import SOURCES, DataSpec, source_files
 from vqabook.world.scenes import CANVAS
 from vqabook.world.write import World
@@ -19,7 +19,7 @@ PHOTOGRAPHS = {"dataset": "vqacp_v1_coco16k", "world": None}
 
 def test_a_scene_is_drawn_again_with_the_boxes_of_its_features(cache):
     data = {"dataset": "shapes", "world": {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(WORLD).items()}}
-    first, second = seen(data, [2, 1], 4, side=64)
+    first, second = find_views(data, [2, 1], 4, side=64)
     assert first.image.shape == (64, 64, 3) and first.image.dtype == np.uint8
     assert not np.array_equal(first.image, second.image)
     folder = source_files(DataSpec("shapes", world=WORLD), None)[1]
@@ -41,8 +41,8 @@ def test_a_photograph_is_shown_where_it_lies_and_missed_where_not(tmp_path, spli
     path = tmp_path / COCO_FILES[split].format(9)
     path.parent.mkdir(parents=True)
     image.new("RGB", (40, 20), (200, 10, 10)).save(path)
-    there, missing = seen(PHOTOGRAPHS, [9, 10], 49, data_root=tmp_path, side=32)
-    assert seen({"dataset": "easy_vqa"}, [9], 49, data_root=tmp_path)[0].image is None  # its ids are not COCO's
+    there, missing = find_views(PHOTOGRAPHS, [9, 10], 49, data_root=tmp_path, side=32)
+    assert find_views({"dataset": "easy_vqa"}, [9], 49, data_root=tmp_path)[0].image is None  # its ids are not COCO's
     assert there.image.shape == (32, 32, 3) and there.image[..., 0].min() > 150
     assert missing.image is None and np.array_equal(there.boxes, missing.boxes) and len(missing.boxes) == 49
 
@@ -60,16 +60,16 @@ def test_boxes_of_the_feature_file_come_before_a_grid(tmp_path, unequal):
     columns = {"boxes": np.reshape(boxes, (8, 4)), "first": [0, 4, 8]} if unequal else {"boxes": boxes}
     path = tmp_path / SOURCES["vqacp_v2"].features
     write_features(path, image_ids=[3, 5], sizes=[[40, 20], [40, 20]], **columns)
-    (one,) = seen({"dataset": "vqacp_v2"}, [5], 4, data_root=tmp_path)
+    (one,) = find_views({"dataset": "vqacp_v2"}, [5], 4, data_root=tmp_path)
     assert one.boxes.tolist() == [[0.25, 0.25, 0.5, 0.5]] * 4
 
 
 def test_a_feature_file_without_boxes_is_a_grid(tmp_path):
     write_features(tmp_path / SOURCES["vqacp_v2"].features, image_ids=[3])
-    (one,) = seen({"dataset": "vqacp_v2"}, [3], 4, data_root=tmp_path)
+    (one,) = find_views({"dataset": "vqacp_v2"}, [3], 4, data_root=tmp_path)
     assert np.array_equal(one.boxes, grid(4))
 
 
 def test_regions_without_boxes_are_a_square_grid(tmp_path):
     with pytest.raises(ValueError, match="cells of a square grid, got 35; give the feature file boxes"):
-        seen(PHOTOGRAPHS, [9], 35, data_root=tmp_path)
+        find_views(PHOTOGRAPHS, [9], 35, data_root=tmp_path)

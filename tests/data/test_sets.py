@@ -191,9 +191,11 @@ def test_a_data_root_of_none_is_the_default(put, monkeypatch):
 
 
 def test_what_is_missing_is_named_with_the_command_that_brings_it(put, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"vqa_v1 needs .*OpenEnded_mscoco_train2014_questions.json \(plain or"):
+    with pytest.raises(
+        FileNotFoundError, match=r"vqa_v1 is not whole: .*train2014_questions.json \(or"
+    ):
         data_digest(DataSpec("vqa_v1"), tmp_path)
-    with pytest.raises(FileNotFoundError, match="which does not exist; get it: vqabook data fetch vqa_v1, or set data"):
+    with pytest.raises(FileNotFoundError, match="does not exist; check data_root or .*: vqabook data fetch vqa_v1"):
         load_task(DataSpec("vqa_v1"), tmp_path, CPU)
     commands = {"vqa_v2": "bottom_up_36", "easy_vqa": "easy_vqa"}
     for name, fetched in commands.items():

@@ -31,7 +31,7 @@ def test_agreement_counts_answers_as_written(questions):
 
 
 def test_a_disputed_yes_no_question_has_some_other_answer(questions):
-    assert ten_votes.undisputed(questions).tolist() == [True, True, False]
+    assert ten_votes.find_undisputed(questions).tolist() == [True, True, False]
 
 
 def test_with_images_it_is_the_set_s_task(cache):
@@ -51,7 +51,7 @@ def test_without_images_everything_else_is_the_same(cache):
 
 def test_answerable_is_the_vocabulary_s(cache):
     task = ten_votes.votes_task(DataSpec("shapes", "same", WORLD, 15), None, CPU)
-    known = ten_votes.answerable(task, task.test_questions)
+    known = ten_votes.find_answerable(task, task.test_questions)
     assert 0 < known.mean() < 1
     answers = np.array(task.test_questions.modal_answer)
     assert set(answers[known]) <= task.vocabulary.answer_ids.keys()

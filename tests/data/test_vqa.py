@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import gzip
 import json
 import random
 import time
@@ -18,7 +16,6 @@ from vqabook.data.vqa import (
     build_vocabulary,
     encode_words,
     make_table,
-    read_json,
     read_questions,
     soft_targets,
     tokenise,
@@ -83,19 +80,19 @@ def test_a_cut_off_archive(rows, write_split, tmp_path):
         read_questions(asked, answered)
     archive.write_bytes(b"no archive")
     with pytest.raises(ValueError, match="must be whole, valid JSON"):
-        read_json(archive)
+        read_questions(asked, answered)
 
 
 @pytest.mark.parametrize("content", ["{}", "[]", '{"questions": {}}', "[1, 2]", '"text"', '{"annotations": [{}]}'])
 def test_json_that_is_no_vqa_file(content, files):
     files[0].write_text(content)
-    with pytest.raises(ValueError, match=r'or a dict with one under "questions"; .* does not: is it the right file\?'):
+    with pytest.raises(ValueError, match=r"a VQA question has .*questions.json .*: is it the right file"):
         read_questions(*files)
 
 
 def test_files_in_the_wrong_order(rows, write_split, tmp_path):
     asked, answered = write_split(tmp_path, rows, layout="cp")
-    with pytest.raises(ValueError, match=r"has question_id, image_id, question; one in .* lacks question \(it has"):
+    with pytest.raises(ValueError, match=r"entry 0 of .* does not fit .*required field `question`"):
         read_questions(answered, asked)
 
 
@@ -114,19 +111,16 @@ def edited(path, change) -> None:
         (lambda a: a[1].update(answers=[]), "has its question's image, 10 answers, .*; question 1 .* 0 answers"),
         (lambda a: a[1]["answers"].pop(), "question 1 .* 9 answers"),
         (lambda a: a[0].update(answer_type="mood"), "a type: yes/no, number, other; question 0 .* and type 'mood'"),
-        (lambda a: a[1].pop("answer_type"), "lacks answer_type"),
-        (lambda a: a[1].update(question_id="1"), "question_id is a whole number in VQA files, got '1' in .*; fetch it"),
-        (lambda a: a[1].update(multiple_choice_answer=2), "multiple_choice_answer is text in VQA files, got 2 in"),
-        (lambda a: a[1].update(answers={}), "answers is a list in VQA files, got {} in"),
+        (lambda a: a[1].pop("answer_type"), "entry 1 of .* does not fit .*`answer_type`"),
+        (lambda a: a[1].update(question_id="1"), "entry 1 of .*Expected `int`, got `str` .*question_id"),
         (
-            lambda a: a[2]["answers"].__setitem__(3, "red"),
-            'its text under "answer", which one of question 2 in .* is not',
+            lambda a: a[1].update(multiple_choice_answer=2),
+            "entry 1 of .*got `int` .*multiple_choice_answer",
         ),
-        (
-            lambda a: a[2]["answers"][3].update(answer=4),
-            'its text under "answer", which one of question 2 in .* is not',
-        ),
-        (lambda a: a[2]["answers"][3].pop("answer"), 'its text under "answer", which one of question 2 in .* is not'),
+        (lambda a: a[1].update(answers={}), "entry 1 of .*Expected `array`, got `object` .*answers"),
+        (lambda a: a[2]["answers"].__setitem__(3, "red"), r"entry 2 of .*Expected `object`, got `str` .*answers\[3\]"),
+        (lambda a: a[2]["answers"][3].update(answer=4), "entry 2 of .*Expected `str`, got `int` .*answer"),
+        (lambda a: a[2]["answers"][3].pop("answer"), "entry 2 of .*required field `answer`"),
         (
             lambda a: a.append(a[1]),
             r"an id of its own: .*annotations.json has 4 ids for 5 entries \(question 1 occurs 2 times\); fetch it",
@@ -147,23 +141,6 @@ def test_a_question_asked_twice(files):
         ValueError, match=r"questions.json has 4 ids for 6 entries \(question 3 occurs 3 times\); fetch"
     ):
         read_questions(*files)
-
-
-@pytest.mark.parametrize(
-    ("content", "kind"),
-    [
-        (b"", "empty"),
-        (b" \n\n ", "empty"),
-        (b"<!DOCTYPE html><html><body>Sign in", "an HTML page, probably a login or error page"),
-        (b"\xef\xbb\xbf\n<HTML>", "an HTML page, probably a login or error page"),
-    ],
-)
-@pytest.mark.parametrize("gz", [False, True])
-def test_what_came_instead_of_json(content, kind, gz, tmp_path):
-    path = tmp_path / f"questions.json{'.gz' if gz else ''}"
-    path.write_bytes(gzip.compress(content) if gz else content)
-    with pytest.raises(ValueError, match=f"questions.json.* must be JSON, it is {kind}; fetch it again"):
-        read_json(tmp_path / "questions.json")
 
 
 def test_a_damaged_archive(rows, write_split, tmp_path):
@@ -193,22 +170,10 @@ def test_of_an_answer_its_text_is_kept_once(files):
     whole = json.loads(files[1].read_text())["annotations"]
     for ours, official in zip(questions.annotations, whole, strict=True):
         assert [x["answer"] for x in ours["answers"]] == [x["answer"] for x in official["answers"]]
-        assert {k: v for k, v in ours.items() if k != "answers"} == {
-            k: v for k, v in official.items() if k != "answers"
-        }
+        assert {**ours, "answers": None} == {**official, "answers": None}
     answers = [x for a in questions.annotations for x in a["answers"]]
     assert all(list(x) == ["answer"] for x in answers)
     assert len(set(map(id, answers))) == len({x["answer"] for x in answers}) == 7
-
-
-def test_reading_leaves_the_garbage_collector_as_it_was(files):
-    for enable in (gc.enable, gc.disable):
-        try:
-            enable()
-            read_questions(*files)
-            assert gc.isenabled() == (enable is gc.enable)
-        finally:
-            gc.enable()
 
 
 def test_tokeniser():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from vqabook.data.whitening import Whitening, contrast_normalised
+from vqabook.data.whitening import Whitening, normalise_contrast
 
 
 def images(n: int = 6000) -> torch.Tensor:
@@ -16,15 +16,15 @@ def images(n: int = 6000) -> torch.Tensor:
 
 
 def test_every_image_has_mean_0_and_deviation_1():
-    x = contrast_normalised(images(10)).flatten(1)
+    x = normalise_contrast(images(10)).flatten(1)
     torch.testing.assert_close(x.mean(1), torch.zeros(10), atol=1e-5, rtol=0)
     torch.testing.assert_close(x.square().mean(1), torch.ones(10))
-    assert not contrast_normalised(torch.full((1, 3, 4, 4), 7, dtype=torch.uint8)).any()
+    assert not normalise_contrast(torch.full((1, 3, 4, 4), 7, dtype=torch.uint8)).any()
 
 
 def test_directions_vary_alike():
     train = images()
-    x = contrast_normalised(train).flatten(1)
+    x = normalise_contrast(train).flatten(1)
     before = torch.linalg.eigvalsh(torch.cov(x.T, correction=0).double())
     white = Whitening.of(train)(train).flatten(1)
     after = torch.linalg.eigvalsh(torch.cov(white.T, correction=0).double())
@@ -40,7 +40,7 @@ def test_it_turns_back():
     train = images()
     whitening = Whitening.of(train)
     torch.testing.assert_close(whitening.turn, whitening.turn.T, atol=1e-5, rtol=1e-5)
-    white, plain = whitening(train).flatten(1), contrast_normalised(train).flatten(1)
+    white, plain = whitening(train).flatten(1), normalise_contrast(train).flatten(1)
     own = torch.nn.functional.cosine_similarity(white.T, plain.T)
     assert own.min() > 0.3
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vqabook.catalogue.description import Description, Picture, round_percent
+from vqabook.catalogue.description import Description, Picture, percent_right
 from vqabook.data.clevr import ANSWER_KINDS, ANSWERS, FAMILIES, TEMPLATES, load_clevr
 
 
@@ -42,8 +42,6 @@ def describe(folder: Path) -> Description:
             "question families in train": int((counts.sum(1) > 0).sum()),
             "words in train": len(clevr.words),
             "longest question, tokens": clevr.train.inputs[1].shape[1],
-            "accuracy on val of the family's most frequent answer, %": round_percent(
-                (guess == clevr.val.target).double().mean()
-            ),
+            "accuracy on val of the family's most frequent answer, %": percent_right(guess, clevr.val.target),
         },
     )

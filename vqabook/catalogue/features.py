@@ -42,11 +42,10 @@ def _count_regions(store: FeatureStore) -> np.ndarray:
 def _draw_regions(stores: dict[str, FeatureStore]) -> Picture:
     """How many images have how many regions, in tens."""
     last = max(store.n_regions for store in stores.values()) // 10
-    series = {
-        name: np.bincount(_count_regions(store) // 10, minlength=last + 1).tolist() for name, store in stores.items()
-    }
+    counts = {name: _count_regions(store) for name, store in stores.items()}
+    series = {name: np.bincount(n // 10, minlength=last + 1).tolist() for name, n in counts.items()}
     labels = [f"{10 * i}-{10 * i + 9}" for i in range(last + 1)]
-    medians = ", ".join(f"{int(np.median(_count_regions(store)))} in {name}" for name, store in stores.items())
+    medians = ", ".join(f"{int(np.median(n))} in {name}" for name, n in counts.items())
     alt = f"Histogram of the number of regions an image has; half the images have no more than {medians}."
     return Picture("bars", {"labels": labels, "series": series, "y_label": "images"}, alt)
 

@@ -115,19 +115,14 @@ def show(name: str, description: Description | None = None) -> None:
 
     shown = read_description(name) if description is None else {"result": asdict(description), "provenance": None}
     if shown is None:
-        display(
-            HTML(f"<p>Not described yet: <code>vqabook data info {name} --record</code> does, once it is there.</p>")
-        )
+        how = f"<code>vqabook data info {name} --record</code>"
+        display(HTML(f"<p>Not described yet: {how} does, once it is there.</p>"))
         return
-    listed = "".join(
-        f"<div><dt>{escape(key)}</dt> <dd>{escape(value)}</dd></div>"
-        for key, value in list_facts(shown["result"]).items()
-    )
-    picture, stamp = shown["result"]["picture"], shown["provenance"]
+    facts, picture, stamp = list_facts(shown["result"]), shown["result"]["picture"], shown["provenance"]
+    listed = "".join(f"<div><dt>{escape(key)}</dt> <dd>{escape(value)}</dd></div>" for key, value in facts.items())
     tall = {"images": 1.3, "points": 4.6}.get(picture["kind"], 3.2)
-    figures.show(
-        partial(drawings.draw, kind=picture["kind"], data=picture["data"]), alt=picture["alt"], size=(7.2, tall)
-    )
+    draw = partial(drawings.draw, kind=picture["kind"], data=picture["data"])
+    figures.show(draw, alt=picture["alt"], size=(7.2, tall))
     when = f"<p><small>Described {stamp['started'][:10]} at commit {stamp['commit']}.</small></p>" if stamp else ""
     display(HTML(f'<div class="facts"><dl>{listed}</dl>{when}</div>'))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from vqabook.catalogue.description import Description, Picture, round_percent
+from vqabook.catalogue.description import Description, Picture, percent_right
 from vqabook.data.trec import LABELS, NAMES, load_trec
 
 
@@ -14,7 +14,7 @@ def describe(folder: Path) -> Description:
     """Counts, the shift of the classes' shares from train to test, and how far the first word alone goes."""
     trec = load_trec(folder)
     counts = [torch.bincount(table.target, minlength=len(LABELS)) for table in (trec.train, trec.test)]
-    shares = [[round_percent(n / sum(c)) for n in c] for c in (count.tolist() for count in counts)]
+    shares = [[round(100 * n / sum(c), 2) for n in c] for c in (count.tolist() for count in counts)]
     picture = Picture(
         "bars",
         {"labels": list(NAMES), "series": {"train": shares[0], "test": shares[1]}, "y_label": "% of questions"},
@@ -34,8 +34,6 @@ def describe(folder: Path) -> Description:
             "words in train": len(trec.words),
             "longest question, tokens": trec.train.inputs[0].shape[1],
             "largest over smallest class in train": round(max(counts[0].tolist()) / min(counts[0].tolist()), 1),
-            "accuracy on test of the first word's most frequent class, %": round_percent(
-                (guess == trec.test.target).double().mean()
-            ),
+            "accuracy on test of the first word's most frequent class, %": percent_right(guess, trec.test.target),
         },
     )

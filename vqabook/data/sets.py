@@ -20,6 +20,7 @@ from vqabook.core import SparseScores, Table
 from vqabook.data.json_files import plain_or_gz
 from vqabook.data.vqa import Questions, Vocabulary, build_vocabulary, make_table, read_questions
 from vqabook.features.store import FeatureStore, cache_folder, open_features
+from vqabook.files import data_root as root_of
 from vqabook.splits import changing_prior_split, same_prior_split, validation_split
 from vqabook.world.write import World, write_world
 
@@ -143,7 +144,7 @@ def source_files(spec: DataSpec, data_root: Path | None) -> tuple[Source, Path]:
         write_world(world, folder)
         train, test = (_pair(f"{spec.prior}_{split}_{{part}}.json") for split in ("train", "test"))
         return Source(train, test, "features.h5", spec.prior), folder
-    folder = files.data_root(data_root)
+    folder = root_of(data_root)
     if not folder.is_dir():
         raise FileNotFoundError(
             f"data set {spec.dataset} is read from below data_root: {folder} is not a folder; "
@@ -203,7 +204,9 @@ def _find_files(dataset: str, source: Source, folder: Path) -> list[Path]:
     try:
         return [plain_or_gz(folder / path) for split in (source.train, source.test) for path in split]
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{error}: vqabook data fetch {dataset}") from None
+        raise FileNotFoundError(
+            f"data set {dataset} is not whole: {error}: vqabook data fetch {dataset}"
+        ) from None
 
 
 def _find_features(dataset: str, source: Source, folder: Path) -> Path:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from vqabook.data.ten_votes import answerable
+from vqabook.data.ten_votes import find_answerable
 from vqabook.data.vqa import read_questions
 from vqabook.metrics.vqa import normalise
 from vqabook.papers.paper import Recipe
@@ -72,7 +72,7 @@ def short(cache):
 
 def test_targets(short):
     hard, heavy = training.targets(short, "train", "modal")
-    known = answerable(short, short.train_questions)
+    known = find_answerable(short, short.train_questions)
     assert 0.1 < known.mean() < 0.9
     assert heavy[:, 0].tolist() == known.astype(float).tolist() and hard.shape == (len(short.train), 1)
     answers = np.array(short.vocabulary.answers)[hard[:, 0].numpy()]
@@ -88,12 +88,12 @@ def test_targets(short):
 def test_the_filter_is_the_release_s(short, monkeypatch):
     """The embedded world's annotators say nothing but yes and no to a yes/no question, so some are disputed by hand."""
     plain = np.arange(len(short.train)) % 3 > 0
-    monkeypatch.setattr(training, "undisputed", lambda questions: plain)
-    expected = np.flatnonzero(answerable(short, short.train_questions) & plain)
+    monkeypatch.setattr(training, "find_undisputed", lambda questions: plain)
+    expected = np.flatnonzero(find_answerable(short, short.train_questions) & plain)
     kept = training.training_table(short, "votes", Options(filtered=True), 0)
     assert torch.equal(kept.inputs[1], short.train.inputs[1][torch.from_numpy(expected)])
     assert len(training.training_table(short, "votes", Options(), 0)) == len(short.train) > len(kept) > 0
-    monkeypatch.setattr(training, "undisputed", lambda questions: ~plain & False)
+    monkeypatch.setattr(training, "find_undisputed", lambda questions: ~plain & False)
     with pytest.raises(ValueError, match="keeps answerable, undisputed questions, none of .* lower min_answer_count"):
         training.training_table(short, "votes", Options(filtered=True), 0)
 
