@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from vqabook import files
 from vqabook.features.store import check_numbers, open_features
 from vqabook.files import DiskFull
 

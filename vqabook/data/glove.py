@@ -8,7 +8,6 @@ to its tokeniser: numbers ("2", "1990s"), "'s", "n't". https://nlp.stanford.edu/
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -22,7 +21,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vqabook.data.json_files import read_json
-from vqabook.features.store import cache_folder
+from vqabook.features.store import cache_file
 from vqabook.files import written_whole
 
 if TYPE_CHECKING:
@@ -42,22 +41,20 @@ def load_glove(
     `source`: the set's folder, a `.h5` file of this module, or an official `.txt`, which is converted once into the
     cache folder. Words are looked up as they are given: pass lower case. Only their rows are read.
     """
-    known, vectors = open_glove(source, dim=dim)
+    vocabulary, vectors = open_glove(source, dim=dim)
     wanted = set(words)
-    row_of = {word: row for row, word in enumerate(known) if word in wanted}
-    found = np.array([word in row_of for word in words], bool)
+    row_of = {word: row for row, word in enumerate(vocabulary) if word in wanted}
+    known = np.array([word in row_of for word in words], bool)
     rows = np.zeros((len(words), dim), np.float32)
-    rows[found] = vectors[[row_of[word] for word in words if word in row_of]]
-    return torch.from_numpy(rows), torch.from_numpy(found)
+    rows[known] = vectors[[row_of[word] for word in words if word in row_of]]
+    return torch.from_numpy(rows), torch.from_numpy(known)
 
 
 def open_glove(source: Path, *, dim: int = 100) -> tuple[list[str], Float32[np.ndarray, "n d"]]:
     """All words, most frequent first, and their vectors, mapped. `source` as for `load_glove`."""
     path = _find(source, dim)
     if path.suffix == ".txt":
-        stat = path.stat()
-        key = hashlib.sha256(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {dim}".encode()).hexdigest()[:16]
-        stored = cache_folder() / f"{path.stem}-{key}.h5"
+        stored = cache_file(f"{path.stem}-{{}}.h5", [path], dim)
         if not stored.exists():
             stored.parent.mkdir(parents=True, exist_ok=True)
             _convert_text(path, stored, dim)

@@ -8,7 +8,6 @@ plus a digit), which VQA v2 (a thousand times the image id) does not share.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Iterable
@@ -22,7 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from vqabook.features.image_files import import_extra
-from vqabook.features.store import cache_folder
+from vqabook.features.store import cache_file
 from vqabook.files import written_whole
 
 if TYPE_CHECKING:
@@ -96,11 +95,7 @@ def _find_files(folder: Path) -> list[tuple[int, int, int, Path]]:
 
 def _reduce_all(paths: list[Path], grid: int) -> Float[np.ndarray, "n cells"]:
     """Means of all maps' cells: from the cache if these very files were reduced before."""
-    digest = hashlib.sha256(f"{grid}\n".encode())
-    for path in paths:
-        stat = path.stat()
-        digest.update(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-    target = cache_folder() / f"hat-{digest.hexdigest()[:16]}.npy"
+    target = cache_file("hat-{}.npy", paths, grid)
     if target.exists():
         return np.load(target, allow_pickle=False)
     with ThreadPoolExecutor(os.cpu_count()) as threads:  # Pillow decodes outside Python's lock

@@ -19,8 +19,8 @@ from vqabook.core import Table
 from vqabook.data.cifar import CIFAR10_CLASSES, cifar100_classes, load_cifar10, load_cifar100
 from vqabook.data.faces import load_faces
 from vqabook.data.long_tail import long_tail_counts, long_tail_rows
+from vqabook.data.tables import hold_out, to_device
 from vqabook.features.image_files import import_extra
-from vqabook.splits import validation_split
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int, UInt8
@@ -64,7 +64,7 @@ class Division:
 
     def to(self, device: torch.device) -> Division:
         """The same rows on a device."""
-        return replace(self, **{name: _on(getattr(self, name), device) for name in ("train", "held_out")})
+        return replace(self, **{name: to_device(getattr(self, name), device) for name in ("train", "held_out")})
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,7 @@ def divide(cut: Cut, root: Path) -> Division:
     pool = _pool(cut.dataset, root)
     rows, held_out = pool.rows, pool.held_out
     if cut.held_out is not None:
-        kept, left_out = validation_split(rows.target.numpy(), fraction=cut.held_out, seed=cut.seed)
-        rows, held_out = rows.subset(torch.from_numpy(kept)), rows.subset(torch.from_numpy(left_out))
+        rows, held_out = hold_out(rows, fraction=cut.held_out, seed=cut.seed)
     if held_out is None:
         raise ValueError(f"{cut.dataset} has no official test split, got held_out None; give a fraction of its rows")
     labels, n = rows.target.numpy(), rows.n_classes
@@ -129,10 +128,6 @@ def _digits(root: Path) -> Pool:
 
 def _from_sixteenths(images: UInt8[Tensor, "b 1 8 8"]) -> tuple[Float[Tensor, "b 1 8 8"]]:
     return (images.float() / 16,)
-
-
-def _on(table: Table, device: torch.device) -> Table:
-    return replace(table, inputs=tuple(c.to(device) for c in table.inputs), target=table.target.to(device))
 
 
 POOLS = {"cifar10": _cifar10, "cifar100": _cifar100, "faces": _faces, "digits": _digits}

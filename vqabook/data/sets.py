@@ -7,8 +7,8 @@ The other division of the same questions is made by re-splitting the pool, so th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 import torch
 
-from vqabook.core import SparseScores, Table
+from vqabook.core import Table
 from vqabook.data.json_files import plain_or_gz
-from vqabook.data.vqa import Questions, Vocabulary, build_vocabulary, make_table, read_questions
+from vqabook.data.tables import to_device
+from vqabook.data.vqa import Questions, Vocabulary, build_vocabulary, make_table
+from vqabook.data.vqa_files import read_questions
 from vqabook.features.store import FeatureStore, cache_folder, open_features
 from vqabook.files import data_root as root_of
 from vqabook.splits import changing_prior_split, same_prior_split, validation_split
@@ -188,25 +190,12 @@ def _digest(dataset: str, folder: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def hash_tables(tables: Iterable[Table], seen: bytes = b"") -> str:
-    """Hash of inputs and targets; `seen`: what there is to see and does not lie in the inputs, or its hash."""
-    digest = hashlib.sha256(seen)
-    for table in tables:
-        target = table.target
-        columns = (target.answer, target.score) if isinstance(target, SparseScores) else (target,)
-        for column in (*table.inputs, *columns):
-            digest.update(column.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:12]
-
-
 def _find_files(dataset: str, source: Source, folder: Path) -> list[Path]:
     """The four question and annotation files as they lie there, plain or gzipped."""
     try:
         return [plain_or_gz(folder / path) for split in (source.train, source.test) for path in split]
     except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"data set {dataset} is not whole: {error}: vqabook data fetch {dataset}"
-        ) from None
+        raise FileNotFoundError(f"data set {dataset} is not whole: {error}: vqabook data fetch {dataset}") from None
 
 
 def _find_features(dataset: str, source: Source, folder: Path) -> Path:
@@ -259,25 +248,6 @@ def resplit(train: Questions, test: Questions, prior: Prior, seed: int) -> tuple
     else:
         rows = same_prior_split(len(pool), test_fraction=share, seed=seed)
     return pool.subset(rows[0]), pool.subset(rows[1])
-
-
-def to_device(table: Table, device: torch.device) -> Table:
-    """The table's columns on `device`; its features follow by themselves (`FeatureStore.to`)."""
-    return replace(
-        table,
-        inputs=tuple(c.to(device) for c in table.inputs),
-        target=table.target.to(device),
-        side={k: v.to(device) for k, v in table.side.items()},
-    )
-
-
-def hold_out(
-    table: Table, *, fraction: float, seed: int = 0, strata: Int[np.ndarray, " n"] | None = None
-) -> tuple[Table, Table]:
-    """A table without its `fraction` for validation, and that; as many of each stratum, of each label by default."""
-    rows = validation_split(table.target.numpy() if strata is None else strata, fraction=fraction, seed=seed)
-    kept, held_out = (table.subset(torch.from_numpy(part)) for part in rows)
-    return kept, held_out
 
 
 def modal_ids(task: Task, questions: Questions) -> Int[np.ndarray, " n"]:

@@ -1,9 +1,10 @@
-"""What any set does with its Tables: hold out rows of each stratum, hash what is in them."""
+"""What any set does with its Tables: move them, hold out rows of each stratum, hash what is in them."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,10 +17,23 @@ if TYPE_CHECKING:
     from jaxtyping import Int
 
 
-def hold_out(table: Table, strata: Int[np.ndarray, " n"], *, fraction: float, seed: int = 0) -> tuple[Table, Table]:
-    """The rows that are kept, and the `fraction` of each stratum that is held out."""
-    kept, held_out = validation_split(np.unique(strata, return_inverse=True)[1], fraction=fraction, seed=seed)
-    return table.subset(torch.from_numpy(kept)), table.subset(torch.from_numpy(held_out))
+def to_device(table: Table, device: torch.device) -> Table:
+    """The table's columns on `device`; what a lookup gathers from follows by itself (`FeatureStore.to`)."""
+    return replace(
+        table,
+        inputs=tuple(c.to(device) for c in table.inputs),
+        target=table.target.to(device),
+        side={k: v.to(device) for k, v in table.side.items()},
+    )
+
+
+def hold_out(
+    table: Table, strata: Int[np.ndarray, " n"] | None = None, *, fraction: float, seed: int = 0
+) -> tuple[Table, Table]:
+    """The rows that are kept, and the `fraction` of each stratum that is held out; of each label by default."""
+    rows = validation_split(table.target.numpy() if strata is None else strata, fraction=fraction, seed=seed)
+    kept, held_out = (table.subset(torch.from_numpy(part)) for part in rows)
+    return kept, held_out
 
 
 def digest_tables(tables: Iterable[Table], seen: bytes = b"") -> str:

@@ -14,6 +14,7 @@ import torch
 from vqabook.data import sets
 from vqabook.data.json_files import plain_or_gz
 from vqabook.data.sets import DataSpec, Task
+from vqabook.data.tables import to_device
 from vqabook.data.vqa import Questions, make_table
 from vqabook.data.vqa_files import read_questions
 from vqabook.features.store import FeatureStore
@@ -54,7 +55,7 @@ def votes_task(spec: DataSpec, data_root: Path | None, device: torch.device, *, 
         rest = rest.subset(np.flatnonzero(np.isin(rest.image_id, task.features.image_ids)))
         test = task.test_questions + rest
         table = make_table(test, task.vocabulary, task.features, max_words=spec.max_words)
-        return replace(task, test=sets.to_device(table, device), test_questions=test)
+        return replace(task, test=to_device(table, device), test_questions=test)
     source = sets.source_files(spec, data_root)[0]
     train, test = sets.divide(spec, source, *sets.load_questions(spec, data_root))
     if spec.dataset in REST:

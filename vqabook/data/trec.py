@@ -13,16 +13,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from vqabook.core import Table
-
-if TYPE_CHECKING:
-    from jaxtyping import Int
-    from torch import Tensor
+from vqabook.data.vqa import encode_tokens
 
 LABELS = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
 NAMES = ("abbreviation", "description", "entity", "human", "location", "number")
@@ -103,15 +98,8 @@ def _parse(text: str, where: str) -> _Lines:
 def _table(lines: _Lines, words: Mapping[str, int], fine_labels: tuple[str, ...], width: int) -> Table:
     fine_ids = {name: i for i, name in enumerate(fine_labels)}
     return Table(
-        inputs=(_encode(lines.tokens, words, width),),
+        inputs=(encode_tokens(lines.tokens, words, width),),
         target=torch.tensor([LABELS.index(name) for name in lines.label]),
         n_classes=len(LABELS),
         side={"fine": torch.tensor([fine_ids.get(name, len(fine_ids)) for name in lines.fine])},
     )
-
-
-def _encode(texts: list[list[str]], words: Mapping[str, int], width: int) -> Int[Tensor, "n t"]:
-    ids = np.zeros((len(texts), width), dtype=np.int32)
-    for row, tokens in zip(ids, texts, strict=True):
-        row[: len(tokens)] = [words.get(token, 1) for token in tokens]
-    return torch.from_numpy(ids)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,25 +16,13 @@ import numpy as np
 import torch
 
 from vqabook.core import SparseScores, Table
-from vqabook.data.vqa_files import ANSWER_TYPES, N_ANNOTATORS, Questions, read_questions
+from vqabook.data.vqa_files import ANSWER_TYPES, N_ANNOTATORS, Questions
 from vqabook.features.store import FeatureStore
 from vqabook.metrics.vqa import normalise
 
 if TYPE_CHECKING:
     from jaxtyping import Int
     from torch import Tensor
-
-__all__ = [
-    "ANSWER_TYPES",
-    "Questions",
-    "Vocabulary",
-    "build_vocabulary",
-    "encode_words",
-    "make_table",
-    "read_questions",
-    "soft_targets",
-    "tokenise",
-]
 
 
 def tokenise(question: str) -> list[str]:
@@ -120,9 +109,14 @@ def _count(ids: Int[np.ndarray, "n 10"]) -> tuple[Int[np.ndarray, "n k"], Int[np
 
 def encode_words(texts: list[str], words: dict[str, int], *, max_words: int = 14) -> Int[Tensor, "n t"]:
     """Word ids, right-padded with 0 and cut at `max_words` (14 in UpDn)."""
-    ids = np.zeros((len(texts), max_words), dtype=np.int32)
-    for row, text in zip(ids, texts, strict=True):
-        known = [words.get(word, 1) for word in tokenise(text)[:max_words]] or [1]
+    return encode_tokens([tokenise(text) for text in texts], words, max_words)
+
+
+def encode_tokens(texts: list[list[str]], words: Mapping[str, int], width: int) -> Int[Tensor, "n t"]:
+    """Ids of texts that are cut into tokens already: 1 for an unknown one, or for an empty text."""
+    ids = np.zeros((len(texts), width), dtype=np.int32)
+    for row, tokens in zip(ids, texts, strict=True):
+        known = [words.get(token, 1) for token in tokens[:width]] or [1]
         row[: len(known)] = known
     return torch.from_numpy(ids)
 

@@ -46,9 +46,9 @@ class Conversion:
     def append(self, row: Row, where: str, position: Mapping[str, object] = MappingProxyType({})) -> None:
         """`where`: the row's source, for messages; `position`: where the source goes on after it."""
         o, d = row.features.shape
-        this = {"name": where, "o": o, "d": d, "boxes": row.boxes is not None, "sizes": row.size is not None}
-        first = self.first or this
-        self._check(row.image_id, this, first)
+        looks = {"name": where, "o": o, "d": d, "boxes": row.boxes is not None, "sizes": row.size is not None}
+        first = self.first or looks
+        self._check(row.image_id, looks, first)
         features = to_half(row.features, where) if self.codes is None else self.codes.encode(row.features)
         about = np.array([[row.image_id, *(row.size or (0, 0)), o]], np.int64)
         features = features if self.adaptive else features[None]
@@ -56,25 +56,25 @@ class Conversion:
         self.first = first
         self.seen.add(row.image_id)
 
-    def _check(self, image_id: int, this: dict, first: dict) -> None:
+    def _check(self, image_id: int, looks: dict, first: dict) -> None:
         if image_id in self.seen:
             raise BadRow(
-                f"an image has one row: {this['name']} repeats one; skip broken and repeated rows, as the released "
+                f"an image has one row: {looks['name']} repeats one; skip broken and repeated rows, as the released "
                 "test2014 needs, or give each file once"
             )
-        if this["d"] != first["d"]:
+        if looks["d"] != first["d"]:
             raise BadRow(
-                f"features are equally wide: {this['name']} has {this['d']}, {first['name']} {first['d']}; "
+                f"features are equally wide: {looks['name']} has {looks['d']}, {first['name']} {first['d']}; "
                 "convert each release by itself"
             )
-        if not self.adaptive and this["o"] != first["o"]:
+        if not self.adaptive and looks["o"] != first["o"]:
             raise BadRow(
-                f"every image has {first['o']} regions like {first['name']}: {this['name']} has {this['o']}; "
+                f"every image has {first['o']} regions like {first['name']}: {looks['name']} has {looks['o']}; "
                 "convert as adaptive, or download it again"
             )
         for part in ("boxes", "sizes"):
-            if this[part] != first[part]:
-                has, lacks = (this["name"], first["name"]) if this[part] else (first["name"], this["name"])
+            if looks[part] != first[part]:
+                has, lacks = (looks["name"], first["name"]) if looks[part] else (first["name"], looks["name"])
                 raise BadRow(
                     f"all images have {part} or none has: {has} has them, {lacks} lacks them; "
                     "convert each release by itself"

@@ -142,13 +142,13 @@ class _Extraction:
         self.bad = dict(at["bad"])
         options = {"desc": self.network.name, "unit": "image", "disable": None}
         with tqdm(total=len(names), initial=at["next"] - len(again), **options) as bar:
-            for (batch, after), decoded in zip(plan, self._decoded([b for b, _ in plan]), strict=True):
+            for (batch, after), decoded in zip(plan, self._decode([b for b, _ in plan]), strict=True):
                 rows, pixels = self._sort(batch, decoded)
                 features = self._maps(pixels) if pixels else np.zeros((0, 1, 1), np.float16)
                 writer.append(rows, features, position={"next": after, "bad": dict(self.bad)})
                 bar.update(len(batch))
 
-    def _decoded(self, batches: Sequence[Sequence[str]]) -> Iterator[list[Future]]:
+    def _decode(self, batches: Sequence[Sequence[str]]) -> Iterator[list[Future]]:
         """The images of every batch, two batches ahead of the network."""
         side = self.network.size
         pool = ThreadPoolExecutor(os.cpu_count() or 1)
@@ -216,7 +216,7 @@ def _encode(maps: FeatureWriter, out: Path, about: Mapping, recipe: Mapping) -> 
     with FeatureWriter(out, recipe | maps.recipe | {"of": maps.images}, recipe["dtype"]) as writer:
         first = (writer.position or {"next": 0})["next"]
         for i in tqdm(range(first, len(source), BLOCK), desc=out.name, unit="block", disable=None):
-            features = _stored(_project(source[i : i + BLOCK], space), codes)
+            features = _store(_project(source[i : i + BLOCK], space), codes)
             writer.append(rows[i : i + BLOCK], features, position={"next": i + BLOCK})
         writer.finish(about, **parts)
 
@@ -226,5 +226,5 @@ def _project(features: Float[np.ndarray, "b o d"], space: Components | None) -> 
     return features if space is None else space.project(features)
 
 
-def _stored(features: Float[np.ndarray, "b o d"], codes: Codes | None) -> np.ndarray:
+def _store(features: Float[np.ndarray, "b o d"], codes: Codes | None) -> np.ndarray:
     return features.astype(np.float16) if codes is None else codes.encode(features)

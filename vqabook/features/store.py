@@ -72,16 +72,16 @@ class FeatureStore:
     def gather(self, rows: Int[Tensor, " b"]) -> Float[Tensor, "b o d"]:
         """Features of the given rows, decoded to float on the rows' device."""
         if self.first is None:
-            return self._decoded(rows)
+            return self._decode(rows)
         here = rows.to(self.first.device)
         begin, end = self.first[here, None], self.first[here + 1, None]
         at = begin + torch.arange(self.n_regions, device=here.device)
         # padding re-reads the image's last region, which is at hand, and is then set to zero
-        regions = self._decoded(torch.minimum(at, end - 1).flatten().to(rows.device))
+        regions = self._decode(torch.minimum(at, end - 1).flatten().to(rows.device))
         padding = (at >= end).to(rows.device)
         return regions.view(*at.shape, -1).masked_fill(padding[..., None], 0.0)
 
-    def _decoded(self, rows: Int[Tensor, " b"]) -> Float[Tensor, "b *o d"]:
+    def _decode(self, rows: Int[Tensor, " b"]) -> Float[Tensor, "b *o d"]:
         picked = torch.index_select(self.codes, 0, rows.to(self.codes.device)).to(rows.device, non_blocking=True)
         if self.scale is None:
             return picked.float()
@@ -101,8 +101,8 @@ class FeatureStore:
         if not decoded:
             return replace(self, codes=self.codes.to(device, copy=True), scale=scale, offset=offset, first=first)
         whole = torch.empty(self.codes.shape)
-        for some, codes in zip(whole.split(2048), self.codes.split(2048), strict=True):
-            torch.addcmul(offset, codes, scale, out=some)
+        for block, codes in zip(whole.split(2048), self.codes.split(2048), strict=True):
+            torch.addcmul(offset, codes, scale, out=block)
         return replace(self, codes=whole, scale=None, offset=None, first=first)
 
 
@@ -169,9 +169,7 @@ def _map_codes(file: h5py.File, path: Path) -> np.ndarray:
     offset = features.id.get_offset()
     if offset is not None:
         return np.memmap(path, mode="c", dtype=features.dtype, shape=features.shape, offset=offset)
-    stat = path.stat()
-    key = hashlib.sha256(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:16]
-    unpacked = cache_folder() / f"{path.stem}-{key}.npy"
+    unpacked = cache_file(f"{path.stem}-{{}}.npy", [path])
     if not unpacked.exists():
         _unpack(features, unpacked)
     return np.load(unpacked, mmap_mode="c")
@@ -180,6 +178,15 @@ def _map_codes(file: h5py.File, path: Path) -> np.ndarray:
 def cache_folder() -> Path:
     """Where unpacked copies live: `$XDG_CACHE_HOME/vqabook`, by default `~/.cache/vqabook`. Safe to delete any time."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vqabook"
+
+
+def cache_file(name: str, sources: Iterable[Path], *knobs: object) -> Path:
+    """Where to keep what follows from these very files and knobs; `name` has {} for their hash."""
+    digest = hashlib.sha256(repr(knobs).encode())
+    for path in sources:
+        stat = path.stat()
+        digest.update(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return cache_folder() / name.format(digest.hexdigest()[:16])
 
 
 def _unpack(features: h5py.Dataset, target: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from vqabook.data.ten_votes import find_answerable
-from vqabook.data.vqa import read_questions
+from vqabook.data.vqa_files import read_questions
 from vqabook.metrics.vqa import normalise
 from vqabook.papers.paper import Recipe
 from vqabook.papers.soft_cross_entropy import PAPER, claims

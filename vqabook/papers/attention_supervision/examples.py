@@ -18,7 +18,8 @@ from vqabook.data.glove import load_glove
 from vqabook.data.hat import HumanMaps, read_maps
 from vqabook.data.imbalanced import Cut, divide
 from vqabook.data.seen import boxes_of, relevant_maps
-from vqabook.data.sets import DataSpec, Task, hold_out, load_task, to_device
+from vqabook.data.sets import DataSpec, Task, load_task
+from vqabook.data.tables import hold_out, to_device
 from vqabook.data.trec import LABELS, load_trec
 from vqabook.world.scenes import CANVAS
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from vqabook.data.sets import DataSpec, data_digest, hash_tables
+from vqabook.data.sets import DataSpec, data_digest
+from vqabook.data.tables import digest_tables
 from vqabook.files import data_root
 from vqabook.papers.attention_supervision.examples import choose_human_maps, load_examples
 from vqabook.papers.attention_supervision.setting import HEADS, NAME, Setting, Supervision, list_supervised
@@ -121,7 +122,7 @@ def _data(s: Setting, task: str, seed: int) -> dict:
     if task == "image" or dataset == "trec":
         data = {"dataset": dataset} | ({"n_train": s.image_train} if task == "image" else {})
         examples = load_examples(task, data, seed, root, torch.device("cpu"))
-        return data | {"digest": hash_tables((examples.train, examples.valid, examples.test))}
+        return data | {"digest": digest_tables((examples.train, examples.valid, examples.test))}
     world = None
     if dataset == "shapes":
         seen = {"objects": s.world_objects, "regions": max(s.world_objects), "noise": s.world_noise}

@@ -18,8 +18,8 @@ from vqabook.core import SparseScores, Table
 from vqabook.data.cifar import cifar100_classes, load_cifar100
 from vqabook.data.clevr import ANSWERS, FAMILIES, load_clevr, scene_features
 from vqabook.data.imbalanced import Cut, divide
-from vqabook.data.sets import DataSpec, load_task, to_device
-from vqabook.data.tables import digest_tables, hold_out
+from vqabook.data.sets import DataSpec, load_task
+from vqabook.data.tables import digest_tables, hold_out, to_device
 from vqabook.data.whitening import Whitening
 from vqabook.features.store import open_features
 
@@ -130,14 +130,14 @@ def load_images(dataset: str, n_train: int, side: int | None, data_root: Path | 
         folder = files.data_root(data_root) / "cifar100"
         train, test = (replace(t, inputs=(smaller(t.inputs[0], side),)) for t in load_cifar100(folder))
         names, held_out = cifar100_classes(folder), HELD_OUT
-    kept, valid = hold_out(train, train.target.numpy(), fraction=held_out)
+    kept, valid = hold_out(train, fraction=held_out)
     if n_train > len(kept):
         raise ValueError(
             f"images are trained on that are not held out: image_train is at most {len(kept)} of {dataset}, got "
             f"{n_train}; lower it"
         )
     if n_train < len(kept):
-        kept = hold_out(kept, kept.target.numpy(), fraction=n_train / len(kept))[1]
+        kept = hold_out(kept, fraction=n_train / len(kept))[1]
     tables = (kept, valid, test)
     if dataset == "cifar100":
         whitening = Whitening.of(kept.inputs[0])
