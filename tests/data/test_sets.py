@@ -191,9 +191,7 @@ def test_a_data_root_of_none_is_the_default(put, monkeypatch):
 
 
 def test_what_is_missing_is_named_with_the_command_that_brings_it(put, tmp_path):
-    with pytest.raises(
-        FileNotFoundError, match=r"vqa_v1 is not whole: .*train2014_questions.json \(or"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"vqa_v1 is not whole: .*train2014_questions.json \(or"):
         data_digest(DataSpec("vqa_v1"), tmp_path)
     with pytest.raises(FileNotFoundError, match="does not exist; check data_root or .*: vqabook data fetch vqa_v1"):
         load_task(DataSpec("vqa_v1"), tmp_path, CPU)

@@ -154,7 +154,7 @@ def test_images_that_do_not_decode(tiny, folder, tmp_path, monkeypatch):
 def test_interrupted_codes_go_on_unless_repaired_images_came_since(repaired, tiny, folder, tmp_path, monkeypatch):
     bad = sorted(folder.iterdir())[5]
     bad.write_bytes(b"")
-    real, recipe = extract._stored, {"grid": 4, "pca": 2, "batch_size": 3, "skip_bad": True}
+    real, recipe = extract._store, {"grid": 4, "pca": 2, "batch_size": 3, "skip_bad": True}
 
     def once(features, codes):
         if len(done):
@@ -165,7 +165,7 @@ def test_interrupted_codes_go_on_unless_repaired_images_came_since(repaired, tin
     done: list[int] = []
     monkeypatch.setattr(extract, "BLOCK", 6)
     with monkeypatch.context() as patch:
-        patch.setattr(extract, "_stored", once)
+        patch.setattr(extract, "_store", once)
         with pytest.raises(KeyboardInterrupt):
             extract_features(folder, tmp_path / "f.h5", **recipe)
     if repaired:
