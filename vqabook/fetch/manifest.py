@@ -35,22 +35,21 @@ def _inside(path: str) -> str:
 
 
 Text = Annotated[str, Field(min_length=1)]
-Path_ = Annotated[str, AfterValidator(_inside)]
+Inside = Annotated[str, AfterValidator(_inside)]
 Count = Annotated[int, Field(strict=True, ge=0)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-Md5 = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 Function = Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]  # module:function
-entry_of_manifest = dataclass(frozen=True, config={"extra": "forbid"})
+table = dataclass(frozen=True, config={"extra": "forbid"})
 
 
-@entry_of_manifest
+@table
 class File:
     """A file of a set where its loader looks for it, or, if `path` ends in "/", a folder with `count` files.
 
     A file without `sha256` differs from one fetch to the next (made here), or nobody published its hash.
     """
 
-    path: Path_
+    path: Inside
     sha256: Sha256 | None = None
     bytes: Count | None = None
     count: Count | None = None
@@ -66,13 +65,12 @@ class File:
         return self.path.endswith("/")
 
 
-@entry_of_manifest
+@table
 class Download:
     """One file to be brought by HTTP. `bytes` is exact where given."""
 
     url: Annotated[str, Field(pattern="^https?://[^/]+/.*[^/]$")]
     sha256: Sha256 | None = None
-    md5: Md5 | None = None
     bytes: Count | None = None
 
     @property
@@ -80,7 +78,7 @@ class Download:
         return self.url.split("?")[0].rsplit("/", 1)[-1]
 
 
-@entry_of_manifest
+@table
 class Origin:
     """One way to a set. Of its archives the members that match `keep` are unpacked, without the leading folder `strip`.
 
@@ -92,7 +90,7 @@ class Origin:
     downloads: tuple[Download, ...] = ()
     package: str = ""
     version: str = ""
-    file: Path_ = ""
+    file: Inside | None = None
     sha256: Sha256 | None = None
     bytes: Count | None = None
     loader: str = ""
@@ -115,11 +113,11 @@ class Origin:
         return f"{self.kind} {', '.join(hosts) or self.package + version or self.loader}".strip()
 
 
-@entry_of_manifest
+@table
 class DataSet:
     """An entry of the manifest. `folder` lies below data_root; `download` and `bytes` (on disk) are about right.
 
-    `describe` ("module:function", or "") gives the set's description.
+    `describe` ("module:function") gives the set's description.
     """
 
     name: Annotated[str, Field(pattern="^[a-z0-9_]+$")]
@@ -127,7 +125,7 @@ class DataSet:
     what: Text
     licence: Text
     homepage: Text
-    folder: Path_
+    folder: Inside
     download: Count
     bytes: Count
     files: Annotated[tuple[File, ...], Field(min_length=1)]
@@ -135,7 +133,7 @@ class DataSet:
     papers: tuple[str, ...] = ()
     note: str = ""
     subset_of: str | None = None
-    describe: Function = ""
+    describe: Function | None = None
 
     def __post_init__(self):
         paths = [file.path for file in self.files]
