@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -37,12 +38,16 @@ def list_(
     from vqabook.fetch.holdings import state
 
     root, sets = root_of(data_root), manifest.read_manifest()
-    states = {name: state(name, root, manifest=sets) for name in sets}
+    states = {name: state(entry, root) for name, entry in sets.items()}
     if as_json:
         rows = [{**dataclasses.asdict(entry), "state": states[name]} for name, entry in sets.items()]
         print(json.dumps({"data_root": str(root), "sets": rows}, indent=1))
         return
-    rows = [COLUMNS, *(_row(entry, states[name]) for name, entry in sets.items())]
+    rows = [COLUMNS]
+    for name, entry in sets.items():
+        kinds = ", ".join(dict.fromkeys(origin.kind for origin in entry.origins))
+        sizes = (manifest.human(entry.download), manifest.human(entry.bytes))
+        rows.append((name, states[name], *sizes, kinds, entry.licence, ", ".join(entry.papers), entry.what))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -92,16 +97,21 @@ def verify(names: Names, data_root: DataRoot = None):
     for name in names:
         entry = manifest.pick(name, sets)
         pins = holdings.pins_of(entry, root)
-        faults, found = holdings.measure(entry, root / entry.folder, pins)
+        faults, _ = holdings.measure(entry, root / entry.folder, pins)
         for fault in faults:
             print(f"{name}: {fault}")
         if not faults:
-            hashed = [file for file in entry.files if not file.is_folder]
-            published = sum(file.sha256 is not None for file in hashed)
-            pinned = sum(file.sha256 is None and file.path in pins for file in hashed)
-            rest = len(hashed) - published - pinned
-            parts = {"by published hash": published, "by the first fetch's hash": pinned, "by structure alone": rest}
-            print(f"{name}: verified, " + ", ".join(f"{n} {_files(n)} {how}" for how, n in parts.items() if n))
+            hashes = Counter(
+                "published hash"
+                if file.sha256
+                else "the first fetch's hash"
+                if file.path in pins
+                else "structure alone"
+                for file in entry.files
+                if not file.is_folder
+            )
+            counts = (f"{n} {'file' if n == 1 else 'files'} by {whose}" for whose, n in hashes.most_common())
+            print(f"{name}: verified, {', '.join(counts)}")
         bad |= bool(faults)
     if bad:
         raise typer.Exit(1)
@@ -117,21 +127,16 @@ def info(
     """Describe NAMES from their files: rows, classes, vocabulary, question types, and the counts of the classes."""
     from vqabook.catalogue import page as catalogue
 
-    found = {}
+    descriptions = {}
     for name in names:
-        found[name] = catalogue.describe(name, root_of(data_root))
+        description = catalogue.describe(name, root_of(data_root))
+        descriptions[name] = dataclasses.asdict(description)
         if not as_json:
-            print(catalogue.format_description(name, found[name]))
+            print(catalogue.format_description(name, description))
         if keep:
-            catalogue.keep(name, found[name])
+            catalogue.keep(name, description)
     if as_json:
-        print(json.dumps({name: dataclasses.asdict(description) for name, description in found.items()}, indent=1))
-
-
-def _row(entry: manifest.DataSet, state: str) -> tuple[str, ...]:
-    kinds = ", ".join(dict.fromkeys(origin.kind for origin in entry.origins))
-    sizes = (manifest.human(entry.download), manifest.human(entry.bytes))
-    return (entry.name, state, *sizes, kinds, entry.licence, ", ".join(entry.papers), entry.what)
+        print(json.dumps(descriptions, indent=1))
 
 
 def _report(fetched, folder: Path) -> None:
@@ -145,7 +150,3 @@ def _report(fetched, folder: Path) -> None:
         print(f"{fetched.name}: no published checksum for {', '.join(fetched.pinned)}; pinned")
     for path in fetched.aside:
         print(f"{fetched.name}: a different file was in the way; it is kept as {path}")
-
-
-def _files(n: int) -> str:
-    return "file" if n == 1 else "files"

@@ -7,29 +7,31 @@ from typing import Annotated
 
 import typer
 
+Out = Annotated[Path, typer.Argument(help="feature file to write (HDF5)")]
+Dtype = Annotated[str, typer.Option(help="float16, or uint8: codes with a range a channel, half as large")]
+Ids = Annotated[
+    str | None,
+    typer.Option(
+        help="of a folder: pattern whose first group in a file name is the image id, or a JSON file {file: id}; "
+        "default: the last digits, COCO_train2014_000000000009.jpg -> 9"
+    ),
+]
+
 
 def features(
     images: Annotated[Path, typer.Argument(help="folder of images, searched at any depth")],
-    out: Annotated[Path, typer.Argument(help="feature file to write (HDF5)")],
+    out: Out,
     backbone: Annotated[
         str, typer.Option(help="efficientnet-lite0, or transformers:NAME with a model's hub name or local path")
     ] = "efficientnet-lite0",
-    size: Annotated[
-        int | None, typer.Option(help="side of the network's input; default: what it was trained for")
-    ] = None,
+    size: Annotated[int | None, typer.Option(help="side of the network's input; default: as trained")] = None,
     grid: Annotated[int, typer.Option(help="regions a side: 7 gives 49 regions an image")] = 7,
-    dtype: Annotated[str, typer.Option(help="float16, or uint8: codes with a range a channel")] = "uint8",
+    dtype: Dtype = "uint8",
     pca: Annotated[int | None, typer.Option(help="keep this many principal components; default: all channels")] = None,
     levels: Annotated[int, typer.Option(help="steps of the uint8 codes, 2 to 256; fewer compress better")] = 256,
     batch_size: Annotated[int, typer.Option(help="images at once; a kill loses at most one batch")] = 32,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
-    ids: Annotated[
-        str | None,
-        typer.Option(
-            help="pattern whose first group in a file name is the id, or a JSON file {file: id}; "
-            "default: the last digits, COCO_train2014_000000000009.jpg -> 9"
-        ),
-    ] = None,
+    ids: Ids = None,
     skip_bad: Annotated[bool, typer.Option(help="leave out images that do not decode; the file lists them")] = False,
 ):
     """Extract region features of all IMAGES into OUT: the last map of a network, as a grid of regions.
@@ -53,25 +55,14 @@ def convert(
             "searched at any depth"
         ),
     ],
-    out: Annotated[Path, typer.Argument(help="feature file to write (HDF5)")],
-    adaptive: Annotated[
-        bool, typer.Option(help="images have unequal numbers of regions (the 10 to 100 release, most grid features)")
-    ] = False,
-    dtype: Annotated[
-        str, typer.Option(help="float16, or uint8: codes with a range a channel, half as large")
-    ] = "float16",
+    out: Out,
+    adaptive: Annotated[bool, typer.Option(help="images have unequal numbers of regions (10 to 100 release)")] = False,
+    dtype: Dtype = "float16",
     n_images: Annotated[int | None, typer.Option(help="refuse another number of images")] = None,
     skip_broken: Annotated[
-        bool,
-        typer.Option(help="of TSVs: leave out rows that are broken or repeated, as long as each image has a whole one"),
+        bool, typer.Option(help="of TSVs: leave out broken rows of images with a whole one")
     ] = False,
-    ids: Annotated[
-        str | None,
-        typer.Option(
-            help="of a folder: pattern whose first group in a file name is the image id, or a JSON file {file: id}; "
-            "default: the last digits"
-        ),
-    ] = None,
+    ids: Ids = None,
 ):
     """Convert released features into the feature file OUT: bottom-up attention TSVs, or a folder of arrays.
 

@@ -19,6 +19,8 @@ from tqdm import tqdm
 
 BLOCK = 1 << 20
 HEADER = 1 << 20  # of a long name or of attributes; Python's tarfile reads one into memory whole
+TRAILER = 64 << 20  # what may follow the end of a tar
+MEMBERS = 1_000_000
 _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
 
 
@@ -45,27 +47,28 @@ def unpack(
     """Write the members that match one of the patterns `members` (all, if there is none) below `target`; their paths.
 
     `strip`: a leading folder that their paths lose. A .gz of one file is that file. Raises ValueError for an archive
-    with a link, a device, a path out of the folder, a member twice, a password, damage (checksums are verified), or
-    more than `limit_bytes` of content, counted while it is written.
+    with a link, a device, a path out of the folder, a member twice, a password, damage (checksums are verified), more
+    than MEMBERS members, or more than `limit_bytes` of content, counted while it is written.
     """
-    kind = kind_of(archive)
-    walk = {"zip": _zip, "tar": _tar, "tar.gz": _tar, "gz": _gz}.get(kind or "")
+    walk = {"zip": _zip, "tar": _tar, "tar.gz": _tar, "gz": _gz}.get(kind_of(archive) or "")
     if walk is None:
         raise ValueError(f"an archive is zip, tar, tar.gz or gz: {archive.name} is none of them; fetch it again")
-    seen: set[str] = set()
-    written: list[Path] = []
-    left = limit_bytes
+    written, left = [], limit_bytes
     bar = tqdm(desc=f"unpack {archive.name}", unit="B", unit_scale=True, disable=None, leave=False)
     try:
         with bar:
-            for name, source in walk(archive):
-                path = _checked(archive, name, seen)
+            for path, source in _checked(walk(archive, target)):
                 if members and not any(fnmatchcase(path, pattern) for pattern in members):
                     continue
-                if strip and path.startswith(f"{strip.strip('/')}/"):
-                    path = path[len(strip.strip("/")) + 1 :]
-                written.append(target / path)
-                left = _write(archive, source, target / path, left, limit_bytes, bar)
+                written.append(target / (path.removeprefix(f"{strip.strip('/')}/") if strip else path))
+                left = _write(source, written[-1], left, bar)
+                if left < 0:
+                    raise ValueError(f"it unpacks to more than {limit_bytes:,} bytes, the most that this set may take")
+    except (ValueError, NotImplementedError, tarfile.FilterError) as error:  # zipfile raises the second
+        raise ValueError(
+            f"archives are unpacked only if every member is a plain file inside the folder: {archive.name}: {error}; "
+            "nothing of it is used"
+        ) from error
     except _DAMAGE as error:
         raise ValueError(
             f"an archive must be whole: {archive.name} is damaged or cut off ({error}); fetch it again"
@@ -78,22 +81,17 @@ def unpack(
     return written
 
 
-def _zip(archive: Path) -> Iterator[tuple[str, BufferedIOBase]]:
+Members = Iterator[tuple[str, BufferedIOBase | None]]  # name and content; folders have none
+
+
+def _zip(archive: Path, target: Path) -> Members:
     with zipfile.ZipFile(archive) as whole:
         for info in whole.infolist():
-            mode = info.external_attr >> 16
-            if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise _refused(archive, f"{info.filename!r} is a link or a device")
+            if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise ValueError(f"{info.filename!r} is a link or a device")
             if info.flag_bits & 1:
-                raise _refused(archive, f"{info.filename!r} is encrypted")
-            if info.filename and info.is_dir():
-                _checked(archive, info.filename.rstrip("/"), set())
-                continue
-            try:
-                with whole.open(info) as source:
-                    yield info.filename, source
-            except NotImplementedError as error:
-                raise _refused(archive, f"{info.filename!r} is packed in a way that Python cannot read") from error
+                raise ValueError(f"{info.filename!r} is encrypted")
+            yield info.filename, None if info.filename.endswith("/") else whole.open(info)
 
 
 class _Member(tarfile.TarInfo):
@@ -102,77 +100,65 @@ class _Member(tarfile.TarInfo):
     @classmethod
     def frombuf(cls, buf: bytes, encoding: str, errors: str) -> tarfile.TarInfo:
         """As tarfile's. Raises tarfile.ReadError for a description larger than HEADER."""
-        found = super().frombuf(buf, encoding, errors)
-        if found.size > HEADER and found.type in _DESCRIPTIONS:
-            raise tarfile.ReadError(f"a header of {found.size:,} bytes")
-        return found
+        member = super().frombuf(buf, encoding, errors)
+        if member.size > HEADER and not member.isreg():
+            raise tarfile.ReadError(f"a header of {member.size:,} bytes")
+        return member
 
 
-_DESCRIPTIONS = (
-    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
-    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
-)
-
-
-def _tar(archive: Path) -> Iterator[tuple[str, BufferedIOBase]]:
+def _tar(archive: Path, target: Path) -> Members:
     opener = gzip.open if kind_of(archive) == "tar.gz" else open
     with opener(archive, "rb") as stream:
         # As a stream, so that nothing is trusted before it is read; the rest is read for gzip's checksum at the end.
         with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member) as whole:
             for member in whole:
-                if member.isdir():
-                    _checked(archive, member.name, set())
-                elif not member.isreg():
-                    raise _refused(archive, f"{member.name!r} is a link or a device")
-                else:
-                    yield member.name, whole.extractfile(member)
+                tarfile.data_filter(member, str(target))  # refuses devices, and what ends outside the folder
+                if member.issym() or member.islnk():
+                    raise ValueError(f"{member.name!r} is a link")
+                yield member.name, whole.extractfile(member)
         rest = 0
         while block := stream.read(BLOCK):
             rest += len(block)
-            if rest > 64 * BLOCK:
-                raise _refused(archive, "much follows its end")
+            if rest > TRAILER:
+                raise ValueError("much follows its end")
 
 
-def _gz(archive: Path) -> Iterator[tuple[str, BufferedIOBase]]:
+def _gz(archive: Path, target: Path) -> Members:
     with gzip.open(archive) as source:
         yield archive.name.removesuffix(".gz"), source
 
 
-def _checked(archive: Path, name: str, seen: set[str]) -> str:
-    """The member's path in one form, if it is inside the folder and new."""
-    if name.startswith("/") or "\\" in name or "\0" in name or re.match("[A-Za-z]:", name):
-        raise _refused(archive, f"{name!r} is an absolute path or not a portable one")
-    parts = PurePosixPath(name).parts
-    if ".." in parts or (not parts and name not in (".", "./")):
-        raise _refused(archive, f"{name!r} climbs out of the folder")
-    path = "/".join(parts)
-    if path in seen:
-        raise _refused(archive, f"{name!r} is in it twice")
-    seen.add(path)
-    return path
+def _checked(members: Members) -> Iterator[tuple[str, BufferedIOBase]]:
+    """The files, each path in one form, if it is a portable one inside the folder, and new."""
+    seen: set[str] = set()
+    for n, (name, source) in enumerate(members, start=1):
+        parts = PurePosixPath(name).parts
+        path = "/".join(parts)
+        if name.startswith("/") or "\\" in name or "\0" in name or re.match("[A-Za-z]:", name):
+            raise ValueError(f"{name!r} is an absolute path or not a portable one")
+        if ".." in parts or (source and not parts):
+            raise ValueError(f"{name!r} climbs out of the folder")
+        if path in seen:
+            raise ValueError(f"{name!r} is in it twice")
+        if n > MEMBERS:
+            raise ValueError(f"it has more than {MEMBERS:,} members")
+        if source:
+            seen.add(path)
+            yield path, source
 
 
-def _write(archive: Path, source: BufferedIOBase, path: Path, left: int, limit: int, bar: tqdm) -> int:
-    """Copy at most `left` bytes; how many are left then."""
+def _write(source: BufferedIOBase, path: Path, left: int, bar: tqdm) -> int:
+    """Copy at most `left` bytes; how many are left then, less than none if there were more."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "xb") as out:
-            while block := source.read(BLOCK):
+            while left >= 0 and (block := source.read(BLOCK)):
+                out.write(block[:left])
                 left -= len(block)
-                if left < 0:
-                    raise _refused(archive, f"it unpacks to more than {limit:,} bytes, the most that this set may take")
-                out.write(block)
                 bar.update(len(block))
     except (FileExistsError, NotADirectoryError, IsADirectoryError):
-        raise _refused(archive, f"{path.name!r} is in it twice, or is a file and a folder") from None
+        raise ValueError(f"{path.name!r} is in it twice, or is a file and a folder") from None
     return left
-
-
-def _refused(archive: Path, why: str) -> ValueError:
-    return ValueError(
-        f"archives are unpacked only if every member is a plain file inside the folder: {archive.name}: {why}; "
-        "nothing of it is used"
-    )
 
 
 def clear(folder: Path) -> Path:

@@ -36,22 +36,19 @@ def download(wanted: Download, folder: Path, *, tries: int = 5, timeout: float =
     `timeout`: seconds without a byte until a connection counts as stalled. `pause`: seconds before the second try,
     doubled with each. Raises OSError saying what went wrong; a file of the wrong content is thrown away.
     """
-    pooch = _import("pooch")
+    import pooch
+
     pooch.get_logger().setLevel("ERROR")  # its messages are ours to give
     target = folder / wanted.file
     part = target.with_name(f"{target.name}.part")
-    known = f"sha256:{wanted.sha256}" if wanted.sha256 else f"md5:{wanted.md5}" if wanted.md5 else None
+    known = f"sha256:{wanted.sha256}" if wanted.sha256 else None
     resume = Resume(part, wanted, tries=tries, timeout=timeout, pause=pause)
     with told_if_full(folder, CONTINUE):
         try:
             pooch.retrieve(wanted.url, known, fname=target.name, path=folder, downloader=resume)
         except ValueError as error:  # pooch's word for another hash than the known one
             forget(part)
-            raise OSError(
-                f"{wanted.url}: wrong content, its {known.split(':')[0]} is not the published one ({error})"
-                if known
-                else f"{wanted.url}: {error}"
-            ) from None
+            raise OSError(f"{wanted.url}: wrong content, its sha256 is not the published one ({error})") from None
     forget(part)
     return target
 
@@ -89,11 +86,17 @@ class Resume:
             self.part.replace(output_file)
 
     def _once(self, url: str) -> None:
-        requests, broken = _import("requests"), _import("urllib3").exceptions.HTTPError
-        start = self._start(url)
+        import requests
+        from urllib3.exceptions import HTTPError
+
+        note = self._read_note()
+        validator = note.get("validator")
+        if note.get("url") != url or not (validator or self.wanted.sha256):
+            forget(self.part)  # nothing says that it is of this very file
+        start, reached = _size(self.part), False
         # identity: a length and a range count bytes of the file, not of a compressed form of it.
-        headers = {"Accept-Encoding": "identity", **self._range(start)}
-        reached = False
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+        headers |= {"If-Range": validator} if start and validator else {}
         try:
             with requests.get(
                 url, headers=headers, stream=True, timeout=(min(self.timeout, 20), self.timeout)
@@ -107,23 +110,12 @@ class Resume:
                 total = self._accept(url, reply, start)
                 start = start if reply.status_code == 206 else 0
                 self._receive(url, reply, start, total)
-        except (requests.ConnectionError, requests.Timeout, broken) as error:
+        except (requests.ConnectionError, requests.Timeout, HTTPError) as error:
             raise _Again(_reason(error), reached=reached) from None
         except requests.RequestException as error:
             raise OSError(f"{url}: {_reason(error)}") from None
         if total is not None and _size(self.part) != total:
             raise _Again(f"the connection ended after {_size(self.part):,} of {total:,} bytes")
-
-    def _start(self, url: str) -> int:
-        """How much of this very file is here already."""
-        note = self._read_note()
-        if note.get("url") != url or not (note.get("validator") or self.wanted.sha256):
-            forget(self.part)
-        return _size(self.part)
-
-    def _range(self, start: int) -> dict[str, str]:
-        validator = self._read_note().get("validator")
-        return {"Range": f"bytes={start}-", **({"If-Range": validator} if validator else {})} if start else {}
 
     def _accept(self, url: str, reply: Any, start: int) -> int | None:
         """Is this what was asked for? The file's length, if the server says it."""
@@ -199,14 +191,3 @@ def _reason(error: Exception) -> str:
         if sign in text:
             return meaning
     return text[:200]
-
-
-def _import(name: str) -> Any:
-    import importlib
-
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError:
-        raise RuntimeError(
-            f"downloads need the package {name}, which is not installed: pip install vqabook[data]"
-        ) from None

@@ -13,7 +13,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,12 +21,10 @@ from filelock import FileLock, Timeout
 
 from vqabook.fetch.archives import clear
 from vqabook.fetch.download import CONTINUE
-from vqabook.fetch.holdings import find, measure, need_folder, pins_of, staging, state, write_pin
+from vqabook.fetch.holdings import measure, pins_of, staging, state, write_pin
 from vqabook.fetch.manifest import DataSet, Origin, pick, read_manifest
-from vqabook.fetch.sources import bring, prepare
-from vqabook.files import DiskFull, told_if_full
-
-Say = Callable[[str], None]
+from vqabook.fetch.sources import Say, bring, prepare
+from vqabook.files import DiskFull, told_if_full, written_whole
 
 
 @dataclass(frozen=True)
@@ -61,39 +59,42 @@ def fetch(
     says of every origin why it failed, or OSError for a full or read-only disk.
     """
     entry = pick(name, read_manifest() if manifest is None else manifest)
-    clock, found = time.monotonic(), state(name, root, manifest={name: entry})
-    if found == "verified" and not check:
+    folder, clock = root / entry.folder, time.monotonic()
+    if state(entry, root) == "verified" and not check:
         return Fetched(name, "already there", 0, 0.0)
-    if found in ("present", "verified") and not os.access(root / entry.folder, os.W_OK):
-        faults, _ = measure(entry, root / entry.folder, pins_of(entry, root))
-        if not faults:
-            return Fetched(name, "already there", 0, time.monotonic() - clock)
-    with _locked(entry, root, say):
-        pinned = _adopt(entry, root, check)
+    closed = (folder.exists() or folder.is_symlink()) and not (folder.is_dir() and os.access(folder, os.W_OK))
+    with contextlib.nullcontext() if closed else _locked(entry, root, say):
+        pinned = _adopt(entry, root, check, pin=not closed)
         if pinned is not None:
             return Fetched(name, "already there", 0, time.monotonic() - clock, pinned)
-        if state(name, root, manifest={name: entry}) not in ("absent", "partial"):
-            say(f"{name}: what lies in {root / entry.folder} is not as it should be; bringing it anew")
-        need_folder(root / entry.folder)
-        origin, pinned, aside = _from_first(entry, root, keep_archives, say)
-    return Fetched(name, origin.label, _bytes(entry, root), time.monotonic() - clock, pinned, aside)
+        if closed:
+            raise OSError(
+                f"the set's files go into {folder}, which is not a folder that you may write to; move it away or give "
+                "another --data-root"
+            )
+        if state(entry, root) not in ("absent", "partial"):
+            say(f"{name}: what lies in {folder} is not as it should be; bringing it anew")
+        origin, size, pinned, aside = _from_first(entry, root, keep_archives, say)
+    return Fetched(name, origin.label, size, time.monotonic() - clock, pinned, aside)
 
 
-def _adopt(entry: DataSet, root: Path, check: bool) -> tuple[str, ...] | None:
+def _adopt(entry: DataSet, root: Path, check: bool, pin: bool) -> tuple[str, ...] | None:
     """Take what is there if it is right, pinning what someone else put there; None if the set is to be brought."""
-    found = state(entry.name, root, manifest={entry.name: entry})
-    if found == "verified" and not check:  # by the process that was waited for
+    now = state(entry, root)
+    if now == "verified" and not check:  # by the process that was waited for
         return ()
-    if found not in ("present", "verified"):
+    if now not in ("present", "verified"):
         return None
     faults, files = measure(entry, root / entry.folder, pins_of(entry, root))
     if faults:
         return None
-    return write_pin(entry, root, "already there", files) if found == "present" else ()
+    return write_pin(entry, root, "already there", files) if pin and now == "present" else ()
 
 
-def _from_first(entry: DataSet, root: Path, keep: bool, say: Say) -> tuple[Origin, tuple[str, ...], tuple[Path, ...]]:
-    """Try the origins in turn."""
+def _from_first(
+    entry: DataSet, root: Path, keep: bool, say: Say
+) -> tuple[Origin, int, tuple[str, ...], tuple[Path, ...]]:
+    """Try the origins in turn: which one gave it, how many bytes, what is pinned, what was in the way."""
     reasons = []
     for number, origin in enumerate(entry.origins, start=1):
         work = staging(entry, root) / f"{number}-{origin.kind}"
@@ -109,15 +110,16 @@ def _from_first(entry: DataSet, root: Path, keep: bool, say: Say) -> tuple[Origi
             if number < len(entry.origins) and origin.kind != "manual":
                 say(f"{entry.name}: {reasons[-1]}; trying the next source")
             continue
+        size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
         aside = tuple(place(target, root / entry.folder))
         pinned = write_pin(entry, root, origin.label, files)
         if keep:
-            for made in work.iterdir():
-                if made.name != "downloads":
-                    shutil.rmtree(made) if made.is_dir() else made.unlink()
+            for path in work.iterdir():
+                if path.name != "downloads":
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
         else:
             shutil.rmtree(staging(entry, root), ignore_errors=True)
-        return origin, pinned, aside
+        return origin, size, pinned, aside
     tried, names = "\n  ".join(reasons), ", ".join(file.path for file in entry.files)
     raise RuntimeError(
         f"{entry.name} could not be fetched; every source was tried:\n  {tried}\n"
@@ -160,7 +162,7 @@ def _stage(entry: DataSet, origin: Origin, work: Path, say: Say) -> tuple[Path, 
 def _distrust(origin: Origin, downloads: Path) -> None:
     """Throw away what turned out to be wrong and has no hash that says otherwise, so that it is asked for again."""
     for wanted in origin.downloads:
-        if not (wanted.sha256 or wanted.md5):
+        if not wanted.sha256:
             (downloads / wanted.file).unlink(missing_ok=True)
 
 
@@ -177,18 +179,16 @@ def place(staged: Path, folder: Path) -> Iterator[Path]:
             old = next(path for path in names if not path.exists())
             goal.rename(old)
             yield old
-        if goal.exists() or not _moved(entry, goal):
+        if goal.exists() or not _rename(entry, goal):
             if entry.is_dir():
                 yield from place(entry, goal)
             else:
-                partial = goal.with_name(f"{goal.name}.partial")
-                with told_if_full(folder, CONTINUE):
+                with written_whole(goal, CONTINUE) as partial:
                     shutil.copyfile(entry, partial)
-                partial.replace(goal)
 
 
-def _moved(entry: Path, goal: Path) -> bool:
-    """Renamed; False if `goal` is on another disk."""
+def _rename(entry: Path, goal: Path) -> bool:
+    """False if `goal` is on another disk."""
     try:
         entry.rename(goal)
     except OSError as error:
@@ -234,10 +234,3 @@ def _locked(entry: DataSet, root: Path, say: Say):
         yield
     finally:
         lock.release()
-
-
-def _bytes(entry: DataSet, root: Path) -> int:
-    """Size of the set's files on disk."""
-    paths = [find(root / entry.folder, file) for file in entry.files]
-    below = (path.rglob("*") if path.is_dir() else [path] for path in paths if path)
-    return sum(path.stat().st_size for some in below for path in some if path.is_file())

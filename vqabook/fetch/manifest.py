@@ -5,11 +5,13 @@ A download's `sha256` is there only where someone published it; what nobody publ
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, StrictBool, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from vqabook.files import PROJECT
 
@@ -25,38 +27,58 @@ KINDS = {
 }
 
 
-@dataclass(frozen=True)
+def _inside(path: str) -> str:
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or ".." in parts or "\\" in path:
+        raise ValueError("a path stays below its folder")
+    return path
+
+
+Text = Annotated[str, Field(min_length=1)]
+Inside = Annotated[str, AfterValidator(_inside)]
+Count = Annotated[int, Field(strict=True, ge=0)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Function = Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]  # module:function
+table = dataclass(frozen=True, config={"extra": "forbid"})
+
+
+@table
 class File:
     """A file of a set where its loader looks for it, or, if `path` ends in "/", a folder with `count` files.
 
     A file without `sha256` differs from one fetch to the next (made here), or nobody published its hash.
     """
 
-    path: str
-    sha256: str | None = None
-    bytes: int | None = None
-    count: int | None = None
+    path: Inside
+    sha256: Sha256 | None = None
+    bytes: Count | None = None
+    count: Count | None = None
+
+    def __post_init__(self):
+        if self.count is not None and not self.is_folder:
+            raise ValueError(f"count belongs to a folder, whose path ends in /, not to {self.path!r}")
+        if self.sha256 is not None and self.is_folder:
+            raise ValueError(f"sha256 belongs to a file, not to the folder {self.path!r}")
 
     @property
     def is_folder(self) -> bool:
         return self.path.endswith("/")
 
 
-@dataclass(frozen=True)
+@table
 class Download:
     """One file to be brought by HTTP. `bytes` is exact where given."""
 
-    url: str
-    sha256: str | None = None
-    md5: str | None = None
-    bytes: int | None = None
+    url: Annotated[str, Field(pattern="^https?://[^/]+/.*[^/]$")]
+    sha256: Sha256 | None = None
+    bytes: Count | None = None
 
     @property
     def file(self) -> str:
         return self.url.split("?")[0].rsplit("/", 1)[-1]
 
 
-@dataclass(frozen=True)
+@table
 class Origin:
     """One way to a set. Of its archives the members that match `keep` are unpacked, without the leading folder `strip`.
 
@@ -64,52 +86,59 @@ class Origin:
     set's own; with `resumes` it finds in its target what an interrupted call of itself left there.
     """
 
-    kind: str
+    kind: Literal[tuple(KINDS)]
     downloads: tuple[Download, ...] = ()
     package: str = ""
     version: str = ""
-    file: str = ""
-    sha256: str | None = None
-    bytes: int | None = None
+    file: Inside | None = None
+    sha256: Sha256 | None = None
+    bytes: Count | None = None
     loader: str = ""
     text: str = ""
     keep: tuple[str, ...] = ()
     strip: str | None = None
-    unpacked: int | None = None
-    prepare: str | None = None
-    resumes: bool = False
+    unpacked: Count | None = None
+    prepare: Function | None = None
+    resumes: StrictBool = False
+
+    def __post_init__(self):
+        if missing := [key for key in KINDS[self.kind] if not getattr(self, key)]:
+            raise ValueError(f"{' and '.join(missing)} must be there for kind {self.kind!r}")
 
     @property
     def label(self) -> str:
         """Short, for people: what is asked for where."""
         hosts = dict.fromkeys(download.url.split("/")[2] for download in self.downloads)
-        package = (
-            f"{self.package}{'==' if self.kind == 'pypi' else '@'}{self.version}" if self.version else self.package
-        )
-        return f"{self.kind} {', '.join(hosts) or package or self.loader}".strip()
+        version = f"{'==' if self.kind == 'pypi' else '@'}{self.version}" if self.version else ""
+        return f"{self.kind} {', '.join(hosts) or self.package + version or self.loader}".strip()
 
 
-@dataclass(frozen=True)
+@table
 class DataSet:
     """An entry of the manifest. `folder` lies below data_root; `download` and `bytes` (on disk) are about right.
 
-    `describe` ("module:function", or "") gives the set's description.
+    `describe` ("module:function") gives the set's description.
     """
 
-    name: str
-    title: str
-    what: str
-    papers: tuple[str, ...]
-    licence: str
-    homepage: str
-    folder: str
-    download: int
-    bytes: int
-    files: tuple[File, ...]
-    origins: tuple[Origin, ...]
+    name: Annotated[str, Field(pattern="^[a-z0-9_]+$")]
+    title: Text
+    what: Text
+    licence: Text
+    homepage: Text
+    folder: Inside
+    download: Count
+    bytes: Count
+    files: Annotated[tuple[File, ...], Field(min_length=1)]
+    origins: Annotated[tuple[Origin, ...], Field(min_length=1)]
+    papers: tuple[str, ...] = ()
     note: str = ""
     subset_of: str | None = None
-    describe: str = ""
+    describe: Function | None = None
+
+    def __post_init__(self):
+        paths = [file.path for file in self.files]
+        if len(set(paths)) < len(paths):
+            raise ValueError(f"files has every path once, got {', '.join(paths)}")
 
     @property
     def size(self) -> str:
@@ -135,12 +164,25 @@ def read_manifest(path: Path = MANIFEST) -> dict[str, DataSet]:
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"the manifest is TOML, {path} is not: {error}; correct it or restore it from git") from error
-    sets = {name: _data_set(name, entry) for name, entry in content.items()}
-    for name, found in sets.items():
-        _need(
-            found.subset_of is None or found.subset_of in sets, name, "subset_of", "names another set of the manifest"
-        )
+    named = {name: {"name": name} | entry if isinstance(entry, dict) else entry for name, entry in content.items()}
+    try:
+        sets = TypeAdapter(dict[str, DataSet]).validate_python(named)
+    except ValidationError as error:
+        raise ValueError(_sentence(**error.errors()[0])) from None
+    for name, entry in sets.items():
+        if entry.name != name:
+            raise ValueError(_sentence((name, "name"), "is the table's own", entry.name))
+        if entry.subset_of not in {None, *sets}:
+            raise ValueError(_sentence((name, "subset_of"), "names another set of the manifest", entry.subset_of))
     return sets
+
+
+def _sentence(loc: tuple, msg: str, input: object, **_: object) -> str:
+    """One error of pydantic's: the set, the key, the rule and, if it is short, what came."""
+    name, *keys = loc
+    key = f"{'.'.join(map(str, keys))}: " if keys else ""
+    came = "" if isinstance(input, dict) else f", got {input!r}"
+    return f"manifest, set {name!r}: {key}{msg.removeprefix('Value error, ')}{came}; correct data/manifest.toml"
 
 
 def pick(name: str, sets: Mapping[str, DataSet]) -> DataSet:
@@ -148,98 +190,3 @@ def pick(name: str, sets: Mapping[str, DataSet]) -> DataSet:
     if name not in sets:
         raise ValueError(f"data sets are {', '.join(sets)}; got {name!r}: check the spelling")
     return sets[name]
-
-
-def _data_set(name: str, entry: object) -> DataSet:
-    _need(bool(re.fullmatch("[a-z0-9_]+", name)), name, "name", "is small letters, digits and _")
-    table = _table(name, "entry", entry)
-    values = {key: table.pop(key, None) for key in ("files", "origins")}
-    papers = table.pop("papers", [])
-    _need(_is_texts(papers), name, "papers", "is a list of texts")
-    for key in ("title", "what", "licence", "homepage", "folder"):
-        _need(isinstance(table.get(key), str) and bool(table[key]), name, key, "is a text that must be there")
-    _need(_is_inside(table["folder"]), name, "folder", "stays below data_root")
-    for key in ("download", "bytes"):
-        _need(_is_count(table.get(key)), name, key, "is a number of bytes that must be there")
-    for key, found in values.items():
-        _need(isinstance(found, list) and bool(found), name, key, "is a list of tables with at least one")
-    files = tuple(_file(name, item) for item in values["files"])
-    _need(len({file.path for file in files}) == len(files), name, "files", "has every path once")
-    origins = tuple(_origin(name, item) for item in values["origins"])
-    unknown = table.keys() - DataSet.__dataclass_fields__.keys() | table.keys() & {"name"}
-    _need(not unknown, name, ", ".join(sorted(unknown)), "is no key of a data set")
-    for key in ("note", "subset_of", "describe"):
-        _need(isinstance(table.get(key, ""), str), name, key, "is a text")
-    _need(table.get("describe", ":").count(":") == 1, name, "describe", 'is "module:function"')
-    return DataSet(name, files=files, origins=origins, papers=tuple(papers), **table)
-
-
-def _file(name: str, item: object) -> File:
-    table = _table(name, "files", item, File)
-    path = table.get("path")
-    _need(isinstance(path, str) and _is_inside(path.rstrip("/")), name, "files.path", "stays below the set's folder")
-    _hashes(name, "files", table)
-    _need("count" not in table or path.endswith("/"), name, "files.count", "belongs to a folder, whose path ends in /")
-    _need(not path.endswith("/") or "sha256" not in table, name, "files.sha256", "belongs to a file, not to a folder")
-    return File(**table)
-
-
-def _origin(name: str, item: object) -> Origin:
-    table = _table(name, "origins", item, Origin)
-    kind = table.get("kind")
-    _need(kind in KINDS, name, "origins.kind", f"is one of {', '.join(KINDS)}")
-    for key in KINDS[kind]:
-        _need(bool(table.get(key)), name, f"origins.{key}", f"must be there for kind {kind!r}")
-    for key in ("package", "version", "file", "loader", "text", "strip", "prepare"):
-        _need(isinstance(table.get(key, ""), str), name, f"origins.{key}", "is a text")
-    _need("prepare" not in table or table["prepare"].count(":") == 1, name, "origins.prepare", 'is "module:function"')
-    _need("file" not in table or _is_inside(table["file"]), name, "origins.file", "is the name of a file")
-    _need("unpacked" not in table or _is_count(table["unpacked"]), name, "origins.unpacked", "is a number of bytes")
-    _need(isinstance(table.get("resumes", False), bool), name, "origins.resumes", "is true or false")
-    _need(_is_texts(table.get("keep", [])), name, "origins.keep", "is a list of patterns")
-    _hashes(name, "origins", table)
-    downloads = table.pop("downloads", [])
-    _need(isinstance(downloads, list), name, "origins.downloads", "is a list of tables")
-    table["keep"] = tuple(table.get("keep", ()))
-    return Origin(downloads=tuple(_download(name, entry) for entry in downloads), **table)
-
-
-def _download(name: str, item: object) -> Download:
-    table = _table(name, "downloads", item, Download)
-    good = re.match(r"https?://[^/]+/.*[^/]$", str(table.get("url")))
-    _need(bool(good), name, "downloads.url", "is an http(s) address of a file")
-    _hashes(name, "downloads", table)
-    return Download(**table)
-
-
-def _hashes(name: str, key: str, table: dict) -> None:
-    for hash_, n in {"sha256": 64, "md5": 32}.items():
-        good = re.fullmatch(f"[0-9a-f]{{{n}}}", str(table.get(hash_, "0" * n)))
-        _need(bool(good), name, f"{key}.{hash_}", f"is {n} small hexadecimal digits")
-    for count in ("bytes", "count"):
-        _need(count not in table or _is_count(table[count]), name, f"{key}.{count}", "is a whole number")
-
-
-def _table(name: str, key: str, item: object, kind: type | None = None) -> dict:
-    _need(isinstance(item, dict), name, key, "is a table")
-    unknown = item.keys() - kind.__dataclass_fields__.keys() if kind else set()
-    _need(not unknown, name, f"{key}.{', '.join(sorted(unknown))}", "is no key known there")
-    return dict(item)
-
-
-def _need(holds: bool, name: str, key: str, rule: str) -> None:
-    if not holds:
-        raise ValueError(f"manifest, set {name!r}: {key} {rule}; correct data/manifest.toml")
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _is_texts(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(text, str) for text in value)
-
-
-def _is_inside(path: str) -> bool:
-    parts = PurePosixPath(path).parts
-    return bool(parts) and not path.startswith("/") and ".." not in parts and "\\" not in path

@@ -6,6 +6,8 @@ there holds here too.
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import hashlib
 import importlib
 import os
@@ -13,19 +15,31 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tqdm import tqdm
 
 from vqabook.fetch.archives import clear, kind_of, unpack
-from vqabook.fetch.download import CONTINUE, download
+from vqabook.fetch.download import download
 from vqabook.fetch.manifest import Origin
-from vqabook.files import DiskFull, told_if_full
+from vqabook.files import DiskFull
 
 Say = Callable[[str], None]
 
 
+@contextlib.contextmanager
+def _told_if_missing() -> Iterator[None]:
+    """A package that is not installed becomes one sentence."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise RuntimeError(
+            f"this needs the package {error.name}, which is not installed: pip install vqabook[data]"
+        ) from None
+
+
+@_told_if_missing()
 def bring(origin: Origin, downloads: Path, source: Path, *, limit_bytes: int, say: Say) -> None:
     """Fill the folder `source` with what the origin gives, archives unpacked; `downloads` keeps what came.
 
@@ -53,24 +67,19 @@ def bring(origin: Origin, downloads: Path, source: Path, *, limit_bytes: int, sa
     whole.write_text(stamp)
 
 
+@_told_if_missing()
 def prepare(function: str, source: Path, target: Path) -> None:
     """Call the manifest's "module:function" with (source, target)."""
     module, name = function.split(":")
-    try:
-        call = getattr(importlib.import_module(module), name)
-        call(source, target)
-    except ModuleNotFoundError as error:
-        raise RuntimeError(
-            f"{function} needs the package {error.name}, which is not installed: pip install vqabook[data]"
-        ) from None
+    getattr(importlib.import_module(module), name)(source, target)
 
 
-def sha256(path: Path) -> str:
-    """Hexadecimal digest of the file, with a progress bar if it is large."""
+def sha256(path: Path, *, unpacked: bool = False) -> str:
+    """Hexadecimal digest of the file, or of what is in a .gz, with a progress bar if it is large."""
     digest = hashlib.sha256()
-    size = path.stat().st_size
+    size = None if unpacked else path.stat().st_size
     bar = tqdm(desc=f"check {path.name}", total=size, unit="B", unit_scale=True, leave=False, delay=2, disable=None)
-    with open(path, "rb") as file, bar:
+    with (gzip.open if unpacked else open)(path, "rb") as file, bar:
         while block := file.read(1 << 20):
             digest.update(block)
             bar.update(len(block))
@@ -82,8 +91,7 @@ def link(file: Path, target: Path) -> None:
     try:
         os.link(file, target)
     except OSError:
-        with told_if_full(target.parent, CONTINUE):
-            shutil.copyfile(file, target)
+        shutil.copyfile(file, target)
 
 
 def _url(origin: Origin, downloads: Path, say: Say) -> list[Path]:
@@ -124,9 +132,9 @@ def _package(origin: Origin, downloads: Path, command: list[str], say: Say) -> P
         raise OSError(f"{origin.label}: {_complaint(done.stderr) or f'exit status {done.returncode}'}")
     if not file.exists():
         raise OSError(f"{origin.label}: the client brought no {origin.file}")
-    if origin.sha256 and (found := sha256(file)) != origin.sha256:
+    if origin.sha256 and (digest := sha256(file)) != origin.sha256:
         file.unlink()
-        raise OSError(f"{origin.label}: wrong content, sha256 {found} where {origin.sha256} is meant")
+        raise OSError(f"{origin.label}: wrong content, sha256 {digest} where {origin.sha256} is meant")
     return file
 
 
@@ -143,7 +151,8 @@ def _complaint(stderr: str) -> str:
 
 
 def _nltk(origin: Origin, source: Path) -> None:
-    nltk = _module("nltk")
+    import nltk
+
     try:
         nltk.download(origin.package, download_dir=str(source), quiet=True, raise_on_error=True)
     except (ValueError, OSError) as error:
@@ -156,29 +165,21 @@ def _nltk(origin: Origin, source: Path) -> None:
 
 
 def _sklearn(origin: Origin, source: Path) -> None:
-    datasets = _module("sklearn.datasets")
+    from sklearn import datasets
+
     home = source.parent / "sklearn"
     try:
         getattr(datasets, origin.loader)(data_home=str(clear(home)), min_faces_per_person=70, n_retries=1)
     except (ValueError, OSError) as error:
         raise OSError(f"{origin.label}: scikit-learn's download failed ({str(error)[:200]})") from None
-    for found in (home / "lfw_home").iterdir():
-        if found.name != "joblib":  # a cache of the arrays that this call made
-            found.replace(source / found.name)
+    for path in (home / "lfw_home").iterdir():
+        if path.name != "joblib":  # a cache of the arrays that this call made
+            path.replace(source / path.name)
     shutil.rmtree(home)
 
 
 def _manual(origin: Origin, downloads: Path, say: Say) -> list[Path]:
     raise OSError(origin.text)
-
-
-def _module(name: str):
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise RuntimeError(
-            f"this source needs the package {error.name}, which is not installed: pip install vqabook[data]"
-        ) from None
 
 
 _FILES = {"url": _url, "pypi": _pypi, "npm": _npm, "manual": _manual}

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from vqabook.fetch import sources
-from vqabook.fetch.manifest import Origin
+from vqabook.fetch.manifest import Download, Origin
 from vqabook.fetch.sources import bring, prepare
 from vqabook.files import DiskFull
 
 MB = 1 << 20
+URL = Origin("url", (Download("https://example.org/a.zip"),))
 
 
 @pytest.fixture
@@ -186,9 +187,12 @@ def test_sklearn_keeps_the_images_and_not_its_cache(run, monkeypatch):
 
 
 def test_a_missing_package_says_what_to_install(run, monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "nltk", None)
+    for name in ("nltk", "pooch"):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(RuntimeError, match=r"needs the package nltk.*pip install vqabook\[data\]"):
         run(Origin("nltk", package="qc", file="corpora/qc.zip"))
+    with pytest.raises(RuntimeError, match=r"needs the package pooch.*pip install vqabook\[data\]"):
+        run(URL)
     with pytest.raises(RuntimeError, match=r"needs the package no_such_module"):
         prepare("no_such_module:prepare", tmp_path, tmp_path)
 
@@ -199,14 +203,14 @@ def test_several_archives_share_one_limit(run, client, bundle, tmp_path, monkeyp
         archive.writestr("more", bytes(MB))
     monkeypatch.setitem(sources._FILES, "url", lambda *_: [bundle, twin])
     with pytest.raises(ValueError, match="twin.zip: it unpacks to more than"):
-        run(Origin("url"))
+        run(URL)
 
 
 def test_a_file_that_is_no_archive_is_taken_as_it_is(run, monkeypatch, tmp_path):
     plain = tmp_path / "vqacp.json"
     plain.write_text("[]")
     monkeypatch.setitem(sources._FILES, "url", lambda *_: [plain])
-    assert run(Origin("url"))[0] == {"vqacp.json": "[]"} and plain.exists()
+    assert run(URL)[0] == {"vqacp.json": "[]"} and plain.exists()
 
 
 def test_what_an_interrupted_preparation_left_is_kept_only_if_it_can_use_it(run, client, bundle, tmp_path):

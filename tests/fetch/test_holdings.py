@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from vqabook.fetch.holdings import STATES, measure, pin_path, pins_of, staging, state, structure, verify, write_pin
+from vqabook.fetch.holdings import measure, pin_path, pins_of, staging, state, structure, write_pin
 from vqabook.fetch.manifest import DataSet, File, Origin
 
 TEXT = b'[{"question_id": 1}]'
@@ -21,7 +21,6 @@ TOY = DataSet(
     name="toy", title="Toy", what="a toy", papers=(), licence="MIT", homepage="-", folder="toy", download=1, bytes=1,
     files=(HASHED, File("features.h5"), File("images/", count=2)), origins=(Origin("manual", text="ask"),),
 )  # fmt: skip
-SETS = {"toy": TOY}
 
 
 @pytest.fixture
@@ -37,9 +36,13 @@ def root(tmp_path):
     return tmp_path
 
 
+def faults(root):
+    return measure(TOY, root / "toy", pins_of(TOY, root))[0]
+
+
 def pin(root):
-    faults, files = measure(TOY, root / "toy", {})
-    assert faults == []
+    wrong, files = measure(TOY, root / "toy", {})
+    assert wrong == []
     return write_pin(TOY, root, "url example.org", files)
 
 
@@ -48,31 +51,29 @@ def everything(folder):
 
 
 def test_the_five_states(root):
-    assert state("toy", root / "elsewhere", manifest=SETS) == "absent"
-    assert state("toy", root, manifest=SETS) == "present"
+    assert state(TOY, root / "elsewhere") == "absent"
+    assert state(TOY, root) == "present"
     assert pin(root) == ("features.h5",)
-    assert state("toy", root, manifest=SETS) == state("toy", root, manifest=SETS, check=True) == "verified"
+    assert state(TOY, root) == "verified" and faults(root) == []
     (root / "toy" / "questions.json").write_bytes(TEXT + b" ")
-    assert state("toy", root, manifest=SETS) == "altered"
+    assert state(TOY, root) == "altered"
     (root / "toy" / "questions.json").unlink()
-    assert state("toy", root, manifest=SETS) == "partial"
-    assert {"absent", "partial", "present", "verified", "altered"} == set(STATES)
+    assert state(TOY, root) == "partial"
 
 
 def test_a_download_under_way_is_partial(tmp_path):
     part = staging(TOY, tmp_path) / "1-url" / "downloads" / "toy.zip.part"
     part.parent.mkdir(parents=True)
-    assert state("toy", tmp_path, manifest=SETS) == "absent"
+    assert state(TOY, tmp_path) == "absent"
     part.write_bytes(b"1")
-    assert state("toy", tmp_path, manifest=SETS) == "partial"
+    assert state(TOY, tmp_path) == "partial"
 
 
 def test_the_same_size_with_other_content_needs_a_check(root):
     pin(root)
     (root / "toy" / "questions.json").write_bytes(TEXT.replace(b"1", b"2"))
-    assert state("toy", root, manifest=SETS) == "verified"
-    assert state("toy", root, manifest=SETS, check=True) == "altered"
-    (fault,) = verify("toy", root, manifest=SETS)
+    assert state(TOY, root) == "verified"
+    (fault,) = faults(root)
     assert "questions.json has sha256" in fault and f"not the published one, {HASHED.sha256}" in fault
 
 
@@ -81,16 +82,16 @@ def test_a_file_without_published_hash_is_held_to_its_pin(root):
     content = bytearray((root / "toy" / "features.h5").read_bytes())
     content[-1] ^= 1
     (root / "toy" / "features.h5").write_bytes(content)
-    (fault,) = verify("toy", root, manifest=SETS)
+    (fault,) = faults(root)
     assert "features.h5 has sha256" in fault and "not the first fetch's" in fault
     pin_path(TOY, root).unlink()
-    assert verify("toy", root, manifest=SETS) == []
+    assert faults(root) == []
 
 
 def test_every_missing_file_is_told(root):
     (root / "toy" / "questions.json").unlink()
     (root / "toy" / "images" / "0.png").unlink()
-    missing, short = verify("toy", root, manifest=SETS)
+    missing, short = faults(root)
     assert "questions.json is missing" in missing
     assert "images should hold 2 files, it holds 1" in short
 
@@ -99,13 +100,13 @@ def test_a_gzipped_file_stands_for_the_plain_one(root):
     plain = root / "toy" / "questions.json"
     plain.with_name("questions.json.gz").write_bytes(gzip.compress(TEXT))
     plain.unlink()
-    assert state("toy", root, manifest=SETS) == "present" and verify("toy", root, manifest=SETS) == []
+    assert state(TOY, root) == "present" and faults(root) == []
     pin(root)
-    assert state("toy", root, manifest=SETS) == "verified" and verify("toy", root, manifest=SETS) == []
+    assert state(TOY, root) == "verified" and faults(root) == []
     plain.with_name("questions.json.gz").write_bytes(gzip.compress(TEXT)[:-9])
-    assert state("toy", root, manifest=SETS) == "altered"
+    assert state(TOY, root) == "altered"
     pin_path(TOY, root).unlink()
-    (fault,) = verify("toy", root, manifest=SETS)
+    (fault,) = faults(root)
     assert "questions.json.gz is damaged" in fault
 
 
@@ -113,7 +114,7 @@ def test_looking_writes_nothing(root):
     for path in [root, *root.rglob("*")]:
         path.chmod(0o555 if path.is_dir() else 0o444)
     before = everything(root)
-    assert state("toy", root, manifest=SETS, check=True) == "present" and verify("toy", root, manifest=SETS) == []
+    assert state(TOY, root) == "present" and faults(root) == []
     assert everything(root) == before
 
 
@@ -121,7 +122,7 @@ def test_looking_writes_nothing(root):
 def test_a_damaged_pin_is_no_pin(root, content):
     pin(root)
     pin_path(TOY, root).write_text(content)
-    assert pins_of(TOY, root) == {} and state("toy", root, manifest=SETS) == "present"
+    assert pins_of(TOY, root) == {} and state(TOY, root) == "present"
 
 
 def test_the_pin_says_where_from_and_when(root):
@@ -154,7 +155,7 @@ def test_structure_tells_half_a_file(tmp_path):
 def test_a_file_of_no_bytes_is_no_file(root):
     plain = dataclasses.replace(TOY, files=(File("features.h5"),))
     (root / "toy" / "features.h5").write_bytes(b"")
-    assert state("toy", root, manifest={"toy": plain}) == "altered"
+    assert state(plain, root) == "altered"
 
 
 @pytest.mark.parametrize("first", ["plain", "gz"])
@@ -163,16 +164,16 @@ def test_a_file_gzipped_or_unpacked_after_the_fetch_is_the_same(root, first):
     packed.write_bytes(gzip.compress(TEXT))
     (plain if first == "gz" else packed).unlink()
     pin(root)
-    assert state("toy", root, manifest=SETS) == "verified"
+    assert state(TOY, root) == "verified"
     packed.write_bytes(gzip.compress(TEXT)) if first == "plain" else plain.write_bytes(TEXT)
     (plain if first == "plain" else packed).unlink()
-    assert state("toy", root, manifest=SETS, check=True) == "verified" and verify("toy", root, manifest=SETS) == []
+    assert state(TOY, root) == "verified" and faults(root) == []
     (packed if first == "plain" else plain).write_bytes(gzip.compress(TEXT + b" ") if first == "plain" else TEXT + b" ")
-    assert len(verify("toy", root, manifest=SETS)) == 1
+    assert len(faults(root)) == 1
 
 
 def test_only_what_loaders_read_gzipped_counts_gzipped(root):
     features = root / "toy" / "features.h5"
     features.with_name("features.h5.gz").write_bytes(gzip.compress(features.read_bytes()))
     features.unlink()
-    assert state("toy", root, manifest=SETS) == "partial"
+    assert state(TOY, root) == "partial"

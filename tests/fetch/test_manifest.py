@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vqabook.data.sets import SOURCES
-from vqabook.fetch.holdings import state, verify
+from vqabook.fetch.holdings import measure, pins_of, state
 from vqabook.fetch.manifest import MANIFEST, human, pick, read_manifest
 from vqabook.files import PROJECT, data_root
 
@@ -57,43 +57,53 @@ def test_an_entry_is_read_whole(read):
     assert toy.origins[0].downloads[0].file == "a.zip" and toy.origins[1].keep == ("package/*",)
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "key"),
-    [
-        ('title = "Toy"', "", "title"),
-        ("download = 10", 'download = "10"', "download"),
-        ("bytes = 20", "bytes = -1", "bytes"),
-        ('folder = "toy"', 'folder = "../toy"', "folder"),
-        ('folder = "toy"', 'folder = "/toy"', "folder"),
-        ('papers = ["mcl_kd"]', 'papers = "mcl_kd"', "papers"),
-        ('path = "a.json"', 'path = "../a.json"', "files.path"),
-        ('path = "a.json"', 'path = "images/"', "files"),
-        ("bytes = 3", "size = 3", "files.size"),
-        ("bytes = 3", "count = 3", "files.count"),
-        ("bytes = 3", 'sha256 = "abc"', "files.sha256"),
-        ("count = 2", f'sha256 = "{"0" * 64}"', "files.sha256"),
-        ('kind = "url"', 'kind = "ftp"', "origins.kind"),
-        ('version = "1.0"', "", "origins.version"),
-        ('keep = ["package/*"]', 'keep = "package/*"', "origins.keep"),
-        ("toy:prepare", "toy.prepare", "origins.prepare"),
-        ('licence = "MIT"', 'licence = "MIT"\ndescribe = "toy.describe"', "describe"),
-        ("https://example.org/a.zip", "file:///etc/passwd", "downloads.url"),
-        ("https://example.org/a.zip", "https://example.org/", "downloads.url"),
-        ('licence = "MIT"', 'licence = "MIT"\nlicense = "MIT"', "license"),
-        ('licence = "MIT"', 'licence = "MIT"\nsubset_of = "nothing"', "subset_of"),
-        ('licence = "MIT"', 'licence = "MIT"\nnote = 3', "note"),
-    ],
-)
-def test_a_malformed_entry_names_the_set_and_the_key(read, old, new, key):
+HEX = "pattern '^[0-9a-f]{64}$', got "
+MODULE = r"pattern '^[\w.]+:\w+$', got "
+ADDRESS = "pattern '^https?://[^/]+/.*[^/]$', got "
+MALFORMED = [  # what it says of the set
+    ('title = "Toy"', "", "title: Field required"),
+    ('title = "Toy"', 'title = ""', "title: String should have at least 1 character, got ''"),
+    ("download = 10", 'download = "10"', "download: Input should be a valid integer, got '10'"),
+    ("download = 10", "download = true", "download: Input should be a valid integer, got True"),
+    ("bytes = 20", "bytes = -1", "bytes: Input should be greater than or equal to 0, got -1"),
+    ('folder = "toy"', 'folder = "../toy"', "folder: a path stays below its folder, got '../toy'"),
+    ('folder = "toy"', 'folder = "/toy"', "folder: a path stays below its folder, got '/toy'"),
+    ('papers = ["mcl_kd"]', 'papers = "mcl_kd"', "papers: Input should be a valid tuple, got 'mcl_kd'"),
+    ('path = "a.json"', 'path = "../a.json"', "files.0.path: a path stays below its folder, got '../a.json'"),
+    ('path = "a.json"', 'path = "images/"', "files has every path once, got images/, images/"),
+    ("bytes = 3", "size = 3", "files.0.size: Unexpected keyword argument, got 3"),
+    ("bytes = 3", "count = 3", "files.0: count belongs to a folder, whose path ends in /, not to 'a.json'"),
+    ("bytes = 3", 'sha256 = "abc"', f"files.0.sha256: String should match {HEX}'abc'"),
+    ("count = 2", f'sha256 = "{"0" * 64}"', "files.1: sha256 belongs to a file, not to the folder 'images/'"),
+    ('kind = "url"', 'kind = "ftp"', "origins.0.kind: Input should be 'url', 'pypi', 'npm', 'nltk', 'sklearn' or "
+     "'manual', got 'ftp'"),
+    ('version = "1.0"', "", "origins.1: version must be there for kind 'npm'"),
+    ('keep = ["package/*"]', 'keep = "package/*"', "origins.1.keep: Input should be a valid tuple, got 'package/*'"),
+    ("toy:prepare", "toy.prepare", f"origins.1.prepare: String should match {MODULE}'vqabook.data.toy.prepare'"),
+    ('licence = "MIT"', 'licence = "MIT"\ndescribe = "toy.describe"', f"describe: String should match {MODULE}'toy"),
+    ("https://example.org/a.zip", "file:///etc/passwd", f"origins.0.downloads.0.url: String should match {ADDRESS}'f"),
+    ("https://example.org/a.zip", "https://example.org/", f"origins.0.downloads.0.url: String should match {ADDRESS}'"),
+    ('licence = "MIT"', 'licence = "MIT"\nlicense = "MIT"', "license: Unexpected keyword argument, got 'MIT'"),
+    ('licence = "MIT"', 'licence = "MIT"\nname = "other"', "name: is the table's own, got 'other'"),
+    ('licence = "MIT"', 'licence = "MIT"\nsubset_of = "nothing"', "subset_of: names another set of the manifest, got "),
+    ('licence = "MIT"', 'licence = "MIT"\nnote = 3', "note: Input should be a valid string, got 3"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "sentence"), MALFORMED)
+def test_a_malformed_entry_names_the_set_the_key_the_rule_and_what_came(read, old, new, sentence):
     assert old in GOOD
-    with pytest.raises(ValueError, match=rf"set 'toy': {key}\b.*correct data/manifest.toml"):
+    with pytest.raises(ValueError) as error:
         read(GOOD.replace(old, new))
+    told = str(error.value)
+    assert told.startswith(f"manifest, set 'toy': {sentence}") and told.endswith("; correct data/manifest.toml")
+    assert "\n" not in told
 
 
 def test_a_file_that_is_no_manifest(read, tmp_path):
     with pytest.raises(ValueError, match="is TOML.*is not"):
         read("[toy")
-    with pytest.raises(ValueError, match="set 'toy': entry is a table"):
+    with pytest.raises(ValueError, match="set 'toy': Input should be a dictionary .*, got 3; correct"):
         read("toy = 3")
     with pytest.raises(FileNotFoundError, match="does not exist"):
         read_manifest(tmp_path / "nothing.toml")
@@ -143,6 +153,6 @@ def test_every_function_that_the_manifest_names_exists():
 
 @pytest.mark.parametrize("name", ["vqacp_v1_coco16k", "vqa_v2_60k", "clevr_1500", "lvis_sample", "trec", "lfw"])
 def test_the_real_files_are_those_of_the_manifest(real_data, name):
-    root = real_data(read_manifest()[name].folder).parent
-    assert verify(name, root) == []
-    assert state(name, root) == "present" and state(name, root, check=True) in ("present", "verified")
+    entry = read_manifest()[name]
+    root = real_data(entry.folder).parent
+    assert measure(entry, root / entry.folder, pins_of(entry, root))[0] == [] and state(entry, root) == "present"

@@ -69,15 +69,31 @@ def test_a_gz_of_one_file_is_that_file(tmp_path):
 @pytest.mark.parametrize("make", [make_zip, make_tar])
 def test_a_path_that_climbs_out_is_refused(tmp_path, make, name):
     path = make(tmp_path / "archive", {"good": b"1", name: b"evil"})
-    with pytest.raises(ValueError, match="(climbs out|absolute path).*nothing of it is used"):
+    with pytest.raises(ValueError, match="(climbs out|absolute path|outside the destination).*nothing of it is used"):
         unpack(path, tmp_path / "deep" / "target", limit_bytes=MB)
     assert not [p for p in tmp_path.rglob("*evil*")]
 
 
 @pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_a_path_that_climbs_out_once_it_loses_its_folder(tmp_path, make):
+    path = make(tmp_path / "archive", {"top/../evil": b"evil"})
+    with pytest.raises(ValueError, match="climbs out"):
+        unpack(path, tmp_path / "deep" / "target", strip="top", limit_bytes=MB)
+    assert not list(tmp_path.rglob("evil"))
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_too_many_members_are_refused(tmp_path, make, monkeypatch):
+    monkeypatch.setattr("vqabook.fetch.archives.MEMBERS", 2)
+    path = make(tmp_path / "archive", TREE)
+    with pytest.raises(ValueError, match="more than 2 members"):
+        unpack(path, tmp_path / "out", limit_bytes=MB)
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar])
 def test_it_is_refused_even_if_it_would_not_be_kept(tmp_path, make):
     path = make(tmp_path / "archive", {"../evil": b"evil", "good": b"1"})
-    with pytest.raises(ValueError, match="climbs out"):
+    with pytest.raises(ValueError, match="climbs out|outside the destination"):
         unpack(path, tmp_path / "target", members=["good"], limit_bytes=MB)
 
 
@@ -87,8 +103,11 @@ def test_links_and_devices_are_refused(tmp_path):
         unpack(linked, tmp_path / "a", limit_bytes=MB)
     for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE):
         path = make_tar(tmp_path / "odd.tar.gz", {"odd": b""}, type=kind, linkname="/etc/passwd")
-        with pytest.raises(ValueError, match="'odd' is a link or a device"):
+        with pytest.raises(ValueError, match="'odd' is a (link|special file).*nothing of it is used"):
             unpack(path, tmp_path / "b", limit_bytes=MB)
+    inside = make_tar(tmp_path / "in.tar", {"odd": b""}, mode="w", type=tarfile.SYMTYPE, linkname="good")
+    with pytest.raises(ValueError, match="'odd' is a link"):
+        unpack(inside, tmp_path / "b", limit_bytes=MB)
     assert everything(tmp_path / "a") == {} and not (tmp_path / "b").exists()
 
 

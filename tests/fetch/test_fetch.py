@@ -20,7 +20,7 @@ import pytest
 
 from vqabook.fetch import fetch as module
 from vqabook.fetch.fetch import fetch, place
-from vqabook.fetch.holdings import pins_of, staging, state, verify
+from vqabook.fetch.holdings import measure, pins_of, staging, state
 from vqabook.fetch.manifest import DataSet, Download, File, Origin
 from vqabook.files import DiskFull
 
@@ -77,7 +77,7 @@ def toy(server):
         values = {"keep": ("top/questions.json", "top/images/*"), "strip": "top", "unpacked": 1000} | more
         origins = tuple(Origin("url", (Download(f"{server.url}/{name}"),), **values) for name in names)
         files = files or (File("questions.json", sha256=SHA256), File("images/", count=2))
-        return {"toy": DataSet("toy", "Toy", "a toy", (), "MIT", "-", "toy", 1000, 100, files, origins)}
+        return {"toy": DataSet("toy", "Toy", "a toy", "MIT", "-", "toy", 1000, 100, files, origins)}
 
     return make
 
@@ -100,7 +100,7 @@ def test_a_set_is_fetched_once(toy, server, root):
     got = fetch("toy", root, manifest=sets)
     assert (got.name, got.bytes, got.pinned, got.aside) == ("toy", len(TEXT) + 2, (), ())
     assert got.origin == f"url 127.0.0.1:{server.server_port}"
-    assert tree(root / "toy") == WHOLE and state("toy", root, manifest=sets) == "verified"
+    assert tree(root / "toy") == WHOLE and state(sets["toy"], root) == "verified"
     assert not staging(sets["toy"], root).exists()
     assert fetch("toy", root, manifest=sets).origin == "already there"
     assert fetch("toy", root, manifest=sets, check=True).origin == "already there"
@@ -144,7 +144,7 @@ def test_a_set_without_published_hash_is_pinned(toy, server, root):
     pins = pins_of(sets["toy"], root)
     assert pins == {"questions.json": {"bytes": len(TEXT), "sha256": SHA256}, "images/": {"count": 2}}
     (root / "toy" / "questions.json").write_bytes(TEXT.replace(b"1", b"2"))
-    assert len(verify("toy", root, manifest=sets)) == 1
+    assert len(measure(sets["toy"], root / "toy", pins_of(sets["toy"], root))[0]) == 1
 
 
 def test_a_preparation_makes_the_files(toy, root, monkeypatch):
@@ -171,9 +171,9 @@ def test_what_someone_put_there_is_adopted(toy, server, root):
     for name, content in WHOLE.items():
         (root / "toy" / name).write_bytes(content)
     sets = toy("toy.zip")
-    assert state("toy", root, manifest=sets) == "present"
+    assert state(sets["toy"], root) == "present"
     assert fetch("toy", root, manifest=sets).origin == "already there"
-    assert state("toy", root, manifest=sets) == "verified" and server.asked == []
+    assert state(sets["toy"], root) == "verified" and server.asked == []
 
 
 def test_an_altered_set_is_brought_anew(toy, root, capsys):
@@ -188,7 +188,7 @@ def test_an_altered_set_is_brought_anew(toy, root, capsys):
 
 @pytest.mark.parametrize("after", range(4))
 def test_a_crash_while_files_are_moved_is_repaired(toy, root, monkeypatch, after):
-    real, moved = module._moved, []
+    real, moved = module._rename, []
 
     def crashes(entry, goal):
         if len(moved) == after:
@@ -199,13 +199,13 @@ def test_a_crash_while_files_are_moved_is_repaired(toy, root, monkeypatch, after
     sets = toy("toy.zip", files=(File("questions.json", sha256=SHA256), File("images/0.png"), File("images/1.png")))
     (root / "toy" / "images").mkdir(parents=True)
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_moved", crashes)
+        patch.setattr(module, "_rename", crashes)
         if after < 3:
             with pytest.raises(KeyboardInterrupt):
                 fetch("toy", root, manifest=sets)
-            assert state("toy", root, manifest=sets) == "partial"
+            assert state(sets["toy"], root) == "partial"
     fetch("toy", root, manifest=sets)
-    assert tree(root / "toy") == WHOLE and state("toy", root, manifest=sets, check=True) == "verified"
+    assert tree(root / "toy") == WHOLE and state(sets["toy"], root) == "verified"
 
 
 def test_after_ctrl_c_the_archives_are_not_downloaded_again(toy, server, root, monkeypatch, capsys):
@@ -218,7 +218,7 @@ def test_after_ctrl_c_the_archives_are_not_downloaded_again(toy, server, root, m
         with pytest.raises(KeyboardInterrupt):
             fetch("toy", root, manifest=sets)
     assert "interrupted; what has come is kept, fetch again to continue" in capsys.readouterr().err
-    assert state("toy", root, manifest=sets) == "partial"
+    assert state(sets["toy"], root) == "partial"
     fetch("toy", root, manifest=sets)
     assert tree(root / "toy") == WHOLE and server.asked == ["/toy.zip"]
 
@@ -247,7 +247,7 @@ def test_archives_are_kept_if_asked(toy, root):
     sets = toy("toy.zip")
     fetch("toy", root, manifest=sets, keep_archives=True)
     assert list(tree(staging(sets["toy"], root))) == ["1-url/downloads/toy.zip"]
-    assert state("toy", root, manifest=sets) == "verified"
+    assert state(sets["toy"], root) == "verified"
 
 
 def test_a_bomb_a_climbing_path_and_a_half_file_bring_nothing(toy, server, root):
