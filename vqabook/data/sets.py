@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 import torch
 
+from vqabook import files
 from vqabook.core import SparseScores, Table
 from vqabook.data.vqa import Questions, Vocabulary, build_vocabulary, make_table, read_questions
 from vqabook.features.store import FeatureStore, cache_folder, open_features
