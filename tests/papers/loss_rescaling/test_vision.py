@@ -159,13 +159,10 @@ def test_without_mistakes_there_is_no_number_rather_than_nan():
     table = Table((10 * torch.eye(3),), torch.arange(3), 3)
     data = Division(table, table, tuple("abc"), np.array([3, 2, 1]))
     diagnosis = vision.diagnose(Prior(torch.zeros(3)), table, data)
-    assert (
-        diagnosis["accuracy"] == 100
-        and diagnosis["mistakes"]["hard"] is None
-        and diagnosis["mistakes"]["gap_paired"] is None
-    )
+    assert diagnosis["accuracy"] == 100
+    assert diagnosis["mistakes"]["hard"] is None and diagnosis["mistakes"]["gap_paired"] is None
     assert diagnosis["by_class"]["truth"] == [None] * 3
-    json.dumps(found, allow_nan=False)
+    json.dumps(diagnosis, allow_nan=False)
 
 
 def test_few_rows_are_watched_and_all_when_there_are_few():

@@ -68,6 +68,11 @@ class Run(Recipe):
 class VisionRun(VisionOptions, Recipe):
     """One training of an image classifier (`loss_rescaling.vision:train`)."""
 
+    @property
+    def cut(self) -> Cut:
+        """How its rows are chosen."""
+        return Cut(**{field.name: self.data[field.name] for field in fields(Cut)})
+
 
 class Trial(NamedTuple):
     """A row of the tables, of which every seed makes a run."""

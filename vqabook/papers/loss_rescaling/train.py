@@ -129,17 +129,10 @@ def run(recipe: Run, task: Task, scratch: Scratch, build: Build) -> dict:
 
 def fit_config(recipe: Run, device: torch.device) -> FitConfig:
     """How both stages are trained; a backbone may have an optimiser of its own."""
-    options = {name: getattr(recipe.backbone, name, None) for name in ("optimizer", "clip")}
-    options = {name: value for name, value in options.items() if value is not None}
-    return FitConfig(
-        epochs=recipe.epochs + recipe.rescale_epochs,
-        batch_size=recipe.batch_size,
-        lr=recipe.lr,
-        seed=recipe.seed,
-        bf16=device.type == "cuda",
-        weight_decay=WEIGHT_DECAY.get(options.get("optimizer"), 0.0),
-        **options,
-    )
+    own = {name: getattr(recipe.backbone, name, None) for name in ("optimizer", "clip")}
+    own = {name: value for name, value in own.items() if value is not None}
+    decay = WEIGHT_DECAY.get(own.get("optimizer"), 0.0)
+    return FitConfig.of(recipe, device, epochs=recipe.epochs + recipe.rescale_epochs, weight_decay=decay, **own)
 
 
 def first_stage(recipe: Run, stages: Stages) -> Stage | None:

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from vqabook import files
 from vqabook.core import Table
 from vqabook.data.auto_augment import Augment
-from vqabook.data.imbalanced import Cut, Division, divide
+from vqabook.data.imbalanced import Division, divide
 from vqabook.metrics.mistakes import mistake_losses
 from vqabook.models.resnet import ResNet, ResNetConfig, settle_norms
 from vqabook.objectives.base import Objective
@@ -38,8 +38,7 @@ SETTLE_BATCH = 500
 
 def train(recipe: VisionRun, scratch: Scratch, *, data_root: Path | None, device: str = "auto") -> dict:
     """One training run. `held_out` and `train` of its result are the diagnosis of these rows."""
-    cut = Cut(**{name: recipe.data[name] for name in Cut.__dataclass_fields__})
-    data = divide(cut, files.data_root(data_root)).to(pick_device(device))
+    data = divide(recipe.cut, files.data_root(data_root)).to(pick_device(device))
     tables = {"held_out": data.held_out, "train": data.train}
     watched = {name: pick_rows(table, recipe.watched, recipe.seed) for name, table in tables.items()}
 
@@ -50,8 +49,7 @@ def train(recipe: VisionRun, scratch: Scratch, *, data_root: Path | None, device
         return {name: {key: whole[key] for key in ("accuracy", "mistakes")} for name, whole in seen.items()}
 
     model, objective = build(recipe, data)
-    names = ("epochs", "batch_size", "optimizer", "lr", "clip", "seed")
-    config = FitConfig(**{name: getattr(recipe, name) for name in names}, bf16=data.train.device.type == "cuda")
+    config = FitConfig.of(recipe, data.train.device)
     rows = replace(data.train, lookup=Augment(data.train.lookup, recipe.shift, recipe.flip))
     label = f"{recipe.variant}, seed {recipe.seed}"
     history = fit(model, objective, rows, config, evaluate=evaluate, checkpoint=scratch.checkpoint, label=label)
