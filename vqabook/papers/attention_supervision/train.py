@@ -1,4 +1,4 @@
-"""Runs of the attention paper: the baseline, whose weights are left for others, and those whose attention is supervised.
+"""Runs of the attention paper: baselines, whose weights are left for others, and those whose attention is supervised.
 
 A record keeps what `train` returns.
 """
