@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vqabook.core import Batch, Output
+from vqabook.core import Batch, Output, Table
 from vqabook.metrics.attention import (
     agreement_with_humans,
     box_distance,
@@ -27,49 +27,41 @@ if TYPE_CHECKING:
 SHOWN = 12  # examples whose maps a record keeps
 
 
-class Watched:
+def score_epoch(model: nn.Module, examples: Examples) -> dict:
     """What is measured after every epoch: accuracy on held-out and on test examples, and maps where people's are known.
 
     `scores`, of the test split: "overall", of a VQA set also by answer type, and under "human" the mean rank
     correlation (Spearman, x 100), earth mover's distance (x 100) and share of attention on the relevant regions (%).
     """
-
-    def __init__(self, examples: Examples):
-        self.examples = examples
-
-    def __call__(self, model: nn.Module) -> dict:
-        examples = self.examples
-        if examples.task is None:
-            valid, test = (100 * float(predict(model, t, _right).mean()) for t in (examples.valid, examples.test))
-            return {"valid": valid, "test": test, "scores": {"overall": test}}
-        valid = 100 * float(predict(model, examples.valid, soft_score).mean())
-        scores = self._official(predict(model, examples.test, best_answer).tolist())
-        if examples.human is not None or examples.people is not None:
-            scores["human"] = self._human(model) if examples.people is None else self._people(model)
-        return {"valid": valid, "test": scores["overall"], "scores": scores}
-
-    def _official(self, chosen: list[int]) -> dict:
-        questions, answers = self.examples.task.test_questions, self.examples.task.vocabulary.answers
-        said = dict(zip(questions.question_id.tolist(), (answers[i] for i in chosen), strict=True))
-        accuracy = vqa_accuracy(said, questions.annotations)
-        return {"overall": accuracy.overall, **accuracy.per_answer_type}
-
-    def _human(self, model: nn.Module) -> dict:
-        rows = torch.arange(min(JUDGED, len(self.examples.test)))
-        maps = predict(model, self.examples.test.subset(rows), _attention).numpy()
-        human, boxes = (of["test"][: len(maps)] for of in (self.examples.human, self.examples.boxes))
-        return compare_with_humans(maps, human, boxes)
-
-    def _people(self, model: nn.Module) -> dict:
-        """VQA-HAT's protocol."""
-        people, ids = self.examples.people, self.examples.task.test_questions.question_id
-        maps = predict(model, self.examples.test.subset(torch.from_numpy(people.rows)), _attention).numpy()
-        maps = maps if people.boxes is None else spread(maps, people.boxes)
-        agreement = agreement_with_humans(maps, ids[people.rows], people.maps.maps, people.maps.question_id)
-        return _average(agreement.rank_correlation, agreement.earth_movers_distance)
+    task, read = examples.task, _right if examples.task is None else soft_score
+    valid = 100 * float(predict(model, examples.valid, read).mean())
+    if task is None:
+        test = 100 * float(predict(model, examples.test, read).mean())
+        return {"valid": valid, "test": test, "scores": {"overall": test}}
+    chosen = predict(model, examples.test, best_answer).tolist()
+    ids, said = task.test_questions.question_id.tolist(), (task.vocabulary.answers[i] for i in chosen)
+    accuracy = vqa_accuracy(dict(zip(ids, said, strict=True)), task.test_questions.annotations)
+    scores: dict = {"overall": accuracy.overall, **accuracy.per_answer_type}
+    if examples.people is not None:
+        scores["human"] = compare_with_people(model, examples)
+    elif examples.human is not None:
+        rows = torch.arange(min(JUDGED, len(examples.test)))
+        human, boxes = (of["test"][: len(rows)] for of in (examples.human, examples.boxes))
+        scores["human"] = compare_with_truth(_maps(model, examples.test, rows), human, boxes)
+    return {"valid": valid, "test": accuracy.overall, "scores": scores}
 
 
-def compare_with_humans(
+def compare_with_people(model: nn.Module, examples: Examples) -> dict:
+    """Table 3's two measures by VQA-HAT's protocol."""
+    people = examples.people
+    maps = _maps(model, examples.test, torch.from_numpy(people.rows))
+    maps = maps if people.boxes is None else spread(maps, people.boxes)
+    ids = examples.task.test_questions.question_id[people.rows]
+    agreement = agreement_with_humans(maps, ids, people.maps.maps, people.maps.question_id)
+    return _average(agreement.rank_correlation, agreement.earth_movers_distance)
+
+
+def compare_with_truth(
     maps: Float[np.ndarray, "n o"], human: Float[np.ndarray, "n o"], boxes: Float[np.ndarray, "n o 4"]
 ) -> dict:
     """Table 3's two measures between maps over boxes, and the attention that the human map's regions get."""
@@ -94,18 +86,18 @@ def describe_examples(model: nn.Module, examples: Examples, n: int = SHOWN) -> l
     described = []
     for i, row in enumerate(rows.tolist()):
         maps = {head: getattr(out, head, None) for head in HEADS}
-        one = {"row": row} | {head: None if looks is None else round_map(looks[i]) for head, looks in maps.items()}
+        example = {"row": row} | {head: None if looks is None else round_map(looks[i]) for head, looks in maps.items()}
         if examples.words:
             words = spell(table.inputs[-1][row], examples)
-            one |= {"words": words, "word_attention": one["word_attention"][: len(words)]}
+            example |= {"words": words, "word_attention": example["word_attention"][: len(words)]}
         said = int(out.logits[i].argmax())
         if examples.task is None:
-            described.append(one | {"truth": names[int(table.target[row])], "predicted": names[said]})
+            described.append(example | {"truth": names[int(table.target[row])], "predicted": names[said]})
             continue
         questions = examples.task.test_questions
         ids = {"question_id": int(questions.question_id[row]), "image_id": int(questions.image_id[row])}
         answer = {"truth": questions.modal_answer[row], "predicted": examples.task.vocabulary.answers[said]}
-        described.append(one | ids | {"question": questions.text[row]} | answer)
+        described.append(example | ids | {"question": questions.text[row]} | answer)
     return described
 
 
@@ -123,5 +115,5 @@ def _right(out: Output, batch: Batch) -> Float[Tensor, " b"]:
     return out.logits.argmax(-1).eq(batch.target).float()
 
 
-def _attention(out: Output, batch: Batch) -> Float[Tensor, "b o"]:
-    return out.attention
+def _maps(model: nn.Module, table: Table, rows: Int[Tensor, " r"]) -> Float[np.ndarray, "r o"]:
+    return predict(model, table.subset(rows), lambda out, _: out.attention).numpy()

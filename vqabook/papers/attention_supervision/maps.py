@@ -38,11 +38,10 @@ def make_maps(head: str, run: Run, model: nn.Module, examples: Examples, stages:
         maps = draw_maps(there(head, model, examples), run.seed) if drawn else torch.from_numpy(examples.human["train"])
         unknown = torch.full((len(maps),), torch.nan, dtype=torch.double)
         return Surrogates(maps, unknown, unknown, torch.zeros(len(maps), dtype=torch.long))
-    shuffled = kind == "shuffled"
-    maps = find_maps(head, "best" if shuffled else kind, run, model, examples, stages)
-    if shuffled:
-        return maps._replace(attention=deal_out(maps.attention, there(head, model, examples), run.seed))
-    return maps
+    if kind == "shuffled":
+        best = find_maps(head, "best", run, model, examples, stages)
+        return best._replace(attention=deal_out(best.attention, there(head, model, examples), run.seed))
+    return find_maps(head, kind, run, model, examples, stages)
 
 
 def find_maps(head: str, kind: str, run: Run, baseline: nn.Module, examples: Examples, stages: Stages) -> Surrogates:

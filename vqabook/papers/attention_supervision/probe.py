@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from vqabook.core import Table
-from vqabook.papers.attention_supervision.baseline import train_or_load
-from vqabook.papers.attention_supervision.evaluation import SHOWN, compare_with_humans, round_map, spell
+from vqabook.papers.attention_supervision.evaluation import SHOWN, compare_with_truth, round_map, spell
 from vqabook.papers.attention_supervision.examples import Examples, load_examples
 from vqabook.papers.attention_supervision.maps import draw_masks, mask_nothing, summarise, try_masks
 from vqabook.papers.attention_supervision.recipes import Probing
+from vqabook.papers.attention_supervision.train import train_or_load
 from vqabook.surrogates.masks import word_masks
 from vqabook.surrogates.probing import Surrogates, mask_scores, region_probe
 from vqabook.training.fit import pick_device
@@ -38,18 +38,17 @@ def probe(run: Probing, scratch: Scratch, *, data_root: Path | None, device: str
     result: dict = {"n": len(table)}
     for head, asked in run.masks.items():
         masks = draw_masks(asked, model, examples, run.seed)
-        own, best = (try_masks(some, model, table) for some in (mask_nothing(masks), masks))
+        own, best = try_masks(mask_nothing(masks), model, table), try_masks(masks, model, table)
         result[head] = {"own": summarise(own), "best": summarise(best), "examples": picture(own, best, rows, examples)}
         if head == "word_attention":
             result["words"] = {str(kept): read_words_alone(model, table, kept) for kept in (1, 2, 3)}
             continue
-        result["masks"] = count_masks(
-            model, table, draw_masks(replace(asked, n=max(COUNTS)), model, examples, run.seed)
-        )
+        many = draw_masks(replace(asked, n=max(COUNTS)), model, examples, run.seed)
+        result["masks"] = count_masks(model, table, many)
         if examples.human is not None:
             human, boxes = (of["train"][rows] for of in (examples.human, examples.boxes))
             for name, maps in (("own", own), ("best", best)):
-                result[head][name]["human"] = compare_with_humans(maps.attention.cpu().numpy(), human, boxes)
+                result[head][name]["human"] = compare_with_truth(maps.attention.cpu().numpy(), human, boxes)
     return result
 
 

@@ -78,8 +78,8 @@ def list_recipes(s: Setting, page: str) -> list[Recipe]:
     ]
     others: list[Recipe] = []
     for baseline in baselines:
-        asked = {"kind": "probe", "variant": f"{baseline.task} probe", "masks": _masks(s, baseline.task)}
-        others.append(Probing(**vars(baseline) | asked, probed=s.probed))
+        probe = {"kind": "probe", "variant": f"{baseline.task} probe", "masks": _masks(s, baseline.task)}
+        others.append(Probing(**vars(baseline) | probe, probed=s.probed))
         others += [
             _supervise(s, baseline, name, supervision)
             for name, supervision in list_supervised(baseline.task)

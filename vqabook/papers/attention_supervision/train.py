@@ -1,32 +1,34 @@
-"""One training run of the attention paper, and what a record keeps of it."""
+"""Runs of the attention paper: baselines, whose weights are left for others, and those whose attention is supervised.
+
+A record keeps what `train` returns.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from vqabook.core import Table
-from vqabook.objectives.attention import AttentionLoss, AttentionSupervision
-from vqabook.papers.attention_supervision.baseline import (
-    build,
-    fit_best,
-    plain_objective,
-    train_or_load,
-    training_table,
-)
-from vqabook.papers.attention_supervision.evaluation import describe_examples
-from vqabook.papers.attention_supervision.examples import load_examples
+from vqabook.losses.soft import annotator_weights
+from vqabook.models.attentive_san import AttentiveSan, AttentiveSanConfig
+from vqabook.models.small_cnn import SmallCnn, SmallCnnConfig
+from vqabook.models.text import SelfAttentiveText, TextConfig
+from vqabook.objectives.attention import AttentionLoss, AttentionSupervision, HopPenalty
+from vqabook.objectives.base import Objective
+from vqabook.objectives.classification import AnnotatorCrossEntropy, CrossEntropy
+from vqabook.papers.attention_supervision.evaluation import describe_examples, score_epoch
+from vqabook.papers.attention_supervision.examples import Examples, glove_vectors, load_examples
 from vqabook.papers.attention_supervision.maps import UNTRIED, make_maps, summarise
 from vqabook.papers.attention_supervision.recipes import Run
-from vqabook.surrogates.probing import Surrogates
-from vqabook.training.best import select
-from vqabook.training.fit import pick_device
-from vqabook.training.stages import Scratch
+from vqabook.training.best import fit_best, select
+from vqabook.training.fit import FitConfig, pick_device
+from vqabook.training.stages import Scratch, Stages
 
+NO_CLIP = float("inf")  # the paper names no clipping
 TINY = 1e-9  # a loss below it is none
 SCALED_ON = 8  # batches on which both losses are brought to one scale
 
@@ -34,36 +36,36 @@ SCALED_ON = 8  # batches on which both losses are brought to one scale
 def train(run: Run, scratch: Scratch, *, data_root: Path | None, device: str = "auto") -> dict:
     """One training run and everything the page reads off it."""
     examples = load_examples(run.task, run.data, run.seed, data_root, pick_device(device))
-    maps: dict[str, Surrogates] = {}
-    weights = {}
     if run.supervision is None:
         model, history = train_or_load(run, examples, scratch.stages, data_root, anew=True)
+        about: dict = {"surrogates": {}}
     else:
-        model = build(run, examples, data_root)
-        probed = model
-        if run.supervision.maps not in UNTRIED:
-            probed, _ = train_or_load(run, examples, scratch.stages, data_root)
-        maps = {head: make_maps(head, run, probed, examples, scratch.stages) for head in run.supervision.heads}
-        table = with_surrogates(training_table(examples), maps)
-        objective = supervise(run, model, table)
-        weights = {"weights": objective.weights}
-        history = fit_best(model, objective, run, table, examples, scratch.checkpoint)
+        model, history, about = train_supervised(run, examples, scratch, data_root)
     selection, scores = select(history, first=0), [row.pop("scores") for row in history]
     return {
         "test": scores[selection["best_by_valid"]["epoch"] - 1],
         "selection": selection,
-        "surrogates": {head: summarise(found) for head, found in maps.items()},
-        **weights,
+        **about,
         "shown": describe_examples(model, examples),
         "parameters": {"model": sum(p.numel() for p in model.parameters())},
         "history": history,
     }
 
 
-def with_surrogates(table: Table, maps: Mapping[str, Surrogates]) -> Table:
-    """A table whose rows carry the maps that supervise each head."""
+def train_supervised(
+    run: Run, examples: Examples, scratch: Scratch, data_root: Path | None
+) -> tuple[nn.Module, list[dict], dict]:
+    """The model of a run that maps supervise, its history, and what those maps and their losses' weights are."""
+    model, kind = build(run, examples, data_root), run.supervision.maps
+    probed = model if kind in UNTRIED else train_or_load(run, examples, scratch.stages, data_root)[0]
+    maps = {head: make_maps(head, run, probed, examples, scratch.stages) for head in run.supervision.heads}
+    table = training_table(examples)
     side = {f"surrogate_{head}": surrogate.attention.to(table.device) for head, surrogate in maps.items()}
-    return replace(table, side={**table.side, **side})
+    table = replace(table, side={**table.side, **side})
+    objective = supervise(run, model, table)
+    history = fit_run(model, objective, run, table, examples, scratch.checkpoint)
+    summaries = {head: summarise(surrogate) for head, surrogate in maps.items()}
+    return model, history, {"surrogates": summaries, "weights": objective.weights}
 
 
 def supervise(run: Run, model: nn.Module, table: Table) -> AttentionSupervision:
@@ -97,3 +99,58 @@ def average_losses(
         means.append([float(loss.mean()) for loss in (plain, *each.values())])
     plain, *rest = (sum(column) / len(means) for column in zip(*means, strict=True))
     return plain, dict(zip(objective.losses, rest, strict=True))
+
+
+def build(run: Run, examples: Examples, data_root: Path | None) -> nn.Module:
+    """The model of a run, freshly initialised from its seed."""
+    sizes, table, n_words = dict(run.model), examples.train, len(examples.words) + 2
+    with torch.random.fork_rng():
+        torch.manual_seed(run.seed)
+        if run.task == "image":
+            _, channels, _, side = table.inputs[0].shape
+            model: nn.Module = SmallCnn(SmallCnnConfig(table.n_classes, side=side, channels=channels, **sizes))
+        elif run.task == "vqa":
+            feature = examples.task.features.width
+            model = AttentiveSan(AttentiveSanConfig(n_words, table.n_classes, feature=feature, **sizes))
+        else:
+            glove = sizes.pop("glove")
+            vectors = glove_vectors(examples.words, sizes["word"], run.seed, data_root) if glove else None
+            model = SelfAttentiveText(TextConfig(n_words, table.n_classes, **sizes), vectors)
+    return model.to(table.device)
+
+
+def plain_objective(run: Run) -> Objective:
+    """L_c (Eq. 2): over the annotators' answers, or one label; with the penalty on hops where it is asked for."""
+    objective: Objective = AnnotatorCrossEntropy() if run.task == "vqa" else CrossEntropy()
+    return HopPenalty(objective, run.hop_penalty) if run.hop_penalty else objective
+
+
+def training_table(examples: Examples) -> Table:
+    """Train as the objective reads it."""
+    table = examples.train
+    if examples.task is None:
+        return table
+    side = {**table.side, "weight": annotator_weights(table.side["votes"])}
+    return replace(table, target=table.target.answer, side=side)
+
+
+def fit_run(
+    model: nn.Module, objective: Objective, run: Run, table: Table, examples: Examples, checkpoint: Path
+) -> list[dict]:
+    """The history of `model` trained on `table`; it ends with the weights that were best on held-out rows."""
+    config = FitConfig.of(run, table.device, optimizer="adam", clip=NO_CLIP)
+    evaluate, label = partial(score_epoch, examples=examples), f"{run.variant}, seed {run.seed}"
+    return fit_best(model, objective, table, config, evaluate=evaluate, checkpoint=checkpoint, label=label)
+
+
+def train_or_load(
+    run: Run, examples: Examples, stages: Stages, data_root: Path | None, *, anew: bool = False
+) -> tuple[nn.Module, list[dict] | None]:
+    """The baseline of a run with the weights that another run left; none did, or `anew`: trained, with its history."""
+    baseline = run.baseline
+
+    def train(model: nn.Module, checkpoint: Path) -> list[dict]:
+        return fit_run(model, plain_objective(baseline), baseline, training_table(examples), examples, checkpoint)
+
+    model = build(baseline, examples, data_root)
+    return model, stages.go_on(model, baseline.asked(), train, anew=anew)
