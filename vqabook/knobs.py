@@ -10,10 +10,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
-
-from vqabook import files
 
 T = TypeVar("T")
 _IPYTHON = {"In", "Out", "exit", "quit", "get_ipython", "open"}
@@ -97,23 +94,3 @@ def _converted(name: str, hint: Any, value: Any) -> Any:
     if not isinstance(value, plain) or (isinstance(value, bool) and plain is not bool):
         raise ValueError(f"{name} must be {getattr(plain, '__name__', plain)}, got {value!r} ({type(value).__name__})")
     return value
-
-
-S = TypeVar("S")
-
-
-def asking(cls: type[S], profiles: Mapping[str, Mapping]) -> tuple[Callable[[Mapping], S], Callable[..., S]]:
-    """A paper's `page(globals())`, called in its notebook, and `setting(profile="small", seeds=(0,))`."""
-
-    def page(namespace: Mapping[str, Any]) -> S:
-        return from_page(cls, profiles, namespace)
-
-    def setting(**values: Any) -> S:
-        return from_values(cls, profiles, values)
-
-    return page, setting
-
-
-def root_of(setting: Any) -> Path:
-    """Where the data sets lie; the embedded world, the digits and made tails need none."""
-    return files.data_root(setting.data_root)
