@@ -32,7 +32,7 @@ MAY_IMPORT = {  # room -> rooms, or single modules of one; an arrow only points 
     "fetch": ("features", "files"),
     "training": ("core", "evidence", "files", "objectives"),
     "surrogates": ("core", "files"),
-    "detection": ("core", "data", "objectives"),
+    "detection": ("core", "data", "files", "objectives"),
     "report": ("evidence",),
     "papers": (
         "core", "files", "knobs", "losses", "metrics", "splits", "evidence", "models", "objectives", "features",
