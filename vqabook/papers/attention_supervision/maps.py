@@ -21,7 +21,7 @@ from vqabook.training.stages import Stages
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-    Masks = Float[Tensor, "m o"] | Callable[[int], Tensor]  # of regions, or of a text of so many words
+    Masks = Float[Tensor, "_ o"] | Callable[[int], Tensor]  # of regions, or of a text of so many words
 
 UNTRIED = ("random", "relevant")  # maps that no baseline is asked for
 SURE = 0.99  # a probability of the truth that leaves a mask nothing to raise
