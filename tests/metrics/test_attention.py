@@ -23,7 +23,7 @@ from vqabook.metrics import (
     earth_movers_distance,
     grid_distance,
     rank_correlation,
-    resized,
+    resize,
     spread,
 )
 
@@ -171,13 +171,13 @@ def test_resizing_is_spreading_each_cell_evenly(size, to):
     maps = some_maps(4, size[0] * size[1])
     fine = maps.reshape(-1, *size[::-1]).astype(np.float64).repeat(to[1], 1).repeat(to[0], 2) / (to[0] * to[1])
     expected = fine.reshape(-1, to[1], size[1], to[0], size[0]).sum((2, 4)).reshape(4, -1)
-    np.testing.assert_allclose(resized(maps, size, to), expected, rtol=1e-12)
+    np.testing.assert_allclose(resize(maps, size, to), expected, rtol=1e-12)
 
 
 @each_size
 def test_resizing_keeps_sums_and_the_centre_of_mass(size, to):
     maps = some_maps(20, size[0] * size[1])
-    got = resized(maps, size, to)
+    got = resize(maps, size, to)
     np.testing.assert_allclose(got.sum(1), maps.sum(1, dtype=np.float64), rtol=1e-12)
     moved = np.abs(centre_of_mass(got, to) - centre_of_mass(maps.astype(np.float64), size))
     assert (moved <= 0.5 / np.array(to)).all()
@@ -188,7 +188,7 @@ def test_resizing_keeps_sums_and_the_centre_of_mass(size, to):
 @each_size
 def test_an_even_map_stays_even_to_the_last_bit(size, to):
     o = size[0] * size[1]
-    got = resized(np.full((1, o), 1 / o), size, to)
+    got = resize(np.full((1, o), 1 / o), size, to)
     assert len(np.unique(got)) == 1 and got[0, 0] == pytest.approx(1 / (to[0] * to[1]))
     assert np.isnan(rank_correlation(got, np.arange(1.0 * got.size)[None])).all()
 
@@ -205,13 +205,13 @@ def test_an_even_map_of_float64_would_not_stay_even():
 
 def test_resizing_to_the_same_size_changes_nothing():
     maps = some_maps(3, 15)
-    np.testing.assert_array_equal(resized(maps, (3, 5), (3, 5)), maps)
+    np.testing.assert_array_equal(resize(maps, (3, 5), (3, 5)), maps)
 
 
 def test_boxes_that_are_cells_are_the_grid_s_maps():
     maps = some_maps(4, 49)
     cells = np.broadcast_to(grid_boxes(49), (4, 49, 4))
-    np.testing.assert_allclose(spread(maps, cells), resized(maps, (7, 7), (14, 14)), atol=1e-7)
+    np.testing.assert_allclose(spread(maps, cells), resize(maps, (7, 7), (14, 14)), atol=1e-7)
 
 
 def test_cells_of_one_box_share_a_rank():
@@ -318,8 +318,8 @@ IDS = np.array([1, 2])
         (lambda: grid_distance(0, 3), "at least 1 cell wide and high, got 0 x 3"),
         (lambda: box_distance(np.array([[[0, 0, 640, 480.0]]])), "in .0, 1., got 0 to 640; divide by its width"),
         (lambda: box_distance(np.full((1, 1, 4), np.nan)), "got nan to nan"),
-        (lambda: resized(GOOD, (3, 1), (2, 2)), r"width x height = 4 columns, got \(3, 1\)"),
-        (lambda: resized(GOOD, (2, 2), (2, 0)), "at least 1 cell wide and high, got 2 x 0"),
+        (lambda: resize(GOOD, (3, 1), (2, 2)), r"width x height = 4 columns, got \(3, 1\)"),
+        (lambda: resize(GOOD, (2, 2), (2, 0)), "at least 1 cell wide and high, got 2 x 0"),
         (lambda: agreement_with_humans(GOOD, IDS, GOOD, IDS), "got 4 cells for a grid of 14; read them at that grid"),
         (lambda: agreement_with_humans(GOOD, IDS[:1], GOOD, IDS, grid=2), "got 2 maps and 1 ids; pass one a map"),
         (lambda: agreement_with_humans(GOOD, IDS, GOOD, IDS[:1], grid=2), "got 2 maps and 1 ids; pass one a map"),

@@ -8,7 +8,7 @@ from vqabook.metrics.attention import (
     earth_movers_distance,
     grid_distance,
     rank_correlation,
-    resized,
+    resize,
     spread,
 )
 from vqabook.metrics.mistakes import MistakeLosses, loss_matrix, mistake_losses

@@ -60,7 +60,7 @@ def agreement_with_humans(
             "of VQA v1's train and val questions"
         )
     rows, at = np.unique(row[paired], return_inverse=True)
-    cells = resized(maps[rows], _square(maps.shape[1]) if size is None else size, (grid, grid))[at]
+    cells = resize(maps[rows], _square(maps.shape[1]) if size is None else size, (grid, grid))[at]
     correlation = rank_correlation(cells, human[paired])
     distance = earth_movers_distance(cells, human[paired], grid_distance(grid, grid))
     return HumanAgreement(question_id[rows], _mean_by(at, correlation), _mean_by(at, distance))
@@ -135,7 +135,7 @@ def box_distance(boxes: Float[np.ndarray, "n o 4"]) -> Float[np.ndarray, "n o o"
     return _centre_distance(middle[..., 0], middle[..., 1])
 
 
-def resized(
+def resize(
     maps: Float[np.ndarray, "n o"], size: tuple[int, int], to: tuple[int, int]
 ) -> Float[np.ndarray, "n {to[0]*to[1]}"]:
     """Maps of `size` (width, height) on the grid `to`, by area: a cell takes the attention that lies inside it.

@@ -108,10 +108,6 @@ def deal_out(maps: Float[Tensor, "n o"], there: Float[Tensor, "n o"], seed: int)
 def summarise(maps: Surrogates) -> dict:
     """Mean probability of the truth without and with the mask kept, how often one was kept, or none needed (%)."""
     known, plain = bool(maps.score.isfinite().all()), maps.plain
-    return {
-        "plain": 100 * float(plain.mean()) if known else None,
-        "score": 100 * float(maps.score.mean()) if known else None,
-        "masked": 100 * float((maps.score > plain).double().mean()) if known else None,
-        "sure": 100 * float((plain > SURE).double().mean()) if known else None,
-        "entropy": float(torch.special.entr(maps.attention).sum(1).mean()),
-    }
+    columns = {"plain": plain, "score": maps.score, "masked": maps.score > plain, "sure": plain > SURE}
+    means = {name: 100 * float(column.double().mean()) if known else None for name, column in columns.items()}
+    return means | {"entropy": float(torch.special.entr(maps.attention).sum(1).mean())}

@@ -79,14 +79,8 @@ def read_words_alone(model: nn.Module, table: Table, kept: int) -> dict:
     score = try_masks(lambda n_words: word_masks(n_words, kept)[:-1], model, longer).score
     whole = try_masks(lambda n_words: torch.ones(1, n_words), model, longer).plain
     beats, close = (100 * float((score > level).double().mean()) for level in (whole, CLOSE * whole))
-    return {
-        "score": 100 * float(score.mean()),
-        "plain": 100 * float(whole.mean()),
-        "beats": beats,
-        "worse": 100 - beats,
-        "close": close,
-        "further": 100 - close,
-    }
+    shares = {"beats": beats, "worse": 100 - beats, "close": close, "further": 100 - close}
+    return {"score": 100 * float(score.mean()), "plain": 100 * float(whole.mean()), **shares}
 
 
 def picture(own: Surrogates, best: Surrogates, rows: Int[np.ndarray, " n"], examples: Examples) -> list[dict]:

@@ -71,11 +71,8 @@ def list_recipes(s: Setting, page: str) -> list[Recipe]:
     "<task> probe" looks at what masks do to the baseline.
     """
     baselines = [_baseline(s, task, seed) for seed in s.seeds for task in s.tasks]
-    glove = [
-        replace(baseline, variant="text baseline @ GloVe", model={**baseline.model, "glove": True})
-        for baseline in baselines
-        if baseline.task == "text" and s.glove
-    ]
+    texts = [baseline for baseline in baselines if baseline.task == "text" and s.glove]
+    glove = [replace(text, variant="text baseline @ GloVe", model={**text.model, "glove": True}) for text in texts]
     others: list[Recipe] = []
     for baseline in baselines:
         probe = {"kind": "probe", "variant": f"{baseline.task} probe", "masks": _masks(s, baseline.task)}

@@ -1,7 +1,4 @@
-"""Runs of the attention paper: baselines, whose weights are left for others, and those whose attention is supervised.
-
-A record keeps what `train` returns.
-"""
+"""Runs of the attention paper: baselines, whose weights are left for others, and those with supervised attention."""
 
 from __future__ import annotations
 
