@@ -104,7 +104,7 @@ def test_what_was_made_again_is_found_beside_what_was_recorded(evidence, tmp_pat
 
 
 def test_both_codes_are_asked_for_the_same():
-    assert words_for_make("smoke", None, None, None) == ["--profile", "smoke"]
+    assert words_for_make("smoke", [], None, None) == ["--profile", "smoke"]
     words = words_for_make("small", ["one", "two"], Path("/r.json"), "/data")
     assert " ".join(words) == "--profile small --page one --page two --recipes /r.json --data-root /data"
 
