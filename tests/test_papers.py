@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import json
-import os
-import threading
-import time
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import pytest
 import yaml
-from filelock import FileLock
 
-from vqabook.evidence import runs
-from vqabook.evidence.record import key_of, write_json
-from vqabook.papers import PAGES, paper_of
-from vqabook.papers.balanced_activation.setting import runs_of as losses_of
+from vqabook.evidence.record import key_of
+from vqabook.knobs import from_page
+from vqabook.page import list_live_recipes
+from vqabook.papers import PAGES, PAPERS, paper_of
+from vqabook.papers.balanced_activation.setting import ROWS
 from vqabook.papers.mcl_kd.setting import runs_of as ensembles_of
+from vqabook.report import live
 from vqabook.report.claims import Claim, Side
 from vqabook.report.verdicts import MIN_SEEDS, evidence, number, with_parts
 
 ROOT = Path(__file__).resolve().parents[1]
-PAPERS = sorted(set(PAGES.values()))
-CLAIMS = [claim for page in {PAGES[p]: p for p in PAGES}.values() for claim in paper_of(page).CLAIMS]
+CLAIMS = [claim for paper in PAPERS for claim in paper_of(paper).claims]
 EMBEDDED_PROFILES = ("smoke", "small")
 REAL_IMAGES = {"Imbalanced CIFAR-10": "cifar10", "LFW, seven people": "faces"}
 BENCHMARK = {  # what digits have too few pixels, rows or classes for: variants of the profile `paper`
     "mcl_kd": lambda s: {"vgg base"} | {f"vgg {row}" for row, _ in ensembles_of("vgg", s.specialists, controls=True)},
-    "balanced_activation": lambda s: {f"{row} at {n:g}" for n in s.imbalances for row in losses_of(s, n)},
+    "balanced_activation": lambda s: {f"{row} at {n:g}" for n in s.imbalances for row in ROWS},
 }
 
 
@@ -39,18 +35,46 @@ def notebook_of(page: str) -> Path:
     return path
 
 
-def test_every_paper_is_on_a_page():
-    modules = {path.stem for path in (ROOT / "vqabook" / "papers").glob("[!_]*.py")}
-    beside = {name for name in modules if any(name.startswith(f"{paper}_") for paper in PAPERS)}
-    assert modules - beside == set(PAPERS)
+def test_every_paper_is_a_package_and_has_its_pages():
+    packages = {path.parent.name for path in (ROOT / "vqabook" / "papers").glob("*/__init__.py")}
+    assert packages == set(PAPERS) == set(PAGES.values())
+    for name in PAPERS:
+        paper = paper_of(name)
+        assert paper.name == name and paper.pages == tuple(page for page in PAGES if PAGES[page] == name)
+        assert {claim.page.split("_", 1)[1] for claim in paper.claims} <= set(paper.pages)
+        assert {claim.paper for claim in paper.claims} == {paper.title}
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_every_part_of_a_paper_has_runs(page):
-    paper = paper_of(page)
-    whole = paper.setting(profile="smoke", **getattr(paper, "WHOLE", {}))
-    recipes = [r for p in PAGES if PAGES[p] == PAGES[page] for r in paper.recipes(whole, p)]
-    assert {r["part"] for r in recipes if "part" in r} == set(paper.PARTS)
+@pytest.mark.parametrize("name", PAPERS)
+def test_every_part_of_a_paper_has_runs(name):
+    paper = paper_of(name)
+    whole = paper.setting_of(profile="smoke", **paper.whole)
+    recipes = [recipe for page in paper.pages for recipe in paper.asked(whole, page)]
+    assert {recipe.get("part") or recipe["kind"] for recipe in recipes} == set(paper.parts)
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_a_recipe_is_read_back_from_its_record(name):
+    paper = paper_of(name)
+    whole = paper.setting_of(profile="smoke", **paper.whole)
+    for recipe in (recipe for page in paper.pages for recipe in paper.recipes(whole, page)):
+        part = paper.parts[recipe.part or recipe.kind]
+        kept = json.loads(json.dumps(recipe.asked()))
+        assert key_of(part.recipe.of(kept).asked()) == key_of(kept)
+        with pytest.raises(ValueError, match=f"^a recipe of {name} has no epochz; check its part$"):
+            part.recipe.of(kept | {"epochz": 3})
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_live_runs_are_both_sides_of_live_claims_with_a_seed_of_their_own(name):
+    paper = paper_of(name)
+    recipes = list_live_recipes(paper, "small")
+    asked = {key_of(recipe) for page in paper.pages for recipe in paper.asked(paper.setting_of(profile="small"), page)}
+    assert {recipe["seed"] for recipe in recipes if recipe["kind"] == "train"} == {live.SEED}
+    assert not asked & {key_of(recipe) for recipe in recipes if recipe["kind"] == "train"}
+    claims = {claim.name: claim for claim in paper.claims}
+    for side in (side for claim in paper.live for side in claims[claim].sides()):
+        assert any(all(recipe.get(k) == v for k, v in side.where.items()) for recipe in recipes)
 
 
 def test_an_unknown_page_is_refused():
@@ -68,9 +92,9 @@ def test_every_page_has_its_notebook_and_its_line_in_the_book(page):
 def test_a_notebooks_parameters_are_its_papers_knobs(page):
     cells = json.loads(notebook_of(page).read_text())["cells"]
     (cell,) = [c for c in cells if "parameters" in c["metadata"].get("tags", [])]
-    namespace = {}
+    namespace, paper = {}, paper_of(page)
     exec("".join(cell["source"]), namespace)
-    assert paper_of(page).page(namespace | {"profile": "smoke"}).profile == "smoke"
+    assert from_page(paper.setting, paper.profiles, namespace | {"profile": "smoke"}).profile == "smoke"
     assert {"profile", "dataset", "data_root", "seeds", "device", "runs"} <= namespace.keys()
 
 
@@ -78,7 +102,7 @@ def test_a_notebooks_parameters_are_its_papers_knobs(page):
 @pytest.mark.parametrize("page", PAGES)
 def test_presets_are_settings(preset, page):
     values = yaml.safe_load((ROOT / "params" / f"{preset}.yml").read_text())
-    assert paper_of(page).setting(**values).profile == values["profile"] == preset
+    assert paper_of(page).setting_of(**values).profile == values["profile"] == preset
 
 
 def test_claims_are_told_apart():
@@ -91,9 +115,9 @@ def test_claims_are_told_apart():
 def embedded(page: str, profile: str) -> list[dict]:
     """What a page runs, and the recorded recipes of its parts that need another environment."""
     paper = paper_of(page)
-    values = getattr(paper, "WHOLE", {}) if profile == "smoke" else {}
-    apart = with_parts([], PAGES[page], paper.APART, profile=profile)
-    return paper.recipes(paper.setting(profile=profile, **values), page) + [record["recipe"] for record in apart]
+    values = paper.whole if profile == "smoke" else {}
+    apart = with_parts([], paper.name, paper.apart, profile=profile)
+    return paper.asked(paper.setting_of(profile=profile, **values), page) + [record["recipe"] for record in apart]
 
 
 def on_benchmark(side: Side) -> bool:
@@ -109,7 +133,7 @@ def test_both_sides_of_a_claim_are_run_and_shown(claim: Claim, profile):
     assert notebook_of(page).stem == claim.page
     paper = paper_of(page)
     if any(map(on_benchmark, (claim.more, claim.less))):
-        variants = BENCHMARK[page](paper.setting(profile="paper"))
+        variants = BENCHMARK[page](paper.setting_of(profile="paper"))
         assert {claim.more.where["variant"], claim.less.where["variant"]} <= variants
         return
     if claim.data in REAL_IMAGES:  # the embedded world has none: recorded runs
@@ -126,7 +150,7 @@ def test_both_sides_of_a_claim_are_run_and_shown(claim: Claim, profile):
 @pytest.mark.parametrize("profile", EMBEDDED_PROFILES)
 def test_recipes_are_json_and_have_names_of_their_own(page, profile):
     paper = paper_of(page)
-    recipes = paper.recipes(paper.setting(profile=profile), page)
+    recipes = paper.asked(paper.setting_of(profile=profile), page)
     assert len({key_of(recipe) for recipe in recipes}) == len(recipes)
     assert all(key_of(json.loads(json.dumps(recipe))) == key_of(recipe) for recipe in recipes)
 
@@ -135,7 +159,7 @@ def test_knobs_enter_the_recipes():
     paper = paper_of("loss_rescaling")
 
     def keys(lxmert: bool, **values: object) -> set[str]:
-        recipes = paper.recipes(paper.setting(profile="smoke", **values), "loss_rescaling")
+        recipes = paper.asked(paper.setting_of(profile="smoke", **values), "loss_rescaling")
         trained = [r for r in recipes if r["kind"] == "train" and "@" not in r["variant"]]  # they set some knobs too
         return {key_of(r) for r in trained if r["variant"].startswith("lxmert") == lxmert}
 
@@ -149,68 +173,6 @@ def test_knobs_enter_the_recipes():
         assert keys(False) == keys(False, **change), name
 
 
-@dataclass(frozen=True)
-class Setting:
-    """All that `records` reads of a setting."""
-
-    runs: str
-    device: str = "cpu"
-
-
-class Paper:
-    """A paper of three runs; whoever makes the first finds the second in another process's hands till the third."""
-
-    APART = ("detection",)
-
-    def __init__(self, folder: Path):
-        self.folder, self.made, self.other = folder, [], None
-
-    def root_of(self, setting: Setting) -> None:
-        return None
-
-    def recipes(self, setting: Setting, page: str) -> list[dict]:
-        return [{"paper": "p", "variant": f"v{i}", "data": {"dataset": "d"}} for i in range(3)]
-
-    def produce(self, recipe: dict, checkpoint: Path, **options: object) -> dict:
-        if not self.made:
-            self.other = FileLock(self.folder / f"{key_of(self.recipes(None, '')[1])}.lock", thread_local=False)
-            self.other.acquire()
-            self.at_last = threading.Timer(30, self.other.release)  # not kept for ever
-            self.at_last.start()
-        elif recipe["variant"] == "v2" and self.other is not None:
-            self.at_last.cancel()
-            self.other.release()
-        self.made.append(recipe["variant"])
-        return {"variant": recipe["variant"]}
-
-
-def test_another_process_s_runs_are_waited_for_last(tmp_path, monkeypatch):
-    paper = Paper(tmp_path / PAGES["class_imbalance"])
-    monkeypatch.setattr(runs, "paper_of", lambda page: paper)
-    monkeypatch.setattr(runs, "code_of", lambda recipe: "c")
-    monkeypatch.setattr(runs, "is_current", lambda record: record["provenance"]["code"] == "c")
-    setting = Setting(str(tmp_path))
-    found = runs.records("class_imbalance", setting)
-    assert paper.made == ["v0", "v2", "v1"]
-    assert [record["result"]["variant"] for record in found] == ["v0", "v1", "v2"]
-    assert runs.records("class_imbalance", setting) == runs.existing(["class_imbalance"], setting) == found
-    assert len(paper.made) == 3
-
-
-def test_first_stages_are_kept_for_other_pages_and_processes_and_not_for_ever(tmp_path, monkeypatch):
-    paper = Paper(tmp_path / PAGES["class_imbalance"])
-    paper.made = ["nobody else is at it"]
-    monkeypatch.setattr(runs, "paper_of", lambda page: paper)
-    monkeypatch.setattr(runs, "code_of", lambda recipe: "c")
-    old, young = (paper.folder / f"{name}.stage" for name in ("old", "young"))
-    paper.folder.mkdir(parents=True)
-    for path in (old, young):
-        path.write_bytes(b"state")
-    os.utime(old, (0, time.time() - 1.1 * runs.STAGES_KEPT))
-    runs.records("class_imbalance", Setting(str(tmp_path)))
-    assert (old.exists(), young.exists()) == (False, True)
-
-
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -222,7 +184,7 @@ def test_first_stages_are_kept_for_other_pages_and_processes_and_not_for_ever(tm
 def test_bad_backbones_are_refused_before_anything_runs(values, message):
     paper = paper_of("loss_rescaling")
     with pytest.raises(ValueError, match=message):
-        paper.recipes(paper.setting(profile="smoke", **values), "loss_rescaling")
+        paper.asked(paper.setting_of(profile="smoke", **values), "loss_rescaling")
 
 
 @pytest.mark.parametrize(
@@ -236,7 +198,7 @@ def test_less_of_a_page_is_part_of_it(values):
     paper = paper_of("loss_rescaling")
 
     def asked(**values: object) -> set[str]:
-        recipes = paper.recipes(paper.setting(profile="small", **values), "loss_rescaling")
+        recipes = paper.asked(paper.setting_of(profile="small", **values), "loss_rescaling")
         keys = [key_of(recipe) for recipe in recipes]
         assert len(set(keys)) == len(keys)
         return {key for recipe, key in zip(recipes, keys, strict=True) if recipe["kind"] == "train"}
@@ -248,21 +210,22 @@ def test_less_of_a_page_is_part_of_it(values):
 
 def recipe_of(variant: str, prior: str = "changing") -> dict:
     paper = paper_of("loss_rescaling")
-    recipes = paper.recipes(paper.setting(profile="smoke"), "loss_rescaling")
+    recipes = paper.asked(paper.setting_of(profile="smoke"), "loss_rescaling")
     (recipe,) = [r for r in recipes if (r["variant"], r["prior"]) == (variant, prior)]
     return recipe
 
 
-def produced(variant: str, tmp_path: Path, prior: str = "changing") -> dict:
+def produce(variant: str, tmp_path: Path, prior: str = "changing") -> dict:
     """The result of a smoke run, through JSON without NaN as a record goes."""
-    result = paper_of("loss_rescaling").produce(recipe_of(variant, prior), tmp_path / "c", data_root=None, device="cpu")
+    paper = paper_of("loss_rescaling")
+    result = paper.produce(recipe_of(variant, prior), tmp_path / "c", data_root=None, device="cpu")
     return json.loads(json.dumps(result, allow_nan=False))
 
 
 @pytest.mark.parametrize("variant", ["bce baseline", "ce both"])
 def test_a_run_gives_what_its_claims_read(variant, cache, tmp_path):
-    result = produced(variant, tmp_path)
-    assert result == {**produced(variant, tmp_path), "history": result["history"]}  # times apart, the same numbers
+    result = produce(variant, tmp_path)
+    assert result == {**produce(variant, tmp_path), "history": result["history"]}  # times apart, the same numbers
     assert 0 <= result["test"]["overall"] <= 100
     assert [row["epoch"] for row in result["history"]] == [1, 2]
     assert result["parameters"]["model"] > result["parameters"]["question"]
@@ -277,7 +240,7 @@ def test_a_run_gives_what_its_claims_read(variant, cache, tmp_path):
 
 @pytest.mark.parametrize("prior", ["changing", "same"])
 def test_statistics(prior, cache, tmp_path):
-    result = produced("statistics", tmp_path, prior)
+    result = produce("statistics", tmp_path, prior)
     sizes, types = result["sizes"], result["types"]
     assert sizes["train"] + sizes["valid"] <= 400 and sizes["types"] == len(types)
     assert sum(t["n_test"] for t in types.values()) <= sizes["test"]
@@ -287,50 +250,3 @@ def test_statistics(prior, cache, tmp_path):
         assert [w for _, w in sorted(voted)] == sorted((w for _, w in voted), reverse=True)  # rarer is heavier
     if prior == "changing":
         assert result["in_type"]["by_plurality"] == 0
-
-
-def test_evidence_made_again_with_the_same_numbers_counts_for_this_code(tmp_path, monkeypatch):
-    paper, module = Paper(tmp_path / "r" / "reproduced" / "p"), "p"
-    monkeypatch.setattr(runs, "PAGES", {"page": module})
-    monkeypatch.setattr(runs, "paper_of", lambda page: paper)
-    monkeypatch.setattr(runs, "code_of", lambda recipe: "new")
-    monkeypatch.setattr(runs, "EVIDENCE", tmp_path / "evidence")
-    for recipe in paper.recipes(None, ""):
-        recipe |= {"kind": "train", "seed": 0}
-        record = {
-            "recipe": recipe,
-            "result": {"variant": recipe["variant"]},
-            "provenance": {"code": "old", "seconds": 1},
-        }
-        write_json(tmp_path / "evidence" / module / f"{key_of(recipe)}.json", record)
-    paper.made = ["nobody else is at it"]
-    monkeypatch.setattr(runs, "code_of", lambda recipe: "old")
-    assert runs.reproduce(module, data_root=None) == []
-    monkeypatch.setattr(runs, "code_of", lambda recipe: "new")
-    (entry,) = runs.reproduce(module, data_root=None, runs=str(tmp_path / "r"))
-    assert (entry["from"], entry["to"], len(entry["runs"])) == (["old"], "new", 3)
-
-    record["provenance"]["code"] = "older"
-    write_json(tmp_path / "evidence" / module / f"{key_of(recipe)}.json", record)
-    (entry,) = runs.reproduce(module, data_root=None, runs=str(tmp_path / "r"))
-    assert (entry["from"], len(entry["runs"])) == (["old", "older"], 3)
-
-    first = key_of(paper.recipes(None, "")[0] | {"kind": "train", "seed": 0})
-    by_data = {first: "generator"}  # as the embedded world's records, whose code is another
-    monkeypatch.setattr(runs, "code_of", lambda recipe: by_data.get(key_of(recipe), "new"))
-    entries = runs.reproduce(module, data_root=None, runs=str(tmp_path / "s"))
-    assert {entry["to"]: len(entry["runs"]) for entry in entries} == {"generator": 1, "new": 2}
-    monkeypatch.setattr(runs, "code_of", lambda recipe: "new")
-
-    for part, made in (("detection", 2), ("vision", 3)):  # the first has an environment of its own
-        apart = record | {"recipe": recipe | {"part": part}}
-        write_json(tmp_path / "evidence" / module / f"{key_of(recipe)}.json", apart)
-        (entry,) = runs.reproduce(module, data_root=None, runs=str(tmp_path / "t"))
-        assert len(entry["runs"]) == made
-    with pytest.raises(ValueError, match="parts of p with an environment of their own are detection; got 'vision'"):
-        runs.reproduce(module, data_root=None, apart="vision")
-
-    record["result"] = {"variant": "another"}
-    write_json(tmp_path / "evidence" / module / f"{key_of(recipe)}.json", record)
-    with pytest.raises(RuntimeError, match="moves variant from another to v2 in p-v2-0-.*; record the runs of p again"):
-        runs.reproduce(module, data_root=None, runs=str(tmp_path / "r"))

@@ -65,19 +65,19 @@ def from_values(cls: type[T], profiles: Mapping[str, Mapping], values: Mapping[s
         raise ValueError(f"profile is one of {', '.join(profiles)}; got {profile!r}")
     hints = typing.get_type_hints(cls)
     merged = {**profiles[profile], **{k: v for k, v in values.items() if v not in (None, "None")}}
-    return cls(**{name: _checked(fields[name], hints[name], value) for name, value in merged.items()})
+    return cls(**{name: _check(fields[name], hints[name], value) for name, value in merged.items()})
 
 
-def _checked(field: dataclasses.Field, hint: Any, value: Any) -> Any:
-    value = _converted(field.name, hint, value)
+def _check(field: dataclasses.Field, hint: Any, value: Any) -> Any:
+    value = _convert(field.name, hint, value)
     rule = field.metadata.get("rule")
-    for one in value if isinstance(value, tuple) else (value,):
-        if rule and one is not None and not rule[1](one):
-            raise ValueError(f"{field.name} {rule[0]}, got {one!r}; its default is {field.default!r}")
+    for item in value if isinstance(value, tuple) else (value,):
+        if rule and item is not None and not rule[1](item):
+            raise ValueError(f"{field.name} {rule[0]}, got {item!r}; its default is {field.default!r}")
     return value
 
 
-def _converted(name: str, hint: Any, value: Any) -> Any:
+def _convert(name: str, hint: Any, value: Any) -> Any:
     """`value` as the type of the field; text as papermill hands it over is read as a Python literal."""
     plain, item = next(h for h in (*typing.get_args(hint), hint) if h is not type(None)), None
     if typing.get_origin(hint) is tuple:
@@ -88,7 +88,7 @@ def _converted(name: str, hint: Any, value: Any) -> Any:
         except (SyntaxError, ValueError):
             raise ValueError(f"{name} must be {getattr(plain, '__name__', plain)}, got the text {value!r}") from None
     if plain is tuple and isinstance(value, list | tuple):
-        return tuple(_converted(name, item, x) for x in value)
+        return tuple(_convert(name, item, x) for x in value)
     if plain is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, plain) or (isinstance(value, bool) and plain is not bool):

@@ -10,8 +10,8 @@ import nbformat
 import pytest
 
 from vqabook import cli
-from vqabook.evidence.record import read_records
-from vqabook.papers import PAGES
+from vqabook.evidence.record import key_of, read_records
+from vqabook.papers import PAGES, PAPERS, paper_of
 
 
 @pytest.fixture
@@ -50,13 +50,49 @@ def test_run_trains_what_is_missing_and_the_ledger_shows_it(vqabook, runs, tmp_p
     assert rows["assumption-2-bce"]["embedded"]["n"] == 1 and rows["assumption-2-bce"]["verdict_embedded"] == "not run"
     assert rows["table-v-bce-both-over-baseline"]["embedded"] is None
     assert '<table class="ledger">' in (tmp_path / "ledger.html").read_text()
+    stars = json.loads((tmp_path / "live.json").read_text())
+    assert {star["claim"] for star in stars} == {name for paper in PAPERS for name in paper_of(paper).live}
+    assert "No live run has a recorded interval" in (tmp_path / "live.html").read_text()
+    assert (tmp_path / "recheck.html").read_text().startswith("<p>")
 
 
-def test_fingerprint_prints_a_hash_and_runs_nothing(vqabook, tmp_path):
-    status, printed, _ = vqabook("run", "class_imbalance", "--fingerprint", "--runs", tmp_path)
-    assert status == 0 and len(printed.strip()) == 12 and int(printed, 16)
-    assert vqabook("run", "class_imbalance", "--fingerprint")[1] == printed
-    assert list(tmp_path.iterdir()) == []
+def test_make_reads_no_evidence_and_makes_what_a_list_says(vqabook, cache, tmp_path):
+    paper, asked = paper_of("soft_cross_entropy"), tmp_path / "asked.json"
+    recipes = [r for r in paper.asked(paper.setting_of(profile="smoke"), paper.name) if r["variant"] == "avg votes"]
+    asked.write_text(json.dumps(recipes))
+    assert vqabook("make", "--recipes", asked, "--out", tmp_path / "made")[0] == 0
+    (record,) = read_records(tmp_path / "made")
+    assert key_of(record["recipe"]) == key_of(recipes[0])
+
+
+def test_live_trains_the_live_comparisons_once(vqabook, runs):
+    words = ("live", "soft_cross_entropy", "--profile", "smoke", "--runs", runs)
+    assert vqabook(*words)[0] == 0
+    made = {path: path.stat().st_mtime_ns for path in (runs / "live").rglob("*.json")}
+    assert sorted(r["recipe"]["variant"] for r in read_records(runs / "live")) == ["avg modal", "avg votes"]
+    assert vqabook(*words)[0] == 0
+    assert {path: path.stat().st_mtime_ns for path in (runs / "live").rglob("*.json")} == made
+
+
+@pytest.mark.parametrize(("lines", "status"), [([], 0), (["a: loss from 1 to 2"], 1)])
+def test_recheck_against_a_commit_asks_for_all_pages_of_a_paper(lines, status, vqabook, tmp_path, monkeypatch):
+    asked = []
+
+    def compare(commit: str, words: list[str], folder: Path) -> tuple[int, list[str]]:
+        asked.extend([commit, *words])
+        return 3, lines
+
+    monkeypatch.setattr("vqabook.evidence.recheck.compare_codes", compare)
+    ended, printed, _ = vqabook("recheck", "--against", "HEAD", "--paper", "loss_rescaling", "--runs", tmp_path)
+    assert asked == ["HEAD", "--profile", "smoke", "--page", "class_imbalance", "--page", "loss_rescaling"]
+    last = f"3 runs made by both codes; {len(lines)} differ or are of one code alone."
+    assert (ended, printed.splitlines()) == (status, [*lines, last])
+
+
+def test_a_recheck_of_nothing_is_one_sentence(vqabook, tmp_path):
+    status, _, told = vqabook("recheck", "--made", "--runs", tmp_path)
+    assert status == 1 and told.startswith("vqabook: a recheck compares runs that were made again, got none;")
+    assert told.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -71,15 +107,15 @@ def test_fingerprint_prints_a_hash_and_runs_nothing(vqabook, tmp_path):
     ],
 )
 def test_what_is_wrong_is_one_sentence(words, message, vqabook, tmp_path):
-    status, _, said = vqabook("run", "class_imbalance", "--runs", tmp_path, *words)
-    assert status == 1 and message in said and said.count("\n") == 1
+    status, _, told = vqabook("run", "class_imbalance", "--runs", tmp_path, *words)
+    assert status == 1 and message in told and told.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_page_is_one_sentence(vqabook):
-    for more in ([], ["--fingerprint"]):
-        status, _, said = vqabook("run", "css", *more)
-        assert status == 1 and f"pages are {', '.join(PAGES)}; got" in said and said.count("\n") == 1
+    for words in (("run", "css"), ("recheck", "--paper", "css"), ("recheck", "--paper", "css", "--against", "HEAD")):
+        status, _, told = vqabook(*words)
+        assert status == 1 and f"pages are {', '.join(PAGES)}; got 'css'" in told and told.count("\n") == 1
 
 
 def notebook(path: Path, code: str) -> Path:
@@ -93,8 +129,8 @@ def notebook(path: Path, code: str) -> Path:
 
 def test_a_parameter_that_the_notebook_lacks_is_refused(vqabook, tmp_path):
     source = notebook(tmp_path / "n.ipynb", "1")
-    status, _, said = vqabook("execute", source, tmp_path / "out.ipynb", "-s", "epochz=3")
-    assert status == 1 and "are profile, runs, data_root; got epochz: check the spelling" in said
+    status, _, told = vqabook("execute", source, tmp_path / "out.ipynb", "-s", "epochz=3")
+    assert status == 1 and "are profile, runs, data_root; got epochz: check the spelling" in told
     assert not (tmp_path / "out.ipynb").exists()
 
 
@@ -109,6 +145,6 @@ def test_execute(vqabook, tmp_path):
 @pytest.mark.slow
 def test_a_notebook_that_fails_is_kept_aside(vqabook, tmp_path):
     source, out = notebook(tmp_path / "n.ipynb", "value = 1\nvalue / 0"), tmp_path / "out" / "n.ipynb"
-    status, _, said = vqabook("execute", source, out)
-    assert status == 1 and "(value = 1): ZeroDivisionError: division by zero; the notebook with the error is" in said
+    status, _, told = vqabook("execute", source, out)
+    assert status == 1 and "(value = 1): ZeroDivisionError: division by zero; the notebook with the error is" in told
     assert not out.exists() and (tmp_path / "out" / "failed" / "n.ipynb").exists()

@@ -9,13 +9,16 @@ from matplotlib.colors import to_rgb
 
 from vqabook.data.seen import grid
 from vqabook.report import figures
+from vqabook.report.claims import Claim, Side
+from vqabook.report.live import Star
+from vqabook.report.verdicts import judge
 
 
 @pytest.fixture
 def figure():
-    one = plt.figure()
-    yield one
-    plt.close(one)
+    figure = plt.figure()
+    yield figure
+    plt.close(figure)
 
 
 @pytest.mark.parametrize(
@@ -24,7 +27,7 @@ def figure():
     ids=["chapters 01 and 02", "chapter 03"],
 )
 def test_no_two_things_of_a_chapter_share_a_colour(shown):
-    colors = [to_rgb(c) for one in shown for c in one.values()]
+    colors = [to_rgb(color) for colors in shown for color in colors.values()]
     assert len(set(colors)) == len(colors)
 
 
@@ -50,6 +53,18 @@ def test_gains_show_seeds_mean_interval_and_what_is_printed(figure):
     assert [text.get_text() for text in axes.get_yticklabels()] == list(rows)
     low, high = axes.get_ylim()
     assert low > 2 and high < 0  # the first row is the highest
+
+
+def test_a_forest_shows_what_is_printed_recorded_expected_and_live(figure):
+    axes, sides = figure.add_subplot(), (Side({"variant": "a"}, printed=9.0), Side({"variant": "b"}, printed=2.0))
+    claim = Claim("n", "a beats b", "w", *sides, "page", "p")
+    bare = Claim("m", "b beats c", "w", sides[1], Side({"variant": "c"}), "page", "p", unit="loss")
+    real, embedded = judge([1.0, 2.0, 3.0]), judge([4.0, 5.0, 6.0])
+    figures.forest(axes, [Star(claim, 5.5, (0.5, 9.5), embedded, real), Star(bare, None, None, judge([]), judge([]))])
+    drawn = [np.atleast_1d(line.get_xdata()).tolist() for line in axes.lines if len(line.get_xdata())]
+    assert drawn == [[0.5, 9.5], [real.low, real.high], [2], [embedded.low, embedded.high], [5], [7], [5.5], [0, 0]]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["a beats b", "b beats c"]
+    assert axes.get_xlabel() == "difference (points or loss)"
 
 
 def test_attention_lies_in_its_box_and_the_most_looked_at_wins():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vqabook.report import tables
-from vqabook.report.verdicts import mean_std, significance
+from vqabook.report.verdicts import BySeed, mean_std, significance
 
 ROWS = {"UpDn": {"variant": "baseline"}, "UpDn+Ours": {"variant": "both"}}
 AGAINST = {"UpDn+Ours": "UpDn"}
@@ -16,7 +16,8 @@ CLEAR, WIDE = (5.0, 5.1, 4.9, 5.0), (5.0, -4.0, 0.5, 9.0)  # differences by seed
 def run(variant: str, seed: int, value: float, *, prior: str = "changing", **result: object) -> dict:
     """A record with this accuracy on yes/no and overall and none on the other types."""
     test = {"overall": value, "yes/no": value + 1, "kappa": {"overall": value / 10}}
-    return {"recipe": {"variant": variant, "prior": prior, "seed": seed}, "result": {"test": test, **result}}
+    recipe = {"variant": variant, "prior": prior, "seed": seed}
+    return {"recipe": recipe, "result": {"test": test, **result}, "provenance": {"machine": "m"}}
 
 
 def both(differences: tuple[float, ...], prior: str = "changing") -> list[dict]:
@@ -91,4 +92,6 @@ def test_swapping_the_rows_marks_the_other_one():
     sources = {"here": (both(CLEAR), {"prior": "changing"})}
     there, back = (tables.p_values(ROWS, sources, a) for a in (AGAINST, {"UpDn": "UpDn+Ours"}))
     assert there == back
-    assert there[-1] == significance(*({i: 40.0 + 3 * i + d for i, d in enumerate(x)} for x in (CLEAR, (0,) * 4)))
+    assert there[-1] == significance(
+        *(BySeed({i: 40.0 + 3 * i + d for i, d in enumerate(x)}) for x in (CLEAR, (0,) * 4))
+    )

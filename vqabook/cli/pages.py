@@ -187,11 +187,11 @@ def recheck(
     with tempfile.TemporaryDirectory() as temporary:
         folder = (runs or Path(temporary)).resolve()
         if against:
-            asked = recheck.words_for_make(profile or "smoke", papers, recipes, data_root)
+            pages = [page for name in papers or () for page in paper_of(name).pages]
+            asked = recheck.words_for_make(profile or "smoke", pages, recipes, data_root)
             n, lines = recheck.compare_codes(against, asked, folder)
-            lines.append(f"{n} runs made by both codes, {n - len(lines)} of them equal to the last digit.")
-            print("\n".join(lines))
-            raise typer.Exit(int(len(lines) > 1))
+            print("\n".join([*lines, f"{n} runs made by both codes; {len(lines)} differ or are of one code alone."]))
+            raise typer.Exit(int(bool(lines)))
         import torch
 
         torch.set_num_threads(threads)

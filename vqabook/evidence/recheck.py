@@ -103,9 +103,9 @@ def write_outcome(outcome: Mapping) -> None:
     write_json(OUTCOME, outcome)
 
 
-def words_for_make(profile: str, pages: Sequence[str] | None, recipes: Path | None, data_root: str | None) -> list[str]:
+def words_for_make(profile: str, pages: Sequence[str], recipes: Path | None, data_root: str | None) -> list[str]:
     """What `vqabook make` is asked for, by either code."""
-    words = ["--profile", profile, *(word for page in pages or () for word in ("--page", page))]
+    words = ["--profile", profile, *(word for page in pages for word in ("--page", page))]
     words += ["--recipes", str(recipes.resolve())] if recipes else []
     return words + (["--data-root", data_root] if data_root else [])
 

@@ -28,8 +28,10 @@ def compare(pairs: Pairs, claims: Mapping[str, Sequence[Claim]]) -> dict:
     lies outside the other seeds' 95 % prediction interval one time in 20, and a recheck fails where so many do that
     chance explains it with less than 1 %.
     """
+    if not pairs:
+        raise ValueError("a recheck compares runs that were made again, got none; give the folder that holds them")
     rows = _list_rows(pairs)
-    expected = [row for row in rows if row.get("expected")]
+    expected = [row for row in rows if row.get("expected") and not row["same_machine"]]
     outside = sum(not row["expected"][0] <= row["again"] <= row["expected"][1] for row in expected)
     chance = float(stats.binom.sf(outside - 1, len(expected), OUTSIDE)) if expected else 1.0
     changed = [row["key"] for row in rows if row["same_machine"] and row["differs"]]
@@ -104,18 +106,18 @@ def tell(outcome: Mapping) -> list[str]:
     if here:
         equal = sum(row["differs"] is None for row in here)
         sentences.append(f"{equal} of {len(here)} runs made again on the machine kind that recorded them are equal.")
-    scored = [row for row in elsewhere if row.get("spread")]
+    scored = [row for row in elsewhere if row.get("spread") is not None]
     if elsewhere:
         equal = sum(row["differs"] is None for row in elsewhere)
         sentences.append(f"Of {len(elsewhere)} runs made again on another machine kind {equal} are equal.")
-    if scored:
+    if len(scored) > 1:
         moved = np.array([row["again"] - row["recorded"] for row in scored])
         seeds = np.sqrt(np.mean(np.square([row["spread"] for row in scored])))
-        expected = sum(row.get("expected") is not None for row in rows)
         sentences.append(
             f"The differences of {len(scored)} test scores have mean {moved.mean():+.2f} and standard deviation "
             f"{moved.std(ddof=1):.2f} points; that of seeds is {seeds:.2f}."
         )
+    if expected := sum(row.get("expected") is not None for row in elsewhere):
         sentences.append(
             f"{outcome['outside']} of {expected} scores lie outside the other seeds' 95 % prediction interval, where "
             f"chance puts {OUTSIDE * expected:.1f}."

@@ -1,0 +1,93 @@
+"""What a notebook opens: its runs are made, its claims picked and judged, and what it shows comes from records."""
+
+from __future__ import annotations
+
+import pytest
+
+from vqabook import page as module
+from vqabook.evidence.record import key_of
+from vqabook.page import Page, draw_forest, list_live_recipes, make_live_runs, read_embedded, read_stars
+from vqabook.report import verdicts
+from vqabook.report.live import SEED
+
+NAME = "soft_cross_entropy"
+SHORT = {"profile": "smoke", "models": ["avg"], "further": False, "disagreements": []}
+LIVE = "soft-ce-table-1-avg-overall"
+
+
+@pytest.fixture(scope="module")
+def page(cache) -> Page:
+    """The page as a notebook's first cell opens it, with few runs."""
+    return Page.open(NAME, {"__name__": "__main__", "Page": Page, **SHORT})
+
+
+@pytest.fixture
+def shown(monkeypatch) -> list[str]:
+    """The HTML that is displayed."""
+    displayed: list = []
+    monkeypatch.setattr("IPython.display.display", displayed.append)
+    return displayed
+
+
+def test_its_runs_are_those_of_its_recipes_in_their_order(page):
+    recipes = page.paper.asked(page.setting, NAME)
+    assert [key_of(record["recipe"]) for record in page.here] == [key_of(recipe) for recipe in recipes]
+    assert page.recorded == module.read_real(page.paper) != []
+    assert list(page.sources) == ["here: shapes", "recorded: vqa_v2_60k"]
+    assert {key_of(r["recipe"]) for r in read_embedded(page.paper, page.setting)} == set(map(key_of, recipes))
+
+
+def test_a_bad_parameter_ends_before_anything_runs(monkeypatch):
+    monkeypatch.setattr(module, "load_or_make", lambda *_, **__: pytest.fail("something ran"))
+    with pytest.raises(ValueError, match="^epochs must be positive, got 0; its default is 70$"):
+        Page.open(NAME, {"profile": "smoke", "epochs": 0})
+    with pytest.raises(ValueError, match="got epochz: check the spelling"):
+        Page.open(NAME, {"profile": "smoke", "epochz": 1})
+
+
+def test_claims_are_picked_by_how_their_names_begin(page):
+    assert page.claims == page.paper.claims  # the paper has one page
+    picked = page.pick("soft-ce-table-1-avg", "soft-ce-release")
+    assert [claim.name for claim in picked] == [
+        LIVE, "soft-ce-table-1-avg-yes-no", "soft-ce-table-1-avg-number", "soft-ce-table-1-avg-other",
+        "soft-ce-release",
+    ]  # fmt: skip
+    assert page.pick("no such claim") == []
+
+
+def test_the_text_tells_verdicts_of_real_data_unless_asked_for_others(page):
+    verdict, told = page.verdict(LIVE), page.told("soft-ce-table-1-")
+    assert verdict == verdicts.verdict_on(page.pick(LIVE)[0], page.recorded) and verdict.n >= verdicts.MIN_SEEDS
+    assert told["avg-overall"] == f"{verdict.mean:+.1f} [{verdict.low:.1f}, {verdict.high:.1f}]"
+    assert page.told("soft-ce-table-1-", page.here)["avg-overall"] == "not run"  # one seed is no verdict
+
+
+def test_verdicts_summary_and_strip_are_shown(page, shown):
+    page.show_verdicts(page.pick(LIVE))
+    page.show_summary()
+    page.strip()
+    claims, summary, strip = (html.data for html in shown)
+    assert "AVG: soft cross-entropy beats cross-entropy" in claims and claims.count("verdict-") == 2
+    assert "Table 1" in summary and "Figs. 1-2" in summary
+    assert "papermill notebooks/03_soft_cross_entropy.ipynb out.ipynb -p profile smoke" in strip
+
+
+def test_live_runs_get_a_star_in_the_forest(page, shown, tmp_path):
+    runs = str(tmp_path)
+    recipes = list_live_recipes(page.paper, "smoke")
+    assert [(r["variant"], r["seed"]) for r in recipes] == [("avg modal", SEED), ("avg votes", SEED)]
+    (before,) = read_stars(page.paper, "smoke", runs)
+    make_live_runs(page.paper, "smoke", runs=runs, data_root=None)
+    (star,) = read_stars(page.paper, "smoke", runs)
+    assert before.value is None and star.value is not None and star.inside is None  # no smoke run is recorded
+    assert read_stars(page.paper, "small", runs)[0].value is None
+    html = draw_forest([star])
+    statement = "AVG: soft cross-entropy beats cross-entropy"
+    alt = f'alt="Printed, recorded and live differences. Live: {statement}: {star.value:+.2f}"'
+    assert html.count(alt) == 2 and "not run" in draw_forest([before])
+    page.forest()
+    assert len(shown) == 1
+
+
+def test_a_forest_without_claims_is_nothing():
+    assert draw_forest([]) == ""
