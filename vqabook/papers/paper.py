@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,9 +11,10 @@ from typing import Any, ClassVar
 from pydantic import TypeAdapter
 
 from vqabook.evidence.fingerprint import code_hash
-from vqabook.knobs import from_values
+from vqabook.knobs import from_values, knob, positive, within
 from vqabook.report.claims import Claim
 from vqabook.training.stages import Scratch, Stages
+from vqabook.world.write import World
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +42,36 @@ class Recipe:
         """The recipe that a record keeps: tuples that came as lists are tuples again, nested parts what they were."""
         if unknown := asked.keys() - {field.name for field in fields(cls)}:
             raise ValueError(f"a recipe of {asked['paper']} has no {', '.join(sorted(unknown))}; check its part")
-        return _reader(cls).validate_python(dict(asked))
+        return TypeAdapter(cls).validate_python(dict(asked))
 
 
-@lru_cache
-def _reader(cls: type[Recipe]) -> TypeAdapter:
-    return TypeAdapter(cls)
+@dataclass(frozen=True)
+class PageSetting:
+    """What a reader may change on every page. None in a notebook means the profile's value."""
+
+    profile: str
+    data_root: str | None = None  # default: $VQABOOK_DATA, else data/ of the project
+    runs: str | None = None  # folder of records; default: data/runs of the project
+    device: str = "auto"
+    seeds: tuple[int, ...] = knob((0, 1, 2), rule=within(0, 2**31))
+
+
+@dataclass(frozen=True)
+class QuestionSetting(PageSetting):
+    """What a reader may change besides on a page whose runs answer questions, by default in the embedded world."""
+
+    dataset: str = "shapes"
+    questions: int = knob(20_000, rule=positive())  # of the embedded world's training split
+    world_objects: tuple[int, ...] = knob(World.objects, rule=within(1, 10))  # fewest and most in a scene
+    world_noise: float = knob(World.noise, rule=within(0, 5))  # of its region features
+    world_prior: float = knob(World.prior, rule=within(0, 5))  # Zipf exponent of its answers; 0 is uniform
+
+    def world(self, **changes: Any) -> World | None:
+        """The embedded world that is asked for, with some knobs changed; None where the questions are real."""
+        if self.dataset != "shapes":
+            return None
+        seen = {"objects": self.world_objects, "regions": max(self.world_objects), "noise": self.world_noise}
+        return World(**{"n_train": self.questions, "prior": self.world_prior, **seen, **changes})
 
 
 @dataclass(frozen=True)
@@ -67,7 +91,7 @@ class Paper:
     """A paper of the book.
 
     `real`: data sets whose recorded runs verdicts on real data come from, the main one first; `further`: real ones with
-    verdicts of their own; each with what it can show.
+    verdicts of their own; each with what it can show. `whole`: what makes a profile run all of the paper.
     """
 
     name: str
@@ -81,9 +105,7 @@ class Paper:
     parts: Mapping[str, Part]  # by a recipe's `part`, or its `kind` if it has none
     real: Mapping[str, str]
     further: Mapping[str, str] = field(default_factory=dict)
-    whole: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # of a profile that runs a part of the paper: what runs all of it
+    whole: Mapping[str, Any] = field(default_factory=dict)
 
     def setting_of(self, **values: Any) -> Any:
         """The setting that these parameters ask for: `setting_of(profile="small", seeds=(0,))`."""
@@ -102,6 +124,6 @@ class Paper:
         """Train, probe or count what a recipe says; the record's result."""
         part = self.parts[asked.get("part") or asked["kind"]]
         scratch = Scratch(checkpoint, Stages(checkpoint.parent, code_hash()))
-        module, _, function = part.call.partition(":")
+        module, function = part.call.split(":")
         make = getattr(import_module(module), function)
         return make(part.recipe.of(asked), scratch, data_root=data_root, device=device)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vqabook.knobs import knob, one_of, positive, within
-from vqabook.world.write import World
+from vqabook.papers.paper import QuestionSetting
 
 NAME = "loss_rescaling"
 MODULES = {  # rows of Table V; the last is what the tables call "+Ours"
@@ -88,7 +88,10 @@ BACKBONES = {
         Backbone("focal", gamma=2.0, alpha=0.25, softmax=False),
     )
 }
-COMPARED = ("question_only", "san", "rubi", "bias_product", "reweight", "focal")  # one row each, without re-scaling
+ROWS_OF = {  # the rows of Table V that a backbone has; others: all
+    "lxmert": ("baseline", "re-scaling"),  # Sec. V-C: without a mask
+    **dict.fromkeys(("question_only", "san", "rubi", "bias_product", "reweight", "focal"), ("baseline",)),
+}
 LOSSES = {"css": ("bce", "ce"), "lxmert": ("bce", "ce"), "rubi": ("ce",)}  # others: Sigm-BCE (Sec. VI-B)
 DROPPED = ("lm", "lmh", "css")  # Fig. 7, beside UpDn
 VARIED = (  # page 02: a backbone, its run, the name of a change, and the change
@@ -100,13 +103,6 @@ VARIED = (  # page 02: a backbone, its run, the name of a change, and the change
     ("lxmert", "bce re-scaling", "positive term only", {"positive_only": True}),
     ("focal", "bce baseline", "released", {"softmax": True}),
 )
-
-
-def modules_of(backbone: str) -> tuple[str, ...]:
-    """The rows of Table V that a backbone has; Sec. V-C leaves LXMERT without a mask."""
-    if backbone in COMPARED:
-        return ("baseline",)
-    return ("baseline", "re-scaling") if backbone == "lxmert" else tuple(MODULES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,24 +129,15 @@ VISION = {
     "faces": VisionOptions(stem_stride=2, epochs=20, batch_size=32, shift=2, flip=True, centre_weight=0.003),
     "digits": VisionOptions(width=8, epochs=20, batch_size=32),
 }
-VISION_CUTS = {  # imbalance and share held out; None: as it is by nature
-    "cifar10": (100.0, None),
-    "faces": (None, 0.5),
-    "digits": (20.0, 0.6),
-}
+# Imbalance and share held out; None: as it is by nature.
+VISION_CUTS = {"cifar10": (100.0, None), "faces": (None, 0.5), "digits": (20.0, 0.6)}
 VISION_CHANGES = {"smoke": {"width": 4, "epochs": 2}, "paper": {"depth": 32, "width": 16, "epochs": 200}}
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What a reader may change on the pages. None in a notebook means the profile's value."""
+class Setting(QuestionSetting):
+    """What a reader may change on pages 01 and 02."""
 
-    profile: str
-    dataset: str = "shapes"
-    data_root: str | None = None  # default: $VQABOOK_DATA, else data/ of the project
-    runs: str | None = None  # folder of records; default: data/runs of the project
-    device: str = "auto"
-    seeds: tuple[int, ...] = knob((0, 1, 2), rule=within(0, 2**31))
     priors: tuple[str, ...] = knob(("changing", "same"), rule=one_of("changing", "same"))
     epochs: int = knob(20, rule=positive())  # first stage; release, main.py
     rescale_epochs: int = knob(10, rule=positive())  # second stage, "another ten epochs" (Sec. V-D)
@@ -160,10 +147,6 @@ class Setting:
     word: int = knob(300, rule=positive())
     attention_dropout: float = knob(0.2, rule=within(0, 1))  # UpDn code; 0 in CPU profiles: a third of a step
     min_answer_count: int = knob(9, rule=positive())  # UpDn preprocessing
-    questions: int = knob(20_000, rule=positive())  # of the embedded world's training split
-    world_prior: float = knob(World.prior, rule=within(0, 5))  # Zipf exponent of its answers; 0 is uniform
-    world_objects: tuple[int, ...] = knob(World.objects, rule=within(1, 10))  # fewest and most in a scene
-    world_noise: float = knob(World.noise, rule=within(0, 5))  # of its region features
     mask_dropouts: tuple[float, ...] = knob((0.2, 0.4, 0.6, 0.8), rule=within(0, 1))  # Fig. 7, beside 0
     departures: bool = True  # the release's choices, one by one
     min_votes: int = knob(1, rule=positive())
@@ -180,26 +163,24 @@ class Setting:
     vision: tuple[str, ...] = knob(("cifar10", "faces"), rule=one_of(*VISION))  # Sec. III-B
 
 
+SMALL_LXMERT = {"lxmert_layers": (1, 1, 1), "lxmert_dropout": 0.0, "lxmert_lr": 1e-3}
 PROFILES: dict[str, dict] = {
-    "smoke": {
+    "smoke": SMALL_LXMERT | {
         "questions": 400, "epochs": 1, "rescale_epochs": 1, "hidden": 16, "word": 16, "batch_size": 64,
         "seeds": (0,), "min_answer_count": 2, "mask_dropouts": (), "world_objects": (2, 4),
-        "lxmert_epochs": 1, "lxmert_rescale_epochs": 1, "lxmert_hidden": 16, "lxmert_layers": (1, 1, 1),
-        "lxmert_dropout": 0.0, "lxmert_lr": 1e-3, "vision": ("digits",),
+        "lxmert_epochs": 1, "lxmert_rescale_epochs": 1, "lxmert_hidden": 16, "vision": ("digits",),
     },
-    "small": {
+    "small": SMALL_LXMERT | {
         "questions": 4000, "world_objects": (2, 4), "world_noise": 0.3, "min_answer_count": 3,
         "epochs": 8, "rescale_epochs": 4, "hidden": 64, "word": 64, "batch_size": 256, "lr": 1e-2,
         "attention_dropout": 0.0, "mask_dropouts": (0.4, 0.8), "seeds": (0, 1, 2, 3, 4),
-        "lxmert_epochs": 8, "lxmert_rescale_epochs": 4, "lxmert_hidden": 64, "lxmert_layers": (1, 1, 1),
-        "lxmert_dropout": 0.0, "lxmert_lr": 1e-3, "vision": ("digits",),
+        "lxmert_epochs": 8, "lxmert_rescale_epochs": 4, "lxmert_hidden": 64, "vision": ("digits",),
     },
-    "real": {
+    "real": SMALL_LXMERT | {
         "dataset": "vqacp_v1_coco16k", "priors": ("changing",), "min_answer_count": 5, "mask_dropouts": (),
         "epochs": 6, "rescale_epochs": 3, "hidden": 256, "word": 128, "batch_size": 256, "attention_dropout": 0.0,
         "backbone_modules": ("baseline", "re-scaling", "both"),
-        "lxmert_epochs": 4, "lxmert_rescale_epochs": 2, "lxmert_hidden": 64, "lxmert_layers": (1, 1, 1),
-        "lxmert_dropout": 0.0, "lxmert_lr": 1e-3,
+        "lxmert_epochs": 4, "lxmert_rescale_epochs": 2, "lxmert_hidden": 64,
     },
     "paper": {"dataset": "vqacp_v2"},
 }  # fmt: skip

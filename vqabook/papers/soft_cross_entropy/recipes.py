@@ -7,14 +7,13 @@ questions it is judged by. Both are recorded.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from vqabook.data.sets import DataSpec
 from vqabook.data.ten_votes import votes_digest
 from vqabook.files import data_root
 from vqabook.papers.paper import Recipe
 from vqabook.papers.soft_cross_entropy.setting import FURTHER_RUNS, IMAGES, MODELS, NAME, UNANIMOUS, Options, Setting
-from vqabook.world.write import World
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,39 +37,32 @@ def list_recipes(s: Setting, page: str) -> list[Recipe]:
     """Every run of the page. `variant` is "<model> <target>", off the paper's table "<model> <target> @ <what>"."""
     runs = [(model, target, "", {}, {}) for model in s.models for target in s.targets]
     if s.further:
-        runs += [(model, target, name, change, {}) for model, target, name, change in FURTHER_RUNS]
+        runs += [(*run, {}) for run in FURTHER_RUNS]
     if s.dataset == "shapes" and "avg" in s.models:
         worlds = {UNANIMOUS: {"disagreement": 0.0, "synonyms": 0.0}}
         worlds |= {f"disagreement {level}": {"disagreement": level} for level in s.disagreements}
         runs += [("avg", target, name, {}, world) for name, world in worlds.items() for target in ("modal", "votes")]
-    runs = [run for run in runs if run[0] in s.models and run[1] in s.targets]
-    model = (s.models or tuple(MODELS))[0]
-    counted = Recipe(**_what(s, "statistics", 0), variant="statistics", data=_data(s, model, {}))
-    return [counted, *(_run(s, seed, *run) for seed in s.seeds for run in runs)]
-
-
-def _run(s: Setting, seed: int, model: str, target: str, name: str, change: Mapping, world: Mapping) -> Run:
-    sizes = {size: getattr(s, size) for size in ("batch_size", "lr", "hidden", "word", "joint", "dropout")}
-    return Run(
-        **_what(s, "train", seed),
-        variant=f"{model} {target}" + (f" @ {name}" if name else ""),
-        data=_data(s, model, world),
-        model=model,
-        target=target,
-        options=Options(**change),
-        epochs=s.epochs if model in IMAGES else s.question_epochs,
-        reach=s.pool_reach if model == "pool" else s.reach,
-        **sizes,
-    )
-
-
-def _what(s: Setting, kind: str, seed: int) -> dict:
-    return {"paper": NAME, "profile": s.profile, "kind": kind, "prior": "same", "seed": seed}
+    what = {"paper": NAME, "profile": s.profile, "prior": "same", "seed": 0}
+    counted = Recipe(**what, kind="statistics", variant="statistics", data=_data(s, (*s.models, *MODELS)[0], {}))
+    trained = [
+        Run(
+            **what | {size: getattr(s, size) for size in ("batch_size", "lr", "hidden", "word", "joint", "dropout")},
+            kind="train",
+            variant=f"{model} {target}" + (f" @ {name}" if name else ""),
+            data=_data(s, model, world),
+            model=model,
+            target=target,
+            options=Options(**change),
+            epochs=s.epochs if model in IMAGES else s.question_epochs,
+            reach=s.pool_reach if model == "pool" else s.reach,
+        )
+        for model, target, name, change, world in runs
+        if model in s.models and target in s.targets
+    ]
+    return [counted, *(replace(run, seed=seed) for seed in s.seeds for run in trained)]
 
 
 def _data(s: Setting, model: str, changed: Mapping) -> dict:
-    seen = {"objects": s.world_objects, "regions": max(s.world_objects), "noise": s.world_noise}
-    knobs = {"disagreement": s.world_disagreement, "prior": s.world_prior, **seen, **changed}
-    world = World(n_train=s.questions, **knobs) if s.dataset == "shapes" else None
+    world = s.world(**{"disagreement": s.world_disagreement, **changed})
     spec, images = DataSpec(s.dataset, "same", world, s.min_answer_count, s.max_words), model in IMAGES
     return asdict(spec) | {"images": images, "digest": votes_digest(spec, data_root(s.data_root), images=images)}

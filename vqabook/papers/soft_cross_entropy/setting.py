@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vqabook.knobs import knob, one_of, positive, within
+from vqabook.papers.paper import QuestionSetting
 from vqabook.world.write import World
 
 NAME = "soft_cross_entropy"
@@ -41,15 +42,9 @@ UNANIMOUS = "unanimous"  # the control: an embedded world whose annotators agree
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What a reader may change on the page. None in a notebook means the profile's value."""
+class Setting(QuestionSetting):
+    """What a reader may change on page 03."""
 
-    profile: str
-    dataset: str = "shapes"
-    data_root: str | None = None  # default: $VQABOOK_DATA, else data/ of the project
-    runs: str | None = None  # folder of records; default: data/runs of the project
-    device: str = "auto"
-    seeds: tuple[int, ...] = knob((0, 1, 2), rule=within(0, 2**31))
     models: tuple[str, ...] = knob(tuple(MODELS), rule=one_of(*MODELS))
     targets: tuple[str, ...] = knob(tuple(TARGETS), rule=one_of(*TARGETS))
     further: bool = True  # the release's choices, and the control whose minority answers are strangers'
@@ -67,11 +62,7 @@ class Setting:
     # mean of two runs with seeds that the page does not use (100, 101), rounded down.
     reach: float = knob(45.0, rule=within(0, 100))
     pool_reach: float = knob(55.0, rule=within(0, 100))  # the same for POOL
-    questions: int = knob(20_000, rule=positive())  # of the embedded world's training split
-    world_objects: tuple[int, ...] = knob(World.objects, rule=within(1, 10))  # fewest and most in a scene
-    world_noise: float = knob(World.noise, rule=within(0, 5))  # of its region features
-    world_prior: float = knob(World.prior, rule=within(0, 5))  # Zipf exponent of its answers; 0 is uniform
-    world_disagreement: float = knob(World.disagreement, rule=within(0, 1))  # of its annotators
+    world_disagreement: float = knob(World.disagreement, rule=within(0, 1))  # of the embedded world's annotators
     disagreements: tuple[float, ...] = knob((), rule=within(0, 1))  # embedded world: AVG at these, too
 
 
