@@ -23,7 +23,7 @@ PAPER = Paper(
     parts={
         "train": Part(f"{__name__}.train:train", Run),
         "statistics": Part(f"{__name__}.train:count", Recipe),
-        "backbones": Part(f"{__name__}.backbones:train", Run),
+        "backbones": Part(f"{__name__}.train:train", Run),
         "vision": Part(f"{__name__}.vision:train", VisionRun),
     },
     real={

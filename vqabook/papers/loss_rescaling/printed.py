@@ -15,69 +15,53 @@ def value(cell: str) -> float | None:
     return None if cell == "–" else float(cell.rstrip("†"))
 
 
-def _read(data: tuple[str, ...], text: str) -> dict[str, dict[str, dict[str, str]]]:
-    """Data set -> row -> answer type -> cell, of lines "row | four cells a data set"."""
+def _read(text: str) -> dict[str, list[list[str]]]:
+    """Row -> blocks of cells, of lines "row | block | ..."."""
     lines = [line.split(" | ") for line in text.strip().splitlines()]
-    cells = {row.strip(): [dict(zip(TYPES, four.split(), strict=True)) for four in parts] for row, *parts in lines}
-    return {name: {row: parts[i] for row, parts in cells.items()} for i, name in enumerate(data)}
+    return {row.strip(): [block.split() for block in blocks] for row, *blocks in lines}
 
 
-# The text that we have marks the second UpDn row of Table II with †; Table III and the caption say ‡.
-TABLE_II = _read((CP2, V2), """
-Question-only | 35.09   11.63   07.11   15.95  | 67.95   30.97   27.20   43.01
-SAN           | 38.35   11.14   21.74   24.96  | 70.06   39.28   47.84   52.41
-NMN           | 38.94   11.92   25.72   27.47  | 73.38   33.23   39.93   51.62
-MCB           | 41.01   11.96   40.57   36.33  | 77.91   37.47   51.76   59.71
-HAN           | 52.25   13.79   20.33   28.65  | –       –       –       –
-UpDn          | 42.27   11.93   46.05   39.74  | 81.18   42.14   55.66   63.48
-UpDn ‡        | 42.31   11.84   44.35   38.80  | 80.59   40.51   53.69   62.07
-LXMERT ‡      | 46.70   27.14   61.20   51.78  | 88.34   56.64   65.78   73.06
-AdvReg        | 65.49   15.48   35.48   41.17  | 79.84   42.35   55.16   62.75
-Rubi          | 68.65   20.28   43.18   47.11  | –       –       –       61.16
-LM ‡          | 73.65   41.44   42.82   51.68  | 80.37   40.62   53.53   61.92
-LMH ‡         | 70.29   44.10   44.86   52.15  | 74.18   38.43   53.05   59.07
-CSS           | 43.96   12.78   47.48   41.16  | –       –       –       –
-CSS+LMH       | 84.37   49.42   48.21   58.95  | 73.25   39.77   55.11   59.91
-CSS ‡         | 40.88   12.32   45.23   38.95  | 80.28   41.90   53.81   62.20
-CSS+LMH ‡     | 77.73   50.92   45.30   55.61  | 42.16   35.05   52.01   46.08
-GVQA          | 57.99   13.68   22.14   31.30  | 72.03   –       –       48.24
-HINT          | 67.27   10.61   45.88   46.73  | 81.18   42.99   55.56   63.38
-SCR           | 72.36   10.93   48.02   49.45  | 78.8    41.6    54.5    62.2
-VGQE          | 66.35   27.08   46.77   50.11  | –       –       –       63.18
-UpDn+Ours     | 68.42†  21.71†  42.88†  47.09† | 64.22†  39.61†  53.09†  55.50†
-LM+Ours       | 73.74†  45.14†  44.59†  53.17† | 76.28†  36.61†  52.71   59.45†
-LMH+Ours      | 72.82   48.00†  44.46†  53.26† | 68.21†  36.37†  52.29†  56.81†
-CSS+Ours      | 68.45†  40.79†  44.18   50.73† | 77.73†  41.39†  53.76†  61.14
-CSS+LMH+Ours  | 83.95   47.81†  44.59†  56.55† | 70.52†  33.56†  50.83†  55.96†
-LXMERT+Ours   | 79.77†  59.06†  61.41   66.40† | 85.32†  52.07†  62.60†  69.76†
+def _by_type(data: tuple[str, ...], text: str) -> dict[str, dict[str, dict[str, str]]]:
+    """Data set -> row -> answer type -> cell; a block a data set, the last ones may be missing."""
+    rows = _read(text).items()
+    return {
+        name: {row: dict(zip(TYPES, blocks[i], strict=True)) for row, blocks in rows if i < len(blocks)}
+        for i, name in enumerate(data)
+    }
+
+
+# Tables II and III. The text that we have marks the second UpDn row of Table II with †; Table III and the caption say ‡.
+ACCURACY = _by_type((CP2, V2, CP1), """
+Question-only | 35.09  11.63  07.11  15.95  | 67.95  30.97  27.20  43.01  | 35.72  11.07  08.34  20.16
+SAN           | 38.35  11.14  21.74  24.96  | 70.06  39.28  47.84  52.41  | 35.34  11.34  24.70  26.88
+NMN           | 38.94  11.92  25.72  27.47  | 73.38  33.23  39.93  51.62  | 38.85  11.23  27.88  29.64
+MCB           | 41.01  11.96  40.57  36.33  | 77.91  37.47  51.76  59.71  | 37.96  11.80  39.90  34.39
+HAN           | 52.25  13.79  20.33  28.65  | –      –      –      –
+UpDn          | 42.27  11.93  46.05  39.74  | 81.18  42.14  55.66  63.48
+UpDn ‡        | 42.31  11.84  44.35  38.80  | 80.59  40.51  53.69  62.07  | 43.76  12.49  42.57  38.02
+LXMERT ‡      | 46.70  27.14  61.20  51.78  | 88.34  56.64  65.78  73.06  | 54.08  25.05  62.72  52.82
+AdvReg        | 65.49  15.48  35.48  41.17  | 79.84  42.35  55.16  62.75  | 74.16  12.44  25.32  43.43
+Rubi          | 68.65  20.28  43.18  47.11  | –      –      –      61.16
+LM ‡          | 73.65  41.44  42.82  51.68  | 80.37  40.62  53.53  61.92  | 75.01  28.86  42.22  53.59
+LMH ‡         | 70.29  44.10  44.86  52.15  | 74.18  38.43  53.05  59.07  | 76.61  29.05  43.38  54.76
+CSS           | 43.96  12.78  47.48  41.16  | –      –      –      –
+CSS+LMH       | 84.37  49.42  48.21  58.95  | 73.25  39.77  55.11  59.91  | 85.60  40.57  44.62  60.95
+CSS ‡         | 40.88  12.32  45.23  38.95  | 80.28  41.90  53.81  62.20  | 43.15  12.79  43.88  38.36
+CSS+LMH ‡     | 77.73  50.92  45.30  55.61  | 42.16  35.05  52.01  46.08  | 83.55  29.79  43.59  57.86
+GVQA          | 57.99  13.68  22.14  31.30  | 72.03  –      –      48.24  | 64.72  11.87  24.86  39.23
+HINT          | 67.27  10.61  45.88  46.73  | 81.18  42.99  55.56  63.38
+SCR           | 72.36  10.93  48.02  49.45  | 78.8   41.6   54.5   62.2
+VGQE          | 66.35  27.08  46.77  50.11  | –      –      –      63.18
+UpDn+Ours     | 68.42† 21.71† 42.88† 47.09† | 64.22† 39.61† 53.09† 55.50† | 44.25† 18.04† 43.03† 39.34†
+LM+Ours       | 73.74† 45.14† 44.59† 53.17† | 76.28† 36.61† 52.71  59.45† | 75.51† 26.93† 43.67† 54.07†
+LMH+Ours      | 72.82  48.00† 44.46† 53.26† | 68.21† 36.37† 52.29† 56.81† | 78.26† 29.80† 42.76  55.32
+CSS+Ours      | 68.45† 40.79† 44.18  50.73† | 77.73† 41.39† 53.76† 61.14  | 74.39† 37.02† 36.22† 52.20†
+CSS+LMH+Ours  | 83.95  47.81† 44.59† 56.55† | 70.52† 33.56† 50.83† 55.96† | 84.56† 32.89† 43.86  58.91†
+LXMERT+Ours   | 79.77† 59.06† 61.41  66.40† | 85.32† 52.07† 62.60† 69.76† | 86.82† 45.03† 62.03† 69.47†
 """)  # fmt: skip
-
-TABLE_III = _read((CP1,), """
-Question-only | 35.72   11.07   08.34   20.16
-SAN           | 35.34   11.34   24.70   26.88
-NMN           | 38.85   11.23   27.88   29.64
-MCB           | 37.96   11.80   39.90   34.39
-UpDn ‡        | 43.76   12.49   42.57   38.02
-GVQA          | 64.72   11.87   24.86   39.23
-AdvReg        | 74.16   12.44   25.32   43.43
-LM ‡          | 75.01   28.86   42.22   53.59
-LMH ‡         | 76.61   29.05   43.38   54.76
-CSS+LMH       | 85.60   40.57   44.62   60.95
-CSS ‡         | 43.15   12.79   43.88   38.36
-CSS+LMH ‡     | 83.55   29.79   43.59   57.86
-LXMERT ‡      | 54.08   25.05   62.72   52.82
-UpDn+Ours     | 44.25†  18.04†  43.03†  39.34†
-LM+Ours       | 75.51†  26.93†  43.67†  54.07†
-LMH+Ours      | 78.26†  29.80†  42.76   55.32
-CSS+Ours      | 74.39†  37.02†  36.22†  52.20†
-CSS+LMH+Ours  | 84.56†  32.89†  43.86   58.91†
-LXMERT+Ours   | 86.82†  45.03†  62.03†  69.47†
-""")  # fmt: skip
-
-ACCURACY = TABLE_II | TABLE_III
 
 # Table IV, Cohen's kappa x 100; its backbones are the ‡ rows of Tables II and III.
-KAPPA = _read((CP2, CP1, V2), """
+KAPPA = _by_type((CP2, CP1, V2), """
 UpDn ‡       | 47.86   6.81   0.80   4.96 | 43.01   4.40   0.53   8.57 | 49.96   14.13   0.72   8.14
 UpDn+Ours    | 55.61  11.89   0.78   5.66 | 63.90  38.68   0.75  14.24 | 51.46   15.34   0.81   9.25
 LM ‡         | 50.51  24.79   0.92   6.06 | 53.52  17.48   0.59  11.34 | 49.49   13.28   0.73   8.19
@@ -92,17 +76,8 @@ LXMERT ‡     | 46.32   8.83   0.83   4.78 | 43.22   6.28   0.59   8.51 | 50.03
 LXMERT+Ours  | 49.95  22.51   0.85   5.43 | 56.14  17.94   0.63  11.25 | 50.02   11.47   0.62   7.88
 """)  # fmt: skip
 
-
-def _variants(text: str) -> dict[str, float]:
-    """A run's variant -> accuracy, of lines "loss module | a cell a backbone"."""
-    backbones = ("", "lm ", "lmh ", "css ", "css_lmh ", "lxmert ")
-    lines = [line.split(" | ") for line in text.strip().splitlines()]
-    cells = {f"{b}{row.strip()}": cell for row, six in lines for b, cell in zip(backbones, six.split(), strict=True)}
-    return {variant: float(cell) for variant, cell in cells.items() if cell != "–"}
-
-
-# VQA-CP v2 test; the variant of UpDn has no backbone in front.
-TABLE_V = _variants("""
+# VQA-CP v2 test, a column a backbone; the variant of UpDn has none in front.
+_TABLE_V = _read("""
 bce baseline          | 38.80  51.68  52.15  38.95  55.61  51.78
 bce mask (sigmoid)    | 40.94  51.71  51.56  38.76  56.12  –
 bce mask (softplus-G) | 41.69  52.76  52.70  38.72  56.55  –
@@ -114,7 +89,12 @@ ce mask (softplus-G)  | 40.30  –      –      34.80  –      –
 ce re-scaling         | 55.93  –      –      52.05  –      69.37
 ce both               | 57.02  –      –      53.50  –      –
 """)  # fmt: skip
-
+TABLE_V = {
+    f"{backbone}{run}": float(cell)
+    for run, (cells,) in _TABLE_V.items()
+    for backbone, cell in zip(("", "lm ", "lmh ", "css ", "css_lmh ", "lxmert "), cells, strict=True)
+    if cell != "–"
+}
 
 # Clark et al. 2019, the authors' release on VQA-CP v2 test, means of eight runs: what Guo et al.'s ‡ rows re-train.
 CLARK = {

@@ -1,8 +1,7 @@
-"""One training run of the loss re-scaling paper: UpDn with any of its modules; the run that every backbone shares."""
+"""One training run of the loss re-scaling paper: UpDn with any of its modules, or another backbone (Sec. V-C)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from vqabook.data.sets import DataSpec, Task, load_task
+from vqabook.data.vqa import tokenise
+from vqabook.losses.debias import bias_table
 from vqabook.losses.rescale import in_type, rescaling_weights
 from vqabook.models.answer_mask import AnswerMask
+from vqabook.models.lxmert import Lxmert, LxmertConfig
+from vqabook.models.question_only import QuestionBranch, QuestionOnly, QuestionOnlyConfig
+from vqabook.models.san import San, SanConfig
 from vqabook.models.updn import UpDn, UpDnConfig
 from vqabook.objectives.base import Objective
-from vqabook.objectives.criteria import Criterion, Plain
+from vqabook.objectives.criteria import BiasProduct, Criterion, Focal, LearnedMixin, Plain, Reweight, Rubi
+from vqabook.objectives.css import Css
 from vqabook.objectives.rescaling import LossRescaling
 from vqabook.papers.loss_rescaling.evaluation import Diagnosis, counts_of, looks, score, statistics
 from vqabook.papers.loss_rescaling.recipes import Run
@@ -27,8 +32,6 @@ from vqabook.training.stages import Scratch, Stages
 
 if TYPE_CHECKING:
     from jaxtyping import Int
-
-    Build = Callable[[Run, Task, Int[Tensor, "q a"]], tuple[nn.Module, Objective]]
 
 WEIGHT_DECAY = {"adamw": 0.01}  # LXMERT's release
 
@@ -44,55 +47,9 @@ def count(recipe: Recipe, scratch: Scratch, *, data_root: Path | None, device: s
 
 
 def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str = "auto") -> dict:
-    """Train UpDn as a recipe says; the record's result."""
-    return run(recipe, load(recipe, data_root, device), scratch, build)
-
-
-def build(recipe: Run, task: Task, counts: Int[Tensor, "q a"]) -> tuple[nn.Module, Objective]:
-    """UpDn and the objective of a recipe, freshly initialised from its seed; `counts` from `counts_of`."""
-    m = recipe.method
-    with torch.random.fork_rng():
-        torch.manual_seed(recipe.seed)
-        model = build_updn(recipe, task)
-    objective = build_objective(Plain(m.loss, positive_only=m.positive_only), recipe, counts)
-    return model.to(task.train.device), objective
-
-
-def build_updn(recipe: Run, task: Task, *, more_words: int = 0) -> nn.Module:
-    """UpDn in the recipe's sizes, behind the answer mask if it asks for one; `more_words` beyond the vocabulary."""
-    m, n_answers = recipe.method, task.train.n_classes
-    config = UpDnConfig(
-        n_words=len(task.vocabulary.words) + 2 + more_words,
-        n_answers=n_answers,
-        feature=task.features.width,
-        hidden=recipe.hidden,
-        word=recipe.word,
-        attention_dropout=recipe.attention_dropout,
-    )
-    if m.mask is None:
-        return UpDn(config)
-    options = {"activation": m.mask, "combine": m.mask_combine, "dropout": m.mask_dropout}
-    return AnswerMask(UpDn(config), recipe.hidden, n_answers, **options)
-
-
-def build_objective(criterion: Criterion, recipe: Run, counts: Int[Tensor, "q a"]) -> LossRescaling:
-    """The criterion with the recipe's weights and schedule, and the mask loss."""
-    m = recipe.method
-    options = {"min_votes": m.min_votes, "cap": m.cap, "out_of_type": m.out_of_type}
-    return LossRescaling(
-        criterion,
-        weight=rescaling_weights(counts, **options) if m.rescale else None,
-        label=in_type(counts, min_votes=m.min_votes),
-        after=0.0 if m.from_start else recipe.epochs / (recipe.epochs + recipe.rescale_epochs),
-        mask_weight=m.mask_weight,
-        mask_second_sigmoid=m.mask_second_sigmoid,
-        mask_reduction=m.mask_reduction,
-    )
-
-
-def run(recipe: Run, task: Task, scratch: Scratch, build: Build) -> dict:
     """One training and everything the pages read off it."""
-    m, counts = recipe.method, counts_of(task)
+    task, m = load(recipe, data_root, device), recipe.method
+    counts = counts_of(task)
     model, objective = build(recipe, task, counts)
     core = model.model if isinstance(model, AnswerMask) else model
     diagnosis = None if recipe.backbone or m.mask or m.rescale else Diagnosis(task, m.loss)
@@ -144,3 +101,87 @@ def first_stage(recipe: Run, stages: Stages) -> Stage | None:
     common = replace(m, **{name: getattr(unweighted, name) for name in unread})
     shared = replace(recipe, variant="first stage", method=common)
     return Stage(recipe.epochs, stages.path(shared.asked(), "state"), write=not m.rescale)
+
+
+def build(recipe: Run, task: Task, counts: Int[Tensor, "q a"]) -> tuple[nn.Module, Objective]:
+    """Model and objective of a recipe, freshly initialised from its seed; `counts` from `counts_of`."""
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        model = build_network(recipe, task)
+        objective: Objective = build_objective(build_criterion(recipe, task), recipe, counts)
+    if name_of(recipe).startswith("css"):
+        words = {"type_words": type_words(task), "mask_word": len(task.vocabulary.words) + 2}
+        objective = Css(objective, **words, q_share=recipe.backbone.q_share, hint=recipe.backbone.hint)
+    return model.to(task.train.device), objective
+
+
+def name_of(recipe: Run) -> str:
+    """The backbone's; UpDn has none."""
+    return recipe.backbone.name if recipe.backbone else ""
+
+
+def build_network(recipe: Run, task: Task) -> nn.Module:
+    """The model that the backbone's losses train, behind the answer mask if it asks for one: UpDn unless it is one."""
+    name, m, n_answers = name_of(recipe), recipe.method, task.train.n_classes
+    sizes = {"n_words": len(task.vocabulary.words) + 2, "n_answers": n_answers}
+    if name == "lxmert":
+        return Lxmert(LxmertConfig.small(**sizes, feature=task.features.width, **recipe.backbone.sizes))
+    sizes |= {"hidden": recipe.hidden, "word": recipe.word}
+    if name == "question_only":
+        return QuestionOnly(QuestionOnlyConfig(**sizes))
+    sizes["feature"] = task.features.width
+    if name == "san":
+        return San(SanConfig(**sizes, attention=recipe.hidden // 2))
+    sizes["n_words"] += name.startswith("css")  # its [MASK]
+    model = UpDn(UpDnConfig(**sizes, attention_dropout=recipe.attention_dropout))
+    if m.mask is None:
+        return model
+    options = {"activation": m.mask, "combine": m.mask_combine, "dropout": m.mask_dropout}
+    return AnswerMask(model, recipe.hidden, n_answers, **options)
+
+
+def build_objective(criterion: Criterion, recipe: Run, counts: Int[Tensor, "q a"]) -> LossRescaling:
+    """The criterion with the recipe's weights and schedule, and the mask loss."""
+    m = recipe.method
+    options = {"min_votes": m.min_votes, "cap": m.cap, "out_of_type": m.out_of_type}
+    return LossRescaling(
+        criterion,
+        weight=rescaling_weights(counts, **options) if m.rescale else None,
+        label=in_type(counts, min_votes=m.min_votes),
+        after=0.0 if m.from_start else recipe.epochs / (recipe.epochs + recipe.rescale_epochs),
+        mask_weight=m.mask_weight,
+        mask_second_sigmoid=m.mask_second_sigmoid,
+        mask_reduction=m.mask_reduction,
+    )
+
+
+def build_criterion(recipe: Run, task: Task) -> Criterion:
+    """What the backbone makes of the plain loss."""
+    options, m = recipe.backbone, recipe.method
+    match name_of(recipe):
+        case "lm" | "lmh" | "css_lmh":
+            gate = {"entropy": options.entropy or 0.0, "frozen": bool(options.frozen)}
+            return LearnedMixin(bias_of(task), recipe.hidden, **gate)
+        case "bias_product":
+            return BiasProduct(bias_of(task))
+        case "reweight":
+            return Reweight(bias_of(task))
+        case "focal":
+            return Focal(gamma=options.gamma, alpha=options.alpha, softmax=options.softmax)
+        case "rubi":
+            n = task.train.n_classes
+            return Rubi(QuestionBranch(recipe.hidden, n), n, question_weight=options.question_weight)
+    return Plain(m.loss, positive_only=m.positive_only)
+
+
+def bias_of(task: Task) -> Tensor:
+    """The bias table [q, a] of train, with a row for types that it lacks."""
+    target, n_types = task.train.target, len(task.vocabulary.question_types) + 1
+    kind, n_answers = task.train.side["question_type"], task.train.n_classes
+    return bias_table(kind, target.answer, target.score, n_types=n_types, n_answers=n_answers)
+
+
+def type_words(task: Task) -> Tensor:
+    """How many words each question type has, [q + 1]; "none of the above" and unknown types have none."""
+    names = [*task.vocabulary.question_types, ""]
+    return torch.tensor([0 if name == "none of the above" else len(tokenise(name)) for name in names])
