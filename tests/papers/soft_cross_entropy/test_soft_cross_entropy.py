@@ -139,7 +139,8 @@ def test_scores_by_agreement(short, tmp_path, write_split, ask):
     rows = [ask(["blue"] * n + (others * 2)[: 10 - n]) for n in (3, 4, 9)] + [ask("blue"), ask("red")]
     questions = read_questions(*write_split(tmp_path, rows))
     vocabulary = replace(short.vocabulary, answers=("blue",), answer_ids={"blue": 0})
-    found = training.Scores(replace(short, test_questions=questions, vocabulary=vocabulary))(np.zeros(5, int))
+    watched = training.Watched(replace(short, test_questions=questions, vocabulary=vocabulary))
+    found = watched.score(np.zeros(5, int))
     assert found["agreement"] == pytest.approx({"1-3": 90, "4-6": 100, "7-9": 100, "10": 50})
     assert found["contested_gap"] == pytest.approx(290 / 3 - 50)
     assert found["overall"] == pytest.approx(78) and found["released"]["overall"] == pytest.approx(0.8 * 100 * 3.9 / 4)

@@ -30,7 +30,7 @@ def _by_type(data: tuple[str, ...], text: str) -> dict[str, dict[str, dict[str, 
     }
 
 
-# Tables II and III. The text that we have marks the second UpDn row of Table II with †; Table III and the caption say ‡.
+# Tables II, III. The text that we have marks the second UpDn row of Table II with †; Table III and the caption say ‡.
 ACCURACY = _by_type((CP2, V2, CP1), """
 Question-only | 35.09  11.63  07.11  15.95  | 67.95  30.97  27.20  43.01  | 35.72  11.07  08.34  20.16
 SAN           | 38.35  11.14  21.74  24.96  | 70.06  39.28  47.84  52.41  | 35.34  11.34  24.70  26.88

@@ -24,14 +24,13 @@ from vqabook.papers.paper import Recipe
 from vqabook.papers.soft_cross_entropy.recipes import Run
 from vqabook.papers.soft_cross_entropy.setting import Options
 from vqabook.training.best import select
-from vqabook.training.fit import FitConfig, best_answer, fit, pick_device, predict, soft_score
+from vqabook.training.fit import NO_CLIP, FitConfig, best_answer, fit, pick_device, predict, soft_score
 from vqabook.training.stages import Scratch
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
 AGREEMENT = {"1-3": (1, 3), "4-6": (4, 6), "7-9": (7, 9), "10": (10, 10)}  # votes of the most frequent answer
-NO_CLIP = float("inf")  # neither paper nor release clips gradients
 
 
 def load(recipe: Recipe, data_root: Path | None, device: str) -> Task:
@@ -101,21 +100,12 @@ def with_strangers(
 def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str = "auto") -> dict:
     """One training run and everything the page reads off it."""
     task = load(recipe, data_root, device)
-    config = FitConfig(
-        epochs=recipe.epochs,
-        batch_size=recipe.batch_size,
-        optimizer="adam",
-        lr=recipe.lr,
-        clip=NO_CLIP,
-        seed=recipe.seed,
-        bf16=task.train.device.type == "cuda",
-    )
     model = build(recipe, task)
     history = fit(
         model,
         AnnotatorCrossEntropy(summed=recipe.options.summed),
         training_table(task, recipe.target, recipe.options, recipe.seed),
-        config,
+        FitConfig.of(recipe, task.train.device, optimizer="adam", clip=NO_CLIP),  # neither paper nor release clips
         evaluate=Watched(task),
         checkpoint=scratch.checkpoint,
         label=f"{recipe.variant}, seed {recipe.seed}",
@@ -125,7 +115,7 @@ def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str 
     chosen = {name: scores[row["epoch"] - 1] for name, row in selection.items()}
     return {
         "test": chosen["best_by_valid"],
-        "at": {name: one for name, one in chosen.items() if name != "best_by_valid"},
+        "at": {name: chosen[name] for name in ("last", "best_by_test")},
         "selection": selection,
         "curves": curves(history),
         "epochs_to_reach": epochs_to_reach([row["valid"] for row in history], recipe.reach),
@@ -138,17 +128,33 @@ class Watched:
     """What is measured after every epoch: on validation questions both losses and the accuracy, on test all scores."""
 
     def __init__(self, task: Task):
-        self.task, self.scores = task, Scores(task)
-        valid = task.valid
+        self.task, self.agreement = task, agreement(task.test_questions)
         columns = {of: targets(task, "valid", of) for of in ("modal", "votes")}
-        side = {f"{of} {i}": c for of, pair in columns.items() for i, c in enumerate(pair)}
-        self.valid = replace(valid, side={**valid.side, **side})
+        side = {f"{of} {i}": column for of, pair in columns.items() for i, column in enumerate(pair)}
+        self.valid = replace(task.valid, side={**task.valid.side, **side})
 
     def __call__(self, model: nn.Module) -> dict:
         soft, modal, votes = predict(model, self.valid, _accuracy_and_losses).mean(0).tolist()
-        scores = self.scores(predict(model, self.task.test, best_answer).numpy())
+        scores = self.score(predict(model, self.task.test, best_answer).numpy())
         losses = {"modal": modal, "votes": votes}
         return {"valid": 100 * soft, "test": scores["overall"], "valid_loss": losses, "scores": scores}
+
+    def score(self, chosen: Int[np.ndarray, " n"]) -> dict:
+        """Test accuracies of chosen answers, percent: official, by the annotators' agreement, and as the release's."""
+        questions, vocabulary, votes = self.task.test_questions, self.task.vocabulary, self.agreement
+        ids, answers = questions.question_id.tolist(), [vocabulary.answers[i] for i in chosen]
+        accuracy = vqa_accuracy(dict(zip(ids, answers, strict=True)), questions.annotations)
+        each = np.array([accuracy.per_question[i] for i in ids])
+        groups = {name: each[(votes >= low) & (votes <= high)] for name, (low, high) in AGREEMENT.items()}
+        contested, agreed = each[votes < 10], groups["10"]
+        gap = float(contested.mean() - agreed.mean()) if len(contested) and len(agreed) else None
+        return {
+            "overall": accuracy.overall,
+            **{kind: accuracy.per_answer_type[kind] for kind in ANSWER_TYPES if kind in accuracy.per_answer_type},
+            "agreement": {name: float(group.mean()) for name, group in groups.items() if len(group)},
+            "contested_gap": gap,  # accuracy where annotators disagree minus accuracy where all ten agree
+            "released": answerable_accuracy(answers, questions.annotations, vocabulary.answer_ids),
+        }
 
 
 def _accuracy_and_losses(out: Output, batch: Batch) -> Float[Tensor, "b 3"]:
@@ -157,52 +163,22 @@ def _accuracy_and_losses(out: Output, batch: Batch) -> Float[Tensor, "b 3"]:
     return torch.stack([soft_score(out, batch), *losses], 1)
 
 
-class Scores:
-    """Test accuracies of chosen answers, percent: official, by agreement of the annotators, and as the release's."""
-
-    def __init__(self, task: Task):
-        self.questions, self.vocabulary = task.test_questions, task.vocabulary
-        self.ids, self.votes = self.questions.question_id.tolist(), agreement(self.questions)
-
-    def __call__(self, chosen: Int[np.ndarray, " n"]) -> dict:
-        said = [self.vocabulary.answers[i] for i in chosen]
-        accuracy = vqa_accuracy(dict(zip(self.ids, said, strict=True)), self.questions.annotations)
-        each = np.array([accuracy.per_question[i] for i in self.ids])
-        by_votes = {
-            name: float(each[some].mean())
-            for name, (low, high) in AGREEMENT.items()
-            if (some := (self.votes >= low) & (self.votes <= high)).any()
-        }
-        contested, agreed = each[self.votes < 10], each[self.votes == 10]
-        gap = float(contested.mean() - agreed.mean()) if len(contested) and len(agreed) else None
-        released = answerable_accuracy(said, self.questions.annotations, self.vocabulary.answer_ids)
-        return {
-            "overall": accuracy.overall,
-            **{kind: accuracy.per_answer_type[kind] for kind in ANSWER_TYPES if kind in accuracy.per_answer_type},
-            "agreement": by_votes,
-            "contested_gap": gap,  # accuracy where annotators disagree minus accuracy where all ten agree
-            "released": released,
-        }
-
-
 def curves(history: Sequence[Mapping]) -> dict:
     """How validation loss and accuracy go together from the middle of training on (Figs. 1-2).
 
     "modal" and "votes" are plain and soft cross-entropy, either measured of every run, whichever it trains: the loss in
     the middle and at the end, its `rise`, and `together`, its correlation with accuracy over the second half.
     """
-    middle, accuracy = (len(history) + 1) // 2 - 1, np.array([row["valid"] for row in history])
-    found: dict = {"accuracy_middle": float(accuracy[middle]), "accuracy_last": float(accuracy[-1])}
+    history = history[(len(history) + 1) // 2 - 1 :]
+    accuracy = np.array([row["valid"] for row in history])
+    read: dict = {"accuracy_middle": float(accuracy[0]), "accuracy_last": float(accuracy[-1])}
     for of in ("modal", "votes"):
-        loss, late = np.array([row["valid_loss"][of] for row in history]), slice(middle, None)
-        moved = len(loss[late]) > 2 and loss[late].std() > 0 and accuracy[late].std() > 0
-        found[of] = {
-            "middle": float(loss[middle]),
-            "last": float(loss[-1]),
-            "rise": float(loss[-1] - loss[middle]),
-            "together": float(np.corrcoef(loss[late], accuracy[late])[0, 1]) if moved else None,
-        }
-    return found
+        loss = np.array([row["valid_loss"][of] for row in history])
+        moved = len(loss) > 2 and loss.std() > 0 and accuracy.std() > 0
+        together = float(np.corrcoef(loss, accuracy)[0, 1]) if moved else None
+        first, last = float(loss[0]), float(loss[-1])
+        read[of] = {"middle": first, "last": last, "rise": last - first, "together": together}
+    return read
 
 
 def epochs_to_reach(accuracy: Sequence[float], level: float) -> float:
@@ -225,10 +201,11 @@ def count(recipe: Recipe, scratch: Scratch, *, data_root: Path | None, device: s
     kinds = np.array([ANSWER_TYPES.index(kind) for kind in questions.answer_type])
     weight = targets(task, "train", "votes")[1].sum(1).cpu().numpy()
     known, plain = find_answerable(task, questions), find_undisputed(questions)
-    counted = {name: np.bincount(votes[kinds == i], minlength=11)[1:].tolist() for i, name in enumerate(ANSWER_TYPES)}
     yes_no = kinds == ANSWER_TYPES.index("yes/no")
+    sizes = {part: len(getattr(task, part)) for part in ("train", "valid", "test")}
+    counts = {name: np.bincount(votes[kinds == i], minlength=11)[1:].tolist() for i, name in enumerate(ANSWER_TYPES)}
     return {
-        "agreement": counted,
+        "agreement": counts,
         "weight": {"sum": float(weight.mean()), "sum_of_answerable": float(weight[known].mean())},
         "shares": {
             "answerable": float(known.mean()),
@@ -236,10 +213,5 @@ def count(recipe: Recipe, scratch: Scratch, *, data_root: Path | None, device: s
             "filtered_out": float(1 - (known & plain).mean()),
             "without_any_answer": float((weight == 0).mean()),
         },
-        "sizes": {
-            "train": len(task.train),
-            "valid": len(task.valid),
-            "test": len(task.test),
-            "answers": len(task.vocabulary.answers),
-        },
+        "sizes": sizes | {"answers": len(task.vocabulary.answers)},
     }
