@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from vqabook.papers.loss_rescaling import printed
 from vqabook.papers.loss_rescaling.printed import ACCURACY, CLARK, CP1, CP2, KAPPA, TABLE_V, V2, value
@@ -10,7 +10,7 @@ from vqabook.report.claims import Claim, Side
 
 TITLE = "Loss re-scaling (Guo et al. 2021)"
 BACKBONES = {"": "UpDn", "lm": "LM", "lmh": "LMH", "css": "CSS", "css_lmh": "CSS+LMH", "lxmert": "LXMERT"}
-OTHERS = tuple(filter(None, BACKBONES))  # all but UpDn
+OTHERS = tuple(BACKBONES)[1:]  # all but UpDn
 LOSSES = {"bce": "Sigm-BCE", "ce": "Soft-CE"}
 METRICS = {"Y/N": "yes/no", "Num.": "number", "Other": "other", "All": "overall"}
 DENIED = {("", "ce"), ("css", "bce"), ("css", "ce")}  # Table V prints a loss from the mask; the text claims no gain
@@ -61,10 +61,8 @@ def compare(
     unit: str = "points",
 ) -> Claim:
     """A claim that the first of two runs beats the second on test; `numbers`: what is printed of both."""
-    sides = (
-        Side({"variant": run, "prior": prior}, f"test.{metric}", number)
-        for run, number in zip(runs, numbers, strict=True)
-    )
+    wheres = ({"variant": run, "prior": prior} for run in runs)
+    sides = (Side(runs_of, f"test.{metric}", number) for runs_of, number in zip(wheres, numbers, strict=True))
     return Claim(name, statement, where, *sides, "02_loss_rescaling", TITLE, data, unit)
 
 
@@ -74,8 +72,10 @@ def cells(backbone: str, data: str, kind: str = "All", *, table: dict = ACCURACY
     return value(table[data][f"{title}+Ours"][kind]), value(table[data][f"{title} ‡"][kind])
 
 
-def _in_table_v(*runs: str) -> list[float | None]:
-    return [TABLE_V.get(run) for run in runs]
+def _in_table_v(rows: Iterable[tuple[str, ...]]) -> Iterator[Claim]:
+    """Claims of rows "name, statement, more, less, where" with the numbers of Table V, whatever is changed of a run."""
+    for name, statement, *runs, where in rows:
+        yield compare(name, statement, where, runs, [TABLE_V.get(run.split(" @ ")[0]) for run in runs])
 
 
 def _slug(*words: str) -> str:
@@ -114,10 +114,8 @@ def _other_tasks() -> Iterator[Claim]:
     for dataset, part in READ_ON:
         title, which = IMAGE_SETS[dataset], {"held_out": "held-out rows", "train": "training rows"}[part]
         for name, statement, where, *pair in rows:
-            sides = (
-                Side({"part": "vision", "variant": f"{dataset} {division}"}, f"{part}.mistakes.{metric}")
-                for division, metric in pair
-            )
+            runs = (({"part": "vision", "variant": f"{dataset} {division}"}, metric) for division, metric in pair)
+            sides = (Side(runs_of, f"{part}.mistakes.{metric}") for runs_of, metric in runs)
             name, statement = _slug("vision", dataset, name, part), f"{title}, {which}: {statement}"
             yield Claim(name, statement, where, *sides, "01_class_imbalance", TITLE, title, "loss")
 
@@ -135,31 +133,29 @@ def _updn() -> Iterator[Claim]:
 
 
 def _kappa(backbone: str, name: str, raises: str) -> Claim:
-    runs, numbers = (
-        [run_of(backbone, "bce", m) for m in (ours(backbone), "baseline")],
-        cells(backbone, CP1, table=KAPPA),
-    )
-    statement, where = f"{raises} the agreement between labels and predictions", f"Table IV, {BACKBONES[backbone]}"
-    how = {"metric": "kappa.overall", "data": CP1, "unit": "kappa x 100"}
-    return compare(name, statement, f"{where}, VQA-CP v1, All", runs, numbers, **how)
+    runs, numbers = _ends(backbone), cells(backbone, CP1, table=KAPPA)
+    statement = f"{raises} the agreement between labels and predictions"
+    where = f"Table IV, {BACKBONES[backbone]}, VQA-CP v1, All"
+    return compare(name, statement, where, runs, numbers, metric="kappa.overall", data=CP1, unit="kappa x 100")
+
+
+def _ends(backbone: str) -> list[str]:
+    """The runs that Tables II to IV compare."""
+    return [run_of(backbone, "bce", module) for module in (ours(backbone), "baseline")]
 
 
 def _table_v(backbone: str, loss: str) -> Iterator[Claim]:
     """A column of Table V: each module against what it extends. Sec. VI-B says that each gains."""
+    title, mask = BACKBONES[backbone], "mask (softplus-G)"
     pairs = (
-        ("re-scaling", "baseline"),
-        ("both", "baseline"),
-        ("both", "re-scaling"),
-        ("mask (softplus-G)", "baseline"),
-        ("mask (softplus-G)", "mask (sigmoid)"),
-        ("both", "mask (softplus-G)"),
-    )
-    title = BACKBONES[backbone]
+        ("re-scaling", "baseline"), ("both", "baseline"), ("both", "re-scaling"), (mask, "baseline"),
+        (mask, "mask (sigmoid)"), ("both", mask),
+    )  # fmt: skip
     for more, less in pairs:
         runs = [run_of(backbone, loss, module) for module in (more, less)]
-        denied = (backbone, loss) in DENIED and (more, less) == ("mask (softplus-G)", "baseline")
-        denied |= (backbone, more, less) == ("css_lmh", "both", "mask (softplus-G)")  # printed equal
-        if denied or None in _in_table_v(*runs):
+        denied = (backbone, loss) in DENIED and (more, less) == (mask, "baseline")
+        denied |= (backbone, more, less) == ("css_lmh", "both", mask)  # printed equal
+        if denied or not TABLE_V.keys() >= set(runs):
             continue
         where = f"Table V, {LOSSES[loss]}, {title}"
         if backbone and (loss, more, less) == ("bce", ours(backbone), "baseline"):
@@ -167,44 +163,35 @@ def _table_v(backbone: str, loss: str) -> Iterator[Claim]:
             where += f"; Table II, All; Table III, All ({v1[0] - v1[1]:+.2f})"
         name = _slug("table-v", backbone, loss, f"{more}-over-{less}")
         statement = (f"{title}, " if backbone else "") + f"{LOSSES[loss]}: {more} beats {less}"
-        yield compare(name, statement, where, runs, _in_table_v(*runs))
+        yield compare(name, statement, where, runs, [TABLE_V[run] for run in runs])
 
 
-def _as_released() -> Iterator[Claim]:
-    """The same comparisons by what the released code computes, and with weights from the first epoch on."""
-    rows = [  # name, statement, run, what is changed, backbone
-        ("bce-both-release", "As released, Sigm-BCE: both beats baseline", "bce both", "release", ""),
-        ("bce-re-scaling-release", "As released, Sigm-BCE: re-scaling beats baseline", "bce re-scaling", "release", ""),
-        ("ce-re-scaling-from-the-start", "Weighted from the first epoch, Soft-CE: re-scaling beats baseline",
-         "ce re-scaling", "from the start", ""),
-    ] + [  # LM, LMH: the release weighs both terms, as Eq. 11
-        (f"{backbone}-bce-re-scaling-positive-term",
-         f"{BACKBONES[backbone]}, weights on the positive term of Sigm-BCE alone: re-scaling beats baseline",
-         f"{backbone} bce re-scaling", "positive term only", backbone)
-        for backbone in ("css", "lxmert")
-    ]  # fmt: skip
-    for name, statement, run, change, backbone in rows:
-        baseline = f"{run.rsplit(' ', 1)[0]} baseline"
-        where = f"Table V, {BACKBONES[backbone]}, not by the equations"
-        yield compare(name, statement, where, (f"{run} @ {change}", baseline), _in_table_v(run, baseline))
-
-
-def _losses() -> Iterator[Claim]:
-    """Soft-CE against Sigm-BCE with re-scaling and against strong baselines (Sec. VI-B); the focal loss (Fig. 8)."""
-    table, figure = "Table V, Sec. VI-B", "Fig. 8, Sec. VI-C"
-    rows = (  # name, statement, more, less, where
-        ("ce-over-bce-css", "CSS: with mask and re-scaling, Soft-CE beats Sigm-BCE", "css ce both", "css bce both",
-         f"{table}, CSS"),
-        ("ce-over-bce-lxmert", "LXMERT: with re-scaling, Soft-CE beats Sigm-BCE", "lxmert ce re-scaling",
-         "lxmert bce re-scaling", f"{table}, LXMERT"),
-        ("ce-over-lmh", "UpDn with Soft-CE, mask and re-scaling beats LMH", "ce both", "lmh bce baseline", table),
-        ("ce-over-css-lmh", "UpDn with Soft-CE, mask and re-scaling beats CSS+LMH", "ce both", "css_lmh bce baseline",
-         table),
-        ("fig-8-re-scaling", "Re-scaling beats the focal loss", "bce re-scaling", "focal bce baseline", figure),
-        ("fig-8-both", "Mask and re-scaling beat the focal loss", "bce both", "focal bce baseline", figure),
-    )  # fmt: skip
-    for name, statement, *runs, where in rows:
-        yield compare(name, statement, where, runs, _in_table_v(*runs))
+SEC_VI_B, FIG_8 = "Table V, Sec. VI-B", "Fig. 8, Sec. VI-C"
+UPDN_RELEASED, POSITIVE = "Table V, UpDn, not by the equations", "weights on the positive term of Sigm-BCE alone"
+AS_RELEASED = (  # by what the released code computes, and with weights from the first epoch on
+    ("bce-both-release", "As released, Sigm-BCE: both beats baseline", "bce both @ release", "bce baseline",
+     UPDN_RELEASED),
+    ("bce-re-scaling-release", "As released, Sigm-BCE: re-scaling beats baseline", "bce re-scaling @ release",
+     "bce baseline", UPDN_RELEASED),
+    ("ce-re-scaling-from-the-start", "Weighted from the first epoch, Soft-CE: re-scaling beats baseline",
+     "ce re-scaling @ from the start", "ce baseline", UPDN_RELEASED),
+    *((f"{backbone}-bce-re-scaling-positive-term", f"{BACKBONES[backbone]}, {POSITIVE}: re-scaling beats baseline",
+       f"{backbone} bce re-scaling @ positive term only", f"{backbone} bce baseline",
+       f"Table V, {BACKBONES[backbone]}, not by the equations")
+      for backbone in ("css", "lxmert")),  # LM, LMH: the release weighs both terms, as Eq. 11
+    ("ce-over-bce", "With mask and re-scaling, Soft-CE beats Sigm-BCE", "ce both", "bce both", "Table V, UpDn"),
+)  # fmt: skip
+OVER_BASELINES = (  # Soft-CE against Sigm-BCE with re-scaling and against strong baselines; the focal loss
+    ("ce-over-bce-css", "CSS: with mask and re-scaling, Soft-CE beats Sigm-BCE", "css ce both", "css bce both",
+     f"{SEC_VI_B}, CSS"),
+    ("ce-over-bce-lxmert", "LXMERT: with re-scaling, Soft-CE beats Sigm-BCE", "lxmert ce re-scaling",
+     "lxmert bce re-scaling", f"{SEC_VI_B}, LXMERT"),
+    ("ce-over-lmh", "UpDn with Soft-CE, mask and re-scaling beats LMH", "ce both", "lmh bce baseline", SEC_VI_B),
+    ("ce-over-css-lmh", "UpDn with Soft-CE, mask and re-scaling beats CSS+LMH", "ce both", "css_lmh bce baseline",
+     SEC_VI_B),
+    ("fig-8-re-scaling", "Re-scaling beats the focal loss", "bce re-scaling", "focal bce baseline", FIG_8),
+    ("fig-8-both", "Mask and re-scaling beat the focal loss", "bce both", "focal bce baseline", FIG_8),
+)  # fmt: skip
 
 
 def _order() -> Iterator[Claim]:
@@ -231,7 +218,7 @@ def _order() -> Iterator[Claim]:
 
 def _by_answer_type(backbone: str) -> Iterator[Claim]:
     """Tables II and III by answer type, the cost on VQA v2 (Table II), and kappa (Table IV); not UpDn, not All."""
-    title, runs = BACKBONES[backbone], [run_of(backbone, "bce", module) for module in (ours(backbone), "baseline")]
+    title, runs = BACKBONES[backbone], _ends(backbone)
     raises, costs = "mask and re-scaling raise", "mask and re-scaling cost"
     if backbone == "lxmert":
         raises, costs = "re-scaling raises", "re-scaling costs"
@@ -291,12 +278,10 @@ CLAIMS = (
     *_other_tasks(),
     *_updn(),
     *(claim for loss in LOSSES for claim in _table_v("", loss)),
-    *_as_released(),
-    compare("ce-over-bce", "With mask and re-scaling, Soft-CE beats Sigm-BCE", "Table V, UpDn",
-            ("ce both", "bce both"), _in_table_v("ce both", "bce both")),
+    *_in_table_v(AS_RELEASED),
     *(claim for backbone in OTHERS for loss in LOSSES for claim in _table_v(backbone, loss)),
-    *_losses(),
+    *_in_table_v(OVER_BASELINES),
     *_order(),
     *(claim for backbone in OTHERS for claim in _by_answer_type(backbone)),
     *_learned_mixin(),
-)  # fmt: skip
+)

@@ -72,22 +72,19 @@ class Backbone:
     softmax: bool | None = None  # release: the focal loss on a softmax
 
 
-BACKBONES = {
-    backbone.name: backbone
-    for backbone in (
-        Backbone("lm", frozen=False),
-        Backbone("lmh", frozen=False, entropy=0.36),  # Clark et al. for VQA-CP
-        Backbone("css", q_share=0.5, hint="gradient"),
-        Backbone("css_lmh", q_share=0.5, hint="gradient", entropy=0.36),
-        Backbone("lxmert", optimizer="adamw", clip=5.0),  # release
-        Backbone("question_only"),
-        Backbone("san"),
-        Backbone("rubi", question_weight=1.0),  # Cadene et al.
-        Backbone("bias_product"),
-        Backbone("reweight"),
-        Backbone("focal", gamma=2.0, alpha=0.25, softmax=False),
-    )
-}
+BACKBONES = {backbone.name: backbone for backbone in (
+    Backbone("lm", frozen=False),
+    Backbone("lmh", frozen=False, entropy=0.36),  # Clark et al. for VQA-CP
+    Backbone("css", q_share=0.5, hint="gradient"),
+    Backbone("css_lmh", q_share=0.5, hint="gradient", entropy=0.36),
+    Backbone("lxmert", optimizer="adamw", clip=5.0),  # release
+    Backbone("question_only"),
+    Backbone("san"),
+    Backbone("rubi", question_weight=1.0),  # Cadene et al.
+    Backbone("bias_product"),
+    Backbone("reweight"),
+    Backbone("focal", gamma=2.0, alpha=0.25, softmax=False),
+)}  # fmt: skip
 ROWS_OF = {  # the rows of Table V that a backbone has; others: all
     "lxmert": ("baseline", "re-scaling"),  # Sec. V-C: without a mask
     **dict.fromkeys(("question_only", "san", "rubi", "bias_product", "reweight", "focal"), ("baseline",)),

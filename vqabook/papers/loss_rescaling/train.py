@@ -160,8 +160,8 @@ def build_criterion(recipe: Run, task: Task) -> Criterion:
     options, m = recipe.backbone, recipe.method
     match name_of(recipe):
         case "lm" | "lmh" | "css_lmh":
-            gate = {"entropy": options.entropy or 0.0, "frozen": bool(options.frozen)}
-            return LearnedMixin(bias_of(task), recipe.hidden, **gate)
+            entropy, frozen = options.entropy or 0.0, bool(options.frozen)
+            return LearnedMixin(bias_of(task), recipe.hidden, entropy=entropy, frozen=frozen)
         case "bias_product":
             return BiasProduct(bias_of(task))
         case "reweight":

@@ -87,6 +87,7 @@ def diagnose(model: nn.Module, table: Table, data: Division) -> dict:
     losses, predicted = find_losses(model, table, lambda x, y: F.cross_entropy(x.float(), y, reduction="none"))
     losses, truth = losses.astype(np.float64), table.target.cpu().numpy()
     order, wrong = np.argsort(-data.frequency, kind="stable"), truth != predicted
+    cells = confusions(losses, truth, predicted, order, data.frequency)
     mistakes = mistake_losses(losses, truth, predicted, np.zeros_like(truth), data.frequency[None])._asdict()
     for kind in ("", "_paired"):
         excess = mistakes[f"easy{kind}"] - mistakes[f"hard{kind}"]
@@ -95,10 +96,7 @@ def diagnose(model: nn.Module, table: Table, data: Division) -> dict:
         "accuracy": 100 * float((~wrong).mean()),
         "per_class": [_mean(100.0 * ~wrong[truth == i]) for i in order],
         "mistakes": {name: finite(value) for name, value in mistakes.items()},
-        "matrix": {
-            "classes": [data.names[i] for i in order],
-            **confusions(losses, truth, predicted, order, data.frequency),
-        },
+        "matrix": {"classes": [data.names[i] for i in order], **cells},
         "by_class": {
             "truth": [_mean(losses[wrong & (truth == i)]) for i in order],
             "predicted": [_mean(losses[wrong & (predicted == i)]) for i in order],

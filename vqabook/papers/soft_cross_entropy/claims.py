@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from vqabook.papers.soft_cross_entropy.setting import IMAGES, MODELS
 from vqabook.report.claims import Claim, Side
 
@@ -35,22 +37,19 @@ def claim(name: str, statement: str, where: str, more: tuple, less: tuple, *, un
     return Claim(name, statement, where, *sides, PAGE, TITLE, DATA, unit)
 
 
-def _table_1() -> tuple[Claim, ...]:
+def _table_1() -> Iterator[Claim]:
     """(a): higher accuracy overall and for every answer type, with both models."""
-    found = []
     for model in IMAGES:
         for title, kind in METRICS.items():
             more, less = ((f"{model} {of}", f"test.{kind}", TABLE_1[model, of][title]) for of in ("votes", "modal"))
             on = "" if kind == "overall" else f" on {kind} questions"
             name = f"soft-ce-table-1-{model}-{kind.replace('/', '-')}"
             statement = f"{MODELS[model]}: soft cross-entropy beats cross-entropy{on}"
-            found.append(claim(name, statement, f"Table 1, {MODELS[model]}, {title}", more, less))
-    return tuple(found)
+            yield claim(name, statement, f"Table 1, {MODELS[model]}, {title}", more, less)
 
 
-def _figures() -> tuple[Claim, ...]:
+def _figures() -> Iterator[Claim]:
     """(b): validation loss and accuracy rise together with cross-entropy and not with soft cross-entropy; (c) speed."""
-    found = []
     for model in IMAGES:
         title, hard, soft = MODELS[model], f"{model} modal", f"{model} votes"
         rows = (
@@ -72,14 +71,13 @@ def _figures() -> tuple[Claim, ...]:
         for name, statement, more, less, unit in rows:
             where = "Abstract, convergence" if name == "faster" else "Figs. 1-2"
             statement = f"{title}{', ' if ':' in statement else ': '}{statement}"
-            found.append(claim(f"soft-ce-{model}-{name}", statement, f"{where}; {title}", more, less, unit=unit))
-    return tuple(found)
+            yield claim(f"soft-ce-{model}-{name}", statement, f"{where}; {title}", more, less, unit=unit)
 
 
-def _ours() -> tuple[Claim, ...]:
+def _ours() -> Iterator[Claim]:
     """What the paper does not ask: where the gain comes from, and whether another target does better."""
-    rows = [
-        ("question", "the model without an image: soft cross-entropy beats cross-entropy", "question votes",
+    rows = (
+        ("question", "The model without an image: soft cross-entropy beats cross-entropy", "question votes",
          "question modal"),
         ("release", "AVG, trained on the questions that the release keeps: soft cross-entropy beats cross-entropy",
          "avg votes @ release", "avg modal @ release"),
@@ -87,21 +85,15 @@ def _ours() -> tuple[Claim, ...]:
          "avg votes @ others' answers"),
         ("smoothing", "AVG: the minority answers of other questions of the type still beat cross-entropy",
          "avg votes @ others' answers", "avg modal"),
-    ]  # fmt: skip
-    rows += [
-        (f"{model}-scores", f"{MODELS[model]}: soft scores, min(1, 0.3 n), beat counts", f"{model} scores",
-         f"{model} votes")
-        for model in IMAGES
-    ]  # fmt: skip
-    found = []
+        *((f"{model}-scores", f"{MODELS[model]}: soft scores, min(1, 0.3 n), beat counts", f"{model} scores",
+           f"{model} votes") for model in IMAGES),
+    )  # fmt: skip
     for model in IMAGES:
         sides = [(f"{model} {of}", "test.contested_gap", None) for of in ("votes", "modal")]
         statement = "soft cross-entropy gains more where annotators disagree than where all ten agree"
-        found.append(claim(f"soft-ce-{model}-contested", f"{MODELS[model]}: {statement}", "Ours", *sides))
+        yield claim(f"soft-ce-{model}-contested", f"{MODELS[model]}: {statement}", "Ours", *sides)
     for name, statement, *runs in rows:
-        sides = [(run, "test.overall", None) for run in runs]
-        found.append(claim(f"soft-ce-{name}", f"{statement[0].upper()}{statement[1:]}", "Ours", *sides))
-    return tuple(found)
+        yield claim(f"soft-ce-{name}", statement, "Ours", *((run, "test.overall", None) for run in runs))
 
 
 CLAIMS = (*_table_1(), *_figures(), *_ours())
