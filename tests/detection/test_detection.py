@@ -19,10 +19,9 @@ from torchvision.models.detection import MaskRCNN  # noqa: E402
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone  # noqa: E402
 
 from vqabook.data.lvis import BOUNDS, load_lvis  # noqa: E402
-from vqabook.detection.evaluation import average_precision, detections  # noqa: E402
 from vqabook.detection.mask_rcnn import Classification, DetectionLoss, DetectorConfig, mask_rcnn  # noqa: E402
 from vqabook.detection.scenes import NAMES, Scenes, write_scenes  # noqa: E402
-from vqabook.detection.table import Annotated, load_annotated, mirror_half  # noqa: E402
+from vqabook.detection.table import Annotated, average_precision, detections, load_annotated, mirror_half  # noqa: E402
 from vqabook.evidence.record import key_of  # noqa: E402
 from vqabook.losses.longtail import balanced_sigmoid, equalisation_sigmoid, sigmoid_offsets  # noqa: E402
 from vqabook.papers.balanced_activation import PAPER  # noqa: E402
@@ -65,9 +64,7 @@ def test_scenes_are_in_lvis_format(paths, tmp_path):
     assert len(train.categories) == len(NAMES) and train.categories.instance_count.min() >= 1
     np.testing.assert_array_equal(np.bincount(train.table.target, minlength=30), train.categories.instance_count)
     np.testing.assert_array_equal(held_out.categories.instance_count, train.categories.instance_count)
-    np.testing.assert_array_equal(
-        train.categories.frequency, np.searchsorted(BOUNDS, train.categories.image_count)
-    )
+    np.testing.assert_array_equal(train.categories.frequency, np.searchsorted(BOUNDS, train.categories.image_count))
     known = json.loads(paths["val"].read_text())
     for image in known["images"]:
         shown = {one["category_id"] for one in known["annotations"] if one["image_id"] == image["id"]}

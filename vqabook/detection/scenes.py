@@ -42,6 +42,7 @@ class Scenes:
     radius: tuple[int, int] = (10, 22)
     power: float = 1.6  # a category's share in train goes with rank to minus this
     seed: int = 0
+    dataset: str = "scenes"  # its name in records
 
 
 def write_scenes(folder: Path, scenes: Scenes) -> dict[str, Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -43,6 +44,7 @@ DETECTED: dict[str, tuple[float, float, float, float, float]] = {
 }  # fmt: skip
 DETECTED_METRICS = ("test.overall", "test.f", "test.c", "test.r", "box.overall")
 MINE = "balanced softmax"
+BEST, PLAIN = "balanced sigmoid", "repeat factor"  # of Table 2
 GROUPS = {"rare": "r", "common": "c", "frequent": "f"}
 RIVALS = [row for row in TABLE if row != MINE]
 
@@ -125,60 +127,48 @@ def _ours(at: int = SHOWN) -> list[Claim]:
     return [_claim(name, f"{text} at imbalance {at}", *rest, DATA[10]) for name, text, *rest in rows]
 
 
+def _table_2(at: str, side: Callable[..., Side], rivals: Sequence[str], metric: str, precision: str) -> list[tuple]:
+    """What Table 2 says: balanced sigmoid over its rivals, by frequency, and where it gains more."""
+    rows = [(f"over-{row}", f"beats {NAMES[row]} in {precision}", side(BEST), side(row)) for row in rivals]
+    for group, key in GROUPS.items():
+        sides = (side(row, f"{metric}.{key}") for row in (BEST, PLAIN))
+        rows.append((group, f"beats repeat-factor sampling on {group} categories", *sides))
+    gains = (side(BEST, f"{metric}.{key}", over=PLAIN) for key in "rf")
+    rows.append(("gain", "gains more on rare categories than on frequent ones", *gains))
+    return [(name, f"{at}, balanced sigmoid {text}", *sides) for name, text, *sides in rows]
+
+
 def _counts() -> list[Claim]:
     """Linear classifiers under a detector's counts: what Table 2 says of its rows, at the classifier."""
-    mine, plain, here = "balanced sigmoid", "repeat factor", "at the classifier, "
-    released = f"{mine} @ released"
-    rows = [
-        *(
-            (f"over-{row}", f"{here}balanced sigmoid beats {NAMES[row]} in precision", "Ours, Table 2",
-             counts_side(mine), counts_side(row))
-            for row in (plain, "crt", "lws", "equalisation @ sigmoid")
-        ),
-        *(
-            (group, f"{here}balanced sigmoid beats repeat-factor sampling on {group} categories", "Ours, Table 2",
-             counts_side(mine, f"ap_top.{key}"), counts_side(plain, f"ap_top.{key}"))
-            for group, key in GROUPS.items()
-        ),
-        ("gain", f"{here}balanced sigmoid gains more on rare categories than on frequent ones", "Ours, Table 2",
-         counts_side(mine, "ap_top.r", over=plain), counts_side(mine, "ap_top.f", over=plain)),
-        ("all-scores",
-         "precision of all of a category's scores, whatever else scores higher, is better with balanced sigmoid",
-         "Ours, Table 2", counts_side(mine, "ap.overall"), counts_side("sigmoid", "ap.overall")),
-        ("released", f"{here}the offset of Eq. 44 beats the released one", "Ours, Eq. 44", counts_side(mine),
-         counts_side(released)),
-    ]  # fmt: skip
-    return [_claim(f"counts-{name}", *rest, "LVIS 1.0") for name, *rest in rows]
+    rivals = (PLAIN, "crt", "lws", "equalisation @ sigmoid")
+    rows = _table_2("at the classifier", counts_side, rivals, "ap_top", "precision")
+    rows.append((
+        "all-scores",
+        "precision of all of a category's scores, whatever else scores higher, is better with balanced sigmoid",
+        counts_side(BEST, "ap.overall"), counts_side("sigmoid", "ap.overall"),
+    ))  # fmt: skip
+    claims = [_claim(f"counts-{name}", text, "Ours, Table 2", *sides, "LVIS 1.0") for name, text, *sides in rows]
+    sides = counts_side(BEST), counts_side(f"{BEST} @ released")
+    text = "at the classifier, the offset of Eq. 44 beats the released one"
+    return [*claims, _claim("counts-released", text, "Ours, Eq. 44", *sides, "LVIS 1.0")]
 
 
 def _detection() -> list[Claim]:
     """Mask R-CNN on generated scenes: what Table 2 says of LVIS with ResNet-50, and what it leaves open."""
-    mine, plain = "balanced sigmoid", "repeat factor"
-    longer = f"{plain} @ as long"
-    best = detector_side(mine)
-    rows = [
-        *(
-            (f"over-{row}", f"beats {NAMES[row]} in the precision of masks", "Table 2", best, detector_side(row))
-            for row in (plain, "crt", "lws", "equalisation")
-        ),
-        *(
-            (group, f"beats repeat-factor sampling on {group} categories", "Table 2",
-             detector_side(mine, f"test.{key}"), detector_side(plain, f"test.{key}"))
-            for group, key in GROUPS.items()
-        ),
-        ("gain", "gains more on rare categories than on frequent ones", "Table 2",
-         detector_side(mine, "test.r", over=plain), detector_side(mine, "test.f", over=plain)),
-        ("boxes", "beats repeat-factor sampling in the precision of boxes", "Table 2",
-         detector_side(mine, "box.overall"), detector_side(plain, "box.overall")),
-        ("as-long", "beats repeat-factor sampling that trains as long", "Ours, control", best, detector_side(longer)),
-        ("rare-as-long", "beats repeat-factor sampling that trains as long, on rare categories", "Ours, control",
-         detector_side(mine, "test.r"), detector_side(longer, "test.r")),
-        ("over-softmax", "beats softmax", "Ours", best, detector_side("softmax @ anew")),
+    rivals = (PLAIN, "crt", "lws", "equalisation")
+    at, longer, data = "in a detector", f"{PLAIN} @ as long", "LVIS 1.0, ResNet-50"
+    rows = [(*row, "Table 2") for row in _table_2(at, detector_side, rivals, "test", "the precision of masks")]
+    rows += [
+        (name, f"{at}, balanced sigmoid beats {text}", *(detector_side(row, metric) for row in (BEST, rival)), where)
+        for name, text, metric, rival, where in (
+            ("boxes", "repeat-factor sampling in the precision of boxes", "box.overall", PLAIN, "Table 2"),
+            ("as-long", "repeat-factor sampling that trains as long", "test.overall", longer, "Ours, control"),
+            ("rare-as-long", "repeat-factor sampling that trains as long, on rare categories", "test.r", longer,
+             "Ours, control"),
+            ("over-softmax", "softmax", "test.overall", "softmax @ anew", "Ours"),
+        )
     ]  # fmt: skip
-    return [
-        _claim(f"detector-{name}", f"in a detector, balanced sigmoid {text}", *rest, "LVIS 1.0, ResNet-50")
-        for name, text, *rest in rows
-    ]
+    return [_claim(f"detector-{name}", text, where, *sides, data) for name, text, *sides, where in rows]
 
 
 CLAIMS = (*_table_1(10), *_table_1(100), *_ours(), *_counts(), *_detection())

@@ -22,10 +22,9 @@ except ModuleNotFoundError as error:
     ) from error
 
 from vqabook.data.sampling import repeat_factors, repeated_order
-from vqabook.detection.evaluation import average_precision, detections
 from vqabook.detection.mask_rcnn import Classification, DetectionLoss, DetectorConfig, mask_rcnn
 from vqabook.detection.scenes import write_scenes
-from vqabook.detection.table import Annotated, load_annotated, mirror_half
+from vqabook.detection.table import Annotated, average_precision, detections, load_annotated, mirror_half
 from vqabook.models.heads import ScaledClassifier
 from vqabook.papers.balanced_activation.recipes import DetectionRun
 from vqabook.papers.balanced_activation.setting import Method

@@ -7,12 +7,7 @@ from dataclasses import dataclass
 from vqabook.knobs import knob, one_of, positive, within
 
 NAME = "balanced_activation"
-SETS = {"cifar10": 10, "cifar100": 100, "digits": 10}  # classes
-HELD_OUT = {"digits": 0.4}  # for test, where there is no official split
-AUGMENT = ("none", "shift", "crop and flip", "autoaugment")
-SCHEDULES = ("cosine", "steps")
 DROPS = ((0.8, 0.01), (0.9, 0.0001))  # (share of training, factor of lr): LDAM, release, at 160 and 180 of 200
-COUNTED = ("made", "lvis_v1")
 
 
 @dataclass(frozen=True)
@@ -81,7 +76,7 @@ class Setting:
     runs: str | None = None  # folder of records; default: data/runs of the project
     device: str = "auto"
     seeds: tuple[int, ...] = knob((0, 1, 2), rule=within(0, 2**31))
-    dataset: str = knob("cifar10", rule=one_of(*SETS))  # Sec. 4.1; the other is cifar100
+    dataset: str = knob("cifar10", rule=one_of("cifar10", "cifar100", "digits"))  # Sec. 4.1; the other is cifar100
     imbalances: tuple[float, ...] = knob((200.0, 100.0, 10.0), rule=within(1, 1e6))  # Table 1
     further_at: tuple[float, ...] = knob((100.0,), rule=within(1, 1e6))  # imbalances at which rows of ours are run
 
@@ -93,13 +88,14 @@ class Setting:
     batch_size: int = knob(512, rule=positive())  # release
     lr: float = knob(0.1, rule=positive())  # release
     warmup: int = knob(800, rule=within(0, 10**6))  # release: steps from lr / 2
-    schedule: str = knob("cosine", rule=one_of(*SCHEDULES))  # release; LDAM: steps
+    schedule: str = knob("cosine", rule=one_of("cosine", "steps"))  # release; LDAM: steps
     weight_decay: float = knob(5e-4, rule=within(0, 1))  # release
-    augment: str = knob("autoaugment", rule=one_of(*AUGMENT))  # release: with Cutout; LDAM: crop and flip
+    # release: with Cutout; LDAM: crop and flip
+    augment: str = knob("autoaugment", rule=one_of("none", "shift", "crop and flip", "autoaugment"))
     many: int = knob(100, rule=positive())  # a class of more training rows is many, of the release
     few: int = knob(20, rule=positive())  # a class of fewer is few
 
-    counts: str = knob("lvis_v1", rule=one_of(*COUNTED))  # whose tail the study of classifiers has
+    counts: str = knob("lvis_v1", rule=one_of("made", "lvis_v1"))  # whose tail the study of classifiers has
     counts_seeds: tuple[int, ...] = knob((0, 1, 2, 3, 4), rule=within(0, 2**31))
     counts_classes: int = knob(1203, rule=within(3, 10**5))  # of a made tail
     counts_share: float = knob(0.05, rule=within(0, 1))  # of the instances of the real tail, at least one a class
