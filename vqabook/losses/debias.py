@@ -184,3 +184,25 @@ def _refuse_other_shapes(logits: Float[Tensor, "b a"], **others: Tensor) -> None
     for name, other in others.items():
         if other.shape != logits.shape:
             raise ValueError(f"{name} must have the shape of logits, {list(logits.shape)}, got {list(other.shape)}")
+
+
+def centre_loss(
+    hidden: Float[Tensor, "b h"], target: Int[Tensor, " b"], centres: Float[Tensor, "c h"]
+) -> Float[Tensor, " b"]:
+    """½ ‖x - c_y‖², half the squared distance of each feature from the centre of its class.
+
+    Wen et al. 2016, Eq. 2. The paper sums this and the softmax loss over the batch; with means of both λ is the same.
+    """
+    return (hidden - centres[target]).square().sum(1) / 2
+
+
+def centre_update(
+    hidden: Float[Tensor, "b h"], target: Int[Tensor, " b"], centres: Float[Tensor, "c h"]
+) -> Float[Tensor, "c h"]:
+    """Δc: the sum of (c_j - x) over the batch's examples of class j, over one more than their number.
+
+    Wen et al. 2016, Eq. 4. A class that is not in the batch stays where it is; the one damps the pull of few examples.
+    """
+    total = torch.zeros_like(centres).index_add_(0, target, centres[target] - hidden)
+    number = torch.bincount(target, minlength=len(centres))
+    return total / (1 + number)[:, None]

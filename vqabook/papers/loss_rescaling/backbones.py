@@ -12,11 +12,11 @@ from vqabook.data.sets import Task
 from vqabook.data.vqa import tokenise
 from vqabook.losses.debias import bias_table
 from vqabook.models.lxmert import Lxmert, LxmertConfig
-from vqabook.models.question_only import QuestionBranch, QuestionOnly, QuestionOnlyConfig
 from vqabook.models.san import San, SanConfig
+from vqabook.models.updn import QuestionBranch, QuestionOnly, QuestionOnlyConfig
 from vqabook.objectives.base import Objective
-from vqabook.objectives.criteria import BiasProduct, Criterion, Focal, LearnedMixin, Plain, Reweight, Rubi
 from vqabook.objectives.css import Css
+from vqabook.objectives.rescaling import BiasProduct, Criterion, Focal, LearnedMixin, Plain, Reweight, Rubi
 from vqabook.papers.loss_rescaling.recipes import Run
 from vqabook.papers.loss_rescaling.train import build_objective, build_updn, load, run
 from vqabook.training.stages import Scratch
