@@ -7,7 +7,6 @@ question alone gives away; to predict, use the model's own `logits`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -60,10 +59,7 @@ def learned_mixin(
 
 
 def bias_entropy(
-    bias: Float[Tensor, "b a"],
-    *,
-    gate: Float[Tensor, " b"] | Float[Tensor, "b 1"],
-    smooth: Float[Tensor, ""] | float,
+    bias: Float[Tensor, "b a"], *, gate: Float[Tensor, " b"] | Float[Tensor, "b 1"], smooth: Float[Tensor, ""] | float
 ) -> Float[Tensor, " b"]:
     """The penalty that makes LM to LMH: binary entropy (nats) of the gated, renormalised bias, mean over answers.
 
@@ -139,9 +135,8 @@ def rubi(
     question_logits: Float[Tensor, "b a"],
     question_weight: float = 1.0,
     weight: Float[Tensor, "#b a"] | None = None,
-    per_example: Callable[..., Tensor] = soft_cross_entropy,
 ) -> Float[Tensor, " b"]:
-    """L(logits · σ(mask)) + `question_weight` L(question_logits), with the L of soft labels that `per_example` is.
+    """L(logits · σ(mask)) + `question_weight` L(question_logits), with Soft-CE as L.
 
     Cadene et al. 2019, Sec. 3. `mask` is the question-only branch before its sigmoid, `question_logits` a linear
     layer on `mask` (or `mask` itself). Their release samples one answer and takes cross-entropy: the default with
@@ -151,8 +146,8 @@ def rubi(
     through it, so the *caller* detaches the question feature that the branch reads.
     """
     _refuse_other_shapes(logits, mask=mask, question_logits=question_logits)
-    fused = per_example(logits * mask.sigmoid(), target, weight=weight)
-    return fused + question_weight * per_example(question_logits, target)
+    fused = soft_cross_entropy(logits * mask.sigmoid(), target, weight=weight)
+    return fused + question_weight * soft_cross_entropy(question_logits, target)
 
 
 def _log_odds(bias: Float[Tensor, "b a"], smooth: Float[Tensor, ""] | float) -> Float[Tensor, "b a"]:
@@ -163,9 +158,7 @@ def _log_odds(bias: Float[Tensor, "b a"], smooth: Float[Tensor, ""] | float) -> 
 
 
 def _gated_log_odds(
-    bias: Float[Tensor, "b a"],
-    gate: Float[Tensor, " b"] | Float[Tensor, "b 1"],
-    smooth: Float[Tensor, ""] | float,
+    bias: Float[Tensor, "b a"], gate: Float[Tensor, " b"] | Float[Tensor, "b 1"], smooth: Float[Tensor, ""] | float
 ) -> Float[Tensor, "b a"]:
     """g log((b + s) / (1 - b + s)): the log-odds of the bias expert."""
     b = len(bias)

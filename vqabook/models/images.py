@@ -63,8 +63,7 @@ class ResNet(nn.Module):
 
     def __init__(self, config: ResNetConfig):
         super().__init__()
-        c = config
-        self.config = c
+        self.config = c = config
         widths = [c.width, c.width, 2 * c.width, 4 * c.width]
         self.stem = nn.Sequential(
             nn.Conv2d(c.channels, c.width, 3, c.stem_stride, padding=1, bias=False), nn.BatchNorm2d(c.width), nn.ReLU()

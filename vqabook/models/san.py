@@ -41,8 +41,7 @@ class San(nn.Module):
 
     def __init__(self, config: SanConfig):
         super().__init__()
-        c = config
-        self.config = c
+        self.config = c = config
         self.words = nn.Embedding(c.n_words, c.word, padding_idx=0)
         # the biases are the weights of one more input, 1 at a word and 0 at padding: see `encode`
         self.question_encoder = nn.LSTM(c.word + 1, c.hidden, bias=False, batch_first=True)
@@ -201,8 +200,7 @@ class Mlp(nn.Module):
 
     def __init__(self, config: MlpConfig):
         super().__init__()
-        c = config
-        self.config = c
+        self.config = c = config
         self.words = nn.Embedding(c.n_words, c.word, padding_idx=0)
         self.question_encoder = nn.LSTM(c.word + 1, c.hidden, bias=False, batch_first=True)
         self.dropout = nn.Dropout(c.dropout)

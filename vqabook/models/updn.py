@@ -37,6 +37,10 @@ def _dense(n_in: int, n_out: int) -> nn.Linear:
     return weight_norm(nn.Linear(n_in, n_out), dim=None)
 
 
+def _wide_classifier(hidden: int, n_answers: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(_dense(hidden, 2 * hidden), nn.ReLU(), nn.Dropout(dropout), _dense(2 * hidden, n_answers))
+
+
 class UpDn(nn.Module):
     """Question-guided attention over regions, product of both encodings, two-layer classifier.
 
@@ -45,8 +49,7 @@ class UpDn(nn.Module):
 
     def __init__(self, config: UpDnConfig):
         super().__init__()
-        c = config
-        self.config = c
+        self.config = c = config
         self.words = nn.Embedding(c.n_words, c.word, padding_idx=0)
         self.question_encoder = nn.GRU(c.word, c.hidden, batch_first=True)
         self.attend_region = nn.Sequential(_dense(c.feature, c.hidden), nn.ReLU())
@@ -55,12 +58,7 @@ class UpDn(nn.Module):
         self.attend = weight_norm(nn.Linear(c.hidden, 1, bias=False), dim=None)
         self.question_net = nn.Sequential(_dense(c.hidden, c.hidden), nn.ReLU())
         self.image_net = nn.Sequential(_dense(c.feature, c.hidden), nn.ReLU())
-        self.classifier = nn.Sequential(
-            _dense(c.hidden, 2 * c.hidden),
-            nn.ReLU(),
-            nn.Dropout(c.classifier_dropout),
-            _dense(2 * c.hidden, c.n_answers),
-        )
+        self.classifier = _wide_classifier(c.hidden, c.n_answers, c.classifier_dropout)
 
     def encode(self, words: Int[Tensor, "b t"]) -> Float[Tensor, "b h"]:
         """GRU state after the last real word."""
@@ -98,14 +96,8 @@ class QuestionBranch(nn.Module):
 
     def __init__(self, question: int, n_answers: int, *, dropout: float = 0.5):
         super().__init__()
-        wide = 2 * question
-        self.question_net = nn.Sequential(weight_norm(nn.Linear(question, question), dim=None), nn.ReLU())
-        self.classifier = nn.Sequential(
-            weight_norm(nn.Linear(question, wide), dim=None),
-            nn.ReLU(),
-            nn.Dropout(dropout),
-            weight_norm(nn.Linear(wide, n_answers), dim=None),
-        )
+        self.question_net = nn.Sequential(_dense(question, question), nn.ReLU())
+        self.classifier = _wide_classifier(question, n_answers, dropout)
 
     def forward(self, question: Float[Tensor, "b h"]) -> Output:
         hidden = self.question_net(question)
@@ -117,8 +109,7 @@ class QuestionOnly(nn.Module):
 
     def __init__(self, config: QuestionOnlyConfig):
         super().__init__()
-        c = config
-        self.config = c
+        self.config = c = config
         self.words = nn.Embedding(c.n_words, c.word, padding_idx=0)
         self.question_encoder = nn.GRU(c.word, c.hidden, batch_first=True)
         self.branch = QuestionBranch(c.hidden, c.n_answers, dropout=c.classifier_dropout)

@@ -95,8 +95,7 @@ class SelfAttentiveText(nn.Module):
     def __init__(self, config: TextConfig, vectors: Float[Tensor, "w d"] | None = None):
         """`vectors` are what word vectors start from, GloVe say; they are trained on."""
         super().__init__()
-        c = config
-        self.config = c
+        self.config = c = config
         self.words = nn.Embedding(c.n_words, c.word, padding_idx=0)
         if vectors is not None:
             if vectors.shape != self.words.weight.shape:

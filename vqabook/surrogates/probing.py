@@ -110,7 +110,9 @@ def region_probe(model: nn.Module, table: Table, masks: Float[Tensor, "m o"], *,
     masks, rows = masks.to(table.device), torch.arange(len(table), device=table.device)
     at_once = at_once or _at_once(model, table)
 
+    @torch.no_grad()
     def look(rows: Int[Tensor, " b"]) -> tuple[Tensor, Tensor]:
+        model.eval()
         batch = table.batch(rows)
         fixed, outs = model.prepare(*batch.inputs), []
         for part in masks.split(at_once):
@@ -121,7 +123,7 @@ def region_probe(model: nn.Module, table: Table, masks: Float[Tensor, "m o"], *,
             outs.append((_scores(out.logits, batch.target, len(part)) * there, _maps(out.attention, len(part))))
         return tuple(torch.cat(parts, 1) for parts in zip(*outs, strict=True))
 
-    return Probe(list(rows.split(max(1, at_once // len(masks)))), _freeze(model, look))
+    return Probe(list(rows.split(max(1, at_once // len(masks)))), look)
 
 
 def word_probe(
@@ -150,7 +152,9 @@ def word_probe(
             "leave them out"
         )
 
+    @torch.no_grad()
     def look(rows: Int[Tensor, " b"]) -> tuple[Tensor, Tensor]:
+        model.eval()
         batch, n = table.batch(rows), int(length[rows[0]])
         keep, read = masks(n).to(table.device), batch.inputs[-1][:, :n]
         if hasattr(model, "reread"):
@@ -165,7 +169,7 @@ def word_probe(
     pieces = []
     for n in length.unique().tolist():
         pieces += (length == n).nonzero()[:, 0].split(max(1, at_once // len(masks(n))))
-    return Probe(pieces, _freeze(model, look))
+    return Probe(pieces, look)
 
 
 def surrogates(probe: Probe, *, weighted: bool = False, store: Path | None = None, label: str = "masks") -> Surrogates:
@@ -215,17 +219,6 @@ def _at_once(model: nn.Module, table: Table) -> int:
 def mask_scores(probe: Probe) -> Iterable[tuple[Int[Tensor, " b"], Float[Tensor, "b m"]]]:
     """(rows, probability of the ground truth under each mask) piece by piece; the last mask masks nothing."""
     return ((rows, probe.look(rows)[0]) for rows in probe.pieces)
-
-
-def _freeze(model: nn.Module, look: Callable) -> Callable:
-    """`look` in eval mode and without gradients."""
-
-    def look_quietly(rows: Int[Tensor, " b"]) -> tuple[Tensor, Tensor]:
-        model.eval()
-        with torch.no_grad():
-            return look(rows)
-
-    return look_quietly
 
 
 def _scores(logits: Float[Tensor, "n a"], target: Tensor, n_masks: int) -> Float[Tensor, "b m"]:

@@ -202,14 +202,8 @@ def fit(
                 break
         forward = torch.compile(model) if config.compile else model
         saved_at = time.monotonic()
-        bar = tqdm(
-            range(len(run.history), config.epochs),
-            desc=label,
-            unit="epoch",
-            initial=len(run.history),
-            total=config.epochs,
-            disable=None,
-        )
+        done = len(run.history)
+        bar = tqdm(range(done, config.epochs), label, config.epochs, initial=done, unit="epoch", disable=None)
         for epoch in bar:
             started = time.monotonic()
             loss = _epoch(run, forward, train, epoch, norms, order)
