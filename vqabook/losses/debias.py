@@ -1,8 +1,9 @@
-"""Losses against a known or learned bias: learned mixin, bias product and re-weighting, RUBi; and the focal loss.
+"""Losses against a known or learned bias: learned mixin, bias product and re-weighting, RUBi; focal and centre loss.
 
 Clark et al. 2019, "Don't Take the Easy Way Out", arXiv:1909.03683; Cadene et al. 2019, "RUBi", arXiv:1906.10169; both
 as the loss re-scaling paper (Guo et al. 2021) compares with them. Each trains an ensemble of the model with what the
-question alone gives away; to predict, use the model's own `logits`.
+question alone gives away; to predict, use the model's own `logits`. Centre loss, of Wen et al. 2016, "A Discriminative
+Feature Learning Approach for Deep Face Recognition", ECCV, stands beside a softmax loss and draws a class together.
 """
 
 from __future__ import annotations

@@ -125,8 +125,10 @@ class AttentiveSanConfig(SanConfig):
 
 
 class AttentiveSan(San):
-    """SAN whose question is a projection of the LSTM's states, attended to in several hops, not its last state.
+    """The VQA baseline of Patro et al. 2021, Sec. 3.1: its question is read from the LSTM's states in hops.
 
+    The paper calls it the model of Kazemi & Elqursh, "slightly modified by including the self-attention module for text
+    as well" (Lin et al. 2017), and prints neither sizes nor where the module goes; this is our reading.
     `word_attention` is the mean of the hops, `attention` that of the glimpses.
     """
 
@@ -196,7 +198,10 @@ class MlpConfig:
 
 
 class Mlp(nn.Module):
-    """No attention: every region has its own place in the first layer, and padding is zero."""
+    """The simple model of Mun et al. 2018 on CLEVR (Sec. 4.1): image and question side by side, two wide layers.
+
+    No attention: every region has its own place in the first layer, and padding is zero.
+    """
 
     def __init__(self, config: MlpConfig):
         super().__init__()
