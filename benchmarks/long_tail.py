@@ -15,7 +15,7 @@ from turns import median_ratio, take_turns
 from vqabook.core import Table
 from vqabook.data.long_tail import long_tail_counts
 from vqabook.models.heads import CosineClassifier
-from vqabook.models.resnet import ResNet, ResNetConfig
+from vqabook.models.images import ResNet, ResNetConfig
 from vqabook.objectives.longtail import long_tail
 from vqabook.training.fit import FitConfig, Training, best_answer, predict
 

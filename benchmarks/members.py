@@ -17,11 +17,9 @@ from torch import Tensor, nn
 from turns import median_ratio, take_turns
 
 from vqabook.core import Batch, Table
+from vqabook.models.images import ResNetConfig, StagedResNet
 from vqabook.models.members import Members
-from vqabook.models.mlp import Mlp, MlpConfig
-from vqabook.models.resnet import ResNetConfig
-from vqabook.models.san import San, SanConfig
-from vqabook.models.staged import StagedResNet
+from vqabook.models.san import Mlp, MlpConfig, San, SanConfig
 from vqabook.models.updn import UpDn, UpDnConfig
 from vqabook.objectives.multiple_choice import MultipleChoice
 from vqabook.training.teachers import teacher_logits

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import torch
 
 from vqabook.core import Table
-from vqabook.models.attentive_san import AttentiveSan, AttentiveSanConfig
+from vqabook.models.san import AttentiveSan, AttentiveSanConfig
 from vqabook.surrogates import MASKS, pair_masks, region_masks, region_probe, word_probe
 
 QUESTIONS, WORDS, IMAGES = 1000, 8, 50

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vqabook.losses.centre import centre_loss, centre_update
+from vqabook.losses.debias import centre_loss, centre_update
 
 
 def some(b: int = 9, c: int = 4, h: int = 3) -> tuple[torch.Tensor, ...]:

@@ -8,11 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from vqabook.models.images import ResNetConfig, StagedResNet, Vgg, VggConfig
 from vqabook.models.members import FeatureSharing, Members
-from vqabook.models.mlp import Mlp, MlpConfig
-from vqabook.models.resnet import ResNetConfig
-from vqabook.models.san import San, SanConfig
-from vqabook.models.staged import StagedResNet, Vgg, VggConfig
+from vqabook.models.san import Mlp, MlpConfig, San, SanConfig
 from vqabook.models.updn import UpDn, UpDnConfig
 
 M, B = 3, 5

@@ -11,7 +11,7 @@ from torch import nn
 from vqabook.core import Output, Table
 from vqabook.losses import annotator_weights
 from vqabook.objectives import AnnotatorCrossEntropy
-from vqabook.objectives.classification import CrossEntropy
+from vqabook.objectives.base import CrossEntropy
 from vqabook.training.fit import FitConfig, fit
 
 

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from vqabook.core import Output, Table
-from vqabook.models.text import AttentiveOutput
+from vqabook.models.words import AttentiveOutput
 from vqabook.objectives.attention import AttentionLoss, AttentionSupervision, HopPenalty
-from vqabook.objectives.classification import CrossEntropy
+from vqabook.objectives.base import CrossEntropy
 from vqabook.training.fit import FitConfig, fit
 
 KINDS = ("mse", "mmd", "coral", "adv")

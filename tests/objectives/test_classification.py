@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from vqabook.core import Batch, Output, Table
-from vqabook.losses.centre import centre_loss, centre_update
-from vqabook.objectives.classification import CentreLoss, CrossEntropy
+from vqabook.losses.debias import centre_loss, centre_update
+from vqabook.objectives.base import CentreLoss, CrossEntropy
 from vqabook.training.fit import FitConfig, fit
 
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from vqabook.core import Output, SparseScores, Table
-from vqabook.models.attentive_san import AttentiveSan, AttentiveSanConfig
+from vqabook.models.images import SmallCnn, SmallCnnConfig
 from vqabook.models.pooling import Avg, PoolingConfig
-from vqabook.models.small_cnn import SmallCnn, SmallCnnConfig
-from vqabook.models.text import SelfAttentiveText, TextConfig
+from vqabook.models.san import AttentiveSan, AttentiveSanConfig
+from vqabook.models.words import SelfAttentiveText, TextConfig
 from vqabook.surrogates import (
     mask_scores,
     pair_masks,

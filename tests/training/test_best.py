@@ -11,8 +11,7 @@ from torch import nn
 from vqabook.core import Output
 from vqabook.files import save_whole
 from vqabook.objectives import LossRescaling
-from vqabook.training.best import BestEpoch, fit_best
-from vqabook.training.fit import FitConfig
+from vqabook.training.fit import BestEpoch, FitConfig, fit_best
 
 
 def watched(tmp_path, values: list[float]) -> tuple[BestEpoch, nn.Module]:

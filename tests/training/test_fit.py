@@ -22,8 +22,17 @@ from vqabook.core import Batch, Output
 from vqabook.losses import sigmoid_bce
 from vqabook.objectives import LossRescaling, Objective
 from vqabook.training import fit as fit_module
-from vqabook.training.fit import FitConfig, GradientNorms, Stage, best_answer, fit, pick_device, predict, soft_score
-from vqabook.training.schedule import Schedule
+from vqabook.training.fit import (
+    FitConfig,
+    GradientNorms,
+    Schedule,
+    Stage,
+    best_answer,
+    fit,
+    pick_device,
+    predict,
+    soft_score,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = FitConfig(epochs=6, batch_size=16, lr=0.05, clip=1.0, checkpoint_every=0.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vqabook.training.schedule import Schedule
+from vqabook.training.fit import Schedule
 
 
 def test_it_is_torch_s_cosine_after_a_linear_warm_up():

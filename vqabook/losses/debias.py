@@ -1,13 +1,13 @@
-"""Losses against a known or learned bias: learned mixin, bias product and re-weighting, RUBi; and the focal loss.
+"""Losses against a known or learned bias: learned mixin, bias product and re-weighting, RUBi; focal and centre loss.
 
 Clark et al. 2019, "Don't Take the Easy Way Out", arXiv:1909.03683; Cadene et al. 2019, "RUBi", arXiv:1906.10169; both
 as the loss re-scaling paper (Guo et al. 2021) compares with them. Each trains an ensemble of the model with what the
-question alone gives away; to predict, use the model's own `logits`.
+question alone gives away; to predict, use the model's own `logits`. Centre loss, of Wen et al. 2016, "A Discriminative
+Feature Learning Approach for Deep Face Recognition", ECCV, stands beside a softmax loss and draws a class together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -60,10 +60,7 @@ def learned_mixin(
 
 
 def bias_entropy(
-    bias: Float[Tensor, "b a"],
-    *,
-    gate: Float[Tensor, " b"] | Float[Tensor, "b 1"],
-    smooth: Float[Tensor, ""] | float,
+    bias: Float[Tensor, "b a"], *, gate: Float[Tensor, " b"] | Float[Tensor, "b 1"], smooth: Float[Tensor, ""] | float
 ) -> Float[Tensor, " b"]:
     """The penalty that makes LM to LMH: binary entropy (nats) of the gated, renormalised bias, mean over answers.
 
@@ -139,9 +136,8 @@ def rubi(
     question_logits: Float[Tensor, "b a"],
     question_weight: float = 1.0,
     weight: Float[Tensor, "#b a"] | None = None,
-    per_example: Callable[..., Tensor] = soft_cross_entropy,
 ) -> Float[Tensor, " b"]:
-    """L(logits · σ(mask)) + `question_weight` L(question_logits), with the L of soft labels that `per_example` is.
+    """L(logits · σ(mask)) + `question_weight` L(question_logits), with Soft-CE as L.
 
     Cadene et al. 2019, Sec. 3. `mask` is the question-only branch before its sigmoid, `question_logits` a linear
     layer on `mask` (or `mask` itself). Their release samples one answer and takes cross-entropy: the default with
@@ -151,8 +147,8 @@ def rubi(
     through it, so the *caller* detaches the question feature that the branch reads.
     """
     _refuse_other_shapes(logits, mask=mask, question_logits=question_logits)
-    fused = per_example(logits * mask.sigmoid(), target, weight=weight)
-    return fused + question_weight * per_example(question_logits, target)
+    fused = soft_cross_entropy(logits * mask.sigmoid(), target, weight=weight)
+    return fused + question_weight * soft_cross_entropy(question_logits, target)
 
 
 def _log_odds(bias: Float[Tensor, "b a"], smooth: Float[Tensor, ""] | float) -> Float[Tensor, "b a"]:
@@ -163,9 +159,7 @@ def _log_odds(bias: Float[Tensor, "b a"], smooth: Float[Tensor, ""] | float) -> 
 
 
 def _gated_log_odds(
-    bias: Float[Tensor, "b a"],
-    gate: Float[Tensor, " b"] | Float[Tensor, "b 1"],
-    smooth: Float[Tensor, ""] | float,
+    bias: Float[Tensor, "b a"], gate: Float[Tensor, " b"] | Float[Tensor, "b 1"], smooth: Float[Tensor, ""] | float
 ) -> Float[Tensor, "b a"]:
     """g log((b + s) / (1 - b + s)): the log-odds of the bias expert."""
     b = len(bias)
@@ -184,3 +178,25 @@ def _refuse_other_shapes(logits: Float[Tensor, "b a"], **others: Tensor) -> None
     for name, other in others.items():
         if other.shape != logits.shape:
             raise ValueError(f"{name} must have the shape of logits, {list(logits.shape)}, got {list(other.shape)}")
+
+
+def centre_loss(
+    hidden: Float[Tensor, "b h"], target: Int[Tensor, " b"], centres: Float[Tensor, "c h"]
+) -> Float[Tensor, " b"]:
+    """½ ‖x - c_y‖², half the squared distance of each feature from the centre of its class.
+
+    Wen et al. 2016, Eq. 2. The paper sums this and the softmax loss over the batch; with means of both λ is the same.
+    """
+    return (hidden - centres[target]).square().sum(1) / 2
+
+
+def centre_update(
+    hidden: Float[Tensor, "b h"], target: Int[Tensor, " b"], centres: Float[Tensor, "c h"]
+) -> Float[Tensor, "c h"]:
+    """Δc: the sum of (c_j - x) over the batch's examples of class j, over one more than their number.
+
+    Wen et al. 2016, Eq. 4. A class that is not in the batch stays where it is; the one damps the pull of few examples.
+    """
+    total = torch.zeros_like(centres).index_add_(0, target, centres[target] - hidden)
+    number = torch.bincount(target, minlength=len(centres))
+    return total / (1 + number)[:, None]

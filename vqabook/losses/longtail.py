@@ -122,11 +122,7 @@ def ldam(
 
 
 def equalisation_softmax(
-    logits: Float[Tensor, "b c"],
-    target: Int[Tensor, " b"],
-    tail: Bool[Tensor, " c"],
-    *,
-    gamma: float = 0.9,
+    logits: Float[Tensor, "b c"], target: Int[Tensor, " b"], tail: Bool[Tensor, " c"], *, gamma: float = 0.9
 ) -> Float[Tensor, " b"]:
     """Softmax whose sum leaves out each tail class with probability γ, unless it is the true one.
 

@@ -31,11 +31,8 @@ def sigmoid_bce(
     Guo et al. 2021, Eq. 2; with per-answer `weight` µ, Eq. 11. `positive_only` weighs the a log σ term alone, as their
     release does.
     """
-    if weight is None:
-        return F.binary_cross_entropy_with_logits(logits, target, reduction="none").sum(-1)
-    if positive_only:
-        return F.binary_cross_entropy_with_logits(logits, target, pos_weight=weight, reduction="none").sum(-1)
-    return F.binary_cross_entropy_with_logits(logits, target, weight=weight, reduction="none").sum(-1)
+    weights = {"pos_weight" if positive_only else "weight": weight}
+    return F.binary_cross_entropy_with_logits(logits, target, **weights, reduction="none").sum(-1)
 
 
 def soft_cross_entropy(
@@ -51,10 +48,7 @@ def soft_cross_entropy(
 
 
 def annotator_weights(
-    votes: Int[Tensor, "n k"],
-    *,
-    of: Literal["votes", "scores"] = "votes",
-    renormalise: bool = False,
+    votes: Int[Tensor, "n k"], *, of: Literal["votes", "scores"] = "votes", renormalise: bool = False
 ) -> Float[Tensor, "n k"]:
     """w of each distinct answer from its number of votes; 0 votes pad a row and weigh nothing.
 

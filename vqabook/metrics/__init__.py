@@ -1,6 +1,5 @@
 """Metrics: predictions and labels in, plain numbers out; no torch."""
 
-from vqabook.metrics.agreement import cohen_kappa
 from vqabook.metrics.attention import (
     HumanAgreement,
     agreement_with_humans,
@@ -11,5 +10,5 @@ from vqabook.metrics.attention import (
     resize,
     spread,
 )
-from vqabook.metrics.mistakes import MistakeLosses, loss_matrix, mistake_losses
+from vqabook.metrics.mistakes import MistakeLosses, cohen_kappa, loss_matrix, mistake_losses
 from vqabook.metrics.vqa import VqaAccuracy, leave_one_out_scores, normalise, save_results, vqa_accuracy

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int
+    from jaxtyping import Float, Int
 
 _MOST_PIVOTS = 10_000_000  # of the network simplex; two maps of 196 cells take thousands
 _SLACK = 1e-3  # a box may end this far outside the image: rounding of its corners
@@ -60,16 +60,19 @@ def agreement_with_humans(
             "of VQA v1's train and val questions"
         )
     rows, at = np.unique(row[paired], return_inverse=True)
-    cells = resize(maps[rows], _square(maps.shape[1]) if size is None else size, (grid, grid))[at]
+    side = round(maps.shape[1] ** 0.5)
+    if size is None and side**2 != maps.shape[1]:
+        raise ValueError(
+            f"maps without a size are square grids, got {maps.shape[1]} columns; pass size=(width, height)"
+        )
+    cells = resize(maps[rows], size or (side, side), (grid, grid))[at]
     correlation = rank_correlation(cells, human[paired])
     distance = earth_movers_distance(cells, human[paired], grid_distance(grid, grid))
     return HumanAgreement(question_id[rows], _mean_by(at, correlation), _mean_by(at, distance))
 
 
-def rank_correlation(
-    maps: Float[np.ndarray, "n o"], human: Float[np.ndarray, "n o"], *, real: Bool[np.ndarray, "n o"] | None = None
-) -> Float[np.ndarray, " n"]:
-    """Spearman's correlation of each pair of maps over its `real` columns, in [-1, 1]; ties share their mean rank.
+def rank_correlation(maps: Float[np.ndarray, "n o"], human: Float[np.ndarray, "n o"]) -> Float[np.ndarray, " n"]:
+    """Spearman's correlation of each pair of maps, in [-1, 1]; ties share their mean rank.
 
     NaN where one of both is the same everywhere, as even attention is, or has one column: it ranks nothing. Average
     with nanmean, and say how many were left out. Float rounding ranks, too: values that should be equal must be.
@@ -79,13 +82,10 @@ def rank_correlation(
     except ImportError as error:
         raise RuntimeError(_MISSING) from error
     _check_pairs(maps, human)
-    kept = np.ones(maps.shape, dtype=bool) if real is None else real
-    middle = (kept.sum(1, keepdims=True) + 1) / 2
     centred = []  # multiples of 1/2, so that all sums are exact
     for name, values in (("maps", maps), ("human", human)):
-        _refuse(name, values, kept & ~np.isfinite(values), "a map to rank is finite", "if it is padding, give `real`")
-        rank = rankdata(np.where(kept, values, np.inf), axis=1)  # what is not real ranks behind all that is
-        centred.append(np.where(kept, rank - middle, 0))
+        _refuse(name, values, ~np.isfinite(values), "a map to rank is finite", "leave it out")
+        centred.append(rankdata(values, axis=1) - (maps.shape[1] + 1) / 2)
     own, theirs, both = (np.einsum("no,no->n", a, b) for a, b in (centred[:1] * 2, centred[1:] * 2, centred))
     return np.divide(both, np.sqrt(own * theirs), out=np.full(len(maps), np.nan), where=own * theirs > 0)
 
@@ -204,13 +204,6 @@ def _as_shares(name: str, values: Float[np.ndarray, "n o"]) -> Float[np.ndarray,
         row = np.flatnonzero(total == 0)[0]
         raise ValueError(f"a map has attention somewhere, row {row} of {name} is 0 everywhere; leave it out")
     return values / total
-
-
-def _square(o: int) -> tuple[int, int]:
-    side = round(o**0.5)
-    if side**2 != o:
-        raise ValueError(f"maps without a size are square grids, got {o} columns; pass size=(width, height)")
-    return side, side
 
 
 def _centre_distance(x: Float[np.ndarray, "... o"], y: Float[np.ndarray, "... o"]) -> Float[np.ndarray, "... o o"]:

@@ -111,10 +111,7 @@ class Lxmert(nn.Module):
         return cls(LxmertConfig(**sizes, add_cls=False, grid=grid), network=network).train()
 
     def forward(
-        self,
-        regions: Float[Tensor, "b o d"],
-        words: Int[Tensor, "b t"],
-        boxes: Float[Tensor, "b o 4"] | None = None,
+        self, regions: Float[Tensor, "b o d"], words: Int[Tensor, "b t"], boxes: Float[Tensor, "b o 4"] | None = None
     ) -> Output:
         """`boxes`: left, top, right, bottom of each region as fractions of the image; None: see `LxmertConfig.grid`."""
         if self.config.add_cls:

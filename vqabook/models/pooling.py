@@ -48,8 +48,7 @@ class Avg(nn.Module):
 
     def __init__(self, config: PoolingConfig):
         super().__init__()
-        c = config
-        self.config = c
+        self.config = c = config
         self.question_encoder = QuestionReader(c, nn.GRU)
         wide = _layer(c.dropout, c.feature, 2 * c.hidden)
         self.image_net = nn.Sequential(*wide, nn.ReLU(), *_layer(c.dropout, 2 * c.hidden, c.hidden), nn.Tanh())
@@ -71,8 +70,7 @@ class Pool(nn.Module):
 
     def __init__(self, config: PoolingConfig):
         super().__init__()
-        c = config
-        self.config = c
+        self.config = c = config
         self.question_encoder = QuestionReader(c, nn.LSTM)
         self.attend_region = nn.Sequential(*_layer(c.dropout, c.feature, c.joint), nn.Tanh())
         self.attend_question = nn.Sequential(*_layer(c.dropout, c.hidden, c.joint), nn.Tanh())

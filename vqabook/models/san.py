@@ -1,6 +1,7 @@
 """SAN as the comparison rows have it: Kazemi & Elqursh 2017, "Show, Ask, Attend, and Answer", arXiv:1704.03162.
 
-Two glimpses side by side, not the stacked layers of Yang et al. 2016, although papers cite those for it.
+Two glimpses side by side, not the stacked layers of Yang et al. 2016, although papers cite those for it. With it the
+variant that attends to words, and the simple model that reads the same way and attends to nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vqabook.core import Output
-from vqabook.models.words import attend
+from vqabook.models.words import AttentiveOutput, WordAttention, attend
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -40,8 +41,7 @@ class San(nn.Module):
 
     def __init__(self, config: SanConfig):
         super().__init__()
-        c = config
-        self.config = c
+        self.config = c = config
         self.words = nn.Embedding(c.n_words, c.word, padding_idx=0)
         # the biases are the weights of one more input, 1 at a word and 0 at padding: see `encode`
         self.question_encoder = nn.LSTM(c.word + 1, c.hidden, bias=False, batch_first=True)
@@ -114,3 +114,110 @@ class San(nn.Module):
 def _padding_first(words: Int[Tensor, "b t"]) -> Int[Tensor, "b t"]:
     """Each row's padding moved before its words, whose order stays."""
     return words.gather(1, words.ne(0).byte().argsort(dim=1, stable=True))
+
+
+@dataclass(frozen=True)
+class AttentiveSanConfig(SanConfig):
+    """SAN's sizes, and those of the attention to words."""
+
+    word_attention: int = 350  # d_a of Lin et al. 2017
+    hops: int = 2  # as many as glimpses
+
+
+class AttentiveSan(San):
+    """The VQA baseline of Patro et al. 2021, Sec. 3.1: its question is read from the LSTM's states in hops.
+
+    The paper calls it the model of Kazemi & Elqursh, "slightly modified by including the self-attention module for text
+    as well" (Lin et al. 2017), and prints neither sizes nor where the module goes; this is our reading.
+    `word_attention` is the mean of the hops, `attention` that of the glimpses.
+    """
+
+    def __init__(self, config: AttentiveSanConfig):
+        super().__init__(config)
+        c = config
+        self.attend_word = WordAttention(c.hidden, c.word_attention, c.hops)
+        self.question_net = nn.Linear(c.hops * c.hidden, c.hidden)
+
+    def read(
+        self, words: Int[Tensor, "b t"], keep_words: Float[Tensor, "b t"] | None = None
+    ) -> tuple[Float[Tensor, "b h"], Float[Tensor, "b t"]]:
+        """The question encoding and the attention to its words; concealed words are blank and get none."""
+        real = words.ne(0).to(self.words.weight.dtype)
+        keep = real if keep_words is None else real * keep_words
+        vectors = self.dropout(self.words(words)).tanh() * keep[..., None]
+        # an LSTM that reads from left to right has its words' states before it comes to the padding
+        states = self.question_encoder(torch.cat([vectors, real[..., None]], -1))[0]
+        hops = self.attend_word(states, keep)
+        return self.question_net((hops @ states).flatten(1)), hops.mean(1)
+
+    def encode(self, words: Int[Tensor, "b t"]) -> Float[Tensor, "b h"]:
+        return self.read(words)[0]
+
+    def prepare(
+        self, regions: Float[Tensor, "b o d"], words: Int[Tensor, "b t"]
+    ) -> tuple[Tensor, Tensor, Tensor, Float[Tensor, "b o"]]:
+        """What no mask of regions changes: `*fixed, real = prepare(...)` once, then `answer(*fixed, real * m)`."""
+        unit, projected, real = self.project(regions)
+        return unit, projected, self.encode(words), real
+
+    def reread(
+        self, regions: Float[Tensor, "b o d"], words: Int[Tensor, "b t"], keep_words: Float[Tensor, "m t"]
+    ) -> AttentiveOutput:
+        """Each question under each of m masks of its words, mask by mask within a question; regions projected once."""
+        n = len(keep_words)
+        question, looked = self.read(words.repeat_interleave(n, 0), keep_words.repeat(len(words), 1))
+        unit, projected, real = (x[:, None].expand(-1, n, *x.shape[1:]).flatten(0, 1) for x in self.project(regions))
+        return AttentiveOutput(*self.answer(unit, projected, question, real), word_attention=looked)
+
+    def forward(
+        self,
+        regions: Float[Tensor, "b o d"],
+        words: Int[Tensor, "b t"],
+        keep: Float[Tensor, "b o"] | None = None,
+        keep_words: Float[Tensor, "b t"] | None = None,
+    ) -> AttentiveOutput:
+        """`keep` scales regions as in `San`; `keep_words` is 0 at concealed words."""
+        unit, projected, real = self.project(regions)
+        question, looked = self.read(words, keep_words)
+        out = self.answer(unit, projected, question, real if keep is None else real * keep)
+        return AttentiveOutput(*out, word_attention=looked)
+
+
+@dataclass(frozen=True)
+class MlpConfig:
+    """Sizes and dropout rate; words, LSTM and wide layers have the paper's and the release's."""
+
+    n_words: int  # vocabulary with the pad (0) and unknown (1) words
+    n_answers: int
+    feature: int  # of a region
+    regions: int  # of an image
+    hidden: int = 256  # of the LSTM
+    word: int = 300
+    wide: int = 1024
+    dropout: float = 0.0
+
+
+class Mlp(nn.Module):
+    """The simple model of Mun et al. 2018 on CLEVR (Sec. 4.1): image and question side by side, two wide layers.
+
+    No attention: every region has its own place in the first layer, and padding is zero.
+    """
+
+    def __init__(self, config: MlpConfig):
+        super().__init__()
+        self.config = c = config
+        self.words = nn.Embedding(c.n_words, c.word, padding_idx=0)
+        self.question_encoder = nn.LSTM(c.word + 1, c.hidden, bias=False, batch_first=True)
+        self.dropout = nn.Dropout(c.dropout)
+        layers: list[nn.Module] = []
+        for width in (c.regions * c.feature + c.hidden, c.wide):
+            layers += [nn.Linear(width, c.wide), nn.ReLU(), nn.Dropout(c.dropout)]
+        self.fuse = nn.Sequential(*layers)
+        self.classifier = nn.Linear(c.wide, c.n_answers)
+
+    encode, _read, _state = San.encode, San._read, San._state  # the same reading of the same parts
+
+    def forward(self, regions: Float[Tensor, "b o d"], words: Int[Tensor, "b t"]) -> Output:
+        question = self.encode(words)
+        hidden = self.fuse(torch.cat([regions.flatten(1), question], -1))
+        return Output(self.classifier(hidden), hidden=hidden, question=question)

@@ -31,14 +31,7 @@ class AttentionLoss(nn.Module):
     """
 
     def __init__(
-        self,
-        kind: Kind,
-        *,
-        width: int,
-        bandwidth: float = 0.3,
-        paired: bool = False,
-        hidden: int = 64,
-        given: int = 0,
+        self, kind: Kind, *, width: int, bandwidth: float = 0.3, paired: bool = False, hidden: int = 64, given: int = 0
     ):
         super().__init__()
         if kind not in KINDS:
@@ -104,10 +97,8 @@ class AttentionSupervision(Objective):
     def steps(self, model: nn.Module, batch: Batch, progress: float) -> Iterator[Tensor]:
         watched = _Watched(model)
         for loss in self.objective.steps(watched, batch, progress):
-            yield loss + self._attention(watched.seen, batch)
-
-    def _attention(self, out: Output, batch: Batch) -> Float[Tensor, " b"] | float:
-        return sum(self.weights[head] * value for head, value in self.each(out, batch).items())
+            values = self.each(watched.seen, batch)
+            yield loss + sum(self.weights[head] * value for head, value in values.items())
 
     def each(self, out: Output, batch: Batch) -> dict[str, Float[Tensor, " b"]]:
         """Every head's loss by itself, without its weight."""

@@ -70,38 +70,29 @@ def long_tail(
     under the sigmoids a label of c is background.
     """
     tail = counts < TAIL * counts.sum() if tail is None else tail
-    effective = partial(losses.effective_weights, beta=BETA)
+    effective = losses.effective_weights(counts, beta=BETA)
     margins = partial(losses.ldam, margins=losses.ldam_margins(counts), scale=SCALE)
     unlikely = partial(_focal, gamma=gamma)
-    match rule:
-        case "softmax":
-            return LabelLoss(_softmax)
-        case "inverse":
-            return LabelLoss(weigh(_softmax, losses.inverse_weights(counts)))
-        case "focal":
-            return LabelLoss(unlikely)
-        case "effective":
-            return LabelLoss(weigh(_softmax, effective(counts)))
-        case "effective_focal":
-            return LabelLoss(weigh(unlikely, effective(counts)))
-        case "ldam":
-            return LabelLoss(margins)
-        case "ldam_drw":
-            return LabelLoss(margins, later=weigh(margins, effective(counts)), since=DEFERRED)
-        case "equalisation":
-            return LabelLoss(lambda x, y: losses.equalisation_softmax(x, y, tail.to(x.device), gamma=left_out))
-        case "balanced_softmax":
-            return LabelLoss(partial(losses.balanced_softmax, log_n=losses.log_counts(counts), exponent=exponent))
-        case "sigmoid":
-            return LabelLoss(partial(losses.balanced_sigmoid, offsets=torch.zeros(len(counts))))
-        case "equalisation_sigmoid":
-            return LabelLoss(lambda x, y: losses.equalisation_sigmoid(x, y, tail.to(x.device)))
-        case "balanced_sigmoid":
-            return LabelLoss(partial(losses.balanced_sigmoid, offsets=losses.sigmoid_offsets(counts)))
-        case "released_sigmoid":
-            offsets = losses.released_sigmoid_offsets(counts, int(counts.sum()))
-            return LabelLoss(partial(losses.balanced_sigmoid, offsets=offsets, foreground_only=True))
-    raise ValueError(f"rule is one of {', '.join(get_args(Rule))}, got {rule!r}; choose one")
+    released = losses.released_sigmoid_offsets(counts, int(counts.sum()))
+    rules = {
+        "softmax": _softmax,
+        "inverse": weigh(_softmax, losses.inverse_weights(counts)),
+        "focal": unlikely,
+        "effective": weigh(_softmax, effective),
+        "effective_focal": weigh(unlikely, effective),
+        "ldam": margins,
+        "equalisation": lambda x, y: losses.equalisation_softmax(x, y, tail.to(x.device), gamma=left_out),
+        "balanced_softmax": partial(losses.balanced_softmax, log_n=losses.log_counts(counts), exponent=exponent),
+        "sigmoid": partial(losses.balanced_sigmoid, offsets=torch.zeros(len(counts))),
+        "equalisation_sigmoid": lambda x, y: losses.equalisation_sigmoid(x, y, tail.to(x.device)),
+        "balanced_sigmoid": partial(losses.balanced_sigmoid, offsets=losses.sigmoid_offsets(counts)),
+        "released_sigmoid": partial(losses.balanced_sigmoid, offsets=released, foreground_only=True),
+    }
+    if rule == "ldam_drw":
+        return LabelLoss(margins, later=weigh(margins, effective), since=DEFERRED)
+    if rule not in rules:
+        raise ValueError(f"rule is one of {', '.join(get_args(Rule))}, got {rule!r}; choose one")
+    return LabelLoss(rules[rule])
 
 
 def weigh(loss: Loss, weight: Float[Tensor, " c"]) -> Loss:

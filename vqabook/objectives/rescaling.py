@@ -1,19 +1,147 @@
-"""Guo et al. 2021 (loss re-scaling VQA), Eq. 17: classification loss with re-scaled answers, plus the mask loss."""
+"""Guo et al. 2021 (loss re-scaling VQA): criteria, what an answer costs, and Eq. 17, with re-scaled answers and mask.
+
+A criterion is a classification loss with what it owns (a gate, a branch) and what it must know. Sigm-BCE and Soft-CE;
+and what the paper takes for backbones or compares with: the learned mixin and LMH, bias product, re-weighting (Clark
+et al. 2019), RUBi (Cadene et al. 2019), focal loss (Eq. 10).
+"""
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from vqabook.core import Batch
+from vqabook.core import Batch, Output
+from vqabook.losses.debias import bias_entropy, bias_product, bias_reweight, focal, learned_mixin, rubi
 from vqabook.losses.rescale import mask_loss
+from vqabook.losses.soft import sigmoid_bce, soft_cross_entropy
 from vqabook.objectives.base import Objective
-from vqabook.objectives.criteria import Criterion, Loss, Plain
 
 if TYPE_CHECKING:
     from jaxtyping import Float
+
+Loss = Literal["bce", "ce"]
+
+
+class Criterion(nn.Module, abc.ABC):
+    """What an answer costs. Its parameters, if it has any, are trained with the model's."""
+
+    @abc.abstractmethod
+    def forward(self, out: Output, batch: Batch, weight: Float[Tensor, "b a"] | None) -> Float[Tensor, " b"]:
+        """Loss of each example; `weight` is that of its answers (Guo et al. 2021, Eqs. 7-8), None for no weights."""
+
+
+class Plain(Criterion):
+    """Sigm-BCE (Eqs. 2, 11) or Soft-CE (Eqs. 3, 13); `positive_only` weighs the a log σ term alone, as released."""
+
+    def __init__(self, loss: Loss, *, positive_only: bool = False):
+        super().__init__()
+        if loss not in ("bce", "ce"):
+            raise ValueError(f"loss is 'bce' (Sigm-BCE) or 'ce' (Soft-CE), got {loss!r}")
+        self.loss, self.positive_only = loss, positive_only
+
+    def forward(self, out: Output, batch: Batch, weight: Float[Tensor, "b a"] | None) -> Float[Tensor, " b"]:
+        if self.loss == "ce":
+            return soft_cross_entropy(out.logits, batch.target, weight=weight)
+        return sigmoid_bce(out.logits, batch.target, weight=weight, positive_only=self.positive_only)
+
+
+class _BiasCriterion(Criterion):
+    """One that knows the bias [q, a] of each question type's answers, from `bias_table`."""
+
+    def __init__(self, bias: Float[Tensor, "q a"]):
+        super().__init__()
+        self.register_buffer("bias", bias, persistent=False)
+
+    def bias_of(self, batch: Batch) -> Float[Tensor, "b a"]:
+        """Each example's row of the table."""
+        return self.bias[batch.side["question_type"]]
+
+
+class LearnedMixin(_BiasCriterion):
+    """LM, and with `entropy` > 0 LMH: BCE of the model together with its question type's bias (Clark et al. 2019).
+
+    `hidden` is the width of the model's joint feature, which the gate reads. LMH takes entropy = 0.36. `frozen` leaves
+    gate and smoothing at their first values: the released code of Guo et al. 2021 never gives them to its optimiser.
+    """
+
+    def __init__(self, bias: Float[Tensor, "q a"], hidden: int, *, entropy: float = 0.0, frozen: bool = False):
+        super().__init__(bias)
+        if entropy < 0:
+            raise ValueError(f"entropy weighs a penalty and is at least 0 (0 is LM, 0.36 LMH), got {entropy}")
+        self.entropy = entropy
+        self.gate = nn.Linear(hidden, 1)
+        self.smooth = nn.Parameter(torch.tensor(-1.0))  # sigmoid 0.269; release of Clark et al.
+        if frozen:
+            self.requires_grad_(False)
+
+    def forward(self, out: Output, batch: Batch, weight: Float[Tensor, "b a"] | None) -> Float[Tensor, " b"]:
+        bias, gate, smooth = self.bias_of(batch), F.softplus(self.gate(out.hidden)), self.smooth.sigmoid()
+        loss = learned_mixin(out.logits, batch.target, bias=bias, gate=gate, smooth=smooth, weight=weight)
+        return loss + self.entropy * bias_entropy(bias, gate=gate, smooth=smooth) if self.entropy else loss
+
+
+class BiasProduct(_BiasCriterion):
+    """The learned mixin without its gate; the smoothing is trained."""
+
+    def __init__(self, bias: Float[Tensor, "q a"]):
+        super().__init__(bias)
+        self.smooth = nn.Parameter(torch.tensor(-1.0))
+
+    def forward(self, out: Output, batch: Batch, weight: Float[Tensor, "b a"] | None) -> Float[Tensor, " b"]:
+        bias, smooth = self.bias_of(batch), self.smooth.sigmoid()
+        return bias_product(out.logits, batch.target, bias=bias, smooth=smooth, weight=weight)
+
+
+class Reweight(_BiasCriterion):
+    """Answers weigh 1 - bias, normalised over the batch (Clark et al. 2019); takes no other weights."""
+
+    def forward(self, out: Output, batch: Batch, weight: Float[Tensor, "b a"] | None) -> Float[Tensor, " b"]:
+        if weight is not None:
+            raise ValueError("re-weighting has weights of its own, got others as well; train it without re-scaling")
+        return bias_reweight(out.logits, batch.target, bias=self.bias_of(batch))
+
+
+class Focal(Criterion):
+    """Focal loss, Eq. 10 per binary decision; `softmax` is the release's, with one p_t an example."""
+
+    def __init__(self, *, gamma: float = 2.0, alpha: float = 0.25, softmax: bool = False):
+        super().__init__()
+        self.options = {"gamma": gamma, "alpha": alpha, "softmax": softmax}
+
+    def forward(self, out: Output, batch: Batch, weight: Float[Tensor, "b a"] | None) -> Float[Tensor, " b"]:
+        return focal(out.logits, batch.target, weight=weight, **self.options)
+
+
+class Rubi(Criterion):
+    """RUBi: the logits are masked by a question-only branch, which learns the bias itself (Cadene et al. 2019).
+
+    `branch` maps a question encoding to an Output with `n_answers` logits. It reads `Output.question` detached, so that
+    neither loss trains the question encoder through it.
+    """
+
+    def __init__(self, branch: nn.Module, n_answers: int, *, question_weight: float = 1.0):
+        super().__init__()
+        self.branch, self.classify, self.question_weight = branch, nn.Linear(n_answers, n_answers), question_weight
+
+    def forward(self, out: Output, batch: Batch, weight: Float[Tensor, "b a"] | None) -> Float[Tensor, " b"]:
+        if out.question is None:
+            raise ValueError(
+                "RUBi's branch reads the question encoding, got an Output without question; use UpDn or SAN"
+            )
+        mask = self.branch(out.question.detach()).logits
+        return rubi(
+            out.logits,
+            batch.target,
+            mask=mask,
+            question_logits=self.classify(mask),
+            question_weight=self.question_weight,
+            weight=weight,
+        )
 
 
 class LossRescaling(Objective):

@@ -1,9 +1,9 @@
 """Surrogate attention maps: where a trained model looks when it is shown the part that convinces it most.
 
-Patro et al. 2021, "Self Supervision for Attention Networks", Sec. 3.1-3.2. A frozen model is probed with many masked
-versions of an example; the map of the one that gives the ground truth the highest probability is kept. A masked image
-is not computed from the image: regions are projected once and masked after, W(m v) = m W v, and all masks of an example
-are rows of one batch.
+Patro et al. 2021, "Self Supervision for Attention Networks", masks by Secs. 3.2, 4.2, 4.5, probing by Secs. 3.1-3.2. A
+frozen model is probed with many masked versions of an example; the map of the one that gives the ground truth the
+highest probability is kept. A masked image is not computed from the image: regions are projected once and masked after,
+W(m v) = m W v, and all masks of an example are rows of one batch.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from inspect import signature
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,10 +22,56 @@ from tqdm import tqdm
 
 from vqabook.core import Table
 from vqabook.files import save_whole
-from vqabook.surrogates.masks import pair_masks
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
+
+MASKS = 500  # Sec. 4.2
+
+
+def region_masks(n: int, width: int, height: int, *, scale: int, generator: torch.Generator) -> Float[Tensor, "m o"]:
+    """`n` random masks in [0, 1] over width x height regions in reading order, and a last one of ones (Sec. 4.2).
+
+    Coins on a grid `scale` times coarser, enlarged bilinearly. Where `scale` does not divide a side, the coarse grid
+    takes one cell more: 14 regions at the paper's scale of 6 give 3 cells, since 2 would be a scale of 7.
+    """
+    if n < 1 or not 1 <= scale <= max(width, height):
+        raise ValueError(
+            f"masks: at least 1, on a grid scale times coarser, 1 <= scale <= the longer side; got {n} masks, "
+            f"scale {scale}, {width} x {height} regions"
+        )
+    coarse = torch.randint(0, 2, (n, 1, -(-height // scale), -(-width // scale)), generator=generator)
+    fine = F.interpolate(coarse.float(), size=(height, width), mode="bilinear", align_corners=False)
+    return torch.cat([fine.flatten(1), torch.ones(1, width * height)])
+
+
+def pair_masks(n_words: int, *, short: bool = False) -> Float[Tensor, "m t"]:
+    """Every way to conceal two of `n_words` words, and a last one that conceals none (Sec. 3.2).
+
+    Of fewer than three words a pair would leave nothing to read: ValueError, or, if `short` ones are let through, none
+    is concealed, and what is kept is the plain map.
+    """
+    if n_words < 3 and not short:
+        raise ValueError(
+            f"two words are concealed of texts of three or more, got a text of {n_words}; leave it out, or keep its "
+            "plain map: masks=partial(pair_masks, short=True)"
+        )
+    pairs = list(combinations(range(n_words), 2)) if n_words > 2 else []
+    masks = torch.ones(len(pairs) + 1, n_words)
+    for row, pair in zip(masks, pairs, strict=False):
+        row[list(pair)] = 0
+    return masks
+
+
+def word_masks(n_words: int, n_kept: int) -> Float[Tensor, "m t"]:
+    """Every way to show `n_kept` of `n_words` words alone, and a last one that shows all (Sec. 4.5)."""
+    choices = list(combinations(range(n_words), min(n_kept, n_words)))
+    masks = torch.zeros(len(choices) + 1, n_words)
+    for row, words in zip(masks, choices, strict=False):
+        row[list(words)] = 1
+    masks[-1] = 1
+    return masks
+
 
 SAVE_EVERY = 20.0  # seconds
 SAVE_SHARE = 10.0  # ... and this many times as long as the last saving took
@@ -63,7 +110,9 @@ def region_probe(model: nn.Module, table: Table, masks: Float[Tensor, "m o"], *,
     masks, rows = masks.to(table.device), torch.arange(len(table), device=table.device)
     at_once = at_once or _at_once(model, table)
 
+    @torch.no_grad()
     def look(rows: Int[Tensor, " b"]) -> tuple[Tensor, Tensor]:
+        model.eval()
         batch = table.batch(rows)
         fixed, outs = model.prepare(*batch.inputs), []
         for part in masks.split(at_once):
@@ -74,7 +123,7 @@ def region_probe(model: nn.Module, table: Table, masks: Float[Tensor, "m o"], *,
             outs.append((_scores(out.logits, batch.target, len(part)) * there, _maps(out.attention, len(part))))
         return tuple(torch.cat(parts, 1) for parts in zip(*outs, strict=True))
 
-    return Probe(list(rows.split(max(1, at_once // len(masks)))), _freeze(model, look))
+    return Probe(list(rows.split(max(1, at_once // len(masks)))), look)
 
 
 def word_probe(
@@ -103,7 +152,9 @@ def word_probe(
             "leave them out"
         )
 
+    @torch.no_grad()
     def look(rows: Int[Tensor, " b"]) -> tuple[Tensor, Tensor]:
+        model.eval()
         batch, n = table.batch(rows), int(length[rows[0]])
         keep, read = masks(n).to(table.device), batch.inputs[-1][:, :n]
         if hasattr(model, "reread"):
@@ -118,7 +169,7 @@ def word_probe(
     pieces = []
     for n in length.unique().tolist():
         pieces += (length == n).nonzero()[:, 0].split(max(1, at_once // len(masks(n))))
-    return Probe(pieces, _freeze(model, look))
+    return Probe(pieces, look)
 
 
 def surrogates(probe: Probe, *, weighted: bool = False, store: Path | None = None, label: str = "masks") -> Surrogates:
@@ -168,17 +219,6 @@ def _at_once(model: nn.Module, table: Table) -> int:
 def mask_scores(probe: Probe) -> Iterable[tuple[Int[Tensor, " b"], Float[Tensor, "b m"]]]:
     """(rows, probability of the ground truth under each mask) piece by piece; the last mask masks nothing."""
     return ((rows, probe.look(rows)[0]) for rows in probe.pieces)
-
-
-def _freeze(model: nn.Module, look: Callable) -> Callable:
-    """`look` in eval mode and without gradients."""
-
-    def look_quietly(rows: Int[Tensor, " b"]) -> tuple[Tensor, Tensor]:
-        model.eval()
-        with torch.no_grad():
-            return look(rows)
-
-    return look_quietly
 
 
 def _scores(logits: Float[Tensor, "n a"], target: Tensor, n_masks: int) -> Float[Tensor, "b m"]:

@@ -1,10 +1,13 @@
-"""The one training loop. Same seed and same machine give the same numbers, also when the run was killed and resumed."""
+"""The one training loop, how its rate changes, and the epoch that was best.
+
+Same seed and same machine give the same numbers, also when the run was killed and resumed.
+"""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -17,11 +20,39 @@ from tqdm import tqdm
 from vqabook.core import Batch, Output, Table
 from vqabook.files import save_whole
 from vqabook.objectives.base import Objective
-from vqabook.training.schedule import Schedule
 from vqabook.training.stages import load_or_set_aside
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A factor of the learning rate: a linear warm-up, then constant, in steps or along a cosine.
+
+    Epochs here have fractions: the factor changes from batch to batch.
+    """
+
+    warmup: float = 0.0  # epochs
+    start: float = 0.0  # of the warm-up, in [0, 1]
+    cosine: bool = False  # to zero at the end of training
+    drops: tuple[tuple[int, float], ...] = ()  # (epoch, factor from its start on), each of `lr`
+
+    def __post_init__(self):
+        if self.warmup < 0 or not 0 <= self.start <= 1 or (self.cosine and self.drops):
+            raise ValueError(
+                "a schedule warms up for 0 epochs or more from a factor in [0, 1], and then falls along a cosine or in "
+                f"steps, got {self}"
+            )
+
+    def factor(self, epoch: float, epochs: int) -> float:
+        """At `epoch` of `epochs`, counted from 0."""
+        if epoch < self.warmup:
+            return self.start + (1 - self.start) * epoch / self.warmup
+        if self.cosine:
+            return (1 + math.cos(math.pi * (epoch - self.warmup) / max(epochs - self.warmup, 1e-9))) / 2
+        return next((factor for at, factor in sorted(self.drops, reverse=True) if epoch >= at), 1.0)
+
 
 OPTIMIZERS = {
     "adamax": torch.optim.Adamax,
@@ -171,14 +202,8 @@ def fit(
                 break
         forward = torch.compile(model) if config.compile else model
         saved_at = time.monotonic()
-        bar = tqdm(
-            range(len(run.history), config.epochs),
-            desc=label,
-            unit="epoch",
-            initial=len(run.history),
-            total=config.epochs,
-            disable=None,
-        )
+        done = len(run.history)
+        bar = tqdm(range(done, config.epochs), label, config.epochs, initial=done, unit="epoch", disable=None)
         for epoch in bar:
             started = time.monotonic()
             loss = _epoch(run, forward, train, epoch, norms, order)
@@ -247,3 +272,67 @@ def best_answer(out: Output, batch: Batch) -> Int[Tensor, " b"]:
 def soft_score(out: Output, batch: Batch) -> Float[Tensor, " b"]:
     """Soft score, 0 to 1, of the highest-scoring answer; a `read` for `predict`."""
     return batch.target.gather(1, out.logits.argmax(-1, keepdim=True)).squeeze(1)
+
+
+class BestEpoch:
+    """Wraps what `fit` calls after every epoch, whose `valid` decides; the first of equals stays.
+
+    A run that goes on from a checkpoint finds the best weights so far in `path`; `begin` forgets those of a run that
+    does not, and a checkpoint whose best weights are lost. `restore` loads them into the model and takes the file away.
+    """
+
+    def __init__(self, evaluate: Callable[[nn.Module], dict], path: Path):
+        self.evaluate, self.path = evaluate, path
+        best = load_or_set_aside(path)
+        self.highest = -float("inf") if best is None else best["valid"]
+
+    @classmethod
+    def begin(cls, evaluate: Callable[[nn.Module], dict], checkpoint: Path) -> BestEpoch:
+        """Beside `checkpoint`, whose absence says that training starts anew."""
+        path = checkpoint.with_name(f"{checkpoint.name}.best")
+        if not checkpoint.exists():
+            path.unlink(missing_ok=True)
+        best = cls(evaluate, path)
+        if not path.exists():
+            checkpoint.unlink(missing_ok=True)
+        return best
+
+    def __call__(self, model: nn.Module) -> dict:
+        scores = self.evaluate(model)
+        if scores["valid"] > self.highest:
+            self.highest = scores["valid"]
+            save_whole({"valid": self.highest, "model": model.state_dict()}, self.path)
+        return scores
+
+    def restore(self, model: nn.Module) -> None:
+        device = next(model.parameters()).device
+        model.load_state_dict(torch.load(self.path, map_location=device, weights_only=True)["model"])
+        self.path.unlink()
+
+
+def fit_best(
+    model: nn.Module,
+    objective: Objective,
+    train: Table,
+    config: FitConfig,
+    *,
+    evaluate: Callable[[nn.Module], dict],
+    checkpoint: Path,
+    label: str,
+) -> list[dict]:
+    """`fit`, after which the model has the weights of the epoch that was best on held-out rows; its history."""
+    best = BestEpoch.begin(evaluate, checkpoint)
+    history = fit(model, objective, train, config, evaluate=best, checkpoint=checkpoint, label=label)
+    best.restore(model)
+    return history
+
+
+def select(history: Sequence[Mapping], *, first: int) -> dict:
+    """The last epoch, the best by validation and the best by test, with both soft scores (percent) at each.
+
+    Only epochs after the `first` ones are chosen among: those of the second stage, where there are two. The best by
+    test is what the released code reports; it is shown beside the others and chooses nothing here.
+    """
+    later = [{k: row[k] for k in ("epoch", "valid", "test")} for row in history[first:]]
+    best = {f"best_by_{part}": max(later, key=lambda row, part=part: row[part]) for part in ("valid", "test")}
+    return {"last": later[-1], **best}

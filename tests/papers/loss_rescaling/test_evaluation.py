@@ -12,7 +12,7 @@ from vqabook.papers.loss_rescaling import PAPER
 from vqabook.papers.loss_rescaling.evaluation import counts_of, looks
 from vqabook.papers.loss_rescaling.recipes import Run
 from vqabook.papers.loss_rescaling.train import build, first_stage, load
-from vqabook.training.best import select
+from vqabook.training.fit import select
 from vqabook.training.stages import Stages
 
 HISTORY = [

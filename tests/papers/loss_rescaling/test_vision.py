@@ -13,7 +13,7 @@ from torch import nn
 from vqabook.core import Output, Table
 from vqabook.data.imbalanced import Division
 from vqabook.evidence.record import key_of
-from vqabook.objectives.classification import CentreLoss, CrossEntropy
+from vqabook.objectives.base import CentreLoss, CrossEntropy
 from vqabook.papers.loss_rescaling import PAPER, vision
 from vqabook.papers.loss_rescaling.recipes import VisionRun
 from vqabook.papers.loss_rescaling.setting import VISION, VISION_CUTS, VisionOptions

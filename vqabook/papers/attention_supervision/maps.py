@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from vqabook.core import Table
 from vqabook.papers.attention_supervision.examples import Examples
 from vqabook.papers.attention_supervision.recipes import RegionMasks, Run, WordMasks
-from vqabook.surrogates.masks import pair_masks, region_masks
-from vqabook.surrogates.probing import Surrogates, region_probe, surrogates, word_probe
+from vqabook.surrogates.probing import Surrogates, pair_masks, region_masks, region_probe, surrogates, word_probe
 from vqabook.training.stages import Stages
 
 if TYPE_CHECKING:

@@ -16,8 +16,7 @@ from vqabook.papers.attention_supervision.examples import Examples, load_example
 from vqabook.papers.attention_supervision.maps import draw_masks, mask_nothing, summarise, try_masks
 from vqabook.papers.attention_supervision.recipes import Probing
 from vqabook.papers.attention_supervision.train import train_or_load
-from vqabook.surrogates.masks import word_masks
-from vqabook.surrogates.probing import Surrogates, mask_scores, region_probe
+from vqabook.surrogates.probing import Surrogates, mask_scores, region_probe, word_masks
 from vqabook.training.fit import pick_device
 from vqabook.training.stages import Scratch
 

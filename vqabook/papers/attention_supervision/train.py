@@ -11,18 +11,16 @@ from torch import nn
 
 from vqabook.core import Table
 from vqabook.losses.soft import annotator_weights
-from vqabook.models.attentive_san import AttentiveSan, AttentiveSanConfig
-from vqabook.models.small_cnn import SmallCnn, SmallCnnConfig
-from vqabook.models.text import SelfAttentiveText, TextConfig
+from vqabook.models.images import SmallCnn, SmallCnnConfig
+from vqabook.models.san import AttentiveSan, AttentiveSanConfig
+from vqabook.models.words import SelfAttentiveText, TextConfig
 from vqabook.objectives.attention import AttentionLoss, AttentionSupervision, HopPenalty
-from vqabook.objectives.base import Objective
-from vqabook.objectives.classification import AnnotatorCrossEntropy, CrossEntropy
+from vqabook.objectives.base import AnnotatorCrossEntropy, CrossEntropy, Objective
 from vqabook.papers.attention_supervision.evaluation import describe_examples, score_epoch
 from vqabook.papers.attention_supervision.examples import Examples, glove_vectors, load_examples
 from vqabook.papers.attention_supervision.maps import UNTRIED, make_maps, summarise
 from vqabook.papers.attention_supervision.recipes import Run
-from vqabook.training.best import fit_best, select
-from vqabook.training.fit import FitConfig, pick_device
+from vqabook.training.fit import FitConfig, fit_best, pick_device, select
 from vqabook.training.stages import Scratch, Stages
 
 NO_CLIP = float("inf")  # the paper names no clipping

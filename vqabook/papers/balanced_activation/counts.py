@@ -25,8 +25,7 @@ from vqabook.objectives.longtail import long_tail
 from vqabook.papers.balanced_activation.recipes import CountsRun, Features, Tail, read_tail
 from vqabook.papers.balanced_activation.setting import Method
 from vqabook.papers.balanced_activation.train import NO_CLIP, fit_stages
-from vqabook.training.fit import FitConfig, fit, pick_device, predict
-from vqabook.training.schedule import Schedule
+from vqabook.training.fit import FitConfig, Schedule, fit, pick_device, predict
 from vqabook.training.stages import Scratch
 
 if TYPE_CHECKING:

@@ -28,8 +28,7 @@ from vqabook.detection.table import Annotated, average_precision, detections, lo
 from vqabook.models.heads import ScaledClassifier
 from vqabook.papers.balanced_activation.recipes import DetectionRun
 from vqabook.papers.balanced_activation.setting import Method
-from vqabook.training.fit import FitConfig, fit, pick_device
-from vqabook.training.schedule import Schedule
+from vqabook.training.fit import FitConfig, Schedule, fit, pick_device
 from vqabook.training.stages import Scratch
 
 if TYPE_CHECKING:

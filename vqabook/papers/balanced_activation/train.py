@@ -19,12 +19,11 @@ from vqabook.data.imbalanced import Division, divide
 from vqabook.data.sampling import class_balanced_order
 from vqabook.losses.longtail import adjusted, log_counts
 from vqabook.models.heads import CosineClassifier, Decoupled, ScaledClassifier
-from vqabook.models.resnet import ResNet, ResNetConfig
+from vqabook.models.images import ResNet, ResNetConfig
 from vqabook.objectives.longtail import SCALE, LabelLoss, counts_of, long_tail
 from vqabook.papers.balanced_activation.recipes import Row, Run
 from vqabook.papers.balanced_activation.setting import DROPS
-from vqabook.training.fit import FitConfig, fit, pick_device, predict
-from vqabook.training.schedule import Schedule
+from vqabook.training.fit import FitConfig, Schedule, fit, pick_device, predict
 from vqabook.training.stages import Scratch
 
 if TYPE_CHECKING:

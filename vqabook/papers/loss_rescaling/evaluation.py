@@ -14,8 +14,7 @@ from vqabook.data.sets import Task, modal_ids
 from vqabook.data.vqa import ANSWER_TYPES
 from vqabook.losses.rescale import rescaling_weights, type_counts
 from vqabook.losses.soft import sigmoid_bce, soft_cross_entropy
-from vqabook.metrics.agreement import cohen_kappa
-from vqabook.metrics.mistakes import loss_matrix, mistake_losses
+from vqabook.metrics.mistakes import cohen_kappa, loss_matrix, mistake_losses
 from vqabook.metrics.vqa import vqa_accuracy
 from vqabook.training.fit import best_answer, predict
 

@@ -15,19 +15,25 @@ from vqabook.losses.debias import bias_table
 from vqabook.losses.rescale import in_type, rescaling_weights
 from vqabook.models.answer_mask import AnswerMask
 from vqabook.models.lxmert import Lxmert, LxmertConfig
-from vqabook.models.question_only import QuestionBranch, QuestionOnly, QuestionOnlyConfig
 from vqabook.models.san import San, SanConfig
-from vqabook.models.updn import UpDn, UpDnConfig
+from vqabook.models.updn import QuestionBranch, QuestionOnly, QuestionOnlyConfig, UpDn, UpDnConfig
 from vqabook.objectives.base import Objective
-from vqabook.objectives.criteria import BiasProduct, Criterion, Focal, LearnedMixin, Plain, Reweight, Rubi
 from vqabook.objectives.css import Css
-from vqabook.objectives.rescaling import LossRescaling
+from vqabook.objectives.rescaling import (
+    BiasProduct,
+    Criterion,
+    Focal,
+    LearnedMixin,
+    LossRescaling,
+    Plain,
+    Reweight,
+    Rubi,
+)
 from vqabook.papers.loss_rescaling.evaluation import Diagnosis, counts_of, looks, score, statistics
 from vqabook.papers.loss_rescaling.recipes import Run
 from vqabook.papers.loss_rescaling.setting import Method
 from vqabook.papers.paper import Recipe
-from vqabook.training.best import select
-from vqabook.training.fit import FitConfig, Stage, fit, pick_device, predict, soft_score
+from vqabook.training.fit import FitConfig, Stage, fit, pick_device, predict, select, soft_score
 from vqabook.training.stages import Scratch, Stages
 
 if TYPE_CHECKING:

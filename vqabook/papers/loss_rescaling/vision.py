@@ -22,9 +22,8 @@ from vqabook.core import Table
 from vqabook.data.auto_augment import Augment
 from vqabook.data.imbalanced import Division, divide
 from vqabook.metrics.mistakes import mistake_losses
-from vqabook.models.resnet import ResNet, ResNetConfig, settle_norms
-from vqabook.objectives.base import Objective
-from vqabook.objectives.classification import CentreLoss, CrossEntropy
+from vqabook.models.images import ResNet, ResNetConfig, settle_norms
+from vqabook.objectives.base import CentreLoss, CrossEntropy, Objective
 from vqabook.papers.loss_rescaling.evaluation import confusions, find_losses, finite
 from vqabook.papers.loss_rescaling.recipes import VisionRun
 from vqabook.training.fit import FitConfig, fit, pick_device

@@ -11,11 +11,9 @@ from torch import nn
 
 from vqabook.core import Table
 from vqabook.losses.soft import soft_cross_entropy
+from vqabook.models.images import ResNetConfig, StagedResNet, Vgg, VggConfig
 from vqabook.models.members import FeatureSharing, Members
-from vqabook.models.mlp import Mlp, MlpConfig
-from vqabook.models.resnet import ResNetConfig
-from vqabook.models.san import San, SanConfig
-from vqabook.models.staged import StagedResNet, Vgg, VggConfig
+from vqabook.models.san import Mlp, MlpConfig, San, SanConfig
 from vqabook.models.updn import UpDn, UpDnConfig
 from vqabook.objectives.multiple_choice import MultipleChoice, per_member
 from vqabook.papers.mcl_kd.evaluation import (
@@ -29,8 +27,7 @@ from vqabook.papers.mcl_kd.evaluation import (
 from vqabook.papers.mcl_kd.examples import Examples, load_examples, top_answers
 from vqabook.papers.mcl_kd.recipes import Run
 from vqabook.papers.mcl_kd.setting import Ensemble
-from vqabook.training.best import fit_best, select
-from vqabook.training.fit import NO_CLIP, FitConfig, pick_device
+from vqabook.training.fit import NO_CLIP, FitConfig, fit_best, pick_device, select
 from vqabook.training.stages import Scratch
 from vqabook.training.teachers import teacher_logits
 

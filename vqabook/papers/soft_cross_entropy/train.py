@@ -18,13 +18,12 @@ from vqabook.data.vqa import ANSWER_TYPES
 from vqabook.losses.soft import annotator_cross_entropy, annotator_weights
 from vqabook.metrics.vqa import answerable_accuracy, vqa_accuracy
 from vqabook.models.pooling import Avg, Pool, PoolingConfig
-from vqabook.models.question_only import QuestionOnly, QuestionOnlyConfig
-from vqabook.objectives.classification import AnnotatorCrossEntropy
+from vqabook.models.updn import QuestionOnly, QuestionOnlyConfig
+from vqabook.objectives.base import AnnotatorCrossEntropy
 from vqabook.papers.paper import Recipe
 from vqabook.papers.soft_cross_entropy.recipes import Run
 from vqabook.papers.soft_cross_entropy.setting import Options
-from vqabook.training.best import select
-from vqabook.training.fit import NO_CLIP, FitConfig, best_answer, fit, pick_device, predict, soft_score
+from vqabook.training.fit import NO_CLIP, FitConfig, best_answer, fit, pick_device, predict, select, soft_score
 from vqabook.training.stages import Scratch
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from vqabook.models.resnet import ResNet, ResNetConfig, settle_norms
+from vqabook.models.images import ResNet, ResNetConfig, settle_norms
 
 
 def images(n: int = 4, size: tuple[int, int, int] = (3, 32, 32), seed: int = 0) -> torch.Tensor:
