@@ -100,7 +100,7 @@ def test_mirrored_images_have_mirrored_objects(val):
 def test_files_that_are_not_whole_are_refused(paths, tmp_path):
     known = json.loads(paths["val"].read_text())
     broken = {
-        "a category has id, name, frequency": [{"id": 1, "name": "yak", "image_count": 1, "instance_count": 1}],
+        "LVIS lists categories": [{"id": 1, "name": "yak", "image_count": 1, "instance_count": 1}],
         "an object's category is listed in its file": known["categories"][:1],
     }
     path = tmp_path / "val.json"

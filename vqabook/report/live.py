@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats
 
 from vqabook.report.claims import Claim
-from vqabook.report.verdicts import MIN_SEEDS, Verdict, judge, of_claim
+from vqabook.report.verdicts import MIN_SEEDS, Verdict, judge, of_claim, verdict_on
 
 SEED = 77
 
@@ -52,10 +52,8 @@ def find_stars(
     stars = []
     for claim in claims:
         recorded = list(of_claim(embedded, claim).values())
-        value = of_claim(live, claim).get(SEED)
-        stars.append(
-            Star(claim, value, predict_interval(recorded), judge(recorded), judge(list(of_claim(real, claim).values())))
-        )
+        value, expected = of_claim(live, claim).get(SEED), predict_interval(recorded)
+        stars.append(Star(claim, value, expected, judge(recorded), verdict_on(claim, real)))
     return stars
 
 

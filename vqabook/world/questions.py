@@ -1,14 +1,15 @@
-"""The question types of the embedded world, and the choice of questions: nothing in the wording tells the answer.
+"""The question types of the embedded world, the choice of questions, and ten annotators who answer each.
 
-Within every wording class of a type (which attributes are named, whatever their values) the answers follow the type's
-own prior. Values are exchangeable, as scenes draw them uniformly, so a model that reads only the question knows that
-prior at best.
+Nothing in the wording tells the answer: within every wording class of a type (which attributes are named, whatever
+their values) the answers follow the type's own prior. Values are exchangeable, as scenes draw them uniformly, so a
+model that reads only the question knows that prior at best. Annotators err as people do: the harder a thing is to see, the
+more they disagree.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
 MAX_ROUNDS = 24  # of proposals, one an image each; rare answers need several
+SYNONYMS = {
+    "gray": "grey", "purple": "violet", "cube": "block", "sphere": "ball", "cylinder": "tube", "ring": "donut",
+    "small": "tiny", "large": "big", "metal": "steel", "rubber": "plastic", "wood": "wooden", "center": "middle",
+}  # fmt: skip
+N_ANNOTATORS = 10
+PLAIN, HARD = 0.25, 0.5  # the difficulties below which annotators only slip, and from which they err most
+CARELESS = 0.05  # they slip about a plain thing this many times as often as they err about a hard one
 
 
 @dataclass(frozen=True)
@@ -140,6 +148,49 @@ def _apportion(shares: Float[np.ndarray, " k"], rng: np.random.Generator) -> Int
     return np.diff(edges, prepend=0).astype(int)
 
 
+def annotate(
+    questions: Sequence[Question], *, disagreement: float, synonyms: float, rng: np.random.Generator
+) -> list[list[str]]:
+    """The ten answers to each question.
+
+    An annotator errs with probability `disagreement` about what is hard to see, `CARELESS * disagreement` about what
+    is plain, in between on a line, so most questions are unanimous and some contested. To err is to flip yes and no, to
+    miscount by one, or to take a value for its neighbour in the list of values (half the time) or for any other. An
+    annotator uses a synonym with probability `synonyms`.
+    """
+    n = len(questions)
+    difficulty = np.array([question.difficulty for question in questions])[:, None]
+    errs = rng.random((n, N_ANNOTATORS)) < disagreement * np.interp(difficulty, [PLAIN, HARD], [CARELESS, 1])
+    prefers_synonym = rng.random((n, N_ANNOTATORS)) < synonyms
+    slips = rng.integers(0, 2**31, (n, N_ANNOTATORS))
+    answers = []
+    for question, *rows in zip(questions, errs.tolist(), prefers_synonym.tolist(), slips.tolist(), strict=True):
+        answers.append([_answer(question, *choices) for choices in zip(*rows, strict=True)])
+    return answers
+
+
+def modal_answer(votes: Sequence[str], truth: str) -> str:
+    """The most frequent vote; among equals the truth, then the first in the alphabet."""
+    return min(set(votes), key=lambda answer: (-votes.count(answer), answer != truth, answer))
+
+
+def _answer(question: Question, errs: bool, prefers_synonym: bool, slip: int) -> str:
+    answer = _mistake(question, slip) if errs else question.answer
+    return SYNONYMS.get(answer, answer) if prefers_synonym else answer
+
+
+def _mistake(question: Question, slip: int) -> str:
+    """A wrong answer; `slip` is a random number that decides which."""
+    up = slip % 2 == 0
+    if question.type.answer_type == "number":
+        number = int(question.answer)
+        return str(number + 1 if up or number == 0 else number - 1)
+    answers = question.type.answers
+    near = slip // 2 % 2 == 0
+    step = (1 if up else -1) if near else 1 + slip // 4 % (len(answers) - 1)
+    return answers[(answers.index(question.answer) + step) % len(answers)]
+
+
 def _numbers(least: int, most: int) -> tuple[str, ...]:
     return tuple(str(number) for number in range(least, most + 1))
 
@@ -159,21 +210,14 @@ QUESTION_TYPES: tuple[QuestionType, ...] = (
     QuestionType("is there a", "exist", "is there a {s0}?", YES_NO, families.exist),
     QuestionType("are there any", "exist_relate", "are there any {p0} {word} the {s1}?", YES_NO, families.exist_beside),
     QuestionType("is the", "verify", "is the {s0} {word}?", YES_NO, families.verify),
-    QuestionType(
-        "does the", "compare_attribute", "does the {s0} have the same {word} as the {s1}?", YES_NO, families.same
-    ),
+    QuestionType("does the", "compare_attribute", "does the {s0} have the same {word} as the {s1}?", YES_NO,
+                 families.same),
     QuestionType("are the", "compare_attribute", "are the {s0} and the {s1} the same {word}?", YES_NO, families.same),
     QuestionType("are there more", "compare_integer", "are there more {p0} than {p1}?", YES_NO, families.compare),
     QuestionType("how many", "count", "how many {p0} are there?", _0_TO_6, _ONE, 1),
     QuestionType("what number of", "count", "what number of {p0} are shown?", _0_TO_6, _ONE, 3),
-    QuestionType(
-        "how many objects are",
-        "count_relate",
-        "how many objects are {word} the {s0}?",
-        _0_TO_7,
-        families.count_beside,
-        2,
-    ),
+    QuestionType("how many objects are", "count_relate", "how many objects are {word} the {s0}?", _0_TO_7,
+                 families.count_beside, 2),
     QuestionType("how many things are", "count", "how many things are in the image?", _3_TO_10, _ALL, 5),
     _query("what color is the", "{s0}?", COLOR),
     _query("what is the color of the", "{s0}?", COLOR),
@@ -183,11 +227,10 @@ QUESTION_TYPES: tuple[QuestionType, ...] = (
     _query("how big is the", "{s0}?", SIZE),
     _query("what material is the", "{s0} made of?", MATERIAL),
     _query("what is the", "{s0} made of?", MATERIAL),
-    QuestionType(
-        "what color object is", "query_relate", "what color object is nearest to the {s0}?", VALUES["color"], _COLOR
-    ),
+    QuestionType("what color object is", "query_relate", "what color object is nearest to the {s0}?", VALUES["color"],
+                 _COLOR),
     QuestionType("what is next to the", "query_relate", "what is next to the {s0}?", VALUES["shape"], _SHAPE),
     QuestionType("where is the", "locate", "where is the {s0}?", ZONES, _ZONE),
     QuestionType("what part of the", "locate", "what part of the image is the {s0} in?", ZONES, _ZONE),
     QuestionType("which", "locate", "which side is the {s0} on?", SIDES, _SIDE),
-)
+)  # fmt: skip

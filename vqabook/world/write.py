@@ -23,8 +23,7 @@ import numpy as np
 
 from vqabook.files import written_whole
 from vqabook.splits import changing_prior_split, same_prior_split
-from vqabook.world.annotators import annotate, modal_answer
-from vqabook.world.questions import ask
+from vqabook.world.questions import annotate, ask, modal_answer
 from vqabook.world.render import render
 from vqabook.world.scenes import ATTRIBUTES, VALUES, Scenes, World, region_features, sample_scenes
 

@@ -239,7 +239,7 @@ def test_a_real_tail_needs_its_file(tmp_path):
     path.parent.mkdir()
     entry = {"id": 1, "name": "yam", "frequency": "r", "image_count": 2, "instance_count": 9}
     for entries, message in (
-        ([{k: v for k, v in entry.items() if k != "frequency"}], "a category has id, name, frequency"),
+        ([{k: v for k, v in entry.items() if k != "frequency"}], "LVIS lists categories"),
         ([entry, entry | {"id": 2, "name": "yak", "instance_count": 0}], "every category has training instances, yak"),
     ):
         path.write_bytes(gzip.compress(json.dumps(entries).encode()))
