@@ -1,61 +1,40 @@
 """Shapes in signatures are checked at run time by every test; the small data sets that the tests share.
 
-The library imports jaxtyping only `if TYPE_CHECKING`, so that it needs none. Here that name is true while our modules
-are imported under jaxtyping's hook, which makes beartype check every function and dataclass of theirs.
+Our modules are imported under jaxtyping's hook, which makes beartype check every function and dataclass of theirs.
 """
 
 from __future__ import annotations
 
 import gzip
+import importlib
 import importlib.util
 import json
 import os
 import pkgutil
 import shutil
 import tempfile
-import typing
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import beartype.claw
-import filelock
 import h5py
 import jaxtyping
 import matplotlib.pyplot
 import numpy as np
-import pandas
-import pydantic
 import pytest
-import scipy.stats
-import seaborn
 import torch
-import tqdm
-import typer
 
 ROOT = Path(__file__).resolve().parents[1]
-# Imported before TYPE_CHECKING is true, because it would make them import what is not there at run time.
-THIRD_PARTY = (
-    *(beartype.claw, filelock, h5py, matplotlib.pyplot, np, pandas, pydantic.TypeAdapter, pydantic.dataclasses),
-    *(scipy.stats, seaborn, torch, tqdm, typer),
-)
 HAS_TORCHVISION = importlib.util.find_spec("torchvision") is not None  # `make test-detection` has
-if HAS_TORCHVISION:
-    for name in ("torchvision.models.detection", "faster_coco_eval.core.mask", "PIL.ImageDraw"):
-        importlib.import_module(name)
 CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"  # an int is a float
 
 
 def _import_checked() -> None:
     """Import all of vqabook with its annotations checked."""
-    typing.TYPE_CHECKING = True
-    try:
-        with jaxtyping.install_import_hook("vqabook", CHECKER):
-            package = importlib.import_module("vqabook")
-            for module in pkgutil.walk_packages(package.__path__, "vqabook."):
-                if HAS_TORCHVISION or "detection" not in module.name:
-                    importlib.import_module(module.name)
-    finally:
-        typing.TYPE_CHECKING = False
+    with jaxtyping.install_import_hook("vqabook", CHECKER):
+        package = importlib.import_module("vqabook")
+        for module in pkgutil.walk_packages(package.__path__, "vqabook."):
+            if HAS_TORCHVISION or "detection" not in module.name:
+                importlib.import_module(module.name)
 
 
 def pytest_configure(config: pytest.Config) -> None:

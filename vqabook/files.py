@@ -1,7 +1,5 @@
 """Files: written whole or not at all, a full disk told in one sentence, and where the data sets lie."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os

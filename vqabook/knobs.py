@@ -3,8 +3,6 @@
 papermill only warns about a parameter that the notebook lacks and hands every `-p` list over as text; both end here.
 """
 
-from __future__ import annotations
-
 import ast
 import dataclasses
 import types

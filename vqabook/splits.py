@@ -5,16 +5,11 @@ Overcoming Priors for Visual Question Answering", 2018, arXiv:1712.00377, Sec. 3
 any VQA-format data will do.
 """
 
-from __future__ import annotations
-
 import heapq
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int
 
 
 def changing_prior_split(

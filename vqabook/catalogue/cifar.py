@@ -1,22 +1,17 @@
 """CIFAR-10 and CIFAR-100 in numbers and one picture each, for `vqabook data info` and the book's Data page."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from vqabook.catalogue.description import Description, Picture, encode_png
 from vqabook.core import Table
 from vqabook.data.cifar import CIFAR10_CLASSES, cifar100_classes, load_cifar10, load_cifar100
 from vqabook.data.long_tail import long_tail_counts
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, UInt8
 
 
 def describe_cifar10(folder: Path) -> Description:

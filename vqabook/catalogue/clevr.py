@@ -1,7 +1,5 @@
 """CLEVR's questions in numbers."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

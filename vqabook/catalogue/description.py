@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Int, UInt8
 
 from vqabook.features.image_files import import_extra
 
 if TYPE_CHECKING:
-    from jaxtyping import Int, UInt8
     from torch import Tensor
 
 

@@ -1,7 +1,5 @@
 """Pictures of data sets, drawn from the small data that a `catalogue.description.Description` keeps."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """LFW's seven people in numbers and pictures."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

@@ -1,7 +1,5 @@
 """What a folder of feature files holds, for `vqabook data info` and the book's Data page."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

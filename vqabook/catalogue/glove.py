@@ -1,17 +1,12 @@
 """GloVe's words in numbers."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float32
 
 from vqabook.catalogue.description import Description, Picture
 from vqabook.data.glove import open_glove
-
-if TYPE_CHECKING:
-    from jaxtyping import Float32
 
 _NAMED = {  # what the questions of the papers are about
     "colours": "red blue yellow gray pink white",

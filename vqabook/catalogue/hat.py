@@ -1,17 +1,12 @@
 """VQA-HAT's human maps in numbers, and how far people agree."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float, UInt8
 
 from vqabook.catalogue.description import Description, Picture, encode_png
 from vqabook.data.hat import GRID, SPLITS, HumanMaps, read_maps
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, UInt8
 
 
 def describe(folder: Path) -> Description:

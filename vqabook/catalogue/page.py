@@ -4,8 +4,6 @@ A description is statistics of a set, no copy of it, so it may be tracked in boo
 that was built without the set.
 """
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

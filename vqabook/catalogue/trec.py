@@ -1,7 +1,5 @@
 """TREC's questions in numbers."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

@@ -3,8 +3,6 @@
 Statistics alone: no question or image is passed on.
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from itertools import chain

@@ -1,7 +1,5 @@
 """`vqabook`: train, execute and judge the book's pages; fetch and inspect data sets. A command's --help says more."""
 
-from __future__ import annotations
-
 import sys
 
 import typer

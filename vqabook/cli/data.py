@@ -1,7 +1,5 @@
 """`vqabook data`: the papers' data sets, listed, fetched, verified and described."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from collections import Counter

@@ -1,7 +1,5 @@
 """Commands that make feature files: from images, and from the released bottom-up attention TSVs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """Commands of the book's pages: train their records, execute their notebooks, write the ledger."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Annotated

@@ -5,20 +5,15 @@ drew them, and give what Pillow gives. AutoAugment: Cubuk et al. 2019, arXiv:180
 was found for CIFAR-10. Cutout: DeVries & Taylor 2017, arXiv:1708.04552.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Float, Int, Shaped, UInt8
 from torch import Tensor
 from torch.nn import functional as F
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int, Shaped, UInt8
 
 GREY = 128  # what comes in from outside the image under a geometric operation
 LEVELS = 10

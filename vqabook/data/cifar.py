@@ -5,16 +5,15 @@ record is its label (CIFAR-100: coarse, then fine label), one byte each, then 30
 blue plane of 32x32, row by row. https://www.cs.toronto.edu/~kriz/cifar.html
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int, UInt8
 from msgspec import Meta
 from torch import Tensor
 from tqdm import tqdm
@@ -23,9 +22,6 @@ from vqabook.core import Table
 from vqabook.data.json_files import read_json
 from vqabook.features.image_files import import_extra
 from vqabook.files import written_whole
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int, UInt8
 
 PIXELS = 3 * 32 * 32
 BATCH = 10_000  # images in a file of CIFAR-10, and in a sheet

@@ -5,25 +5,21 @@ arXiv:1612.06890. Official layout: CLEVR_v1.0/{questions,scenes,images}/; the fi
 plain or gzipped. The test split has neither answers nor scenes, so there is no Table of it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate, chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 import numpy as np
 import torch
+from jaxtyping import Int
 
 from vqabook.core import Table
 from vqabook.data.json_files import read_entries
 from vqabook.data.vqa import encode_words, tokenise
 from vqabook.features.store import FeatureStore
-
-if TYPE_CHECKING:
-    from jaxtyping import Int
 
 Split = Literal["train", "val"]
 

@@ -4,8 +4,6 @@
 right one: real files, made by no one here, for anyone with a package index.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections import Counter

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from jaxtyping import Float, UInt8
 
 from vqabook.core import Table
 from vqabook.features.image_files import import_extra
@@ -24,7 +25,6 @@ from vqabook.files import written_whole
 from vqabook.splits import validation_split
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, UInt8
     from torch import Tensor
 
 

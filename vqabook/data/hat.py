@@ -6,8 +6,6 @@ arXiv:1606.05589. Official layout: vqahat_train/ and vqahat_val/ with grey PNG m
 plus a digit), which VQA v2 (a thousand times the image id) does not share.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterable
@@ -15,17 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float, Int
 from tqdm import tqdm
 
 from vqabook.features.image_files import import_extra
 from vqabook.features.store import cache_file
 from vqabook.files import written_whole
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
 
 SPLITS = ("train", "val")
 GRID = 14  # Das et al. 2016 compare maps as ranks of 14 x 14 cells

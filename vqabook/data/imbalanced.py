@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int, UInt8
 
 from vqabook.core import Table
 from vqabook.data.cifar import CIFAR10_CLASSES, cifar100_classes, load_cifar10, load_cifar100
@@ -23,7 +24,6 @@ from vqabook.data.tables import hold_out, to_device
 from vqabook.features.image_files import import_extra
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int, UInt8
     from torch import Tensor
 
 DIVISIONS = ("imbalanced", "balanced")

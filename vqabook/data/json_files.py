@@ -5,8 +5,6 @@ needed here: LVIS 1.0 train is 1.1 GB, nearly all of it polygons, CLEVR's questi
 plain file is mapped and its entries come one by one, so that only what a loader keeps is held.
 """
 
-from __future__ import annotations
-
 import gzip
 import mmap
 import os

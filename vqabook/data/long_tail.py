@@ -6,17 +6,12 @@ Train alone is cut; validation is carved out of what is left with `vqabook.split
 stays balanced.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Int
 
 from vqabook.splits import rank_within
-
-if TYPE_CHECKING:
-    from jaxtyping import Int
 
 _ROUNDING = 1e-9  # 49 * (1 / 49) is 0.9999999999999999 in floating point, and must count as 1
 

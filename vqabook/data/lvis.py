@@ -5,21 +5,17 @@ layout, versions 0.5 and 1.0: one JSON dict with images, annotations and categor
 file is the list of categories alone. The images are COCO's.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import msgspec
 import numpy as np
 import torch
+from jaxtyping import Int
 
 from vqabook.core import Table
 from vqabook.data.json_files import read_entries, read_json
-
-if TYPE_CHECKING:
-    from jaxtyping import Int
 
 FREQUENCIES = ("r", "c", "f")  # rare: 1 to 10 train images, common: 11 to 100, frequent: more
 BOUNDS = (10, 100)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Bool, Float, Int
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int
     from torch import Tensor
 
 

@@ -1,15 +1,14 @@
 """What a model had before it when it answered: the picture of an image id, and where its regions lie in it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import h5py
 import msgspec
 import numpy as np
+from jaxtyping import Float, Int, UInt8
 
 from vqabook.data.json_files import read_entries
 from vqabook.data.sets import SOURCES, DataSpec, source_files
@@ -17,9 +16,6 @@ from vqabook.features.image_files import read_pixels
 from vqabook.files import data_root as root_of
 from vqabook.world.scenes import CANVAS
 from vqabook.world.write import render
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int, UInt8
 
 COCO_FILES = tuple(f"coco_images/{part}/COCO_{part}_{{:012d}}.jpg" for part in ("train2014", "val2014"))  # the set's
 

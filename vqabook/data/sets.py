@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Int
 
 from vqabook.core import Table
 from vqabook.data.json_files import plain_or_gz
@@ -25,9 +26,6 @@ from vqabook.features.store import FeatureStore, cache_folder, open_features
 from vqabook.files import data_root as root_of
 from vqabook.splits import changing_prior_split, same_prior_split, validation_split
 from vqabook.world.write import World, write_world
-
-if TYPE_CHECKING:
-    from jaxtyping import Int
 
 Prior = Literal["changing", "same"]
 

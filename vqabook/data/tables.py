@@ -1,20 +1,15 @@
 """What any set does with its Tables: move them, hold out rows of each stratum, hash what is in them."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from jaxtyping import Int
 
 from vqabook.core import SparseScores, Table
 from vqabook.splits import validation_split
-
-if TYPE_CHECKING:
-    from jaxtyping import Int
 
 
 def to_device(table: Table, device: torch.device) -> Table:

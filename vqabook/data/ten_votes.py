@@ -1,15 +1,13 @@
 """The task of a paper that reads all ten votes: questions that have features, or all where no model sees an image."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Int
 
 from vqabook.data import sets
 from vqabook.data.json_files import plain_or_gz
@@ -18,9 +16,6 @@ from vqabook.data.tables import to_device
 from vqabook.data.vqa import Questions, make_table
 from vqabook.data.vqa_files import read_questions
 from vqabook.features.store import FeatureStore
-
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Int
 
 REST = {  # held-out questions besides the test split that `sets.SOURCES` names
     "vqa_v2_60k": ("vqa_v2_60k/v2_test_questions.json", "vqa_v2_60k/v2_test_annotations.json")

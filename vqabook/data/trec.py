@@ -5,8 +5,6 @@ test.txt, latin-1, a line `COARSE:fine the question , as tokens ?`. The files ar
 reader: it opens nothing outside `nltk.data.path`, so reading a set below data_root would need that global changed.
 """
 
-from __future__ import annotations
-
 import zipfile
 import zlib
 from collections import Counter

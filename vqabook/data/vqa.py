@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from jaxtyping import Int
 
 from vqabook.core import SparseScores, Table
 from vqabook.data.vqa_files import ANSWER_TYPES, N_ANNOTATORS, Questions
@@ -21,7 +22,6 @@ from vqabook.features.store import FeatureStore
 from vqabook.metrics.vqa import normalise
 
 if TYPE_CHECKING:
-    from jaxtyping import Int
     from torch import Tensor
 
 

@@ -9,15 +9,13 @@ import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypedDict
+from typing import TypedDict
 
 import numpy as np
+from jaxtyping import Int
 
 from vqabook.data.json_files import read_entries
 from vqabook.metrics.vqa import normalise
-
-if TYPE_CHECKING:
-    from jaxtyping import Int
 
 N_ANNOTATORS = 10
 ANSWER_TYPES = ("yes/no", "number", "other")  # the official three, in the papers' column order

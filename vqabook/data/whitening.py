@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Float, UInt8
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, UInt8
     from torch import Tensor
 
 FLOOR = 0.1  # added to every variance: what varies less is noise. Of pixels whose own is 1

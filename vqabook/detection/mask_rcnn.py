@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.backbone_utils import BackboneWithFPN, resnet_fpn_backbone
@@ -23,9 +24,6 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 from vqabook.core import Batch
 from vqabook.objectives.base import Objective
 from vqabook.objectives.longtail import LabelLoss, long_tail
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
 
 BOX_SIDE = 7  # places a side at which a box is read: torchvision's
 

@@ -11,16 +11,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float
 from PIL import Image, ImageDraw
 
 from vqabook.data.lvis import BOUNDS, FREQUENCIES
 from vqabook.files import written_whole
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
 
 COLOURS = {
     "red": (214, 39, 40), "blue": (31, 119, 180), "green": (44, 160, 44), "yellow": (230, 200, 40),

@@ -10,20 +10,17 @@ import io
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from faster_coco_eval import COCO, COCOeval_faster
 from faster_coco_eval.core import mask as rle
+from jaxtyping import Bool, Float, Int
 from PIL import Image
 from torch import Tensor, nn
 
 from vqabook.core import Table
 from vqabook.data.lvis import category_counts
-
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int
 
 KINDS = {"mask": "segm", "box": "bbox"}
 LABELS = {"overall": "AP_all", "r": "APr", "c": "APc", "f": "APf"}

@@ -1,7 +1,5 @@
 """One hash of the code behind local numbers: who edits a loss sees them made again. Evidence does not ask for it."""
 
-from __future__ import annotations
-
 import ast
 import hashlib
 from functools import lru_cache

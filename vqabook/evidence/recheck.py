@@ -1,7 +1,5 @@
 """Runs made again: recorded ones by today's code, or the same ones by two codes on this machine."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -4,8 +4,6 @@ A record is {"recipe": what was asked, "result": numbers, "provenance": who made
 It is written whole or not at all; two processes that want the same record do the work once.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """All records of a page: evidence and what lies there are loaded, the others made, by as many processes as help."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import time

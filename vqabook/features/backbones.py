@@ -1,21 +1,16 @@
 """Image networks whose last feature map becomes grid features, each with its own input size and normalisation."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib.metadata
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vqabook.features.image_files import import_extra
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, UInt8
 
 LITE0 = "efficientnet-lite0"
 TRANSFORMERS = "transformers:"

@@ -1,15 +1,10 @@
 """Feature codes: uint8 with a range for every channel, and principal components from exact second moments."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, UInt8
+from jaxtyping import Float, UInt8
 
 TAIL = 0.0005  # share of a channel's values that each end of the range cuts off
 

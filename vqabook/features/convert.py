@@ -1,18 +1,14 @@
 """Published features become a feature file image by image: what every image is held to, whatever it comes from."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from vqabook.features.codes import fit_codes, to_half
 from vqabook.features.writer import FeatureWriter
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
 
 SAMPLED = 512  # images whose features decide the range of uint8 codes
 

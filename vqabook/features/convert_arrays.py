@@ -4,24 +4,20 @@ Grid features: Jiang et al. 2020, arXiv:2001.03615. Memory does not grow with th
 goes on.
 """
 
-from __future__ import annotations
-
 import hashlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from tqdm import tqdm
 
 from vqabook.features.convert import SAMPLED, BadRow, Conversion, Row
 from vqabook.features.image_files import LAST_DIGITS, find_images
 from vqabook.features.writer import FeatureWriter
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
 
 LOOKED_AT = 16  # files, spread evenly, that tell the layout where one does not
 SAMPLED_REGIONS = 36  # of each sampled file: 75 MB of 2048 channels

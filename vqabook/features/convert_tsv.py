@@ -3,8 +3,6 @@
 Anderson et al. 2018, arXiv:1707.07998. Memory does not grow with the files, and an interrupted conversion goes on.
 """
 
-from __future__ import annotations
-
 import binascii
 import io
 import re
@@ -14,16 +12,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 from tqdm import tqdm
 
 from vqabook.features.convert import SAMPLED, BadRow, Conversion, Row
 from vqabook.features.writer import FeatureWriter, is_whole
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
 
 TRAINVAL_IMAGES = 123_287  # COCO train2014 and val2014
 COLUMNS = ("image_id", "image_w", "image_h", "num_boxes", "boxes", "features")

@@ -7,8 +7,6 @@ Maps are kept as float16 in `<out>.maps` while the network runs, so that it runs
 a batch; components and ranges, which need all maps, follow at the end.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib.metadata
 import json
@@ -16,10 +14,10 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch.nn import functional as F
 from tqdm import tqdm
 
@@ -27,9 +25,6 @@ from vqabook.features.backbones import LITE0, Backbone, open_backbone
 from vqabook.features.codes import TAIL, Codes, Components, fit_codes, fit_components
 from vqabook.features.image_files import LAST_DIGITS, find_images, import_extra, read_pixels
 from vqabook.features.writer import FeatureWriter, check_dtype
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
 
 SAMPLED = 1024  # images, spread evenly, whose regions decide the range of a channel's codes
 BLOCK = 256  # images encoded at once

@@ -1,19 +1,15 @@
 """A folder of images: which files, whose ids, and their pixels as a network reads them."""
 
-from __future__ import annotations
-
 import importlib
 import re
 from collections.abc import Set
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import msgspec
 import numpy as np
-
-if TYPE_CHECKING:
-    from jaxtyping import UInt8
+from jaxtyping import UInt8
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 LAST_DIGITS = r"(\d+)\D*$"  # COCO_train2014_000000000009 -> 9

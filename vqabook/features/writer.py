@@ -15,17 +15,14 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
 from filelock import FileLock, Timeout
+from jaxtyping import Int
 from tqdm import tqdm
 
 from vqabook.files import told_if_full, written_whole
-
-if TYPE_CHECKING:
-    from jaxtyping import Int
 
 START = 4096  # where HDF5 puts a large array when it aligns by the page; the raw rows leave as much room in front
 ROWS = ("image_id", "width", "height", "regions")

@@ -1,7 +1,5 @@
 """Archives from outside, unpacked as if they were hostile: nothing leaves the folder, nothing is larger than said."""
 
-from __future__ import annotations
-
 import gzip
 import lzma
 import re

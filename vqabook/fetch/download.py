@@ -3,8 +3,6 @@
 Beside the target lies `NAME.part` with what has come so far, and `NAME.part.json` with what it is a part of.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -4,8 +4,6 @@ Everything happens below `data_root/.fetch/NAME` until the set's files are whole
 continued or repaired by the next.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import filecmp

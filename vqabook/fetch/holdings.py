@@ -5,8 +5,6 @@ the only hash there is of a file whose hash nobody published. A read-only folder
 manifest alone.
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 import os

@@ -3,8 +3,6 @@
 A download's `sha256` is there only where someone published it; what nobody published is pinned by the first fetch.
 """
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath

@@ -4,8 +4,6 @@ A package comes through the registry's ordinary client, so that whatever index, 
 there holds here too.
 """
 
-from __future__ import annotations
-
 import contextlib
 import gzip
 import hashlib

@@ -4,16 +4,10 @@ All compare a model's attention maps [b, o] with surrogate ones. Each row sums t
 lacks hold 0 in both. MMD and CORAL compare *sets* of maps: their value is that of the batch.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
 
 
 def attention_mse(attention: Float[Tensor, "b o"], surrogate: Float[Tensor, "b o"]) -> Float[Tensor, " b"]:

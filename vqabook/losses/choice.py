@@ -9,17 +9,12 @@ member's own base model. Moving a member into the set changes the sum by task_m 
 are the minimum: no enumeration.
 """
 
-from __future__ import annotations
-
 from math import log
-from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
-
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int
 
 
 def assignment(score: Float[Tensor, "m b"], k: int) -> Bool[Tensor, "m b"]:

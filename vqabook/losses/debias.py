@@ -6,18 +6,12 @@ question alone gives away; to predict, use the model's own `logits`. Centre loss
 Feature Learning Approach for Deep Face Recognition", ECCV, stands beside a softmax loss and draws a class together.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
 from vqabook.losses.soft import sigmoid_bce, soft_cross_entropy
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
 
 
 def bias_table(

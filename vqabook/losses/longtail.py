@@ -5,17 +5,12 @@ class need no loss of their own: `F.cross_entropy(logits, target, weight, reduct
 a `weight`, too.
 """
 
-from __future__ import annotations
-
 from math import log
-from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
-
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int
 
 
 def log_counts(counts: Int[Tensor, " c"] | Float[Tensor, " c"]) -> Float[Tensor, " c"]:

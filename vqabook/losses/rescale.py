@@ -1,15 +1,11 @@
 """Loss re-scaling: the weights, the in-type answer sets, and the mask loss of Guo et al. 2021, Sec. IV-B and IV-C."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
 
 
 def type_counts(

@@ -5,16 +5,12 @@ Guo et al. 2021 (loss re-scaling), Eqs. 2-3, with weights Eqs. 11 and 13; Ilievs
 sparse, ids [b, k], and nothing as wide as the vocabulary is built for them.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
 
 N_ANNOTATORS = 10
 

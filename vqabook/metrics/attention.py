@@ -5,14 +5,10 @@ arXiv:1606.05589 (VQA-HAT), who compare ranks of 14 x 14 cells. Maps are rows [n
 in reading order. Everything returns one value a row; a table's number is the mean.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+from jaxtyping import Float, Int
 
 _MOST_PIVOTS = 10_000_000  # of the network simplex; two maps of 196 cells take thousands
 _SLACK = 1e-3  # a box may end this far outside the image: rounding of its corners

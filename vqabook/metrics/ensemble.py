@@ -3,14 +3,10 @@
 Mun et al. 2018, "Learning to Specialize with Knowledge Distillation for Visual Question Answering", Sec. 4.1, Eq. 7.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int
 
 
 class Dependence(NamedTuple):

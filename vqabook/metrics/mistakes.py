@@ -3,15 +3,11 @@
 And whether two raters, or two models, agree beyond chance.
 """
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+from jaxtyping import Float, Int
 
 
 class MistakeLosses(NamedTuple):

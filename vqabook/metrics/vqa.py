@@ -6,8 +6,6 @@ as they stand, so that predicting "two" where all ten wrote "2" scores 0. Publis
 quirks that are noted below, so they are kept.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -16,14 +14,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Int
 
 from vqabook.files import written_whole
-
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Int
 
 N_ANSWERS = 10
 

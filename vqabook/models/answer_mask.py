@@ -1,7 +1,5 @@
 """The answer mask of Guo et al. 2021 (loss re-scaling VQA), Sec. IV-B: which answers fit, from the question alone."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from torch import Tensor, nn

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Float
 from torch import nn
 from torch.nn import functional as F
 
 from vqabook.core import Output
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
     from torch import Tensor
 
 

@@ -5,21 +5,16 @@ and `late`, the members of an ensemble share what they see between them: Mun et 
 the last ReLU of ResNet's first stage, the second one of VGGNet, before any pooling.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vqabook.core import Output
 from vqabook.models.words import WordAttention
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqabook.core import Output
 from vqabook.models.words import is_region
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
 
 THEIRS = {  # our names of sizes and transformers'
     "n_words": "vocab_size", "n_answers": "num_qa_labels", "feature": "visual_feat_dim", "hidden": "hidden_size",

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F
@@ -19,9 +19,6 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from vqabook.core import Output
 from vqabook.models.recurrent import MemberGru, MemberLstm, Packed
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
 
 WHOLE = -1  # weight_norm's own word for dim=None, one scale for the whole matrix
 KEPT = 0.7  # of what others know, by feature sharing: Lee et al. 2017, released code

@@ -1,17 +1,12 @@
 """The two models of Ilievski & Feng 2017, arXiv:1708.00584: AVG and POOL. Sizes are those of the released code."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqabook.core import Output
 from vqabook.models.words import attend, is_region, last_output
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
 
 
 @dataclass(frozen=True)

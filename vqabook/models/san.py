@@ -4,19 +4,14 @@ Two glimpses side by side, not the stacked layers of Yang et al. 2016, although 
 variant that attends to words, and the simple model that reads the same way and attends to nothing.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqabook.core import Output
 from vqabook.models.words import AttentiveOutput, WordAttention, attend
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
 
 
 @dataclass(frozen=True)

@@ -3,20 +3,15 @@
 And the language prior as a model: UpDn's question encoder and classifier without its image half.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from vqabook.core import Output
 from vqabook.models.words import attend, is_region, last_output
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,12 @@ Attention is that of Lin et al. 2017, "A Structured Self-attentive Sentence Embe
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from vqabook.core import Output
-
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int
 
 
 def last_output(

@@ -1,20 +1,16 @@
 """Patro et al. 2021: a classification loss, and one between the model's attention and surrogate maps (Secs. 3, 4.3)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vqabook.core import Batch, Output
 from vqabook.losses import attention as losses
 from vqabook.objectives.base import Objective
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
 
 Kind = Literal["mse", "mmd", "coral", "adv"]
 KINDS = get_args(Kind)

@@ -1,7 +1,5 @@
 """What a training rule is: an `Objective` turns a model and a batch into per-example losses. And the plainest ones."""
 
-from __future__ import annotations
-
 import abc
 from collections.abc import Iterator
 

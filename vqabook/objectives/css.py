@@ -4,20 +4,16 @@ What the answer rests on is taken out of the image (V-CSS) or the question (Q-CS
 not give are no longer right. "Release" is the authors' code, repository yanxinzju/CSS-VQA.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from vqabook.core import Batch
 from vqabook.objectives.base import Objective
-
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int
 
 Hint = Literal["gradient", "released_order"]
 PAD = 0  # the word of padding

@@ -1,12 +1,11 @@
 """Training on labels of a long tail, by the number of rows that each class has: the rules of Ren et al. 2020."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -14,9 +13,6 @@ from vqabook.core import Batch
 from vqabook.losses import longtail as losses
 from vqabook.losses.debias import focal
 from vqabook.objectives.base import Objective
-
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int
 
 Loss = Callable[["Float[Tensor, 'b c']", "Int[Tensor, ' b']"], "Float[Tensor, ' b']"]
 Rule = Literal[

@@ -3,21 +3,17 @@
 Mun et al. 2018, "Learning to Specialize with Knowledge Distillation for Visual Question Answering", Secs. 2-3.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from vqabook.core import Batch
 from vqabook.losses import choice
 from vqabook.objectives.base import Objective
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
 
 Rule = Literal["ie", "mcl", "cmcl", "cmcl_v1", "mcl_kd"]
 Scale = Literal["summed", "averaged"]

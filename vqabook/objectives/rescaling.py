@@ -5,13 +5,12 @@ and what the paper takes for backbones or compares with: the learned mixin and L
 et al. 2019), RUBi (Cadene et al. 2019), focal loss (Eq. 10).
 """
 
-from __future__ import annotations
-
 import abc
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -20,9 +19,6 @@ from vqabook.losses.debias import bias_entropy, bias_product, bias_reweight, foc
 from vqabook.losses.rescale import mask_loss
 from vqabook.losses.soft import sigmoid_bce, soft_cross_entropy
 from vqabook.objectives.base import Objective
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
 
 Loss = Literal["bce", "ce"]
 

@@ -3,26 +3,21 @@
 Every function draws from records' plain numbers. `show` renders a drawing once for each theme, with alt text.
 """
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from textwrap import fill
-from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vqabook.report.live import Star
 from vqabook.report.show import show_html
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
 
 PALETTE = sns.color_palette("colorblind").as_hex()  # Okabe and Ito's: safe for colour-blind readers
 METHOD_COLORS = {

@@ -1,7 +1,5 @@
 """Claims and records -> the front page's ledger, a page's verdicts, and the strip that says where numbers come from."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from collections import Counter

@@ -4,8 +4,6 @@ A live run has a seed that no record has. If today's code on this machine does w
 falls inside the recorded seeds' 95 % prediction interval, 19 times in 20.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Recorded runs beside the same runs made again: digits on one machine kind, the spread of seeds across kinds."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from html import escape
 

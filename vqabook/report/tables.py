@@ -5,8 +5,6 @@ A dagger marks p < 0.01 against the row's backbone (`report.significance`), for 
 without a single number is left out.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import pandas as pd

@@ -6,25 +6,21 @@ highest probability is kept. A masked image is not computed from the image: regi
 W(m v) = m W v, and all masks of an example are rows of one batch.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable
 from inspect import signature
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
 from vqabook.core import Table
 from vqabook.files import save_whole
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
 
 MASKS = 500  # Sec. 4.2
 

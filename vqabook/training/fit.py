@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -21,9 +22,6 @@ from vqabook.core import Batch, Output, Table
 from vqabook.files import save_whole
 from vqabook.objectives.base import Objective
 from vqabook.training.stages import load_or_set_aside
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,6 @@ A second stage that finds no first one makes it; one that older code left is nev
 that cannot be read back is set aside, with a warning, and made again.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress

@@ -3,23 +3,18 @@
 A step of distillation would otherwise run every teacher again. The file knows its data and weights by their hash.
 """
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from vqabook.core import SparseScores, Table
 from vqabook.files import written_whole
 from vqabook.training.stages import set_aside
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
 
 HALF = torch.finfo(torch.float16).max
 

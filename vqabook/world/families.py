@@ -4,17 +4,13 @@ Each function proposes one question of its family for every image, vectorised ov
 among the proposals. CLEVR: Johnson et al. 2017, arXiv:1612.06890, Sec. 3.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Int
 
 from vqabook.world.scenes import ATTRIBUTES, VALUES, Scenes
-
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Int
 
 COLOR, SHAPE, SIZE, MATERIAL = range(4)
 DIRECTIONS = ("to the left of", "to the right of", "above", "below")

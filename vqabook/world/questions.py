@@ -6,23 +6,19 @@ model that reads only the question knows that prior at best. Annotators err as p
 more they disagree.
 """
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from vqabook.splits import rank_within
 from vqabook.world import families
 from vqabook.world.families import COLOR, MATERIAL, SHAPE, SIDES, SIZE, YES_NO, ZONES, Proposal
 from vqabook.world.scenes import ATTRIBUTES, VALUES, Scenes
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
 
 MAX_ROUNDS = 24  # of proposals, one an image each; rare answers need several
 SYNONYMS = {

@@ -5,15 +5,10 @@ are background, as a detector's spare boxes are. What makes the images hard is k
 every object has a *visibility*, lowered by small size, occlusion and chance, which features and annotators follow.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int
 
 VALUES: dict[str, tuple[str, ...]] = {
     "color": ("red", "blue", "green", "yellow", "purple", "brown", "gray", "orange", "black", "white"),

@@ -9,26 +9,21 @@
 Beyond the official keys a question has `question_family` and `relevant_regions`, the stand-in for human attention.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
+from jaxtyping import Float
 
 from vqabook.files import written_whole
 from vqabook.splits import changing_prior_split, same_prior_split
 from vqabook.world.questions import annotate, ask, modal_answer
 from vqabook.world.render import render
 from vqabook.world.scenes import ATTRIBUTES, VALUES, Scenes, World, region_features, sample_scenes
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
 
 __all__ = ["World", "examples", "render", "write_world"]
 

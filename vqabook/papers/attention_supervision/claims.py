@@ -1,7 +1,5 @@
 """What Patro et al. 2021 (attention supervision) print, as comparisons: Tables 1-4, Figs. 3, 6 and 7; and ours."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from vqabook.papers.attention_supervision.setting import LOSSES, TASKS

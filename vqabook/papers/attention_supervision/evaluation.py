@@ -1,11 +1,8 @@
 """What a run of the attention paper is judged by: accuracy, and its maps beside people's."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqabook.core import Batch, Output, Table
@@ -20,9 +17,6 @@ from vqabook.metrics.vqa import vqa_accuracy
 from vqabook.objectives.attention import HEADS
 from vqabook.papers.attention_supervision.examples import JUDGED, Examples
 from vqabook.training.fit import best_answer, predict, soft_score
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
 
 SHOWN = 12  # examples whose maps a record keeps
 

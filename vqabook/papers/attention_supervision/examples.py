@@ -1,15 +1,13 @@
 """The three tasks of the attention paper as training, validation and test examples."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from vqabook import files
@@ -22,9 +20,6 @@ from vqabook.data.sets import DataSpec, Task, load_task
 from vqabook.data.tables import hold_out, to_device
 from vqabook.data.trec import LABELS, load_trec
 from vqabook.world.scenes import CANVAS
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
 
 TEXT_HELD_OUT = 0.1  # of TREC's training questions
 HAT = "vqa_hat"

@@ -1,14 +1,13 @@
 """Whose maps supervise: those that probing a baseline finds, or a control's."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from vqabook.core import Table
@@ -17,10 +16,7 @@ from vqabook.papers.attention_supervision.recipes import RegionMasks, Run, WordM
 from vqabook.surrogates.probing import Surrogates, pair_masks, region_masks, region_probe, surrogates, word_probe
 from vqabook.training.stages import Stages
 
-if TYPE_CHECKING:
-    from jaxtyping import Float
-
-    Masks = Float[Tensor, "_ o"] | Callable[[int], Tensor]  # of regions, or of a text of so many words
+Masks = Float[Tensor, "_ o"] | Callable[[int], Tensor]  # of regions, or of a text of so many words
 
 UNTRIED = ("random", "relevant")  # maps that no baseline is asked for
 SURE = 0.99  # a probability of the truth that leaves a mask nothing to raise

@@ -1,13 +1,11 @@
 """What masks do to a trained baseline: Fig. 7, Sec. 4.5, and whether surrogate maps are more like people's (Fig. 3)."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqabook.core import Table
@@ -19,9 +17,6 @@ from vqabook.papers.attention_supervision.train import train_or_load
 from vqabook.surrogates.probing import Surrogates, mask_scores, region_probe, word_masks
 from vqabook.training.fit import pick_device
 from vqabook.training.stages import Scratch
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
 
 COUNTS = (1, 10, 50, 100, 200, 500, 1000)  # of masks; the paper looks at 100, 500 and 1000
 ENOUGH = 95.0  # percent of what twice as many masks gain; the paper gives no number

@@ -1,7 +1,5 @@
 """What may be asked of the attention page: tasks, losses, whose maps supervise, the profiles."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from vqabook.knobs import knob, one_of, positive, within

@@ -1,7 +1,5 @@
 """Runs of the attention paper: baselines, whose weights are left for others, and those with supervised attention."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import partial
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What Ren et al. 2020 print, as comparisons: Table 1 and Fig. 1; what its theory says of the exponent; and ours."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise

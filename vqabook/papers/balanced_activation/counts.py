@@ -5,15 +5,13 @@ the best possible classifier is known. Only the loss and the sampling of a linea
 is what Table 2 of Ren et al. varies in Mask R-CNN. Ours; it stands beside the detector, not for it.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqabook import files
@@ -27,9 +25,6 @@ from vqabook.papers.balanced_activation.setting import Method
 from vqabook.papers.balanced_activation.train import NO_CLIP, fit_stages
 from vqabook.training.fit import FitConfig, Schedule, fit, pick_device, predict
 from vqabook.training.stages import Scratch
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
 
 TEST_ROWS = 10  # of a category; of background as many in all
 BATCH = 512

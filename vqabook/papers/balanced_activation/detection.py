@@ -21,6 +21,8 @@ except ModuleNotFoundError as error:
         "vqabook[detection], or leave detection out"
     ) from error
 
+from jaxtyping import Float, Int
+
 from vqabook.data.sampling import repeat_factors, repeated_order
 from vqabook.detection.mask_rcnn import Classification, DetectionLoss, DetectorConfig, mask_rcnn
 from vqabook.detection.scenes import write_scenes
@@ -32,7 +34,6 @@ from vqabook.training.fit import FitConfig, Schedule, fit, pick_device
 from vqabook.training.stages import Scratch
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
     from torch import Tensor
 
 THRESHOLD = 0.1  # of repeat factors; LVIS' 0.001 would repeat nothing among some hundred images

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from vqabook.data.imbalanced import Cut, divide
 from vqabook.data.lvis import BOUNDS, category_counts
@@ -20,9 +21,6 @@ from vqabook.detection.scenes import Scenes
 from vqabook.files import data_root
 from vqabook.papers.balanced_activation.setting import COUNTS_ROWS, DETECTION_ROWS, NAME, ROWS, TABLE, Method, Setting
 from vqabook.papers.paper import Recipe
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
 
 CATEGORIES = "lvis/lvis_v1_train_cat_info.json.gz"
 IMAGES = 100_170  # of LVIS 1.0's train split

@@ -1,7 +1,5 @@
 """What may be asked of the page on balanced activation: sets and their tails, rules, the profiles."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from vqabook.knobs import knob, one_of, positive, within

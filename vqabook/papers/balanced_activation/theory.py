@@ -1,21 +1,16 @@
 """The statements of Ren et al. 2020, Sec. 3, on classes whose true posteriors are known."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from scipy import optimize
 from torch import Tensor
 
 from vqabook.losses.longtail import sigmoid_offsets
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,13 @@
 """One classifier of images of the balanced-activation paper: its tail, its rule, and how it is judged."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqabook import files
@@ -25,9 +23,6 @@ from vqabook.papers.balanced_activation.recipes import Row, Run
 from vqabook.papers.balanced_activation.setting import DROPS
 from vqabook.training.fit import FitConfig, Schedule, fit, pick_device, predict
 from vqabook.training.stages import Scratch
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
 
 NO_CLIP = float("inf")  # the papers name no clipping
 START = 0.5  # of the warm-up: release, 0.05 to 0.1

@@ -1,7 +1,5 @@
 """What Guo et al. 2021 (loss re-scaling) print, as comparisons: all claims of pages 01 and 02, and the tables' rows."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 
 from vqabook.papers.loss_rescaling import printed

@@ -1,12 +1,10 @@
 """A trained VQA model, or none, on a `Task`: the numbers that a record keeps."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from vqabook.core import Batch, Output, Table
@@ -17,9 +15,6 @@ from vqabook.losses.soft import sigmoid_bce, soft_cross_entropy
 from vqabook.metrics.mistakes import cohen_kappa, loss_matrix, mistake_losses
 from vqabook.metrics.vqa import vqa_accuracy
 from vqabook.training.fit import best_answer, predict
-
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int
 
 
 def counts_of(task: Task) -> Int[Tensor, "q a"]:

@@ -4,8 +4,6 @@ A cell is a string: "68.42†" (two-sided t-test against the backbone, p < 0.01)
 number. A row's ‡ says that Guo et al. trained it themselves.
 """
 
-from __future__ import annotations
-
 TYPES = ("Y/N", "Num.", "Other", "All")
 CP2, V2, CP1 = "VQA-CP v2 test", "VQA v2 val", "VQA-CP v1 test"
 

@@ -4,8 +4,6 @@ A run is one training. Baselines train as long as the two-stage method, and ever
 nothing is selected.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import product

@@ -1,7 +1,5 @@
 """What may be asked of the loss re-scaling pages: the method's knobs, the backbones, a page's setting, the profiles."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -1,12 +1,10 @@
 """One training run of the loss re-scaling paper: UpDn with any of its modules, or another backbone (Sec. V-C)."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Int
 from torch import Tensor, nn
 
 from vqabook.data.sets import DataSpec, Task, load_task
@@ -35,9 +33,6 @@ from vqabook.papers.loss_rescaling.setting import Method
 from vqabook.papers.paper import Recipe
 from vqabook.training.fit import FitConfig, Stage, fit, pick_device, predict, select, soft_score
 from vqabook.training.stages import Scratch, Stages
-
-if TYPE_CHECKING:
-    from jaxtyping import Int
 
 WEIGHT_DECAY = {"adamw": 0.01}  # LXMERT's release
 

@@ -6,14 +6,12 @@ there the order of the imbalanced set's classes serves as a placebo, so that the
 imbalance has no part in it.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import nn
 from torch.nn import functional as F
 
@@ -28,9 +26,6 @@ from vqabook.papers.loss_rescaling.evaluation import confusions, find_losses, fi
 from vqabook.papers.loss_rescaling.recipes import VisionRun
 from vqabook.training.fit import FitConfig, fit, pick_device
 from vqabook.training.stages import Scratch
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
 
 SETTLE_BATCH = 500
 

@@ -1,7 +1,5 @@
 """What Mun et al. 2018 (MCL-KD) print, as comparisons: Tables 1, 2 and 4, Fig. 3; and ours."""
 
-from __future__ import annotations
-
 from vqabook.papers.mcl_kd.setting import NETWORKS, TASK_OF
 from vqabook.report.claims import Claim, Side
 

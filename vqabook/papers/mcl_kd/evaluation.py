@@ -1,12 +1,10 @@
 """What an ensemble of the MCL-KD paper is judged by: its answer, its best member's, and who knows what."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqabook.core import Batch, Output, Table
@@ -17,9 +15,6 @@ from vqabook.papers.mcl_kd.examples import Examples, load_examples
 from vqabook.papers.mcl_kd.recipes import describe_data
 from vqabook.papers.mcl_kd.setting import TASK_OF, Setting
 from vqabook.training.fit import predict
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
 
 FEWEST = 20  # rows of a family whose owners are counted
 FAMILIES, QUESTIONS = 4, 2  # in Table 3

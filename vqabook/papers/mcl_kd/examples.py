@@ -1,15 +1,13 @@
 """What the ensembles of Mun et al. 2018 are trained on: questions that need reasoning, VQA, images."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from jaxtyping import Int, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -22,9 +20,6 @@ from vqabook.data.sets import DataSpec, load_task
 from vqabook.data.tables import digest_tables, hold_out, to_device
 from vqabook.data.whitening import Whitening
 from vqabook.features.store import open_features
-
-if TYPE_CHECKING:
-    from jaxtyping import Int, UInt8
 
 HELD_OUT = 0.1  # of train, to choose an epoch on
 DIGITS_HELD_OUT = 0.5  # of which there are fewer; first for test, then for validation

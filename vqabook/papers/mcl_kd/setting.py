@@ -1,7 +1,5 @@
 """What may be asked of the page on specialised ensembles: networks, rules, how many specialists, the profiles."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from vqabook.knobs import knob, one_of, positive, within

@@ -1,7 +1,5 @@
 """One ensemble of the MCL-KD paper: its base models trained apart, then specialised, all members in one pass."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import partial
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What Ilievski & Feng 2017 (soft cross-entropy) print, as comparisons: Table 1, Figs. 1-2, and two of ours."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from vqabook.papers.soft_cross_entropy.setting import IMAGES, MODELS

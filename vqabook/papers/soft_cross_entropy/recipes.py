@@ -4,8 +4,6 @@ A run is one training; its epoch is chosen on questions held out of train, where
 questions it is judged by. Both are recorded.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 

@@ -1,14 +1,12 @@
 """One training run of the soft cross-entropy paper, and what a record keeps of it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqabook.core import Batch, Output, Table
@@ -25,9 +23,6 @@ from vqabook.papers.soft_cross_entropy.recipes import Run
 from vqabook.papers.soft_cross_entropy.setting import Options
 from vqabook.training.fit import NO_CLIP, FitConfig, best_answer, fit, pick_device, predict, select, soft_score
 from vqabook.training.stages import Scratch
-
-if TYPE_CHECKING:
-    from jaxtyping import Float, Int
 
 AGREEMENT = {"1-3": (1, 3), "4-6": (4, 6), "7-9": (7, 9), "10": (10, 10)}  # votes of the most frequent answer
 
