@@ -2,8 +2,8 @@
 
 Nothing in the wording tells the answer: within every wording class of a type (which attributes are named, whatever
 their values) the answers follow the type's own prior. Values are exchangeable, as scenes draw them uniformly, so a
-model that reads only the question knows that prior at best. Annotators err as people do: the harder a thing is to see, the
-more they disagree.
+model that reads only the question knows that prior at best. Annotators err as people do: the harder a thing is to see,
+the more they disagree.
 """
 
 import zlib
