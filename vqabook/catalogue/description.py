@@ -3,21 +3,16 @@
 A description holds statistics, not examples, unless the set's licence lets anyone pass examples on.
 """
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int, UInt8
+from torch import Tensor
 
 from vqabook.features.image_files import import_extra
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)

@@ -5,27 +5,22 @@ Huang et al., "Labeled Faces in the Wild", 2007; the funneled images in the layo
 are for verifying pairs; for recognising people there is none, so train, validation and test are cut here, seeded.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from torch import Tensor
 
 from vqabook.core import Table
 from vqabook.features.image_files import import_extra
 from vqabook.features.store import cache_folder
 from vqabook.files import written_whole
 from vqabook.splits import validation_split
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)

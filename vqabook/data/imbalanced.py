@@ -10,11 +10,11 @@ import hashlib
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
+from torch import Tensor
 
 from vqabook.core import Table
 from vqabook.data.cifar import CIFAR10_CLASSES, cifar100_classes, load_cifar10, load_cifar100
@@ -22,9 +22,6 @@ from vqabook.data.faces import load_faces
 from vqabook.data.long_tail import long_tail_counts, long_tail_rows
 from vqabook.data.tables import hold_out, to_device
 from vqabook.features.image_files import import_extra
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 DIVISIONS = ("imbalanced", "balanced")
 

@@ -3,15 +3,9 @@
 Shen, Lin, Huang 2016 (class-aware sampling); Gupta, Dollár, Girshick 2019, "LVIS", arXiv:1908.03195, Appendix B.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import torch
 from jaxtyping import Bool, Float, Int
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from torch import Tensor
 
 
 def class_balanced_order(labels: Int[Tensor, " n"], *, generator: torch.Generator | None = None) -> Int[Tensor, " n"]:

@@ -4,25 +4,20 @@ The usual preprocessing is from Teney et al. 2018 ("Tips and tricks for VQA"), o
 builds.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from jaxtyping import Int
+from torch import Tensor
 
 from vqabook.core import SparseScores, Table
 from vqabook.data.vqa_files import ANSWER_TYPES, N_ANNOTATORS, Questions
 from vqabook.features.store import FeatureStore
 from vqabook.metrics.vqa import normalise
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 def tokenise(question: str) -> list[str]:

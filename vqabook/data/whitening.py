@@ -7,13 +7,10 @@ to CIFAR-100.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, UInt8
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from torch import Tensor
 
 FLOOR = 0.1  # added to every variance: what varies less is noise. Of pixels whose own is 1
 ROWS = 4096  # at once

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from jaxtyping import Float
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vqabook.core import Output
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class CosineClassifier(nn.Module):

@@ -1,13 +1,9 @@
 """Tables, text and source, shown on a page."""
 
-from __future__ import annotations
-
 import inspect
 from textwrap import dedent
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import pandas as pd
+import pandas as pd
 
 
 def show(table: pd.DataFrame, *, index: bool = True) -> None:
