@@ -34,6 +34,17 @@ def one_of(*choices: Any) -> tuple[str, Callable]:
     return f"is one of {', '.join(map(str, choices))}", lambda x: x in choices
 
 
+@dataclasses.dataclass(frozen=True)
+class PageSetting:
+    """What a reader may change on every page. None in a notebook means the profile's value."""
+
+    profile: str
+    data_root: str | None = None  # default: $VQABOOK_DATA, else data/ of the project
+    runs: str | None = None  # folder of records; default: data/runs of the project
+    device: str = "auto"
+    seeds: tuple[int, ...] = knob((0, 1, 2), rule=within(0, 2**31))
+
+
 def from_page(cls: type[T], profiles: Mapping[str, Mapping], namespace: Mapping[str, Any]) -> T:
     """The setting that a notebook's parameters ask for: call it with `globals()` right below the parameters cell.
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from pydantic import TypeAdapter
 
 from vqabook.evidence.fingerprint import code_hash
-from vqabook.knobs import from_values, knob, positive, within
+from vqabook.knobs import PageSetting, from_values, knob, positive, within
 from vqabook.report.claims import Claim
 from vqabook.training.stages import Scratch, Stages
 from vqabook.world.write import World
@@ -46,17 +46,6 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class PageSetting:
-    """What a reader may change on every page. None in a notebook means the profile's value."""
-
-    profile: str
-    data_root: str | None = None  # default: $VQABOOK_DATA, else data/ of the project
-    runs: str | None = None  # folder of records; default: data/runs of the project
-    device: str = "auto"
-    seeds: tuple[int, ...] = knob((0, 1, 2), rule=within(0, 2**31))
-
-
-@dataclass(frozen=True)
 class QuestionSetting(PageSetting):
     """What a reader may change besides on a page whose runs answer questions, by default in the embedded world."""
 
@@ -66,9 +55,9 @@ class QuestionSetting(PageSetting):
     world_noise: float = knob(World.noise, rule=within(0, 5))  # of its region features
     world_prior: float = knob(World.prior, rule=within(0, 5))  # Zipf exponent of its answers; 0 is uniform
 
-    def world(self, **changes: Any) -> World | None:
+    def world(self, dataset: str | None = None, **changes: Any) -> World | None:
         """The embedded world that is asked for, with some knobs changed; None where the questions are real."""
-        if self.dataset != "shapes":
+        if (dataset or self.dataset) != "shapes":
             return None
         seen = {"objects": self.world_objects, "regions": max(self.world_objects), "noise": self.world_noise}
         return World(**{"n_train": self.questions, "prior": self.world_prior, **seen, **changes})

@@ -14,7 +14,6 @@ from vqabook.files import data_root
 from vqabook.papers.attention_supervision.examples import choose_human_maps, load_examples
 from vqabook.papers.attention_supervision.setting import HEADS, NAME, Setting, Supervision, list_supervised
 from vqabook.papers.paper import Recipe
-from vqabook.world.write import World
 
 
 @dataclass(frozen=True)
@@ -120,10 +119,7 @@ def _data(s: Setting, task: str, seed: int) -> dict:
         data = {"dataset": dataset} | ({"n_train": s.image_train} if task == "image" else {})
         examples = load_examples(task, data, seed, root, torch.device("cpu"))
         return data | {"digest": digest_tables((examples.train, examples.valid, examples.test))}
-    world = None
-    if dataset == "shapes":
-        seen = {"objects": s.world_objects, "regions": max(s.world_objects), "noise": s.world_noise}
-        world = World(n_train=s.text_questions if task == "text" else s.questions, prior=s.world_prior, **seen)
+    world = s.world(dataset, n_train=s.text_questions if task == "text" else s.questions)
     spec = DataSpec(dataset, "same", world, s.min_answer_count, s.max_words)
     more = {"word_noise": s.word_noise} if task == "text" else {"human": choose_human_maps(dataset, root)}
     return asdict(spec) | more | {"digest": data_digest(spec, root)}

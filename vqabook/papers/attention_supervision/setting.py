@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from vqabook.knobs import knob, one_of, positive, within
-from vqabook.world.write import World
+from vqabook.papers.paper import QuestionSetting
 
 NAME = "attention_supervision"
 
@@ -45,14 +45,9 @@ def list_supervised(task: str) -> list[tuple[str, Supervision]]:
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What a reader may change on the page. None in a notebook means the profile's value."""
+class Setting(QuestionSetting):
+    """What a reader may change on the page."""
 
-    profile: str
-    data_root: str | None = None  # default: $VQABOOK_DATA, else data/ of the project
-    runs: str | None = None  # folder of records; default: data/runs of the project
-    device: str = "auto"
-    seeds: tuple[int, ...] = knob((0, 1, 2), rule=within(0, 2**31))
     tasks: tuple[str, ...] = knob(tuple(TASKS), rule=one_of(*TASKS))
     losses: tuple[str, ...] = knob(tuple(LOSSES), rule=one_of(*LOSSES))
     controls: bool = True  # the rows that are ours: other maps, other numbers of masks, the release's MMD, D(g/x)
@@ -90,7 +85,6 @@ class Setting:
     image_share: float = knob(0.3, rule=within(0, 1e6))
 
     dataset: str = "vqa_v1"  # of VQA
-    questions: int = knob(20_000, rule=positive())  # shapes: training questions
     vqa_epochs: int = knob(50, rule=positive())  # Kazemi & Elqursh's code
     vqa_batch: int = knob(128, rule=positive())  # the same
     vqa_lr: float = knob(1e-3, rule=positive())  # the same; it halves every 50,000 steps, here it stays
@@ -105,9 +99,6 @@ class Setting:
     max_words: int = knob(14, rule=positive())
     vqa_share: float = knob(0.03, rule=within(0, 1e6))  # for γ, of the image
     word_share: float = knob(0.03, rule=within(0, 1e6))  # for β, of the question
-    world_objects: tuple[int, ...] = knob(World.objects, rule=within(1, 10))  # fewest and most in a scene
-    world_noise: float = knob(World.noise, rule=within(0, 5))  # of its region features
-    world_prior: float = knob(World.prior, rule=within(0, 5))  # Zipf exponent of its answers; 0 is uniform
 
 
 PROFILES: dict[str, dict] = {

@@ -18,10 +18,9 @@ from vqabook.papers.attention_supervision.evaluation import describe_examples, s
 from vqabook.papers.attention_supervision.examples import Examples, glove_vectors, load_examples
 from vqabook.papers.attention_supervision.maps import UNTRIED, make_maps, summarise
 from vqabook.papers.attention_supervision.recipes import Run
-from vqabook.training.fit import FitConfig, fit_best, pick_device, select
+from vqabook.training.fit import NO_CLIP, FitConfig, fit_best, pick_device, select
 from vqabook.training.stages import Scratch, Stages
 
-NO_CLIP = float("inf")  # the paper names no clipping
 TINY = 1e-9  # a loss below it is none
 SCALED_ON = 8  # batches on which both losses are brought to one scale
 

@@ -22,8 +22,8 @@ from vqabook.models.heads import LinearModel
 from vqabook.objectives.longtail import long_tail
 from vqabook.papers.balanced_activation.recipes import CountsRun, Features, Tail, read_tail
 from vqabook.papers.balanced_activation.setting import Method
-from vqabook.papers.balanced_activation.train import NO_CLIP, fit_stages
-from vqabook.training.fit import FitConfig, Schedule, fit, pick_device, predict
+from vqabook.papers.balanced_activation.train import fit_stages
+from vqabook.training.fit import NO_CLIP, FitConfig, Schedule, fit, pick_device, predict
 from vqabook.training.stages import Scratch
 
 TEST_ROWS = 10  # of a category; of background as many in all

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from vqabook.knobs import knob, one_of, positive, within
+from vqabook.knobs import PageSetting, knob, one_of, positive, within
 
 NAME = "balanced_activation"
 DROPS = ((0.8, 0.01), (0.9, 0.0001))  # (share of training, factor of lr): LDAM, release, at 160 and 180 of 200
@@ -66,14 +66,9 @@ DETECTION_ROWS = {  # Table 2; all but the first train the first one's classifie
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What a reader may change on the page. None in a notebook means the profile's value."""
+class Setting(PageSetting):
+    """What a reader may change on the page."""
 
-    profile: str
-    data_root: str | None = None  # default: $VQABOOK_DATA, else data/ of the project
-    runs: str | None = None  # folder of records; default: data/runs of the project
-    device: str = "auto"
-    seeds: tuple[int, ...] = knob((0, 1, 2), rule=within(0, 2**31))
     dataset: str = knob("cifar10", rule=one_of("cifar10", "cifar100", "digits"))  # Sec. 4.1; the other is cifar100
     imbalances: tuple[float, ...] = knob((200.0, 100.0, 10.0), rule=within(1, 1e6))  # Table 1
     further_at: tuple[float, ...] = knob((100.0,), rule=within(1, 1e6))  # imbalances at which rows of ours are run

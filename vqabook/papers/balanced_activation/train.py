@@ -21,10 +21,9 @@ from vqabook.models.images import ResNet, ResNetConfig
 from vqabook.objectives.longtail import SCALE, LabelLoss, counts_of, long_tail
 from vqabook.papers.balanced_activation.recipes import Row, Run
 from vqabook.papers.balanced_activation.setting import DROPS
-from vqabook.training.fit import FitConfig, Schedule, fit, pick_device, predict
+from vqabook.training.fit import NO_CLIP, FitConfig, Schedule, fit, pick_device, predict
 from vqabook.training.stages import Scratch
 
-NO_CLIP = float("inf")  # the papers name no clipping
 START = 0.5  # of the warm-up: release, 0.05 to 0.1
 PADDING, HOLE = 4, 16  # pixels: release
 SHIFT = 1  # of digits of 8 pixels: ours

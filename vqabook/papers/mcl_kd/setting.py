@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from vqabook.knobs import knob, one_of, positive, within
+from vqabook.knobs import PageSetting, knob, one_of, positive, within
 from vqabook.world.write import World
 
 NAME = "mcl_kd"
@@ -41,14 +41,9 @@ def runs_of(network: str, ks: tuple[int, ...], *, controls: bool) -> list[tuple[
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What a reader may change on the page. None in a notebook means the profile's value."""
+class Setting(PageSetting):
+    """What a reader may change on the page."""
 
-    profile: str
-    data_root: str | None = None  # default: $VQABOOK_DATA, else data/ of the project
-    runs: str | None = None  # folder of records; default: data/runs of the project
-    device: str = "auto"
-    seeds: tuple[int, ...] = knob((0, 1, 2), rule=within(0, 2**31))
     networks: tuple[str, ...] = knob(tuple(NETWORKS), rule=one_of(*NETWORKS))
     members: int = knob(5, rule=within(2, 100))  # Sec. 4.1
     specialists: tuple[int, ...] = knob((1, 2, 3), rule=positive())  # k
