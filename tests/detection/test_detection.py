@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -254,6 +255,17 @@ def recipe_of(row: str) -> DetectionRun:
     recipes = PAPER.recipes(PAPER.setting_of(profile="smoke", **values), "balanced_activation")
     (recipe,) = [recipe for recipe in recipes if recipe.variant == f"resnet18 {row}"]
     return recipe
+
+
+def test_a_new_classifier_is_its_seed_s(val):
+    starts = []
+    for seed in (0, 0, 1):
+        recipe = replace(recipe_of("crt"), seed=seed)
+        model = detector(30, "sigmoid")
+        torch.manual_seed(len(starts))  # another state each time, as whatever ran before in a process leaves it
+        part.free_classifier(model, recipe, val)
+        starts.append(model.roi_heads.box_predictor.cls_score.weight)
+    assert torch.equal(starts[0], starts[1]) and not torch.equal(starts[0], starts[2])
 
 
 def test_rows_train_one_detector_and_then_its_classifier_alone(tmp_path, monkeypatch):

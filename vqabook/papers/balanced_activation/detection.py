@@ -53,7 +53,7 @@ def train(recipe: DetectionRun, scratch: Scratch, *, data_root: Path | None, dev
         model = build(recipe, train).to(on)
         history = scratch.stages.go_on(model, first.asked(), fit_whole, anew=whole)
         if not whole:
-            free_classifier(model, recipe.method, train)
+            free_classifier(model, recipe, train)
             history = fit_detector(Still(model), recipe, train, recipe.second_epochs, scratch.checkpoint)
         precision = average_precision(val.path, detections(model, val))
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -75,17 +75,20 @@ def build(recipe: DetectionRun, train: Annotated) -> MaskRCNN:
         return mask_rcnn(config, Classification(recipe.FIRST.rule, train.counts))
 
 
-def free_classifier(model: MaskRCNN, method: Method, train: Annotated) -> None:
+def free_classifier(model: MaskRCNN, recipe: DetectionRun, train: Annotated) -> None:
     """Leave nothing to learn but the classifier, or its scales, by a row's rule."""
-    heads, device = model.roi_heads, next(model.parameters()).device
-    heads.classification = Classification(method.rule, train.counts, tail=train.frequency == 0).to(device)
+    heads, predictor, device = model.roi_heads, model.roi_heads.box_predictor, train.table.device
+    rule, second = recipe.method.rule, recipe.method.second
+    heads.classification = Classification(rule, train.counts, tail=train.frequency == 0).to(device)
     model.requires_grad_(False)
-    if method.second == "lws":
-        heads.box_predictor.cls_score = ScaledClassifier(heads.box_predictor.cls_score).to(device)
+    if second == "lws":
+        predictor.cls_score = ScaledClassifier(predictor.cls_score).to(device)
     else:
-        heads.box_predictor.cls_score.requires_grad_(True)
-        if method.second == "crt":
-            heads.box_predictor.cls_score.reset_parameters()
+        predictor.cls_score.requires_grad_(True)
+    if second == "crt":
+        with torch.random.fork_rng():
+            torch.manual_seed(recipe.seed)
+            predictor.cls_score.reset_parameters()
 
 
 class Still(nn.Module):
