@@ -12,7 +12,8 @@ import pytest
 
 from vqabook.evidence.recheck import choose, make_again
 from vqabook.evidence.record import EVIDENCE, key_of
-from vqabook.papers import PAGES, PAPERS, paper_of, producer
+from vqabook.page import producer
+from vqabook.papers import PAGES, PAPERS, paper_of
 from vqabook.report import rechecked
 from vqabook.report.verdicts import evidence, of_claim
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from vqabook import files
 from vqabook.evidence.record import key_of, read_records
 from vqabook.evidence.runs import find_records, load_or_make, make, runs_folder
 from vqabook.knobs import from_page
-from vqabook.papers import paper_of, producer
+from vqabook.papers import paper_of
 from vqabook.papers.paper import Paper
 from vqabook.report import figures, ledger, live, verdicts
 from vqabook.report.claims import Claim
@@ -79,6 +80,15 @@ class Page:
     def strip(self) -> None:
         """Display where the page's numbers come from, and the command that makes it again."""
         show_html(ledger.provenance(self.here, self.setting, notebook=self.claims[0].page))
+
+
+def producer(data_root: Path | None, device: str = "auto") -> Callable[[Mapping, Path], dict]:
+    """What makes a run of any paper: (recipe, checkpoint) -> result."""
+
+    def produce(asked: Mapping, checkpoint: Path) -> dict:
+        return paper_of(asked["paper"]).produce(asked, checkpoint, data_root=data_root, device=device)
+
+    return produce
 
 
 def load_or_make_runs(page: str, setting: Any) -> list[dict]:

@@ -8,7 +8,7 @@ import typer
 
 from vqabook import files
 from vqabook.evidence import record
-from vqabook.papers import PAGES, PAPERS, paper_of, producer
+from vqabook.papers import PAGES, PAPERS, paper_of
 
 Profile = Annotated[str, typer.Option(help="smoke, small, real or paper: the sizes of data, models and schedules")]
 Runs = Annotated[str | None, typer.Option(help="folder of the records; default: data/runs of the project")]
@@ -50,6 +50,7 @@ def make(
     import torch
 
     from vqabook.evidence import runs
+    from vqabook.page import producer
 
     torch.set_num_threads(threads)
     if recipes is None:
@@ -180,6 +181,7 @@ def recheck(
     import tempfile
 
     from vqabook.evidence import recheck
+    from vqabook.page import producer
     from vqabook.report import rechecked
 
     with tempfile.TemporaryDirectory() as temporary:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,12 +17,3 @@ def paper_of(page: str) -> Paper:
     if page not in PAGES:
         raise ValueError(f"pages are {', '.join(PAGES)}; got {page!r}")
     return import_module(f"{__name__}.{PAGES[page]}").PAPER
-
-
-def producer(data_root: Path | None, device: str = "auto") -> Callable[[Mapping, Path], dict]:
-    """What makes a run of any paper: (recipe, checkpoint) -> result."""
-
-    def produce(asked: Mapping, checkpoint: Path) -> dict:
-        return paper_of(asked["paper"]).produce(asked, checkpoint, data_root=data_root, device=device)
-
-    return produce
