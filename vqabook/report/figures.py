@@ -140,6 +140,11 @@ def forest(axes: Axes, stars: Sequence[Star]) -> None:
             axes.plot(star.claim.printed, y, "D", color="gray", markersize=6, markerfacecolor="none")
         if star.value is not None:
             axes.plot(star.value, y + 0.16, "*", color=PALETTE[3], markersize=11, markeredgecolor="none")
+    low, high = axes.get_xlim()
+    if high - low > 40:  # one large difference would press all others together
+        axes.set_xscale("symlog", linthresh=5)
+        axes.set_xticks([x for x in (-50, -20, -10, -5, -2, 0, 2, 5, 10, 20, 50) if low <= x <= high])
+        axes.xaxis.set_major_formatter("{x:+g}")
     axes.axvline(0, color="gray", linewidth=0.8, linestyle=":")
     axes.set_yticks(range(len(stars)), [fill(star.claim.statement, 44) for star in stars], fontsize=8)
     axes.set_ylim(len(stars) - 0.5, -0.5)
