@@ -25,6 +25,7 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 HAS_TORCHVISION = importlib.util.find_spec("torchvision") is not None  # `make test-detection` has
+LONG = ("tests/test_slurm", "tests/test_book", "tests/test_notebooks", "tests/test_evidence", "notebooks/")
 CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"  # an int is a float
 
 
@@ -47,6 +48,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """The runs go with the tests."""
     if not hasattr(config, "workerinput"):
         shutil.rmtree(os.environ.pop("VQABOOK_RUNS"), ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes starts first, so that no worker waits for another's last module."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
 matplotlib.pyplot.switch_backend("agg")
