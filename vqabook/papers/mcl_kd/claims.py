@@ -1,6 +1,6 @@
 """What Mun et al. 2018 (MCL-KD) print, as comparisons: Tables 1, 2 and 4, Fig. 3; and ours."""
 
-from vqabook.papers.mcl_kd.setting import NETWORKS, TASK_OF
+from vqabook.papers.mcl_kd.setting import NETWORKS, RULES, TASK_OF
 from vqabook.report.claims import Claim, Side
 
 TITLE = "Specialised ensembles (Mun et al. 2018)"
@@ -44,14 +44,14 @@ PRINTED: dict[str, dict[str, tuple[float, float | None]]] = {
     },
 }  # fmt: skip
 KS = {network: (3,) if network == "updn" else (1, 2, 3) for network in NETWORKS}
-METRICS = {"overall": "top-1", "oracle": "oracle"}
+METRICS = ("overall", "oracle")
 
 
 def _side(network: str, row: str, metric: str) -> Side:
     where = {"variant": f"{network} {row}", "prior": "none" if TASK_OF[network] == "image" else "same"}
-    value = PRINTED[network].get(row, (None, None))[list(METRICS).index(metric)] if metric in METRICS else None
-    path = f"test.{metric}" if metric in METRICS else f"specialised.{metric}"
-    return Side(where, path, value)
+    if metric not in METRICS:
+        return Side(where, f"specialised.{metric}")
+    return Side(where, f"test.{metric}", PRINTED[network].get(row, (None, None))[METRICS.index(metric)])
 
 
 def _claim(network: str, more: str, less: str, metric: str, statement: str, where: str, unit: str = "points") -> Claim:
@@ -68,9 +68,8 @@ def title_of(row: str) -> str:
     if row in named:
         return named[row]
     rule, _, k = row.partition(" k")
-    for name, title in (("mcl_kd", "MCL-KD"), ("cmcl", "CMCL"), ("mcl", "MCL"), ("fs", "FS")):
-        rule = rule.replace(name, title)
-    return f"{rule} (k = {k})"
+    titles = RULES | {"fs": "FS"}
+    return f"{' '.join(titles.get(word, word) for word in rule.split())} (k = {k})"
 
 
 def _of(network: str) -> list[Claim]:
@@ -88,9 +87,8 @@ def _of(network: str) -> list[Claim]:
 
 def _as_printed(network: str, pair: tuple[str, str], metric: str) -> Claim:
     """The better row in print beats the other."""
-    column = list(METRICS).index(metric)
-    more, less = sorted(pair, key=lambda row: PRINTED[network][row][column], reverse=True)
-    text = f"{title_of(more)} beats {title_of(less)} {'in oracle accuracy' if metric == 'oracle' else ''}".strip()
+    more, less = sorted(pair, key=lambda row: PRINTED[network][row][METRICS.index(metric)], reverse=True)
+    text = f"{title_of(more)} beats {title_of(less)}{' in oracle accuracy' if metric == 'oracle' else ''}"
     return _claim(network, more, less, metric, text, TABLE[network])
 
 

@@ -11,16 +11,32 @@ from vqabook.core import Batch, Output, Table
 from vqabook.files import data_root
 from vqabook.metrics.ensemble import averaged, constant_members, dependence, frequent_answers, oracle
 from vqabook.objectives.multiple_choice import MultipleChoice
-from vqabook.papers.mcl_kd.examples import Examples, load_examples
+from vqabook.papers.mcl_kd.examples import Examples, load_examples, top_answers
 from vqabook.papers.mcl_kd.recipes import describe_data
 from vqabook.papers.mcl_kd.setting import TASK_OF, Setting
-from vqabook.training.fit import predict
+from vqabook.training.fit import predict, select
 
 FEWEST = 20  # rows of a family whose owners are counted
 FAMILIES, QUESTIONS = 4, 2  # in Table 3
 SHOWN = 6  # test examples whose members' answers a record keeps
 SAID = 3  # of each member's answers, by probability
-PIECE = 4096  # rows whose targets are dense at a time
+
+
+def judge(model: nn.Module, objective: MultipleChoice, history: list[dict], examples: Examples) -> dict:
+    """A record's result, once the model has the weights that were best on held-out rows."""
+    selection, scores = select(history, first=0), [row.pop("scores") for row in history]
+    cost = owners_cost(model, objective, examples.train)
+    owned = count_owned(cost, examples.group["train"], examples.families)
+    return {
+        "test": scores[selection["best_by_valid"]["epoch"] - 1],
+        "selection": selection,
+        "specialised": owned,
+        "divided": measure_dependence(cost.argmin(1), top_answers(examples.train.target).cpu().numpy()),
+        "questions": list_questions(examples, owned) if examples.words else {},
+        "shown": show_members(model, examples),
+        "parameters": {"model": sum(p.numel() for p in model.parameters())},
+        "history": history,
+    }
 
 
 def score_epoch(model: nn.Module, examples: Examples) -> dict:
@@ -40,24 +56,22 @@ def score_epoch(model: nn.Module, examples: Examples) -> dict:
 
 def score(model: nn.Module, table: Table) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "m n"]]:
     """Score, 0 to 1, of the ensemble's answer (Eq. 7) to each row, and of each member's."""
-    logits = predict(model, table, _logits).numpy().swapaxes(0, 1)
-    chosen = torch.from_numpy(np.vstack([averaged(logits)[None], logits.argmax(-1)]))
-    rows = torch.arange(len(table), device=table.device)
-    pieces = zip(chosen.split(PIECE, 1), rows.split(PIECE), strict=True)
-    scores = torch.cat([worth(answers, table.target[piece]) for answers, piece in pieces], 1).numpy()
+
+    def read(out: Output, batch: Batch) -> Float[Tensor, "b all"]:
+        logits = out.logits.float().cpu()
+        together = torch.from_numpy(averaged(logits.numpy()))
+        return worth(torch.vstack([together, logits.argmax(-1)]), batch.target).T
+
+    scores = predict(model, table, read).T.contiguous().numpy()
     return scores[0], scores[1:]
-
-
-def _logits(out: Output, batch: Batch) -> Float[Tensor, "b m c"]:
-    return out.logits.transpose(0, 1).float()
 
 
 def worth(chosen: Int[Tensor, "m b"], target: Tensor) -> Float[Tensor, "m b"]:
     """The score of each answer: 1 or 0 by a label [b], or the soft score [b, a], which is the VQA accuracy."""
     chosen = chosen.to(target.device)
     if target.dtype.is_floating_point:
-        return target.gather(1, chosen.T).T.cpu()
-    return chosen.eq(target).float().cpu()
+        return target.gather(1, chosen.T).T
+    return chosen.eq(target).float()
 
 
 @torch.no_grad()

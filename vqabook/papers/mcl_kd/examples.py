@@ -83,20 +83,18 @@ def load_reasoning(dataset: str, features: str, data_root: Path | None, device: 
     tables = (*hold_out(clevr.train, strata, fraction=HELD_OUT), clevr.val)
     families = tuple(f"{template} {i}" for template, i in FAMILIES)
     words = tuple(sorted(clevr.words, key=clevr.words.get))
-    return replace(_group(tables, "family", families, ANSWERS, device), words=words, seen=seen)
+    return _group(tables, "family", families, ANSWERS, device, words=words, seen=seen)
 
 
 @lru_cache(maxsize=2)
 def load_questions(spec: DataSpec, labels: bool, data_root: Path | None, device: torch.device) -> Examples:
     """A VQA set by its question types; `labels`: one answer a question, the one that most people gave."""
     task = load_task(spec, data_root, device)
-    tables = [task.train, task.valid, task.test]
+    tables, known = [task.train, task.valid, task.test], task.vocabulary
     if labels:
         tables = [_with_labels(table) for table in tables]
-    vocabulary = task.vocabulary
-    types = (*vocabulary.question_types, "other")  # a type that train lacks has the id after the last
-    examples = _group(tables, "question_type", types, tuple(vocabulary.answers), device)
-    return replace(examples, words=tuple(vocabulary.words))
+    types = (*known.question_types, "other")  # a type that train lacks has the id after the last
+    return _group(tables, "question_type", types, tuple(known.answers), device, words=tuple(known.words))
 
 
 def _with_labels(table: Table) -> Table:
@@ -151,9 +149,9 @@ def smaller(images: UInt8[Tensor, "n c h h"], side: int) -> UInt8[Tensor, "n c s
 
 
 def _group(
-    tables: Sequence[Table], side: str, families: tuple[str, ...], answers: tuple[str, ...], device: torch.device
+    tables: Sequence[Table], side: str, families: tuple, answers: tuple, device: torch.device, **more
 ) -> Examples:
     """Examples whose groups a side column has."""
     parts = zip(("train", "valid", "test"), tables, strict=True)
     group = {part: table.side[side].cpu().numpy().astype(np.int64) for part, table in parts}
-    return Examples(*(to_device(table, device) for table in tables), group, families, answers)
+    return Examples(*(to_device(table, device) for table in tables), group, families, answers, **more)

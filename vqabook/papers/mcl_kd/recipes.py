@@ -17,7 +17,6 @@ from vqabook.files import data_root
 from vqabook.papers.mcl_kd.examples import load_examples
 from vqabook.papers.mcl_kd.setting import NAME, TASK_OF, Ensemble, Setting, runs_of
 from vqabook.papers.paper import Recipe
-from vqabook.world.write import World
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,16 +31,17 @@ class Run(Recipe):
     batch_size: int
     lr: float
     ensemble: Ensemble | None = None  # None: the base models
-    beta: float | None = None  # this and the rest: of ensembles alone
+    beta: float | None = None
     cmcl_beta: float | None = None
     temperature: float | None = None
 
-    LEFT_OUT: ClassVar[tuple[str, ...]] = ("part", "beta", "cmcl_beta", "temperature")
+    OWN: ClassVar[tuple[str, ...]] = ("beta", "cmcl_beta", "temperature")  # of ensembles alone
+    LEFT_OUT = (*Recipe.LEFT_OUT, *OWN)
 
     @property
     def base(self) -> Run:
         """The run that this one starts from."""
-        own = dict.fromkeys(("ensemble", "beta", "cmcl_beta", "temperature"))
+        own = dict.fromkeys(("ensemble", *self.OWN))
         return replace(self, variant=f"{self.network} base", epochs=self.base_epochs, **own)
 
 
@@ -54,12 +54,9 @@ def list_recipes(s: Setting, page: str) -> list[Run]:
     return base + [
         _specialise(s, run, name, ensemble)
         for run in base
-        for name, ensemble in runs_of(run.network, _specialists(s, run.network), controls=s.controls)
+        for ks in [s.vqa_specialists if run.network == "updn" else s.specialists]
+        for name, ensemble in runs_of(run.network, ks, controls=s.controls)
     ]
-
-
-def _specialists(s: Setting, network: str) -> tuple[int, ...]:
-    return s.vqa_specialists if TASK_OF[network] == "vqa" else s.specialists
 
 
 def _base(s: Setting, network: str, seed: int, data: dict) -> Run:
@@ -97,13 +94,9 @@ def describe_data(s: Setting, task: str) -> dict:
     dataset = {"reasoning": s.reasoning_data, "vqa": s.dataset, "image": s.image_data}[task]
     root = data_root(s.data_root)
     if task == "vqa" or dataset == "shapes":
-        world = None
-        if dataset == "shapes":
-            seen = {"objects": s.world_objects, "regions": max(s.world_objects), "noise": s.world_noise}
-            synonyms = World.synonyms if task == "vqa" else 0.0  # reasoning is about what is there, not about words
-            wrong = World.disagreement if task == "vqa" else s.world_disagreement
-            world = World(n_train=s.questions, disagreement=wrong, synonyms=synonyms, **seen)
-        spec = DataSpec(dataset, "same", world, s.min_answer_count, s.max_words)
+        # reasoning is about what is there, not about words
+        own = {} if task == "vqa" else {"disagreement": s.world_disagreement, "synonyms": 0.0}
+        spec = DataSpec(dataset, "same", s.world(dataset, **own), s.min_answer_count, s.max_words)
         return asdict(spec) | {"labels": task == "reasoning", "digest": data_digest(spec, root)}
     data: dict = {"dataset": dataset}
     if task == "image":

@@ -2,15 +2,13 @@
 
 from dataclasses import dataclass
 
-from vqabook.knobs import PageSetting, knob, one_of, positive, within
-from vqabook.world.write import World
+from vqabook.knobs import knob, one_of, positive, within
+from vqabook.papers.paper import QuestionSetting
 
 NAME = "mcl_kd"
 NETWORKS = {"mlp": "MLP", "san": "SAN", "updn": "UpDn", "resnet": "ResNet-20", "vgg": "VGGNet-17"}
 TASK_OF = {"mlp": "reasoning", "san": "reasoning", "updn": "vqa", "resnet": "image", "vgg": "image"}
 RULES = {"mcl": "MCL", "cmcl": "CMCL", "mcl_kd": "MCL-KD"}
-DATA = {"reasoning": ("shapes", "clevr_1500", "clevr"), "image": ("digits", "cifar100")}
-SEEN = ("states", "images")  # of a CLEVR scene: its objects' true states, or features of its picture
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ def runs_of(network: str, ks: tuple[int, ...], *, controls: bool) -> list[tuple[
 
 
 @dataclass(frozen=True)
-class Setting(PageSetting):
+class Setting(QuestionSetting):
     """What a reader may change on the page."""
 
     networks: tuple[str, ...] = knob(tuple(NETWORKS), rule=one_of(*NETWORKS))
@@ -50,8 +48,8 @@ class Setting(PageSetting):
     vqa_specialists: tuple[int, ...] = knob((3,), rule=positive())  # k of UpDn: Table 2
     controls: bool = True  # the rows that are ours
 
-    reasoning_data: str = knob("clevr", rule=one_of(*DATA["reasoning"]))
-    reasoning_features: str = knob("states", rule=one_of(*SEEN))  # of CLEVR; the paper has images
+    reasoning_data: str = knob("clevr", rule=one_of("shapes", "clevr_1500", "clevr"))
+    reasoning_features: str = knob("states", rule=one_of("states", "images"))  # of CLEVR; the paper: images
     base_epochs: int = knob(50, rule=positive())  # release
     epochs: int = knob(50, rule=positive())  # release
     batch_size: int = knob(64, rule=positive())  # Sec. 4.1
@@ -77,7 +75,7 @@ class Setting(PageSetting):
     min_answer_count: int = knob(9, rule=positive())
     max_words: int = knob(14, rule=positive())
 
-    image_data: str = knob("cifar100", rule=one_of(*DATA["image"]))
+    image_data: str = knob("cifar100", rule=one_of("digits", "cifar100"))
     image_train: int = knob(45_000, rule=positive())  # images trained on, of those that are not held out
     image_side: int = knob(32, rule=positive())  # pixels of CIFAR-100; fewer are means of neighbours
     image_base_epochs: int = knob(160, rule=positive())  # CMCL: 64,000 steps of 128
@@ -91,9 +89,6 @@ class Setting(PageSetting):
     image_width: int = knob(16, rule=positive())  # of its first stage
     vgg_width: int = knob(64, rule=positive())  # of VGGNet's first stage
 
-    questions: int = knob(20_000, rule=positive())  # shapes: training questions
-    world_objects: tuple[int, ...] = knob(World.objects, rule=within(1, 10))  # fewest and most in a scene
-    world_noise: float = knob(World.noise, rule=within(0, 5))  # of its region features
     world_disagreement: float = knob(0.0, rule=within(0, 1))  # of its annotators; CLEVR's answers are certain
 
     def __post_init__(self):

@@ -14,18 +14,11 @@ from vqabook.models.members import FeatureSharing, Members
 from vqabook.models.san import Mlp, MlpConfig, San, SanConfig
 from vqabook.models.updn import UpDn, UpDnConfig
 from vqabook.objectives.multiple_choice import MultipleChoice, per_member
-from vqabook.papers.mcl_kd.evaluation import (
-    count_owned,
-    list_questions,
-    measure_dependence,
-    owners_cost,
-    score_epoch,
-    show_members,
-)
-from vqabook.papers.mcl_kd.examples import Examples, load_examples, top_answers
+from vqabook.papers.mcl_kd.evaluation import judge, score_epoch
+from vqabook.papers.mcl_kd.examples import Examples, load_examples
 from vqabook.papers.mcl_kd.recipes import Run
 from vqabook.papers.mcl_kd.setting import Ensemble
-from vqabook.training.fit import NO_CLIP, FitConfig, fit_best, pick_device, select
+from vqabook.training.fit import NO_CLIP, FitConfig, fit_best, pick_device
 from vqabook.training.stages import Scratch
 from vqabook.training.teachers import teacher_logits
 
@@ -48,23 +41,7 @@ def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str 
         history = fit_members(model, scratch.checkpoint, recipe, examples)
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)  # shared features are drawn at test time, too
-        return _read_off(model, objective_of(recipe, examples.train), history, examples)
-
-
-def _read_off(model: nn.Module, objective: MultipleChoice, history: list[dict], examples: Examples) -> dict:
-    selection, scores = select(history, first=0), [row.pop("scores") for row in history]
-    cost = owners_cost(model, objective, examples.train)
-    owned = count_owned(cost, examples.group["train"], examples.families)
-    return {
-        "test": scores[selection["best_by_valid"]["epoch"] - 1],
-        "selection": selection,
-        "specialised": owned,
-        "divided": measure_dependence(cost.argmin(1), top_answers(examples.train.target).cpu().numpy()),
-        "questions": list_questions(examples, owned) if examples.words else {},
-        "shown": show_members(model, examples),
-        "parameters": {"model": sum(p.numel() for p in model.parameters())},
-        "history": history,
-    }
+        return judge(model, objective_of(recipe, examples.train), history, examples)
 
 
 def build(recipe: Run, examples: Examples) -> list[nn.Module]:
