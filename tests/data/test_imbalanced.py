@@ -27,7 +27,7 @@ def images_of(division: Division, side: str) -> set[bytes]:
 
 def test_a_made_tail_and_its_control_are_equally_large():
     tail, control = (divide(cut(name), NOWHERE) for name in ("imbalanced", "balanced"))
-    counts, even = tail.about()["counts"], control.about()["counts"]
+    counts, even = tail.describe(cut()).counts, control.describe(cut()).counts
     assert counts == long_tail_counts(counts[0], 10, 20.0)
     assert max(even) - min(even) <= 1 and sum(even) == sum(counts)
     assert tail.frequency.tolist() == control.frequency.tolist() == counts  # the placebo
@@ -37,21 +37,21 @@ def test_sides_are_disjoint_and_both_divisions_hold_out_the_same():
     tail, control = (divide(cut(name), NOWHERE) for name in ("imbalanced", "balanced"))
     assert not images_of(tail, "train") & images_of(tail, "held_out")
     assert torch.equal(tail.held_out.inputs[0], control.held_out.inputs[0])
-    held_out = tail.about()["held_out_counts"]
+    held_out = tail.describe(cut()).held_out_counts
     assert min(held_out) > 0.9 * max(held_out)  # stratified
 
 
 def test_the_seed_decides():
     first, again, other = (divide(cut(seed=seed), NOWHERE) for seed in (0, 0, 1))
-    assert first.about() == again.about() and torch.equal(first.train.inputs[0], again.train.inputs[0])
-    assert first.about()["digest"] != other.about()["digest"]
+    assert first.describe(cut()) == again.describe(cut()) and torch.equal(first.train.inputs[0], again.train.inputs[0])
+    assert first.describe(cut()).digest != other.describe(cut()).digest
 
 
 def test_natural_imbalance_is_kept_or_cut_to_the_rarest():
     tail, control = (divide(cut(name, imbalance=None), NOWHERE) for name in ("imbalanced", "balanced"))
     there = np.bincount(tail.train.target, minlength=10)
     assert len(tail.train) + len(tail.held_out) == 1797
-    assert control.about()["counts"] == [there.min()] * 10
+    assert control.describe(cut()).counts == [there.min()] * 10
     assert images_of(control, "train") <= images_of(tail, "train")
 
 
@@ -81,8 +81,8 @@ def test_an_official_test_split_is_kept_whole(monkeypatch, tmp_path):
 
     monkeypatch.setitem(imbalanced.POOLS, "cifar10", pool)
     division = divide(cut(dataset="cifar10", imbalance=100.0, held_out=None), tmp_path)
-    assert division.about()["counts"] == [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]  # LDAM's 12,406
-    assert division.about()["held_out_counts"] == [1000] * 10
+    assert division.describe(cut()).counts == [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]  # LDAM's 12,406
+    assert division.describe(cut()).held_out_counts == [1000] * 10
 
 
 def test_cifar_is_read_where_it_is_fetched_to(tmp_path):

@@ -7,7 +7,7 @@ nature, and scikit-learn's digits with a long tail, which need no download.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -44,6 +44,15 @@ class Cut:
 
 
 @dataclass(frozen=True)
+class CutImages(Cut):
+    """A cut as a recipe names it: with the rows of each class that it has, and a hash of their labels."""
+
+    counts: list[int]
+    held_out_counts: list[int]
+    digest: str
+
+
+@dataclass(frozen=True)
 class Division:
     """A data set cut for one run. `frequency`: training rows a class of the imbalanced cut, whichever this one is."""
 
@@ -52,12 +61,12 @@ class Division:
     names: tuple[str, ...]
     frequency: Int[np.ndarray, " c"]
 
-    def about(self) -> dict:
-        """Rows a class and a hash of the labels, as plain values for a recipe."""
+    def describe(self, cut: Cut) -> CutImages:
+        """The cut that this is the division of, for a recipe."""
         columns = [table.target.cpu().numpy() for table in (self.train, self.held_out)]
         digest = hashlib.sha256(b"/".join(column.astype(np.uint8).tobytes() for column in columns)).hexdigest()
         train, held_out = (np.bincount(column, minlength=len(self.names)).tolist() for column in columns)
-        return {"counts": train, "held_out_counts": held_out, "digest": digest[:12]}
+        return CutImages(**asdict(cut), counts=train, held_out_counts=held_out, digest=digest[:12])
 
     def to(self, device: torch.device) -> Division:
         """The same rows on a device."""

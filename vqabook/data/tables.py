@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
+from torch import Tensor
 
 from vqabook.core import SparseScores, Table
 from vqabook.splits import validation_split
@@ -29,6 +30,15 @@ def hold_out(
     rows = validation_split(table.target.numpy() if strata is None else strata, fraction=fraction, seed=seed)
     kept, held_out = (table.subset(torch.from_numpy(part)) for part in rows)
     return kept, held_out
+
+
+def deal_out(values: Shaped[Tensor, "n ..."], group: Shaped[Tensor, " n"], seed: int) -> Shaped[Tensor, "n ..."]:
+    """The same rows of `values`, each at the place of a random one of its `group`."""
+    order = torch.randperm(len(values), generator=torch.Generator().manual_seed(seed)).to(values.device)
+    takers, givers = group.argsort(stable=True), order[group[order].argsort(stable=True)]
+    dealt = values.clone()
+    dealt[takers] = values[givers]
+    return dealt
 
 
 def digest_tables(tables: Iterable[Table], seen: bytes = b"") -> str:

@@ -32,6 +32,11 @@ class Recipe:
 
     LEFT_OUT: ClassVar[tuple[str, ...]] = ("part",)  # fields that the JSON lacks where they are None
 
+    @property
+    def label(self) -> str:
+        """What its progress is shown under."""
+        return f"{self.variant}, seed {self.seed}"
+
     def asked(self) -> dict:
         """The recipe as its record keeps it."""
         asked = asdict(self)

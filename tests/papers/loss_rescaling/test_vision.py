@@ -52,7 +52,7 @@ def test_profiles_change_sizes():
 def test_a_natural_imbalance_and_its_control_take_as_many_steps(monkeypatch):
     monkeypatch.setitem(VISION, "digits", VisionOptions(epochs=10))
     monkeypatch.setitem(VISION_CUTS, "digits", (None, 0.6))
-    steps = [sum(run.data["counts"]) * run.epochs for run in runs_of("small")]
+    steps = [sum(run.data.counts) * run.epochs for run in runs_of("small")]
     assert steps[1] / steps[0] == pytest.approx(1, abs=0.06)
 
 

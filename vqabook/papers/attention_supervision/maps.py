@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vqabook.core import Table
+from vqabook.data.tables import deal_out
 from vqabook.papers.attention_supervision.examples import Examples
 from vqabook.papers.attention_supervision.recipes import RegionMasks, Run, WordMasks
 from vqabook.surrogates.probing import Surrogates, pair_masks, region_masks, region_probe, surrogates, word_probe
@@ -34,8 +35,8 @@ def make_maps(head: str, run: Run, model: nn.Module, examples: Examples, stages:
         unknown = torch.full((len(maps),), torch.nan, dtype=torch.double)
         return Surrogates(maps, unknown, unknown, torch.zeros(len(maps), dtype=torch.long))
     if kind == "shuffled":
-        best = find_maps(head, "best", run, model, examples, stages)
-        return best._replace(attention=deal_out(best.attention, there(head, model, examples), run.seed))
+        best, length = find_maps(head, "best", run, model, examples, stages), there(head, model, examples).sum(1)
+        return best._replace(attention=deal_out(best.attention, length, run.seed))  # among texts as long
     return find_maps(head, kind, run, model, examples, stages)
 
 
@@ -89,15 +90,6 @@ def draw_maps(there: Float[Tensor, "n o"], seed: int) -> Float[Tensor, "n o"]:
     """Maps drawn evenly from all there are over what is `there`."""
     maps = torch.empty_like(there).exponential_(generator=torch.Generator().manual_seed(seed)) * there
     return maps / maps.sum(1, keepdim=True)
-
-
-def deal_out(maps: Float[Tensor, "n o"], there: Float[Tensor, "n o"], seed: int) -> Float[Tensor, "n o"]:
-    """The same maps, each on another example: of those with as many words, or of all."""
-    order, group = torch.randperm(len(maps), generator=torch.Generator().manual_seed(seed)), there.sum(1)
-    takers, givers = group.argsort(stable=True), order[group[order].argsort(stable=True)]
-    dealt = maps.clone()
-    dealt[takers] = maps[givers]
-    return dealt
 
 
 def summarise(maps: Surrogates) -> dict:

@@ -131,8 +131,8 @@ def fit_run(
 ) -> list[dict]:
     """The history of `model` trained on `table`; it ends with the weights that were best on held-out rows."""
     config = FitConfig.of(run, table.device, optimizer="adam", clip=NO_CLIP)
-    evaluate, label = partial(score_epoch, examples=examples), f"{run.variant}, seed {run.seed}"
-    return fit_best(model, objective, table, config, evaluate=evaluate, checkpoint=checkpoint, label=label)
+    evaluate = partial(score_epoch, examples=examples)
+    return fit_best(model, objective, table, config, evaluate=evaluate, checkpoint=checkpoint, label=run.label)
 
 
 def train_or_load(

@@ -7,7 +7,7 @@ reports its last epoch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float, Int
 
-from vqabook.data.imbalanced import Cut, divide
+from vqabook.data.imbalanced import Cut, CutImages, divide
 from vqabook.data.lvis import BOUNDS, category_counts
 from vqabook.detection.scenes import Scenes
 from vqabook.files import data_root
@@ -45,15 +45,6 @@ class Row(Recipe):
     def first_stage(self) -> Row:
         """The same for all rows that share it."""
         return replace(self, variant="first stage", method=self.FIRST, **dict.fromkeys(self.LATER, 0))
-
-
-@dataclass(frozen=True)
-class CutImages(Cut):
-    """A cut of a set of images, and the rows that it has."""
-
-    counts: list[int]
-    held_out_counts: list[int]
-    digest: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,9 +159,8 @@ def _what(s: Setting) -> dict:
 def _image_runs(s: Setting, imbalance: float, seed: int, rows: Mapping[str, Method]) -> list[Run]:
     cut = Cut(s.dataset, "imbalanced", imbalance, HELD_OUT.get(s.dataset), seed)
     division = divide(cut, data_root(s.data_root))
-    data = CutImages(**asdict(cut), **division.about())
     sizes = {field.name: getattr(s, field.name) for field in fields(Run) if hasattr(s, field.name)}
-    shared = _what(s) | sizes | {"seed": seed, "data": data, "classes": len(division.names)}
+    shared = _what(s) | sizes | {"seed": seed, "data": division.describe(cut), "classes": len(division.names)}
     return [Run(**shared, variant=f"{row} at {imbalance:g}", method=method) for row, method in rows.items()]
 
 

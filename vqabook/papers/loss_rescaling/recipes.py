@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import product
 
-from vqabook.data.imbalanced import DIVISIONS, Cut, divide
+from vqabook.data.imbalanced import DIVISIONS, Cut, CutImages, divide
 from vqabook.data.sets import DataSpec, data_digest, source_files
 from vqabook.files import data_root
 from vqabook.papers.loss_rescaling import setting as known
@@ -48,10 +48,7 @@ class Run(Recipe):
 class VisionRun(VisionOptions, Recipe):
     """One training of an image classifier (`loss_rescaling.vision:train`)."""
 
-    @property
-    def cut(self) -> Cut:
-        """How its rows are chosen."""
-        return Cut(**{field.name: self.data[field.name] for field in fields(Cut)})
+    data: CutImages
 
 
 def list_recipes(s: Setting, page: str) -> list[Recipe]:
@@ -159,4 +156,4 @@ def _vision_runs(s: Setting) -> Iterator[VisionRun]:
         cut = Cut(dataset, division, *known.VISION_CUTS[dataset], seed)
         data = divide(cut, data_root(s.data_root))
         options["epochs"] = max(1, round(options["epochs"] * data.frequency.sum() / len(data.train)))
-        yield VisionRun(**what, **options, seed=seed, variant=f"{dataset} {division}", data=asdict(cut) | data.about())
+        yield VisionRun(**what, **options, seed=seed, variant=f"{dataset} {division}", data=data.describe(cut))

@@ -15,18 +15,9 @@ from vqabook.models.answer_mask import AnswerMask
 from vqabook.models.lxmert import Lxmert, LxmertConfig
 from vqabook.models.san import San, SanConfig
 from vqabook.models.updn import QuestionBranch, QuestionOnly, QuestionOnlyConfig, UpDn, UpDnConfig
+from vqabook.objectives import rescaling
 from vqabook.objectives.base import Objective
 from vqabook.objectives.css import Css
-from vqabook.objectives.rescaling import (
-    BiasProduct,
-    Criterion,
-    Focal,
-    LearnedMixin,
-    LossRescaling,
-    Plain,
-    Reweight,
-    Rubi,
-)
 from vqabook.papers.loss_rescaling.evaluation import Diagnosis, counts_of, looks, score, statistics
 from vqabook.papers.loss_rescaling.recipes import Run
 from vqabook.papers.loss_rescaling.setting import Method
@@ -69,7 +60,7 @@ def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str 
         watch={"question": core.question_encoder.parameters(), "classifier": core.classifier.parameters()},
         checkpoint=scratch.checkpoint,
         stage=first_stage(recipe, scratch.stages),
-        label=f"{recipe.variant}, {recipe.prior} priors, seed {recipe.seed}",
+        label=recipe.label,
     )
     if diagnosis is None:  # the run that left its first stage may have been diagnosed
         history = [{k: v for k, v in row.items() if k != "mistakes"} for row in history]
@@ -87,8 +78,9 @@ def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str 
 
 def fit_config(recipe: Run, device: torch.device) -> FitConfig:
     """How both stages are trained; a backbone may have an optimiser of its own."""
-    own = {name: getattr(recipe.backbone, name, None) for name in ("optimizer", "clip")}
-    own = {name: value for name, value in own.items() if value is not None}
+    own = {
+        name: getattr(recipe.backbone, name) for name in ("optimizer", "clip") if getattr(recipe.backbone, name, None)
+    }
     decay = WEIGHT_DECAY.get(own.get("optimizer"), 0.0)
     return FitConfig.of(recipe, device, epochs=recipe.epochs + recipe.rescale_epochs, weight_decay=decay, **own)
 
@@ -141,11 +133,11 @@ def build_network(recipe: Run, task: Task) -> nn.Module:
     return AnswerMask(model, recipe.hidden, n_answers, **options)
 
 
-def build_objective(criterion: Criterion, recipe: Run, counts: Int[Tensor, "q a"]) -> LossRescaling:
+def build_objective(criterion: rescaling.Criterion, recipe: Run, counts: Int[Tensor, "q a"]) -> rescaling.LossRescaling:
     """The criterion with the recipe's weights and schedule, and the mask loss."""
     m = recipe.method
     options = {"min_votes": m.min_votes, "cap": m.cap, "out_of_type": m.out_of_type}
-    return LossRescaling(
+    return rescaling.LossRescaling(
         criterion,
         weight=rescaling_weights(counts, **options) if m.rescale else None,
         label=in_type(counts, min_votes=m.min_votes),
@@ -156,23 +148,23 @@ def build_objective(criterion: Criterion, recipe: Run, counts: Int[Tensor, "q a"
     )
 
 
-def build_criterion(recipe: Run, task: Task) -> Criterion:
+def build_criterion(recipe: Run, task: Task) -> rescaling.Criterion:
     """What the backbone makes of the plain loss."""
     options, m = recipe.backbone, recipe.method
     match name_of(recipe):
         case "lm" | "lmh" | "css_lmh":
             entropy, frozen = options.entropy or 0.0, bool(options.frozen)
-            return LearnedMixin(bias_of(task), recipe.hidden, entropy=entropy, frozen=frozen)
+            return rescaling.LearnedMixin(bias_of(task), recipe.hidden, entropy=entropy, frozen=frozen)
         case "bias_product":
-            return BiasProduct(bias_of(task))
+            return rescaling.BiasProduct(bias_of(task))
         case "reweight":
-            return Reweight(bias_of(task))
+            return rescaling.Reweight(bias_of(task))
         case "focal":
-            return Focal(gamma=options.gamma, alpha=options.alpha, softmax=options.softmax)
+            return rescaling.Focal(gamma=options.gamma, alpha=options.alpha, softmax=options.softmax)
         case "rubi":
             n = task.train.n_classes
-            return Rubi(QuestionBranch(recipe.hidden, n), n, question_weight=options.question_weight)
-    return Plain(m.loss, positive_only=m.positive_only)
+            return rescaling.Rubi(QuestionBranch(recipe.hidden, n), n, question_weight=options.question_weight)
+    return rescaling.Plain(m.loss, positive_only=m.positive_only)
 
 
 def bias_of(task: Task) -> Tensor:

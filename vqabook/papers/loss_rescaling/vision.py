@@ -32,7 +32,7 @@ SETTLE_BATCH = 500
 
 def train(recipe: VisionRun, scratch: Scratch, *, data_root: Path | None, device: str = "auto") -> dict:
     """One training run. `held_out` and `train` of its result are the diagnosis of these rows."""
-    data = divide(recipe.cut, files.data_root(data_root)).to(pick_device(device))
+    data = divide(recipe.data, files.data_root(data_root)).to(pick_device(device))
     tables = {"held_out": data.held_out, "train": data.train}
     watched = {name: pick_rows(table, recipe.watched, recipe.seed) for name, table in tables.items()}
 
@@ -45,8 +45,7 @@ def train(recipe: VisionRun, scratch: Scratch, *, data_root: Path | None, device
     model, objective = build(recipe, data)
     config = FitConfig.of(recipe, data.train.device)
     rows = replace(data.train, lookup=Augment(data.train.lookup, recipe.shift, recipe.flip))
-    label = f"{recipe.variant}, seed {recipe.seed}"
-    history = fit(model, objective, rows, config, evaluate=evaluate, checkpoint=scratch.checkpoint, label=label)
+    history = fit(model, objective, rows, config, evaluate=evaluate, checkpoint=scratch.checkpoint, label=recipe.label)
     diagnosed = {name: diagnose(model, table, data) for name, table in tables.items()}
     return {
         "test": {"overall": diagnosed["held_out"]["accuracy"], "per_class": diagnosed["held_out"]["per_class"]},

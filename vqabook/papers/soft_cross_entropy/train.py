@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from vqabook.core import Batch, Output, Table
 from vqabook.data.sets import DataSpec, Task, modal_ids
+from vqabook.data.tables import deal_out
 from vqabook.data.ten_votes import agreement, find_answerable, find_undisputed, votes_task
 from vqabook.data.vqa import ANSWER_TYPES
 from vqabook.losses.soft import annotator_cross_entropy, annotator_weights
@@ -81,13 +82,8 @@ def with_strangers(
     """
     minority = weight > 0
     minority.scatter_(1, weight.argmax(1, keepdim=True), False)
-    groups = group[:, None].expand_as(answer)[minority]
-    order = torch.randperm(len(groups), generator=torch.Generator().manual_seed(seed)).to(answer.device)
-    givers, takers = order[groups[order].argsort(stable=True)], groups.argsort(stable=True)
-    values = answer[minority]
-    values[takers] = values[givers]
     exchanged = answer.clone()
-    exchanged[minority] = values
+    exchanged[minority] = deal_out(answer[minority], group[:, None].expand_as(answer)[minority], seed)
     return exchanged
 
 
@@ -102,7 +98,7 @@ def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str 
         FitConfig.of(recipe, task.train.device, optimizer="adam", clip=NO_CLIP),  # neither paper nor release clips
         evaluate=Watched(task),
         checkpoint=scratch.checkpoint,
-        label=f"{recipe.variant}, seed {recipe.seed}",
+        label=recipe.label,
     )
     selection = select(history, first=0)
     scores = [row.pop("scores") for row in history]  # one an epoch would be most of the record
@@ -180,12 +176,11 @@ def epochs_to_reach(accuracy: Sequence[float], level: float) -> float:
 
     A run that starts above counts one epoch; one that never gets there one more than it was trained, which is too few.
     """
-    for epoch, (before, now) in enumerate(zip(accuracy, accuracy[1:], strict=False), start=1):
-        if before >= level:
-            return float(epoch)
-        if now >= level:
-            return epoch + (level - before) / (now - before)
-    return float(len(accuracy) if accuracy[-1] >= level else len(accuracy) + 1)
+    epoch = next((epoch for epoch, now in enumerate(accuracy) if now >= level), len(accuracy))
+    if epoch in (0, len(accuracy)):
+        return float(epoch + 1)
+    before, now = accuracy[epoch - 1 : epoch + 1]
+    return epoch + (level - before) / (now - before)
 
 
 def count(recipe: Recipe, scratch: Scratch, *, data_root: Path | None, device: str = "auto") -> dict:
