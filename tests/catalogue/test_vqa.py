@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from vqabook.catalogue.vqa import describe, prior_shift, total_variation
+from vqabook.catalogue.vqa import describe, prior_shift
 
 SHIFT = "total variation of answers between train and test, within question types (%)"
 BY_CHANCE = "the same, had the questions been cut at random (%)"
 
 
+def answers(**of_types: str) -> pd.DataFrame:
+    """Questions with one-letter answers: `answers(why="aab")` are three of the type "why"."""
+    return pd.DataFrame([{"type": kind, "answer": answer} for kind, given in of_types.items() for answer in given])
+
+
 def test_total_variation_by_hand():
-    assert total_variation({"yes": 3, "no": 1}, {"yes": 1, "no": 1}) == pytest.approx(0.25)
-    assert total_variation({"yes": 2, "no": 4}, {"no": 2, "yes": 1}) == pytest.approx(0)
-    assert total_variation({"yes": 1}, {"no": 5}) == 1
+    assert prior_shift(answers(a="yyyn"), answers(a="yn")) == pytest.approx(0.25)
+    assert prior_shift(answers(a="yynnnn"), answers(a="nny")) == pytest.approx(0)
+    assert prior_shift(answers(a="y"), answers(a="nnnnn")) == 1
 
 
 def test_prior_shift_is_the_mean_over_test_questions():
-    train = {"is it": Counter(yes=1), "how many": Counter({"2": 2}), "why": Counter(rain=9)}
-    test = {"is it": Counter(no=3), "how many": Counter({"2": 1}), "who": Counter(me=9)}
+    train, test = answers(is_it="y", how_many="22", why="r" * 9), answers(is_it="nnn", how_many="2", who="m" * 9)
     assert prior_shift(train, test) == pytest.approx(3 / 4)  # "why" and "who" are in one split alone
-    assert prior_shift({"why": Counter(rain=1)}, {"who": Counter(me=1)}) == 1
+    assert prior_shift(answers(why="r"), answers(who="m")) == 1
 
 
 @pytest.fixture

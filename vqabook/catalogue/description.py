@@ -5,14 +5,18 @@ A description holds statistics, not examples, unless the set's licence lets anyo
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
+from vqabook.core import Table
 from vqabook.features.image_files import import_extra
+
+SHOWN_CLASSES = 50
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,19 @@ def encode_png(pixels: UInt8[np.ndarray, "h w *c"]) -> str:
     return base64.b64encode(file.getvalue()).decode("ascii")
 
 
-def percent_right(guess: Int[Tensor, " n"] | int, target: Int[Tensor, " n"]) -> float:
-    """Accuracy of a guess, or of always the same one, to two places."""
-    return round(100 * (target == guess).double().mean().item(), 2)
+def rank(names: Iterable[str], counts: Iterable) -> dict[str, int]:
+    """The classes that have examples, the most frequent 50 first; ties keep their order."""
+    ordered = sorted(zip(names, map(int, counts), strict=True), key=lambda pair: -pair[1])
+    return {name: n for name, n in ordered[:SHOWN_CLASSES] if n}
+
+
+def score_majority(train: Table, test: Table, key: Callable[[Table], Int[Tensor, " n"]]) -> float:
+    """Percent of test that train's most frequent class of the same `key` gets right, to two places.
+
+    Where train lacks a key, its most frequent class of all is the guess.
+    """
+    keys, asked = key(train).long(), key(test).long()
+    counts = torch.zeros(1 + int(max(keys.max(), asked.max())), train.n_classes, dtype=torch.long)
+    counts.index_put_((keys, train.target.long()), torch.tensor(1), accumulate=True)
+    guess = torch.where(counts.sum(1) > 0, counts.argmax(1), counts.sum(0).argmax())[asked]
+    return round(100 * (guess == test.target).double().mean().item(), 2)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from vqabook.catalogue.description import Description, Picture, encode_png, percent_right
+from vqabook.catalogue.description import Description, Picture, encode_png, rank, score_majority
 from vqabook.data.faces import load_faces
 
 
@@ -14,30 +14,30 @@ def describe(folder: Path) -> Description:
     tables = {"train": faces.train, "valid": faces.valid, "test": faces.test}
     images = torch.cat([table.inputs[0] for table in tables.values()]).double()
     target = torch.cat([table.target for table in tables.values()])
-    counts = torch.bincount(target, minlength=len(faces.people)).tolist()
-    train = torch.bincount(faces.train.target, minlength=len(faces.people)).tolist()
-    commonest = max(range(len(train)), key=train.__getitem__)
-    order = sorted(range(len(counts)), key=lambda i: -counts[i])
+    counts = rank(faces.people, torch.bincount(target, minlength=len(faces.people)))
+    means = [images[target == faces.people.index(name)].mean(0)[0] for name in counts]
     picture = Picture(
         "images",
         {
-            "labels": [f"{faces.people[i]} ({counts[i]})" for i in order],
-            "png": [encode_png(images[target == i].mean(0)[0].round().byte().numpy()) for i in order],
+            "labels": [f"{name} ({n})" for name, n in counts.items()],
+            "png": [encode_png(mean.round().byte().numpy()) for mean in means],
         },
         f"The mean face of each of the {len(counts)} people of LFW with 70 photographs or more, most photographed "
         "first, with the number of photographs.",
     )
     return Description(
         rows={name: len(table) for name, table in tables.items()},
-        classes={faces.people[i]: train[i] for i in order},
+        classes=rank(faces.people, torch.bincount(faces.train.target, minlength=len(faces.people))),
         n_classes=len(faces.people),
         picture=picture,
         facts={
             "photographs": len(target),
             "height, pixels": images.shape[2],
             "width, pixels": images.shape[3],
-            "largest over smallest class": round(max(counts) / min(counts), 1),
-            "accuracy of always the commonest person, %": percent_right(commonest, faces.test.target),
+            "largest over smallest class": round(max(counts.values()) / min(counts.values()), 1),
+            "accuracy of always the commonest person, %": score_majority(
+                faces.train, faces.test, lambda table: torch.zeros_like(table.target)
+            ),
             "official split": "none; cut here, stratified by person",
         },
     )

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from scipy.stats import rankdata
 
-from vqabook.catalogue.description import Description, Picture, encode_png
+from vqabook.catalogue.description import Description, Picture, encode_png, rank
 from vqabook.data.hat import GRID, SPLITS, HumanMaps, read_maps
 
 
@@ -14,26 +14,27 @@ def describe(folder: Path) -> Description:
     people = read_maps(folder)
     square = people.maps.astype(np.float64).reshape(-1, GRID, GRID)
     middle = square[:, 3:-3, 3:-3].sum((1, 2)).mean()
-    peaks = np.bincount(people.maps.argmax(1), minlength=GRID * GRID)
-    order = [i for i in np.argsort(-peaks, kind="stable")[:50] if peaks[i]]
-    agreement = find_agreement(people)
-    picture = Picture(
-        "images",
-        {"labels": [f"mean of {len(square)} maps"], "png": [encode_png(_enlarge(square.mean(0)))]},
-        f"The mean of {len(square)} human attention maps on a grid of 14 by 14, white where people looked most.",
-    )
+    mean = square.mean(0)
+    pixels = np.rint(255 * mean / mean.max()).astype(np.uint8).repeat(10, 0).repeat(10, 1)
     facts = {
         "questions": len(np.unique(people.question_id)),
         "blank maps left out": people.n_blank,
         "attention in the middle 8 x 8 of 14 x 14 cells, % (32.7 if even)": round(100 * middle.item(), 1),
     }
-    if agreement is not None:
+    if (agreement := find_agreement(people)) is not None:
         facts["rank correlation between two people"] = round(agreement, 3)
     return Description(
-        rows={name: int((people.split == i).sum()) for i, name in enumerate(SPLITS) if (people.split == i).any()},
-        classes={f"peak in row {i // GRID}, column {i % GRID}": int(peaks[i]) for i in order},
+        rows={name: n for i, name in enumerate(SPLITS) if (n := int((people.split == i).sum()))},
+        classes=rank(
+            [f"peak in row {row}, column {column}" for row in range(GRID) for column in range(GRID)],
+            np.bincount(people.maps.argmax(1), minlength=GRID * GRID),
+        ),
         n_classes=GRID * GRID,
-        picture=picture,
+        picture=Picture(
+            "images",
+            {"labels": [f"mean of {len(square)} maps"], "png": [encode_png(pixels)]},
+            f"The mean of {len(square)} human attention maps on a grid of 14 by 14, white where people looked most.",
+        ),
         facts=facts,
     )
 
@@ -43,25 +44,11 @@ def find_agreement(people: HumanMaps) -> float | None:
 
     Das et al. 2016 print 0.623 for val.
     """
-    by_question: dict[int, list[int]] = {}
-    for row, question in enumerate(people.question_id.tolist()):
-        by_question.setdefault(question, []).append(row)
-    pairs = [(a, b) for rows in by_question.values() for i, a in enumerate(rows) for b in rows[:i]]
-    if not pairs:
-        return None
-    rows = sorted({row for pair in pairs for row in pair})
-    ranks = {row: _ranks(people.maps[row]) for row in rows}
-    return float(np.mean([ranks[a] @ ranks[b] for a, b in pairs]))
-
-
-def _ranks(values: Float[np.ndarray, " cells"]) -> Float[np.ndarray, " cells"]:
-    """Ranks, the mean rank for ties, centred and of length 1: a dot product of two is Spearman's correlation."""
-    _, code, counts = np.unique(values, return_inverse=True, return_counts=True)
-    rank = (np.cumsum(counts) - (counts - 1) / 2)[code]
-    centred = rank - rank.mean()
-    return centred / max(np.linalg.norm(centred), 1e-12)
-
-
-def _enlarge(cells: Float[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h10 w10"]:
-    """White where the map is largest, ten pixels a cell."""
-    return np.rint(255 * cells / cells.max()).astype(np.uint8).repeat(10, 0).repeat(10, 1)
+    questions, counts = np.unique(people.question_id, return_counts=True)
+    pairs: list[float] = []
+    for question in questions[counts > 1]:
+        ranks = rankdata(people.maps[people.question_id == question], axis=1)
+        pairs += np.nan_to_num(
+            np.corrcoef(ranks)[np.triu_indices(len(ranks), 1)]
+        ).tolist()  # an even map agrees with none
+    return float(np.mean(pairs)) if pairs else None

@@ -22,6 +22,8 @@ from vqabook.evidence import record
 from vqabook.fetch.manifest import DataSet, pick, read_manifest
 from vqabook.knobs import from_page
 from vqabook.report import figures
+from vqabook.report.show import show as show_table
+from vqabook.report.show import show_html
 
 FOLDER = record.EVIDENCE / "data"
 
@@ -61,34 +63,25 @@ def keep(name: str, description: Description) -> Path:
     return path
 
 
-def read_description(name: str) -> dict | None:
-    """The tracked description of the set, or None."""
-    return record.read_record(FOLDER / f"{name}.json")
-
-
 def list_facts(description: Mapping) -> dict[str, str]:
     """A description as lines of text: rows of each split, the largest and smallest class, whatever else it says."""
-    rows = ", ".join(f"{n:,} {split}" for split, n in description["rows"].items())
-    lines = {"rows": rows} | _describe_classes(description["classes"], description["n_classes"]) | description["facts"]
+    lines = {"rows": ", ".join(f"{n:,} {split}" for split, n in description["rows"].items())}
+    if description["classes"]:
+        lines["classes"] = _tell_classes(list(description["classes"].items()), description["n_classes"])
+    lines |= description["facts"]
     return {key: f"{value:,}" if isinstance(value, int | float) else str(value) for key, value in lines.items()}
 
 
-def _describe_classes(counts: Mapping[str, int], n_classes: int) -> dict[str, str]:
+def _tell_classes(counts: list[tuple[str, int]], n_classes: int) -> str:
     """How many classes there are, and the sizes of the first and, unless the list was cut, of the last."""
-    if not counts:
-        return {}
-    ends = list(counts.items())
-    first, last = (f"{label} ({n:,})" for label, n in (ends[0], ends[-1]))
-    whole = len(counts) == n_classes
-    if ends[0][1] == ends[-1][1]:
-        return {
-            "classes": f"{n_classes:,} of {ends[0][1]:,} each" if whole else f"{n_classes:,}, largest {ends[0][1]:,}"
-        }
-    return {"classes": f"{n_classes:,}, most frequent {first}" + (f", least {last}" if whole else "")}
+    (first, most), (last, least), whole = counts[0], counts[-1], len(counts) == n_classes
+    if most == least:
+        return f"{n_classes:,} of {most:,} each" if whole else f"{n_classes:,}, largest {most:,}"
+    return f"{n_classes:,}, most frequent {first} ({most:,})" + (f", least {last} ({least:,})" if whole else "")
 
 
-def make_overview(manifest: Mapping[str, DataSet]) -> pd.DataFrame:
-    """One row a set: what it is, its size, licence, and the command that brings it."""
+def show_overview(manifest: Mapping[str, DataSet]) -> None:
+    """Display one row a set: what it is, its size, licence, and how it comes."""
     rows = []
     for entry in manifest.values():
         title = escape(entry.title)
@@ -96,33 +89,24 @@ def make_overview(manifest: Mapping[str, DataSet]) -> pd.DataFrame:
         row = {"set": f"{title}<br><code>{entry.name}</code>", "what": entry.what}
         row |= {"size": entry.size.replace("-> ", "<br>→ "), "licence": entry.licence}
         rows.append(row | {"comes from": ", ".join(dict.fromkeys(origin.kind for origin in entry.origins))})
-    return pd.DataFrame(rows)
-
-
-def show_overview(manifest: Mapping[str, DataSet]) -> None:
-    """Display that table."""
-    from IPython.display import HTML, display
-
-    table = make_overview(manifest).to_html(escape=False, index=False, border=0, classes="catalogue")
-    display(HTML(f'<div class="results">{table}</div>'))
+    show_table(pd.DataFrame(rows), index=False, classes="catalogue")
 
 
 def show(name: str, description: Description | None = None) -> None:
     """Display a set on a page: its facts, its picture, and when and from which commit it was described."""
-    from IPython.display import HTML, display
-
-    shown = read_description(name) if description is None else {"result": asdict(description), "provenance": None}
-    if shown is None:
+    kept = record.read_record(FOLDER / f"{name}.json") if description is None else None
+    if description is None and kept is None:
         how = f"<code>vqabook data info {name} --record</code>"
-        display(HTML(f"<p>Not described yet: {how} does, once it is there.</p>"))
+        show_html(f"<p>Not described yet: {how} does, once it is there.</p>")
         return
-    facts, picture, stamp = list_facts(shown["result"]), shown["result"]["picture"], shown["provenance"]
+    shown, stamp = (kept["result"], kept["provenance"]) if kept else (asdict(description), None)
+    facts, picture = list_facts(shown), shown["picture"]
     listed = "".join(f"<div><dt>{escape(key)}</dt> <dd>{escape(value)}</dd></div>" for key, value in facts.items())
     tall = {"images": 1.3, "points": 4.6}.get(picture["kind"], 3.2)
     draw = partial(drawings.draw, kind=picture["kind"], data=picture["data"])
     figures.show(draw, alt=picture["alt"], size=(7.2, tall))
     when = f"<p><small>Described {stamp['started'][:10]} at commit {stamp['commit']}.</small></p>" if stamp else ""
-    display(HTML(f'<div class="facts"><dl>{listed}</dl>{when}</div>'))
+    show_html(f'<div class="facts"><dl>{listed}</dl>{when}</div>')
 
 
 def format_description(name: str, description: Description) -> str:

@@ -6,9 +6,10 @@ from textwrap import dedent
 import pandas as pd
 
 
-def show(table: pd.DataFrame, *, index: bool = True) -> None:
+def show(table: pd.DataFrame, *, index: bool = True, classes: str | None = None) -> None:
     """Display a table as the book's HTML; cells may hold HTML of ours."""
-    show_html(f'<div class="results">{table.to_html(escape=False, index=index, border=0)}</div>')
+    html = table.to_html(escape=False, index=index, border=0, classes=classes)
+    show_html(f'<div class="results">{html}</div>')
 
 
 def show_html(html: str) -> None:
