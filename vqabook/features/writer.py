@@ -132,7 +132,11 @@ class FeatureWriter:
             )
 
     def append(
-        self, rows: Int[np.ndarray, "n 4"], features: np.ndarray, boxes: np.ndarray | None = None, *, position: dict
+        self,
+        rows: Int[np.ndarray, "n 4"],
+        features: np.ndarray,
+        boxes: np.ndarray | None = None,
+        position: dict | None = None,
     ) -> None:
         """Add n images: `rows` as in ROWS; `features` [n, o, d], or [regions, d] for ragged; `boxes` one a region."""
         at = self._at
