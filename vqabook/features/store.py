@@ -14,6 +14,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import h5py
@@ -22,6 +23,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from vqabook.features.codes import spread
 from vqabook.files import DiskFull, written_whole
 
 
@@ -37,16 +39,16 @@ class FeatureStore:
     path: Path
     image_ids: Int[np.ndarray, " n"]
     codes: Tensor  # [n, o, d] or [regions, d], uint8, float16 or float32; memory-mapped until `to`
-    scale: Float[Tensor, " d"] | None
-    offset: Float[Tensor, " d"] | None
+    scale: Float[Tensor, " d"] | None = None
+    offset: Float[Tensor, " d"] | None = None
     boxes: Float[np.ndarray, "*o 4"] | None = None
     sizes: Int[np.ndarray, "n 2"] | None = None
     first: Int[Tensor, " n1"] | None = None
-    widest: int | None = None  # regions of the image that has most, where `first` is there
 
-    @property
+    @cached_property
     def n_regions(self) -> int:
-        return self.codes.shape[1] if self.widest is None else self.widest
+        """Regions of every image, or of the one that has most."""
+        return self.codes.shape[1] if self.first is None else int(self.first.diff().max())
 
     @property
     def width(self) -> int:
@@ -126,20 +128,15 @@ def open_features(path: str | os.PathLike, *, width: int | None = None) -> Featu
     check_parts(path, codes, parts, width)
     check_finite(path, [parts[k] for k in ("scale", "offset") if k in parts])
     check_finite(path, sample(codes))
-    scale, offset = (
-        None if k not in parts else torch.from_numpy(parts[k].astype(np.float32)) for k in ("scale", "offset")
-    )
-    first = torch.from_numpy(parts["first"].astype(np.int64)) if "first" in parts else None
+    ranges = {k: torch.from_numpy(parts[k].astype(np.float32)) for k in ("scale", "offset") if k in parts}
     return FeatureStore(
         path,
         parts["image_ids"].astype(np.int64),
         torch.from_numpy(codes),
-        scale,
-        offset,
-        parts.get("boxes"),
-        parts.get("sizes"),
-        first,
-        None if first is None else int(first.diff().max()),
+        boxes=parts.get("boxes"),
+        sizes=parts.get("sizes"),
+        first=torch.from_numpy(parts["first"].astype(np.int64)) if "first" in parts else None,
+        **ranges,
     )
 
 
@@ -242,7 +239,6 @@ def sample(codes: np.ndarray) -> Iterator[np.ndarray]:
     """Pieces spread evenly over float features, 64 MiB in all; a file that is no larger, whole; of codes nothing."""
     if codes.dtype == np.uint8:
         return
-    n = len(codes)
-    rows = max(1, min(SAMPLE_BYTES // (codes[0].size * codes.itemsize), -(-n // SAMPLE_PIECES)))
-    for start in np.linspace(0, n - rows, SAMPLE_PIECES).round().astype(int):
+    rows = max(1, min(SAMPLE_BYTES // (codes[0].size * codes.itemsize), -(-len(codes) // SAMPLE_PIECES)))
+    for start in spread(len(codes) - rows + 1, SAMPLE_PIECES):
         yield codes[start : start + rows]

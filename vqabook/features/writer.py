@@ -9,6 +9,7 @@ lie in one piece, and never pass through a memory map, where a full disk would k
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import sys
@@ -17,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import h5py
+import msgspec
 import numpy as np
 from filelock import FileLock, Timeout
 from jaxtyping import Int
@@ -26,13 +28,24 @@ from vqabook.files import told_if_full, written_whole
 
 START = 4096  # where HDF5 puts a large array when it aligns by the page; the raw rows leave as much room in front
 ROWS = ("image_id", "width", "height", "regions")
-BLOCK = 8 << 20
+AGAIN = "run the same command again: it goes on where it stopped"
 
 
 def check_dtype(dtype: str) -> None:
     """Raise ValueError for a type that features are not stored as."""
     if dtype not in ("float16", "uint8"):
         raise ValueError(f"features are stored as float16 or uint8, got {dtype!r}")
+
+
+class State(msgspec.Struct, frozen=True):
+    """How far a run has come; `tail`: shape of a row of features; `position`: as the last append gave it."""
+
+    recipe: dict
+    images: int = 0
+    regions: int = 0
+    tail: tuple[int, ...] = ()
+    position: dict | None = None
+    boxes: bool = False
 
 
 class FeatureWriter:
@@ -47,7 +60,7 @@ class FeatureWriter:
         check_dtype(dtype)
         if out.exists():
             raise FileExistsError(f"a feature file is never overwritten: {out} exists; move it away or name another")
-        self.out, self.recipe, self.dtype, self.every = out, json.loads(json.dumps(recipe)), np.dtype(dtype), every
+        self.out, self.dtype, self.every = out, np.dtype(dtype), every
         self.folder = out.with_name(out.name + suffix)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(self.folder / "lock")
@@ -55,13 +68,10 @@ class FeatureWriter:
             self._lock.acquire(timeout=0)
         except Timeout:
             raise RuntimeError(f"one process writes a feature file: another writes {out} now; wait for it") from None
-        self._at = {"images": 0, "regions": 0, "tail": None, "position": None, "boxes": False}
+        self._at = State(json.loads(json.dumps(recipe)))
         self._resume()
         self._files = {n: open(self.folder / f"{n}.raw", "r+b", buffering=0) for n in self._sizes()}  # noqa: SIM115
-        for name, size in self._sizes().items():
-            self._files[name].truncate(size)
-            self._files[name].seek(size)
-        self._saved = time.monotonic()
+        self.checkpoint()
 
     def __enter__(self) -> FeatureWriter:
         return self
@@ -81,43 +91,49 @@ class FeatureWriter:
     @property
     def images(self) -> int:
         """Images appended so far."""
-        return self._at["images"]
+        return self._at.images
+
+    @property
+    def recipe(self) -> dict:
+        return self._at.recipe
 
     @property
     def position(self) -> dict | None:
         """What came with the last append: where in the sources to go on."""
-        return self._at["position"]
+        return self._at.position
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        """Of all features: [n, o, d], or [regions, d] for ragged."""
+        return (self._at.regions if len(self._at.tail) == 1 else self.images, *self._at.tail)
 
     def _sizes(self) -> dict[str, int]:
-        tail = self._at["tail"] or [0]
-        rows = self._at["regions"] if len(tail) == 1 else self._at["images"]
+        """Bytes of the files that belong to the state."""
         return {
-            "features": START + rows * int(np.prod(tail)) * self.dtype.itemsize,
-            "boxes": self._at["regions"] * 16 if self._at["boxes"] else 0,
-            "rows": self._at["images"] * 8 * len(ROWS),
+            "features": START + math.prod(self._shape) * self.dtype.itemsize,
+            "boxes": self._at.regions * 16 if self._at.boxes else 0,
+            "rows": self.images * 8 * len(ROWS),
         }
 
     def _resume(self) -> None:
         """Take over the state of an interrupted run of this recipe; make empty files for a new one."""
-        state, why = self.folder / "state.json", None
+        state, fresh = self.folder / "state.json", self._at
         if state.exists():
             try:
-                saved = json.loads(state.read_text())
-                at, same = {k: saved[k] for k in ("images", "regions", "tail", "position", "boxes")}, saved["recipe"]
-            except (ValueError, KeyError):
-                at, same = None, None
-            if at is None or same != self.recipe:
-                why = "it had another recipe or other sources" if at else "its state is damaged"
-            else:
-                fresh, self._at = self._at, at
-                files = {name: self.folder / f"{name}.raw" for name in self._sizes()}
-                if all(files[n].exists() and files[n].stat().st_size >= s for n, s in self._sizes().items()):
+                self._at = msgspec.json.decode(state.read_bytes(), type=State)
+                sizes = {name: (self.folder / f"{name}.raw").stat().st_size for name in self._sizes()}
+                if self.recipe != fresh.recipe:
+                    why = "it had another recipe or other sources"
+                elif any(sizes[name] < size for name, size in self._sizes().items()):
+                    why = "its files are shorter than its state says"
+                else:
                     tqdm.write(f"{self.out.name}: continues an interrupted run at image {self.images}", sys.stderr)
                     return
-                self._at, why = fresh, "its files are shorter than its state says"
-        if why:
+            except (ValueError, OSError):
+                why = "its state is damaged"
             tqdm.write(f"{self.out.name}: starts anew, an interrupted run cannot be continued: {why}", sys.stderr)
-        state.unlink(missing_ok=True)
+            state.unlink()
+        self._at = fresh
         for name in self._sizes():
             (self.folder / f"{name}.raw").write_bytes(b"")
 
@@ -141,17 +157,18 @@ class FeatureWriter:
         """Add n images: `rows` as in ROWS; `features` [n, o, d], or [regions, d] for ragged; `boxes` one a region."""
         at = self._at
         parts = {"features": features, "rows": rows} | ({} if boxes is None else {"boxes": boxes})
-        with told_if_full(self.out, "run the same command again: it goes on where it stopped"):
+        with told_if_full(self.out, AGAIN):
             for name, values in parts.items():
                 _write(self._files[name], memoryview(np.ascontiguousarray(values).reshape(-1).view(np.uint8)))
         # one assignment: an interrupt sees the state before or after, never between
-        self._at = {
-            "images": at["images"] + len(rows),
-            "regions": at["regions"] + int(rows[:, 3].sum()),
-            "tail": list(features.shape[1:]) if len(features) else at["tail"],
-            "position": position,
-            "boxes": boxes is not None or at["boxes"],
-        }
+        self._at = State(
+            at.recipe,
+            at.images + len(rows),
+            at.regions + int(rows[:, 3].sum()),
+            features.shape[1:],
+            position,
+            boxes is not None,
+        )
         if time.monotonic() - self._saved >= self.every:
             self.checkpoint()
 
@@ -162,7 +179,7 @@ class FeatureWriter:
             self._files[name].truncate(size)
             self._files[name].seek(size)
         with written_whole(state) as partial:
-            partial.write_text(json.dumps(self._at | {"recipe": self.recipe}))
+            partial.write_bytes(msgspec.json.encode(self._at))
         self._saved = time.monotonic()
 
     def rows(self) -> Int[np.ndarray, "n 4"]:
@@ -171,8 +188,7 @@ class FeatureWriter:
 
     def map(self) -> np.ndarray:
         """The features appended so far, mapped for reading."""
-        shape = (self.images, *self._at["tail"])
-        return np.memmap(self.folder / "features.raw", self.dtype, mode="r", offset=START, shape=shape)
+        return np.memmap(self.folder / "features.raw", self.dtype, mode="r", offset=START, shape=self._shape)
 
     def finish(self, attributes: Mapping, **parts: np.ndarray) -> None:
         """Move the whole file to `out`; `parts` are further data sets (scale, offset, ...)."""
@@ -180,17 +196,19 @@ class FeatureWriter:
             raise ValueError(f"a feature file has at least one image, the sources of {self.out} have none; check them")
         self.checkpoint()
         raw, frame = self.folder / "features.raw", self.folder / "frame.h5"
-        with told_if_full(self.out, "run the same command again: it goes on where it stopped"):
-            begin = self._write_frame(frame, attributes, parts)
-            end = begin + self._sizes()["features"] - START
+        with told_if_full(self.out, AGAIN):
+            begin, end = self._write_frame(frame, attributes, parts), self._sizes()["features"]
             if begin == START:
-                _copy(frame, raw, 0, 0, begin)
-                _copy(frame, raw, end, end, frame.stat().st_size)
+                with open(frame, "rb") as around, open(raw, "r+b") as file:
+                    file.write(around.read(START))
+                    around.seek(end)
+                    file.seek(end)
+                    shutil.copyfileobj(around, file)
             else:  # an array of less than a page lies elsewhere: few bytes to move
-                _copy(raw, frame, START, begin, self._sizes()["features"])
+                with h5py.File(frame, "r+") as file:
+                    file["features"][()] = self.map()
                 raw = frame
             with open(raw, "r+b") as file:
-                file.truncate(frame.stat().st_size)
                 os.fsync(file.fileno())
             raw.replace(self.out)
         self.discard()
@@ -201,30 +219,21 @@ class FeatureWriter:
 
     def _write_frame(self, path: Path, attributes: Mapping, parts: Mapping[str, np.ndarray]) -> int:
         """The HDF5 file with a hole for the features; returns the hole's offset."""
-        rows, tail = self.rows(), self._at["tail"]
-        ragged = len(tail) == 1
-        shape = (self._at["regions"] if ragged else self.images, *tail)
-        threshold = max(1, min(int(np.prod(shape)) * self.dtype.itemsize, BLOCK))
+        rows, shape = self.rows(), self._shape
+        threshold = min(math.prod(shape) * self.dtype.itemsize, 8 << 20)
+        hole = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        hole.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        hole.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        # h5py keeps no times: the same features give the same bytes
         with h5py.File(path, "w", alignment_threshold=threshold, alignment_interval=START) as file:
-            hole = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-            hole.set_layout(h5py.h5d.CONTIGUOUS)
-            hole.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-            hole.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-            hole.set_obj_track_times(False)  # the same features give the same bytes
-            kind, space = h5py.h5t.py_create(self.dtype), h5py.h5s.create_simple(shape)
-            begin = h5py.h5d.create(file.id, b"features", kind, space, hole).get_offset()
+            begin = file.create_dataset("features", shape, self.dtype, dcpl=hole).id.get_offset()
             file["image_ids"] = rows[:, 0]
             if rows[:, 1:3].any():  # zeros where the sources say no sizes
                 file["sizes"] = rows[:, 1:3].astype(np.int32)
-            if ragged:
+            if len(shape) == 2:
                 file["first"] = np.concatenate([[0], np.cumsum(rows[:, 3])])
-            if self._at["boxes"]:
-                boxes = file.create_dataset("boxes", (*shape[:-1], 4), np.float32)
-                step = max(1, BLOCK // (16 * int(np.prod(shape[1:-1]))))
-                with open(self.folder / "boxes.raw", "rb") as source:
-                    for i in range(0, shape[0], step):
-                        block = boxes[i : i + step].shape
-                        boxes[i : i + step] = np.fromfile(source, np.float32, int(np.prod(block))).reshape(block)
+            if self._at.boxes:
+                file["boxes"] = np.memmap(self.folder / "boxes.raw", np.float32, "r", shape=(*shape[:-1], 4))
             for name, values in parts.items():
                 file[name] = values
             file.attrs.update(attributes)
@@ -243,13 +252,3 @@ def _write(file: object, block: memoryview) -> None:
     """Write all of it: a raw file may take less than it is given."""
     while len(block):
         block = block[file.write(block) :]
-
-
-def _copy(source: Path, target: Path, start: int, to: int, end: int) -> None:
-    """Copy bytes [start, end) of `source` into `target` at `to`."""
-    with open(source, "rb") as here, open(target, "r+b", buffering=0) as there:
-        here.seek(start)
-        there.seek(to)
-        while start < end and (block := here.read(min(BLOCK, end - start))):
-            _write(there, memoryview(block))
-            start += len(block)
