@@ -1,7 +1,6 @@
 """Published features become a feature file image by image: what every image is held to, whatever it comes from."""
 
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -14,12 +13,13 @@ SAMPLED = 512  # images whose features decide the range of uint8 codes
 
 
 class Row(NamedTuple):
-    """One image as its source has it."""
+    """One image as its source has it; `where`: in messages."""
 
     image_id: int
     features: Float[np.ndarray, "o d"]
     boxes: Float[np.ndarray, "o 4"] | None
     size: tuple[int, int] | None  # width, height
+    where: str
 
 
 class BadRow(ValueError):
@@ -39,18 +39,17 @@ class Conversion:
         self.seen = set(writer.rows()[:, 0].tolist())
         self.codes = fit_codes(_stack(sample)) if writer.dtype == np.uint8 else None
 
-    def append(self, row: Row, where: str, position: Mapping[str, object] = MappingProxyType({})) -> None:
-        """`where`: the row's source, for messages; `position`: where the source goes on after it."""
-        o, d = row.features.shape
-        looks = {"name": where, "o": o, "d": d, "boxes": row.boxes is not None, "sizes": row.size is not None}
-        first = self.first or looks
-        self._check(row.image_id, looks, first)
-        features = to_half(row.features, where) if self.codes is None else self.codes.encode(row.features)
-        about = np.array([[row.image_id, *(row.size or (0, 0)), o]], np.int64)
+    def append(self, image: Row, **position: object) -> None:
+        """`position`: where the source goes on after it."""
+        o, d = image.features.shape
+        looks = {"name": image.where, "o": o, "d": d, "boxes": image.boxes is not None, "sizes": image.size is not None}
+        self.first = self.first or looks
+        self._check(image.image_id, looks, self.first)
+        features = to_half(image.features, image.where) if self.codes is None else self.codes.encode(image.features)
+        about = np.array([[image.image_id, *(image.size or (0, 0)), o]], np.int64)
         features = features if self.adaptive else features[None]
-        self.writer.append(about, features, row.boxes, position={**position, "first": first})
-        self.first = first
-        self.seen.add(row.image_id)
+        self.writer.append(about, features, image.boxes, position | {"first": self.first})
+        self.seen.add(image.image_id)
 
     def _check(self, image_id: int, looks: dict, first: dict) -> None:
         if image_id in self.seen:

@@ -6,7 +6,7 @@ goes on.
 
 import hashlib
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from tqdm import tqdm
 
+from vqabook.features.codes import spread
 from vqabook.features.convert import SAMPLED, BadRow, Conversion, Row
 from vqabook.features.image_files import LAST_DIGITS, find_images
 from vqabook.features.writer import FeatureWriter
@@ -62,7 +63,7 @@ def convert_arrays(
         left = list(zip(paths, id_of.values(), strict=True))[done:]
         for path, image_id in tqdm(left, total=len(paths), initial=done, unit="image", desc=out.name, disable=None):
             file = read_file(path)
-            conversion.append(Row(image_id, as_regions(file, columns, path), file.boxes, file.size), str(path))
+            conversion.append(Row(image_id, as_regions(file, columns, path), file.boxes, file.size, str(path)))
         return conversion.finish(source=folder.resolve().name)
 
 
@@ -75,27 +76,33 @@ def _fingerprint(folder: Path, id_of: Mapping[str, int]) -> str:
     return known.hexdigest()
 
 
-def _spread(n: int, k: int) -> list[int]:
-    """At most k of n places, evenly apart."""
-    return np.unique(np.linspace(0, n - 1, k).round().astype(int)).tolist()
-
-
 def _find_layout(paths: Sequence[Path]) -> bool:
-    """Whether regions are columns; said to the user where it had to be inferred from lengths alone."""
-    columns, inferred = regions_are_columns(read_file(paths[i]) for i in _spread(len(paths), LOOKED_AT))
-    if inferred:
-        o, d = as_regions(read_file(paths[0]), columns, paths[0]).shape
-        tqdm.write(
-            f"{paths[0].name} says no number of boxes: read as {o} regions, {d} wide (the longer side)", sys.stderr
-        )
-    return columns
+    """Whether matrices are [d, o]; maps always have their channels first.
+
+    The number of boxes in a file decides; else the side that differs between files is the regions; else the shorter
+    side is, as in every release: said to the user, since lengths alone told it.
+    """
+    shapes = []
+    for i in spread(len(paths), LOOKED_AT):
+        file = read_file(paths[i])
+        if file.features.ndim != 2:
+            return False
+        rows, columns = file.features.shape
+        if rows != columns and file.regions in (rows, columns):
+            return file.regions == columns
+        shapes.append((rows, columns))
+    if len(set(shapes)) > 1:
+        return len({rows for rows, _ in shapes}) == 1
+    o, d = sorted(shapes[0])
+    tqdm.write(f"{paths[0].name} says no number of boxes: read as {o} regions, {d} wide (the longer side)", sys.stderr)
+    return shapes[0] != (o, d)
 
 
 def _sample(paths: Sequence[Path], columns: bool) -> Iterator[Float[np.ndarray, "n d"]]:
     """Regions of files spread evenly."""
-    for i in _spread(len(paths), SAMPLED):
+    for i in spread(len(paths), SAMPLED):
         x = as_regions(read_file(paths[i]), columns, paths[i])
-        yield x[_spread(len(x), SAMPLED_REGIONS)]
+        yield x[spread(len(x), SAMPLED_REGIONS)]
 
 
 class ArrayFile(NamedTuple):
@@ -147,26 +154,6 @@ def as_regions(file: ArrayFile, columns: bool, path: Path) -> Float[np.ndarray, 
             f"every region has its features: {path} says {file.regions} regions and has {len(x)} ({shape}); {AGAIN}"
         )
     return x
-
-
-def regions_are_columns(files: Iterable[ArrayFile]) -> tuple[bool, bool]:
-    """Whether matrices are [d, o]; and whether only their longer side told it.
-
-    The number of boxes in a file decides; else the side that differs between files is the regions; else the shorter
-    side is, as in every release. Maps always have their channels first.
-    """
-    shapes = []
-    for file in files:
-        if file.features.ndim != 2:
-            return False, False
-        rows, columns = file.features.shape
-        if rows != columns and file.regions in (rows, columns):
-            return file.regions == columns, False
-        shapes.append((rows, columns))
-    rows, columns = ({shape[i] for shape in shapes} for i in (0, 1))
-    if len(rows) > 1 or len(columns) > 1:
-        return len(rows) == 1, False
-    return min(rows) > min(columns), True
 
 
 def _read_npz(path: Path) -> ArrayFile:

@@ -92,29 +92,30 @@ def _convert_lines(sources: Sequence[Source], conversion: Conversion, skip_broke
     """Append the image of every line, from where an interrupted run stopped; image id -> why a row was left out."""
     at = {"source": 0, "byte": 0, "row": 0, "broken": {}} | conversion.position
     broken = {int(image_id): why for image_id, why in at["broken"].items()}
-    begin, byte, row = at["source"], at["byte"], at["row"]
-    done, total = sum(s.n_bytes for s in sources[:begin]) + byte, sum(s.n_bytes for s in sources)
+    sizes = [source.n_bytes for source in sources]
     options = {"unit": "B", "unit_scale": True, "desc": conversion.writer.out.name, "disable": None}
-    with tqdm(total=total, initial=done, **options) as bar:
-        for place, source in enumerate(sources[begin:], start=begin):
-            with source.open(byte) as lines:
-                for line in lines:
-                    byte, row = byte + len(line), row + 1
-                    try:
-                        where = f"row {row} of {source.name}"
-                        if line.strip():
-                            image = parse_row(line, where)
-                            where += f" (image {image.image_id})"
-                            at = {"source": place, "byte": byte, "row": row, "broken": broken}
-                            conversion.append(image, where, at)
-                    except BadRow as error:
-                        number = line.split(b"\t", 1)[0]
-                        if not (skip_broken and number.isdigit()):
-                            raise
-                        broken.setdefault(int(number), str(error))
-                    bar.update(len(line))
-            byte, row = 0, 0
+    with tqdm(total=sum(sizes), initial=sum(sizes[: at["source"]]) + at["byte"], **options) as bar:
+        for line, where, position in _lines(sources, at["source"], at["byte"], at["row"]):
+            try:
+                conversion.append(parse_row(line, where), **position, broken=broken)
+            except BadRow as error:
+                number = line.split(b"\t", 1)[0]
+                if not (skip_broken and number.isdigit()):
+                    raise
+                broken.setdefault(int(number), str(error))
+            bar.update(len(line))
     return broken
+
+
+def _lines(sources: Sequence[Source], source: int, byte: int, row: int) -> Iterator[tuple[bytes, str, dict]]:
+    """Every line from a position on, its name for messages, and the position after it."""
+    for i in range(source, len(sources)):
+        with sources[i].open(byte) as lines:
+            for line in lines:
+                byte, row = byte + len(line), row + 1
+                if line.strip():
+                    yield line, f"row {row} of {sources[i].name}", {"source": i, "byte": byte, "row": row}
+        byte, row = 0, 0
 
 
 def _sample(sources: Sequence[Source]) -> Iterator[Float[np.ndarray, "n d"]]:
@@ -199,7 +200,7 @@ def parse_row(line: bytes, where: str) -> Row:
         raise BadRow(f"every box has as many features: {where} has {len(features)} for {n} boxes; {again}")
     if not (np.isfinite(features).all() and np.isfinite(boxes).all()):
         raise BadRow(f"features and boxes are finite numbers: {where} holds NaN or infinity; extract the image again")
-    return Row(image_id, features.reshape(n, -1), boxes.reshape(n, 4), (w, h))
+    return Row(image_id, features.reshape(n, -1), boxes.reshape(n, 4), (w, h), where)
 
 
 def _decode(text: bytes, name: str, where: str, again: str) -> Float[np.ndarray, " k"]:
