@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from turns import median_ratio, take_turns
 
 from vqabook.core import Batch, Table
-from vqabook.models.images import ResNetConfig, StagedResNet
+from vqabook.models.images import ResNet, ResNetConfig
 from vqabook.models.members import Members
 from vqabook.models.san import Mlp, MlpConfig, San, SanConfig
 from vqabook.models.updn import UpDn, UpDnConfig
@@ -49,7 +49,7 @@ def make(device: str) -> dict[str, tuple[list[nn.Module], Table, int]]:
             SanConfig(80, ANSWERS, feature=feature, hidden=hidden, attention=hidden, dropout=0.0, **word)
         ),
         "updn": lambda: UpDn(UpDnConfig(80, ANSWERS, feature=feature, hidden=hidden, **word)),
-        "resnet": lambda: StagedResNet(
+        "resnet": lambda: ResNet(
             ResNetConfig(ANSWERS, depth=20, width=16) if big else ResNetConfig(ANSWERS, depth=8, channels=1, width=4)
         ),
     }

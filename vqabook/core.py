@@ -22,6 +22,8 @@ class Output(NamedTuple):
     question: Float[Tensor, "b hq"] | None = None  # the question encoding alone
     attention: Float[Tensor, "b o"] | None = None  # over regions, sums to 1
     mask: Float[Tensor, "b a"] | None = None  # answer mask in [0, 1], Guo et al. Eq. 4
+    word_attention: Float[Tensor, "b t"] | None = None  # over words, sums to 1
+    penalty: Float[Tensor, " b"] | None = None  # what an objective may add to the loss
 
 
 class Batch(NamedTuple):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from vqabook.models.images import ResNet, ResNetConfig, settle_norms
+from vqabook.models.images import ResNet, ResNetConfig
 
 
 def images(n: int = 4, size: tuple[int, int, int] = (3, 32, 32), seed: int = 0) -> torch.Tensor:
@@ -91,30 +91,3 @@ def test_channels_last_changes_speed_alone():
 def test_a_depth_between_blocks_is_refused(depth):
     with pytest.raises(ValueError, match=rf"depth is 6 n \+ 2 with n >= 1, got {depth}; the paper trains 20"):
         ResNetConfig(10, depth=depth)
-
-
-def test_settled_norms_are_the_mean_over_batches():
-    model, batches = network(), [(images(8, seed=seed),) for seed in range(3)]
-    settle_norms(model, batches)
-    stem = [model.stem[0](x) for (x,) in batches]
-    torch.testing.assert_close(
-        model.stem[1].running_mean, torch.stack([x.mean((0, 2, 3)) for x in stem]).mean(0), rtol=1e-4, atol=1e-5
-    )
-    torch.testing.assert_close(
-        model.stem[1].running_var, torch.stack([x.var((0, 2, 3)) for x in stem]).mean(0), rtol=1e-4, atol=1e-5
-    )
-    assert model.training and model.stem[1].momentum == 0.1
-
-
-def test_settled_norms_read_as_in_training_and_leave_parameters_alone():
-    model, batch = network(), images(32)
-    for _ in range(2):
-        model(5 * images(32, seed=3))  # what the running mean still remembers
-    before = {name: p.clone() for name, p in model.named_parameters()}
-    trained = model(batch).logits.argmax(1)
-    lagging = model.eval()(batch).logits
-    settle_norms(model, [(batch,)])
-    settled = model.eval()(batch).logits
-    assert (settled.argmax(1) == trained).all()
-    assert not torch.allclose(settled, lagging, atol=0.1)  # the control: there was something to settle
-    assert all(torch.equal(before[name], p) for name, p in model.named_parameters())

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from vqabook.models.images import ResNetConfig, StagedResNet, Vgg, VggConfig
+from vqabook.models.images import ResNet, ResNetConfig, Vgg, VggConfig
 from vqabook.models.members import FeatureSharing, Members
 from vqabook.models.san import Mlp, MlpConfig, San, SanConfig
 from vqabook.models.updn import UpDn, UpDnConfig
@@ -29,8 +29,8 @@ def mlp(n_answers: int = 4) -> Mlp:
     return Mlp(MlpConfig(9, n_answers, feature=6, regions=4, hidden=8, word=5, wide=12))
 
 
-def resnet(n_answers: int = 4) -> StagedResNet:
-    return StagedResNet(ResNetConfig(n_answers, depth=8, width=4))
+def resnet(n_answers: int = 4) -> ResNet:
+    return ResNet(ResNetConfig(n_answers, depth=8, width=4))
 
 
 def vgg(n_answers: int = 4) -> Vgg:

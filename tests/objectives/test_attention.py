@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from vqabook.core import Output, Table
-from vqabook.models.words import AttentiveOutput
 from vqabook.objectives.attention import AttentionLoss, AttentionSupervision, HopPenalty
 from vqabook.objectives.base import CrossEntropy
 from vqabook.training.fit import FitConfig, fit
@@ -102,9 +101,9 @@ def test_regions_and_words_at_once(table):
     batch = Table(table.inputs, table.target, 2, side=side).batch(torch.arange(10))
 
     class Both(Looking):
-        def forward(self, regions: torch.Tensor) -> AttentiveOutput:
+        def forward(self, regions: torch.Tensor) -> Output:
             out = super().forward(regions)
-            return AttentiveOutput(*out, word_attention=out.attention)
+            return out._replace(word_attention=out.attention)
 
     model = Both()
     losses = {head: AttentionLoss("mse", width=4) for head in ("attention", "word_attention")}
@@ -156,8 +155,8 @@ def test_a_discriminator_that_knows_the_example_tells_maps_apart():
 
 def test_hops_are_kept_apart_by_their_penalty(table):
     class Hops(Looking):
-        def forward(self, regions: torch.Tensor) -> AttentiveOutput:
-            return AttentiveOutput(*super().forward(regions), penalty=torch.arange(float(len(regions))))
+        def forward(self, regions: torch.Tensor) -> Output:
+            return super().forward(regions)._replace(penalty=torch.arange(float(len(regions))))
 
     batch, model = table.batch(torch.arange(3)), Hops()
     (plain,) = CrossEntropy().steps(model, batch, 0.0)
@@ -171,9 +170,9 @@ def test_attention_is_supervised_around_the_penalty_on_hops_in_one_pass(table):
     class Both(Looking):
         passes = 0
 
-        def forward(self, regions: torch.Tensor) -> AttentiveOutput:
+        def forward(self, regions: torch.Tensor) -> Output:
             self.passes += 1
-            return AttentiveOutput(*super().forward(regions), penalty=torch.arange(float(len(regions))))
+            return super().forward(regions)._replace(penalty=torch.arange(float(len(regions))))
 
     batch, model = table.batch(torch.arange(3)), Both()
     hops = HopPenalty(CrossEntropy(), 2.0)

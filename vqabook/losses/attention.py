@@ -65,17 +65,7 @@ def attention_adversarial(attention: Float[Tensor, " b"], surrogate: Float[Tenso
 
 def reverse_gradient(x: Tensor) -> Tensor:
     """`x` itself; its gradient comes back negated (Ganin & Lempitsky 2015): one optimiser for two players."""
-    return _Reversed.apply(x)
-
-
-class _Reversed(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
-        return -gradient
+    return 2 * x.detach() - x
 
 
 def _squared_distances(x: Float[Tensor, "b o"], y: Float[Tensor, "c o"]) -> Float[Tensor, "b c"]:

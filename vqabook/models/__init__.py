@@ -2,7 +2,7 @@
 
 from vqabook.models.answer_mask import AnswerMask, softplus_g
 from vqabook.models.heads import CosineClassifier, Decoupled, LinearModel, ScaledClassifier
-from vqabook.models.images import SmallCnn, SmallCnnConfig, StagedResNet, Vgg, VggConfig
+from vqabook.models.images import SmallCnn, SmallCnnConfig, Vgg, VggConfig
 from vqabook.models.lxmert import Lxmert, LxmertConfig, bert_words
 from vqabook.models.members import FeatureSharing, Members
 from vqabook.models.pooling import Avg, Pool, PoolingConfig

@@ -5,7 +5,6 @@ and `late`, the members of an ensemble share what they see between them: Mun et 
 the last ReLU of ResNet's first stage, the second one of VGGNet, before any pooling.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -73,9 +72,15 @@ class ResNet(nn.Module):
         self.classifier = nn.Linear(widths[-1], c.n_classes)
         draw_convolutions(self)
 
-    def forward(self, images: Float[Tensor, "b channel h w"]) -> Output:
-        hidden = torch.mean(self.blocks(self.stem(images)), dim=(2, 3))
+    def early(self, images: Float[Tensor, "b channel h w"]) -> Float[Tensor, "b channel2 h2 w2"]:
+        return self.blocks[: len(self.blocks) // 3](self.stem(images))
+
+    def late(self, features: Float[Tensor, "b channel2 h2 w2"]) -> Output:
+        hidden = torch.mean(self.blocks[len(self.blocks) // 3 :](features), dim=(2, 3))
         return Output(self.classifier(hidden), hidden=hidden)
+
+    def forward(self, images: Float[Tensor, "b channel h w"]) -> Output:
+        return self.late(self.early(images))
 
 
 def draw_convolutions(model: nn.Module) -> None:
@@ -85,39 +90,7 @@ def draw_convolutions(model: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
-@torch.no_grad()
-def settle_norms(model: nn.Module, batches: Iterable[tuple[Tensor, ...]]) -> None:
-    """Take the statistics that batch norm uses in eval mode anew: the mean over these batches, parameters fixed.
-
-    While training moves the weights, the running mean of 0.9 old + 0.1 new lags behind them; after few or large steps
-    eval mode then is another model than the one that was trained. Leaves the model in train mode.
-    """
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # torch's word for the plain mean over batches
-    model.train()
-    try:
-        for inputs in batches:
-            model(*inputs)
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-
-
 STAGES = (2, 2, 4, 4, 4)  # convolutions before each pooling of VGG-19; with one layer of classes they are 17
-
-
-class StagedResNet(ResNet):
-    """`ResNet` in two parts: `late(early(images))` is the whole."""
-
-    def early(self, images: Float[Tensor, "b channel h w"]) -> Float[Tensor, "b channel2 h2 w2"]:
-        return self.blocks[: len(self.blocks) // 3](self.stem(images))
-
-    def late(self, features: Float[Tensor, "b channel2 h2 w2"]) -> Output:
-        hidden = torch.mean(self.blocks[len(self.blocks) // 3 :](features), dim=(2, 3))
-        return Output(self.classifier(hidden), hidden=hidden)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqabook.core import Output
-from vqabook.models.words import AttentiveOutput, WordAttention, attend
+from vqabook.models.words import WordAttention, attend
 
 
 @dataclass(frozen=True)
@@ -157,12 +157,12 @@ class AttentiveSan(San):
 
     def reread(
         self, regions: Float[Tensor, "b o d"], words: Int[Tensor, "b t"], keep_words: Float[Tensor, "m t"]
-    ) -> AttentiveOutput:
+    ) -> Output:
         """Each question under each of m masks of its words, mask by mask within a question; regions projected once."""
         n = len(keep_words)
         question, looked = self.read(words.repeat_interleave(n, 0), keep_words.repeat(len(words), 1))
         unit, projected, real = (x[:, None].expand(-1, n, *x.shape[1:]).flatten(0, 1) for x in self.project(regions))
-        return AttentiveOutput(*self.answer(unit, projected, question, real), word_attention=looked)
+        return self.answer(unit, projected, question, real)._replace(word_attention=looked)
 
     def forward(
         self,
@@ -170,12 +170,12 @@ class AttentiveSan(San):
         words: Int[Tensor, "b t"],
         keep: Float[Tensor, "b o"] | None = None,
         keep_words: Float[Tensor, "b t"] | None = None,
-    ) -> AttentiveOutput:
+    ) -> Output:
         """`keep` scales regions as in `San`; `keep_words` is 0 at concealed words."""
         unit, projected, real = self.project(regions)
         question, looked = self.read(words, keep_words)
         out = self.answer(unit, projected, question, real if keep is None else real * keep)
-        return AttentiveOutput(*out, word_attention=looked)
+        return out._replace(word_attention=looked)
 
 
 @dataclass(frozen=True)

@@ -40,20 +40,6 @@ def attend(scores: Tensor, there: Bool[Tensor, "*n"], dim: int = -1) -> Tensor:
     return scores.masked_fill(~there, torch.finfo(scores.dtype).min).softmax(dim)
 
 
-class AttentiveOutput(Output):
-    """The `Output` of a model that attends to words: with two heads more, which `_replace` does not carry along."""
-
-    word_attention: Float[Tensor, "b t"] | None  # sums to 1
-    penalty: Float[Tensor, " b"] | None  # what an objective may add to the loss
-
-    def __new__(
-        cls, logits: Tensor, *heads: Tensor | None, word_attention: Tensor | None = None, penalty=None, **named
-    ) -> AttentiveOutput:
-        out = super().__new__(cls, logits, *heads, **named)
-        out.word_attention, out.penalty = word_attention, penalty
-        return out
-
-
 @dataclass(frozen=True)
 class TextConfig:
     """Sizes and dropout rate; the defaults are those of the release of Patro et al. 2021."""
@@ -107,7 +93,7 @@ class SelfAttentiveText(nn.Module):
         self.fuse = nn.Sequential(nn.Linear(2 * c.hidden * c.hops, c.wide), nn.ReLU())
         self.classifier = nn.Linear(c.wide, c.n_classes)
 
-    def forward(self, words: Int[Tensor, "b t"], keep_words: Float[Tensor, "b t"] | None = None) -> AttentiveOutput:
+    def forward(self, words: Int[Tensor, "b t"], keep_words: Float[Tensor, "b t"] | None = None) -> Output:
         """`keep_words` is 0 at concealed words: their vectors are zero and nothing attends to them; none moves."""
         real = words.ne(0)
         keep = real.to(self.words.weight.dtype) * (1 if keep_words is None else keep_words)
@@ -116,8 +102,7 @@ class SelfAttentiveText(nn.Module):
         hidden = self.fuse(self.dropout((hops @ states).flatten(1)))
         identity = torch.eye(hops.shape[1], device=hops.device, dtype=hops.dtype)
         penalty = (hops @ hops.mT - identity).square().sum((1, 2))
-        logits = self.classifier(hidden)
-        return AttentiveOutput(logits, hidden=hidden, word_attention=hops.mean(1), penalty=penalty)
+        return Output(self.classifier(hidden), hidden=hidden, word_attention=hops.mean(1), penalty=penalty)
 
     def read(self, vectors: Float[Tensor, "b t d"], length: Int[Tensor, " b"]) -> Float[Tensor, "b t h"]:
         """LSTM states in both directions; padding is skipped, its states are zero."""

@@ -100,7 +100,7 @@ class AttentionSupervision(Objective):
         """Every head's loss by itself, without its weight."""
         values = {}
         for head, loss in self.losses.items():
-            maps, surrogate = getattr(out, head, None), batch.side.get(f"surrogate_{head}")
+            maps, surrogate = getattr(out, head), batch.side.get(f"surrogate_{head}")
             if maps is None or surrogate is None:
                 lacks = f"the model's {head}" if maps is None else f'batch.side["surrogate_{head}"]'
                 raise ValueError(f"supervised attention needs maps and surrogates, {lacks} is missing; make them first")

@@ -157,7 +157,7 @@ def word_probe(
             out = model.reread(*batch.inputs[:-1], read, keep)
         else:
             out = model(read.repeat_interleave(len(keep), 0), keep_words=keep.repeat(len(rows), 1))
-        maps = _maps(getattr(out, "word_attention", None), len(keep))
+        maps = _maps(out.word_attention, len(keep))
         return _scores(out.logits, batch.target, len(keep)), F.pad(maps, (0, words.shape[1] - n))
 
     if at_once is None:

@@ -14,13 +14,14 @@ import torch
 from jaxtyping import Float
 from torch import nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import update_bn
 
 from vqabook import files
 from vqabook.core import Table
 from vqabook.data.auto_augment import Augment
 from vqabook.data.imbalanced import Division, divide
 from vqabook.metrics.mistakes import mistake_losses
-from vqabook.models.images import ResNet, ResNetConfig, settle_norms
+from vqabook.models.images import ResNet, ResNetConfig
 from vqabook.objectives.base import CentreLoss, CrossEntropy, Objective
 from vqabook.papers.loss_rescaling.evaluation import confusions, find_losses, finite
 from vqabook.papers.loss_rescaling.recipes import VisionRun
@@ -38,7 +39,8 @@ def train(recipe: VisionRun, scratch: Scratch, *, data_root: Path | None, device
 
     def evaluate(model: nn.Module) -> dict:
         few = torch.arange(len(watched["train"]), device=data.train.device).split(SETTLE_BATCH)
-        settle_norms(model, (watched["train"].batch(rows).inputs for rows in few))
+        # running statistics lag behind the weights: after few or large steps, eval mode is another model
+        update_bn((watched["train"].batch(rows).inputs for rows in few), model)
         seen = {name: diagnose(model, table, data) for name, table in watched.items()}
         return {name: {key: whole[key] for key in ("accuracy", "mistakes")} for name, whole in seen.items()}
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from vqabook.core import Table
 from vqabook.losses.soft import soft_cross_entropy
-from vqabook.models.images import ResNetConfig, StagedResNet, Vgg, VggConfig
+from vqabook.models.images import ResNet, ResNetConfig, Vgg, VggConfig
 from vqabook.models.members import FeatureSharing, Members
 from vqabook.models.san import Mlp, MlpConfig, San, SanConfig
 from vqabook.models.updn import UpDn, UpDnConfig
@@ -51,7 +51,7 @@ def build(recipe: Run, examples: Examples) -> list[nn.Module]:
     first = table.batch(torch.zeros(1, dtype=torch.long, device=table.device)).inputs[0]
     match recipe.network:
         case "resnet":
-            kind, config = StagedResNet, ResNetConfig(n, channels=first.shape[1], **sizes)
+            kind, config = ResNet, ResNetConfig(n, channels=first.shape[1], **sizes)
         case "vgg":
             kind, config = Vgg, VggConfig(n, channels=first.shape[1], side=first.shape[-1], **sizes)
         case "mlp":
