@@ -169,7 +169,7 @@ def test_balanced_softmax_is_the_posterior_of_training():
         loss = lt.balanced_softmax(density.log(), torch.full((1000,), y), lt.log_counts(COUNTS))
         torch.testing.assert_close((-loss).exp(), trained[:, y])
     balanced = density / density.sum(1, keepdim=True)
-    recovered = lt.adjusted(trained.log(), lt.log_counts(COUNTS)).softmax(1)
+    recovered = lt.adjust(trained.log(), lt.log_counts(COUNTS)).softmax(1)
     torch.testing.assert_close(recovered, balanced)
 
 

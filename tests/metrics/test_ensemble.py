@@ -6,23 +6,23 @@ import numpy as np
 import pytest
 from sklearn.metrics import mutual_info_score
 
-from vqabook.metrics.ensemble import averaged, constant_members, dependence, frequent_answers, oracle
+from vqabook.metrics.ensemble import answer_together, constant_members, dependence, frequent_answers, oracle
 
 RNG = np.random.default_rng(0)
 
 
 def test_the_mean_of_probabilities_is_not_that_of_logits():
     logits = np.array([[[10.0, 0.0, 0.0]], [[0.0, 1.0, 0.0]], [[0.0, 1.5, 0.0]], [[-30.0, 4.0, 0.0]]])
-    assert averaged(logits).tolist() == [1] and logits.mean(0).argmax(-1).tolist() == [1]
+    assert answer_together(logits).tolist() == [1] and logits.mean(0).argmax(-1).tolist() == [1]
     sure = np.array([[[3.0, 0.0]], [[0.0, 2.9]], [[0.0, 0.2]]])
     p = np.exp(sure) / np.exp(sure).sum(-1, keepdims=True)
-    assert averaged(sure).tolist() == p.mean(0).argmax(-1).tolist()
+    assert answer_together(sure).tolist() == p.mean(0).argmax(-1).tolist()
     outvoted = np.array([[[9.0, 0.0]], [[0.0, 2.0]], [[0.0, 2.0]]])  # one shouts, two say otherwise
-    assert averaged(outvoted).tolist() == [1] and outvoted.mean(0).argmax(-1).tolist() == [0]
+    assert answer_together(outvoted).tolist() == [1] and outvoted.mean(0).argmax(-1).tolist() == [0]
 
 
 def test_extreme_logits_stay_finite():
-    assert averaged(np.array([[[1e4, -1e4]], [[-1e4, 1e4]], [[1e4, 0.0]]])).tolist() == [0]
+    assert answer_together(np.array([[[1e4, -1e4]], [[-1e4, 1e4]], [[1e4, 0.0]]])).tolist() == [0]
 
 
 def test_the_oracle_is_the_best_member_of_each_example():

@@ -5,16 +5,15 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from vqabook.models.recurrent import MemberGru, MemberLstm, Packed
+from vqabook.models.recurrent import MemberRecurrent, Packed
 
 M, B, T, D, H = 3, 6, 5, 4, 7
 
 
-def made() -> tuple[MemberLstm, list[nn.LSTM], torch.Tensor, torch.Tensor]:
+def made() -> tuple[MemberRecurrent, list[nn.LSTM], torch.Tensor, torch.Tensor]:
     torch.manual_seed(0)
     singles = [nn.LSTM(D, H, bias=False, batch_first=True).double() for _ in range(M)]
-    together = MemberLstm(M, D, H).double()
-    together.copy_from(singles)
+    together = MemberRecurrent(singles)
     x = torch.randn(M, B, T, D, dtype=torch.double)
     return together, singles, x, torch.tensor([3, 5, 1, 5, 2, 4])
 
@@ -42,10 +41,9 @@ def test_states_and_gradients_are_torch_s():
     (got * weights).sum().backward()
     (want * weights).sum().backward()
     torch.testing.assert_close(ours.grad, theirs.grad)
-    other = MemberLstm(M, D, H).double()
     for single in singles:
         single.weight_ih_l0.data, single.weight_hh_l0.data = single.weight_ih_l0.grad, single.weight_hh_l0.grad
-    other.copy_from(singles)
+    other = MemberRecurrent(singles)
     torch.testing.assert_close(together.read.grad, other.read)
     torch.testing.assert_close(together.recur.grad, other.recur)
 
@@ -72,8 +70,7 @@ def test_what_comes_after_a_row_s_end_is_not_read():
 def test_grus_are_torch_s():
     torch.manual_seed(0)
     singles = [nn.GRU(D, H, batch_first=True).double() for _ in range(M)]
-    together = MemberGru(M, D, H).double()
-    together.copy_from(singles)
+    together = MemberRecurrent(singles)
     x, length = torch.randn(M, B, T, D, dtype=torch.double), torch.tensor([3, 5, 1, 5, 2, 4])
     ours, theirs = (x.clone().requires_grad_() for _ in range(2))
     pack = nn.utils.rnn.pack_padded_sequence
@@ -89,11 +86,10 @@ def test_grus_are_torch_s():
     (got * weights).sum().backward()
     (want * weights).sum().backward()
     torch.testing.assert_close(ours.grad, theirs.grad)
-    other = MemberGru(M, D, H).double()
     for single in singles:
         for parameter in single.parameters():
             parameter.data = parameter.grad
-    other.copy_from(singles)
+    other = MemberRecurrent(singles)
     for (name, mine), (_, its) in zip(together.named_parameters(), other.named_parameters(), strict=True):
         torch.testing.assert_close(mine.grad, its.detach(), msg=name)
 

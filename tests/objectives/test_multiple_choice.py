@@ -10,7 +10,7 @@ from torch import nn
 
 from vqabook.core import Output, Table
 from vqabook.losses import soft_cross_entropy
-from vqabook.losses.choice import distillation, member_cross_entropy, released_distillation, uniform_divergence
+from vqabook.losses.choice import distillation, member_cross_entropy, uniform_divergence
 from vqabook.objectives.multiple_choice import MultipleChoice, per_member
 from vqabook.training.fit import FitConfig, fit
 
@@ -53,11 +53,6 @@ def test_each_rule_is_its_equation(table):
         chosen = score == score.min(0).values
         want = torch.where(chosen, task, beta * other).sum(0)
         torch.testing.assert_close(first(MultipleChoice(rule, k=1, beta=beta, temperature=0.5), table), want)
-    averaged = MultipleChoice("mcl_kd", k=1, beta=6.4, temperature=0.5, scale="averaged")
-    other = released_distillation(logits, teacher, temperature=0.5)
-    score = task - 6.4 * other
-    want = torch.where(score == score.min(0).values, task, 6.4 * other).sum(0)
-    torch.testing.assert_close(first(averaged, table), want)
 
 
 def test_random_labels_for_the_others_alone(table):
@@ -102,7 +97,7 @@ def test_any_loss_of_one_model_serves_members(table):
 def test_beta_on_the_wrong_scale_is_said(table):
     """The release's 5,000 read as a weight of Eq. 5."""
     with pytest.warns(
-        UserWarning, match="times the task's loss, got beta 5000 on the summed scale; .* is 1.25e.03 here"
+        UserWarning, match="times the task's loss, got beta 5000 of a sum over the answers; .* is 1.25e.03 here"
     ):
         first(MultipleChoice("mcl_kd", k=1, beta=5000, temperature=0.1), table)
     with warnings.catch_warnings():
@@ -113,8 +108,6 @@ def test_beta_on_the_wrong_scale_is_said(table):
 def test_what_does_not_fit_is_refused(table, unchecked):
     with pytest.raises(ValueError, match="rule is one of ie, mcl, cmcl, cmcl_v1, mcl_kd, got 'kd'"):
         MultipleChoice("kd", k=1)
-    with pytest.raises(ValueError, match="scale is one of summed, averaged, got 'mean'"):
-        MultipleChoice("mcl_kd", k=1, beta=1.0, scale="mean")
     with pytest.raises(ValueError, match="got beta 0; that is mcl"):
         MultipleChoice("cmcl", k=1)
     with pytest.raises(ValueError, match="k = 4 with m = 3 members"):

@@ -115,9 +115,9 @@ def test_a_stage_is_whole_or_not_there(stages, monkeypatch):
 
 
 def test_what_is_locked_waits(stages):
-    with stages.locked(RECIPE, "maps") as path, pytest.raises(Timeout):
+    with stages.lock(RECIPE, "maps") as path, pytest.raises(Timeout):
         FileLock(f"{path}.lock", timeout=0).acquire()
-    with stages.locked(RECIPE, "maps"), stages.locked(RECIPE, "weights"):  # each of its own
+    with stages.lock(RECIPE, "maps"), stages.lock(RECIPE, "weights"):  # each of its own
         pass
 
 

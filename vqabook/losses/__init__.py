@@ -10,7 +10,7 @@ from vqabook.losses.attention import (
 from vqabook.losses.choice import assignment, distillation, multiple_choice, random_label_loss, uniform_divergence
 from vqabook.losses.debias import bias_entropy, bias_product, bias_reweight, bias_table, focal, learned_mixin, rubi
 from vqabook.losses.longtail import (
-    adjusted,
+    adjust,
     balanced_sigmoid,
     balanced_softmax,
     effective_weights,

@@ -36,7 +36,7 @@ def balanced_softmax(
     return F.cross_entropy(logits + exponent * log_n.to(logits), target, reduction="none")
 
 
-def adjusted(logits: Float[Tensor, "*b c"], log_n: Float[Tensor, " c"], *, tau: float = 1.0) -> Float[Tensor, "*b c"]:
+def adjust(logits: Float[Tensor, "*b c"], log_n: Float[Tensor, " c"], *, tau: float = 1.0) -> Float[Tensor, "*b c"]:
     """η - τ log n at test, of a model trained plainly (Menon et al. 2021, "Logit Adjustment", Eq. 9)."""
     return logits - tau * log_n.to(logits)
 

@@ -17,7 +17,7 @@ class Dependence(NamedTuple):
     p: float  # share of such deals, this one among them, with as much
 
 
-def averaged(logits: Float[np.ndarray, "m n c"]) -> Int[np.ndarray, " n"]:
+def answer_together(logits: Float[np.ndarray, "m n c"]) -> Int[np.ndarray, " n"]:
     """The answer with the highest mean probability (Eq. 7)."""
     shifted = np.exp(logits - logits.max(-1, keepdims=True))
     return (shifted / shifted.sum(-1, keepdims=True)).mean(0).argmax(-1)

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrize import is_parametrized
 
 from vqabook.core import Output
-from vqabook.models.recurrent import MemberGru, MemberLstm, Packed
+from vqabook.models.recurrent import MemberRecurrent, Packed
 
 WHOLE = -1  # weight_norm's own word for dim=None, one scale for the whole matrix
 KEPT = 0.7  # of what others know, by feature sharing: Lee et al. 2017, released code
@@ -50,10 +50,10 @@ class Members(nn.Module):
         for name in self.norms.layers:
             _replace_by_plain(self.asked.body, name)
         parameters, buffers = stack_module_state(list(models))
-        for kind, stacked in (("_parameters", parameters), ("_buffers", buffers)):
-            for name, module, leaf in _leaves(self.asked.body, kind):
-                value = stacked[name].detach().clone()
-                getattr(module, kind)[leaf] = nn.Parameter(value) if kind == "_parameters" else value
+        for name, _ in [*self.asked.body.named_parameters()]:
+            _put(self.asked.body, name, nn.Parameter(parameters[name].detach()))
+        for name, _ in [*self.asked.body.named_buffers()]:
+            _put(self.asked.body, name, buffers[name])
 
     def forward(self, *inputs: Tensor) -> Output:
         if self.words is not None:
@@ -89,7 +89,7 @@ class Members(nn.Module):
         """Member `i` as a model of its own; `like` is one of the architecture, whose weights are overwritten."""
         state = {name: value[i] for name, value in self.asked.body.state_dict().items()} | self.norms.single(i)
         if self.words is not None:
-            state |= self.words.single(i, like)
+            state |= self.words.single(i)
         like.load_state_dict(state)
         return like
 
@@ -124,18 +124,10 @@ class _MemberWords(nn.Module):
 
     def __init__(self, models: Sequence[nn.Module]):
         super().__init__()
-        first = models[0]
-        encoder, rate = first.question_encoder, getattr(first, "dropout", None)
         self.vectors = nn.Parameter(torch.stack([model.words.weight.detach() for model in models]))
-        self.bent = isinstance(encoder, nn.LSTM)  # San reads tanh of a word's vector, and a one in place of biases
-        if self.bent == encoder.bias or encoder.num_layers > 1 or encoder.bidirectional:
-            raise ValueError(
-                f"members read words by one LSTM without biases or one GRU with them, got {encoder}; use San or UpDn"
-            )
-        self.dropout = rate.p if self.bent else 0.0
-        kind = MemberLstm if self.bent else MemberGru
-        self.encoder = kind(len(models), encoder.input_size, encoder.hidden_size)
-        self.encoder.copy_from([model.question_encoder for model in models])
+        self.encoder = MemberRecurrent([model.question_encoder for model in models])
+        self.bent = self.encoder.lstm  # San reads tanh of a word's vector, and a one in place of biases
+        self.dropout = models[0].dropout.p if self.bent else 0.0
 
     def forward(self, words: Int[Tensor, "b t"]) -> Float[Tensor, "m b h"]:
         packed = Packed.of(words.ne(0).sum(1).clamp(min=1), words.shape[1])
@@ -151,11 +143,9 @@ class _MemberWords(nn.Module):
             read = torch.cat([read, there.expand(len(read), *there.shape)], -1)
         return self.encoder(read, replace(packed, at=at))
 
-    def single(self, i: int, like: nn.Module) -> dict[str, Tensor]:
+    def single(self, i: int) -> dict[str, Tensor]:
         """The state of a model's `words` and `question_encoder`."""
-        encoder = deepcopy(like.question_encoder)
-        self.encoder.copy_to(i, encoder)
-        named = {f"question_encoder.{name}": value for name, value in encoder.state_dict().items()}
+        named = {f"question_encoder.{name}": value for name, value in self.encoder.single(i).items()}
         return named | {"words.weight": self.vectors[i]}
 
 
@@ -222,14 +212,9 @@ def _replace_by_plain(body: nn.Module, name: str) -> None:
     body.set_submodule(name, plain)
 
 
-def _leaves(body: nn.Module, kind: str) -> list[tuple[str, nn.Module, str]]:
-    """(full name, module, name in it) of all parameters or buffers."""
-    return [
-        (f"{prefix}.{leaf}" if prefix else leaf, module, leaf)
-        for prefix, module in body.named_modules()
-        for leaf, value in getattr(module, kind).items()
-        if value is not None
-    ]
+def _put(body: nn.Module, name: str, value: Tensor) -> None:
+    owner, _, leaf = name.rpartition(".")
+    setattr(body.get_submodule(owner), leaf, value)
 
 
 def _check_alike(models: Sequence[nn.Module]) -> None:

@@ -7,6 +7,7 @@ backward. Rows that have ended take no part, and what is read twice is multiplie
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -36,66 +37,48 @@ class Packed:
         return cls(order[row] * steps + step, active, order.argsort())
 
 
-class MemberLstm(nn.Module):
-    """`m` LSTMs, each with its own weights, drawn as `nn.LSTM` draws them. No bias: give the input a one instead."""
+class MemberRecurrent(nn.Module):
+    """`nn.LSTM`s without biases, or `nn.GRU`s with them, as one: each starts from a copy of its weights.
 
-    def __init__(self, m: int, n_in: int, hidden: int):
+    For a bias of an LSTM's give the input a one.
+    """
+
+    def __init__(self, layers: Sequence[nn.LSTM | nn.GRU]):
         super().__init__()
-        bound = hidden**-0.5
-        self.read = nn.Parameter(torch.empty(m, n_in, 4 * hidden).uniform_(-bound, bound))
-        self.recur = nn.Parameter(torch.empty(m, hidden, 4 * hidden).uniform_(-bound, bound))
+        first = layers[0]
+        self.lstm = isinstance(first, nn.LSTM)
+        if self.lstm == first.bias or first.num_layers > 1 or first.bidirectional:
+            raise ValueError(
+                f"members read words by one LSTM without biases or one GRU with them, got {first}; use San or UpDn"
+            )
+        self.named = {"read": "weight_ih_l0", "recur": "weight_hh_l0"}
+        if not self.lstm:
+            self.named |= {"read_bias": "bias_ih_l0", "recur_bias": "bias_hh_l0"}
+        for ours, theirs in self.named.items():
+            weights = torch.stack([getattr(layer, theirs).detach() for layer in layers])
+            weights = weights.mT if weights.dim() == 3 else weights[:, None]  # [m, d, gates], [m, 1, gates]
+            self.register_parameter(ours, nn.Parameter(self._reorder(weights)))
 
     def forward(self, x: Float[Tensor, "m u d"], packed: Packed) -> Float[Tensor, "m b h"]:
-        """Cell states after each row's last step; a step reads a row of `x`."""
-        gates = _pick(torch.bmm(x, self.read), packed.at)
-        return _Lstm.apply(gates, self.recur, packed.active)[:, packed.back]
+        """States after each row's last step, of LSTMs the cells'; a step reads a row of `x`."""
+        if self.lstm:
+            last = _Lstm.apply(_pick(torch.bmm(x, self.read), packed.at), self.recur, packed.active)
+        else:
+            gates = _pick(torch.baddbmm(self.read_bias, x, self.read), packed.at)
+            last = _Gru.apply(gates, self.recur, self.recur_bias, packed.active)
+        return last[:, packed.back]
 
-    @torch.no_grad()
-    def copy_from(self, lstms: list[nn.LSTM]) -> None:
-        """Take over the weights of `nn.LSTM`s without bias, whose gates lie in the order i, f, g, o."""
-        for m, lstm in enumerate(lstms):
-            for ours, theirs in ((self.read, lstm.weight_ih_l0), (self.recur, lstm.weight_hh_l0)):
-                i, f, g, o = theirs.T.chunk(4, -1)
-                ours[m] = torch.cat([i, f, o, g], -1)
+    def single(self, m: int) -> dict[str, Tensor]:
+        """The state of member `m`'s own layer."""
+        weights = {theirs: self._reorder(getattr(self, ours)[m]) for ours, theirs in self.named.items()}
+        return {name: weight.T if "weight" in name else weight[0] for name, weight in weights.items()}
 
-    @torch.no_grad()
-    def copy_to(self, m: int, lstm: nn.LSTM) -> None:
-        """The other way round, for member `m`."""
-        for ours, theirs in ((self.read, lstm.weight_ih_l0), (self.recur, lstm.weight_hh_l0)):
-            i, f, o, g = ours[m].chunk(4, -1)
-            theirs.copy_(torch.cat([i, f, g, o], -1).T)
-
-
-class MemberGru(nn.Module):
-    """`m` GRUs, each with its own weights and biases, drawn as `nn.GRU` draws them."""
-
-    def __init__(self, m: int, n_in: int, hidden: int):
-        super().__init__()
-        bound = hidden**-0.5
-        self.read = nn.Parameter(torch.empty(m, n_in, 3 * hidden).uniform_(-bound, bound))
-        self.recur = nn.Parameter(torch.empty(m, hidden, 3 * hidden).uniform_(-bound, bound))
-        self.read_bias = nn.Parameter(torch.empty(m, 1, 3 * hidden).uniform_(-bound, bound))
-        self.recur_bias = nn.Parameter(torch.empty(m, 1, 3 * hidden).uniform_(-bound, bound))
-
-    def forward(self, x: Float[Tensor, "m u d"], packed: Packed) -> Float[Tensor, "m b h"]:
-        """States after each row's last step; a step reads a row of `x`."""
-        gates = _pick(torch.baddbmm(self.read_bias, x, self.read), packed.at)
-        return _Gru.apply(gates, self.recur, self.recur_bias, packed.active)[:, packed.back]
-
-    @torch.no_grad()
-    def copy_from(self, grus: list[nn.GRU]) -> None:
-        """Take over the weights of `nn.GRU`s, whose gates lie in the order r, z, n."""
-        for m, gru in enumerate(grus):
-            self.read[m], self.recur[m] = gru.weight_ih_l0.T, gru.weight_hh_l0.T
-            self.read_bias[m], self.recur_bias[m] = gru.bias_ih_l0, gru.bias_hh_l0
-
-    @torch.no_grad()
-    def copy_to(self, m: int, gru: nn.GRU) -> None:
-        """The other way round, for member `m`."""
-        gru.weight_ih_l0.copy_(self.read[m].T)
-        gru.weight_hh_l0.copy_(self.recur[m].T)
-        gru.bias_ih_l0.copy_(self.read_bias[m, 0])
-        gru.bias_hh_l0.copy_(self.recur_bias[m, 0])
+    def _reorder(self, weights: Float[Tensor, "*d gates"]) -> Float[Tensor, "*d gates"]:
+        """An LSTM's gates i, f, g, o as i, f, o, g, so that sigmoids lie together; and back again. A GRU's stay."""
+        if not self.lstm:
+            return weights.contiguous()
+        i, f, g, o = weights.chunk(4, -1)
+        return torch.cat([i, f, o, g], -1)
 
 
 def _pick(x: Float[Tensor, "m u d"], at: Int[Tensor, " p"]) -> Float[Tensor, "m p d"]:

@@ -5,7 +5,7 @@ not give are no longer right. "Release" is the authors' code, repository yanxinz
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
 
 import torch
@@ -81,10 +81,11 @@ class Css(Objective):
         model = getattr(model, "_orig_mod", model)  # a compiled graph shows no tensor from within
         regions = batch.inputs[0] if ask else batch.inputs[0].detach().requires_grad_()
         batch = batch._replace(inputs=(regions, *batch.inputs[1:]))
-        with _keep_outputs(model) as outputs, _keep_outputs(self._embedding(model) if ask else None) as embedded:
+        inputs = _keep_outputs(self._embedding(model)) if ask else nullcontext([regions])
+        with _keep_outputs(model) as outputs, inputs as explained:
             loss = _only(self.base.steps(model, batch, progress))
         right = (outputs[0].logits * (batch.target > 0)).sum()
-        (gradient,) = torch.autograd.grad(right, embedded[0] if ask else regions, retain_graph=True)
+        (gradient,) = torch.autograd.grad(right, explained[0], retain_graph=True)
         return loss, gradient.sum(-1)
 
     def _embedding(self, model: nn.Module) -> nn.Embedding:
@@ -164,19 +165,15 @@ def _only(steps: Iterator[Tensor]) -> Tensor:
 
 
 @contextmanager
-def _keep_outputs(module: nn.Module | None) -> Iterator[list[Any]]:
+def _keep_outputs(module: nn.Module) -> Iterator[list[Any]]:
     """What `module` returns meanwhile; a tensor among it is made to take gradients (an embedding may be frozen)."""
     kept: list[Any] = []
 
     def keep(_module: nn.Module, _inputs: tuple, output: Any) -> None:
         kept.append(output.requires_grad_() if isinstance(output, Tensor) and output.is_leaf else output)
 
-    handle = module.register_forward_hook(keep) if module is not None else None
-    try:
+    with module.register_forward_hook(keep):
         yield kept
-    finally:
-        if handle is not None:
-            handle.remove()
 
 
 @torch.no_grad()

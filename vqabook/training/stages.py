@@ -33,7 +33,7 @@ class Stages:
         return self.folder / f"{key_of(recipe)}.{self.code}.{what}.stage"
 
     @contextmanager
-    def locked(self, recipe: Mapping, what: str) -> Iterator[Path]:
+    def lock(self, recipe: Mapping, what: str) -> Iterator[Path]:
         """`path`, which no other process makes or reads meanwhile."""
         path = self.path(recipe, what)
         with FileLock(f"{path}.lock"):
@@ -44,7 +44,7 @@ class Stages:
 
         Returns what `train` did, or None.
         """
-        with self.locked(recipe, "weights") as path:
+        with self.lock(recipe, "weights") as path:
             if not anew and (weights := load_or_set_aside(path)) is not None:
                 model.load_state_dict(weights)
                 return None

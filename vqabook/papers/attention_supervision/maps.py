@@ -45,7 +45,7 @@ def find_maps(head: str, kind: str, run: Run, baseline: nn.Module, examples: Exa
     masks, asked = draw_masks(run.masks[head], baseline, examples, run.seed), asdict(run.masks[head])
     if kind == "own":
         masks, asked = mask_nothing(masks), {}
-    with stages.locked(run.baseline.asked() | {"head": head, "masks": asked}, f"{kind}-maps") as store:
+    with stages.lock(run.baseline.asked() | {"head": head, "masks": asked}, f"{kind}-maps") as store:
         label = f"{run.task}, {kind} maps"
         return try_masks(masks, baseline, examples.train, weighted=kind == "weighted", store=store, label=label)
 

@@ -15,7 +15,7 @@ from vqabook.core import Batch, Output, Table
 from vqabook.data.auto_augment import Augment, AutoAugment
 from vqabook.data.imbalanced import Division, divide
 from vqabook.data.sampling import class_balanced_order
-from vqabook.losses.longtail import adjusted, log_counts
+from vqabook.losses.longtail import adjust, log_counts
 from vqabook.models.heads import CosineClassifier, Decoupled, ScaledClassifier
 from vqabook.models.images import ResNet, ResNetConfig
 from vqabook.objectives.longtail import SCALE, LabelLoss, counts_of, long_tail
@@ -42,7 +42,7 @@ def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str 
     logits = _logits(model, data.held_out, recipe)
     result = {"test": accuracies(logits, truth, counts, *bounds), "marginal": marginal(logits)}
     if recipe.method == Run.FIRST:
-        result["adjusted"] = accuracies(adjusted(logits, log_counts(counts)), truth, counts, *bounds)
+        result["adjusted"] = accuracies(adjust(logits, log_counts(counts)), truth, counts, *bounds)
     return result | {
         "train_accuracy": _accuracy(_logits(model, data.train, recipe), data.train),
         "best_on_test": max(row["test_accuracy"] for row in history),

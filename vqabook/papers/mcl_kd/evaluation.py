@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vqabook.core import Batch, Output, Table
 from vqabook.files import data_root
-from vqabook.metrics.ensemble import averaged, constant_members, dependence, frequent_answers, oracle
+from vqabook.metrics.ensemble import answer_together, constant_members, dependence, frequent_answers, oracle
 from vqabook.objectives.multiple_choice import MultipleChoice
 from vqabook.papers.mcl_kd.examples import Examples, load_examples, top_answers
 from vqabook.papers.mcl_kd.recipes import describe_data
@@ -59,7 +59,7 @@ def score(model: nn.Module, table: Table) -> tuple[Float[np.ndarray, " n"], Floa
 
     def read(out: Output, batch: Batch) -> Float[Tensor, "b all"]:
         logits = out.logits.float().cpu()
-        together = torch.from_numpy(averaged(logits.numpy()))
+        together = torch.from_numpy(answer_together(logits.numpy()))
         return worth(torch.vstack([together, logits.argmax(-1)]), batch.target).T
 
     scores = predict(model, table, read).T.contiguous().numpy()

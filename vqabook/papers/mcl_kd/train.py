@@ -87,7 +87,7 @@ def objective_of(recipe: Run, table: Table) -> MultipleChoice:
 
 def with_teachers(base: Run, model: nn.Module, table: Table, scratch: Scratch) -> Table:
     """`table` with what the base models say of every row, kept for the runs that read it."""
-    with scratch.stages.locked(base.asked(), "teachers") as path:
+    with scratch.stages.lock(base.asked(), "teachers") as path:
         logits = teacher_logits(model, table, path)
     return replace(table, side={**table.side, "teacher": logits.to(table.device)})
 
