@@ -16,7 +16,7 @@ import torch
 from PIL import Image, ImageEnhance, ImageOps
 from torch.utils.data import DataLoader, Dataset
 
-from vqabook.data.auto_augment import GREY, KINDS, POLICY, AutoAugment, _strength
+from vqabook.data.auto_augment import GREY, POLICY, AutoAugment, find_strength
 from vqabook.data.cifar import CIFAR10_LOOKUP
 
 N, BATCH, SIDE, GOAL = 10_240, 512, 32, 3.0
@@ -66,8 +66,8 @@ class Usual(Dataset):
             image = ImageOps.mirror(image)
         for name, often, level in random.choice(POLICY):
             if random.random() < often:
-                sign = random.choice((-1, 1)) if name not in KINDS[-1].names else 1
-                image = PILLOW[name](image, sign * _strength(name, level))
+                sign = 1 if name in ("posterize", "solarize") else random.choice((-1, 1))
+                image = PILLOW[name](image, sign * find_strength(name, level))
         x = torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
         x = (x - self.mean) / self.std
         row, column = random.randint(0, SIDE - 1), random.randint(0, SIDE - 1)
