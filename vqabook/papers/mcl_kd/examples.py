@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from vqabook import files
 from vqabook.core import SparseScores, Table
-from vqabook.data.cifar import cifar100_classes, load_cifar100
+from vqabook.data.cifar import CIFAR100_CLASSES, load_cifar100
 from vqabook.data.clevr import ANSWERS, FAMILIES, load_clevr, scene_features
 from vqabook.data.imbalanced import Cut, divide
 from vqabook.data.sets import DataSpec, load_task
@@ -122,7 +122,7 @@ def load_images(dataset: str, n_train: int, side: int | None, data_root: Path | 
     else:
         folder = files.data_root(data_root) / "cifar100"
         train, test = (replace(t, inputs=(smaller(t.inputs[0], side),)) for t in load_cifar100(folder))
-        names, held_out = cifar100_classes(folder), HELD_OUT
+        names, held_out = CIFAR100_CLASSES, HELD_OUT
     kept, valid = hold_out(train, fraction=held_out)
     if n_train > len(kept):
         raise ValueError(
