@@ -272,9 +272,9 @@ def test_rows_train_one_detector_and_then_its_classifier_alone(tmp_path, monkeyp
     """The first stage that other code left is not among what they go on from."""
     states, fit_detector = {}, part.fit_detector
 
-    def watch(model: nn.Module, recipe: DetectionRun, *others: object) -> list[dict]:
+    def watch(model: nn.Module, checkpoint: Path, recipe: DetectionRun, *data: object, **more: object) -> list[dict]:
         before = {k: v.clone() for k, v in model.state_dict().items()}
-        history = fit_detector(model, recipe, *others)
+        history = fit_detector(model, checkpoint, recipe, *data, **more)
         states[recipe.variant] = (before, model.state_dict())
         return history
 

@@ -88,8 +88,8 @@ def test_a_second_stage_trains_the_classifier_alone(tmp_path, monkeypatch):
     kept = {}
     fit_network = training.fit_network
 
-    def watch(model: nn.Module, *others: object) -> list[dict]:
-        history = fit_network(model, *others)
+    def watch(model: nn.Module, checkpoint: Path, **asked: object) -> list[dict]:
+        history = fit_network(model, checkpoint, **asked)
         if isinstance(model, Decoupled):
             kept.setdefault("after", {k: v.clone() for k, v in model.trained.state_dict().items()})
         else:

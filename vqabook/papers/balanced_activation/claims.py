@@ -1,7 +1,7 @@
 """What Ren et al. 2020 print, as comparisons: Table 1 and Fig. 1; what its theory says of the exponent; and ours."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 
 from vqabook.papers.balanced_activation.setting import TABLE
@@ -35,138 +35,132 @@ PRINTED: dict[tuple[int, int], dict[str, float]] = {  # (classes, imbalance) -> 
     }.items()
 }  # fmt: skip
 # rows of Table 2 on LVIS 1.0 with ResNet-50: AP of masks; of frequent, common, rare categories; AP of boxes
-DETECTED: dict[str, tuple[float, float, float, float, float]] = {
-    "repeat factor": (22.1, 27.8, 21.1, 11.6, 23.6), "crt": (23.2, 27.8, 22.5, 14.7, 24.8),
-    "lws": (23.3, 27.8, 22.5, 14.9, 24.8), "equalisation": (24.2, 27.5, 24.2, 16.5, 25.8),
-    "balanced sigmoid": (25.1, 29.3, 24.0, 18.3, 26.7),
+DETECTED: dict[str, dict[str, float]] = {
+    row: dict(zip(("test.overall", "test.f", "test.c", "test.r", "box.overall"), values, strict=True))
+    for row, values in {
+        "repeat factor": (22.1, 27.8, 21.1, 11.6, 23.6), "crt": (23.2, 27.8, 22.5, 14.7, 24.8),
+        "lws": (23.3, 27.8, 22.5, 14.9, 24.8), "equalisation": (24.2, 27.5, 24.2, 16.5, 25.8),
+        "balanced sigmoid": (25.1, 29.3, 24.0, 18.3, 26.7),
+    }.items()
 }  # fmt: skip
-DETECTED_METRICS = ("test.overall", "test.f", "test.c", "test.r", "box.overall")
 MINE = "balanced softmax"
 BEST, PLAIN = "balanced sigmoid", "repeat factor"  # of Table 2
 GROUPS = {"rare": "r", "common": "c", "frequent": "f"}
 RIVALS = [row for row in TABLE if row != MINE]
 
 
-def side(row: str, imbalance: int, metric: str = "test.overall", classes: int = 10) -> Side:
-    """A row at an imbalance; its accuracy as printed."""
-    printed = PRINTED.get((classes, imbalance), {}).get(row) if metric == "test.overall" else None
-    return Side({"variant": f"{row} at {imbalance}", "classes": classes}, metric, printed)
+def image_side(row: str, at: int, metric: str = "test.overall", *, classes: int = 10, over: str | None = None) -> Side:
+    """A row at an imbalance, or its gain over another; its accuracy as printed."""
+    printed = PRINTED.get((classes, at), {}).get(row) if metric == "test.overall" else None
+    base = image_side(over, at, metric, classes=classes) if over else None
+    return Side({"variant": f"{row} at {at}", "classes": classes}, metric, printed, base)
 
 
-def counts_side(row: str, metric: str = "ap_top.overall", *, over: str | None = None) -> Side:
-    """A row of the linear classifiers, or its gain over another."""
-    return Side({"variant": f"counts {row}"}, metric, over=counts_side(over, metric) if over else None)
+def region_side(study: str, row: str, metric: str, *, over: str | None = None) -> Side:
+    """A row of Table 2, or its gain over another. `study`: "counts", of linear classifiers, or a detector's backbone;
+    what is printed is LVIS with ResNet-50.
+    """
+    base = region_side(study, over, metric) if over else None
+    return Side({"variant": f"{study} {row}"}, metric, DETECTED.get(row, {}).get(metric), base)
 
 
-def detector_side(
-    row: str, metric: str = "test.overall", *, over: str | None = None, backbone: str = "resnet18"
-) -> Side:
-    """A row of the detector, or its gain over another; what is printed is LVIS with ResNet-50."""
-    values = DETECTED.get(row)
-    printed = None if values is None else values[DETECTED_METRICS.index(metric)]
-    base = None if over is None else detector_side(over, metric, backbone=backbone)
-    return Side({"variant": f"{backbone} {row}"}, metric, printed, base)
-
-
-def _claim(name: str, statement: str, where: str, more: Side, less: Side, data: str, unit: str = "points") -> Claim:
+def _claim(name: str, statement: str, where: str, more: Side, less: Side, data: str) -> Claim:
     name = f"balanced-{name}".translate({32: "-", 46: "-"}).replace("-@", "")
+    unit = "nats" if more.metric == "marginal.divergence" else "points"
     return Claim(name, statement, where, more, less, PAGE, TITLE, data, unit)
 
 
 def _table_1(classes: int) -> list[Claim]:
     """Balanced softmax beats every rival at every imbalance, and the more, the more there is; Fig. 1."""
-    data, among = DATA[classes], "" if classes == 10 else f"among {classes} classes "
-    claims = []
+    among, side, rows = "" if classes == 10 else f"among {classes} classes ", partial(image_side, classes=classes), []
     for at in IMBALANCES:
         for rival in RIVALS:
-            sides = (side(row, at, classes=classes) for row in (MINE, rival))
-            text = f"{among}balanced softmax beats {NAMES[rival]} at imbalance {at}"
-            claims.append(_claim(f"{classes}-{at}-over-{rival}", text, "Table 1", *sides, data))
+            text = f"balanced softmax beats {NAMES[rival]} at imbalance {at}"
+            rows.append((f"{at}-over-{rival}", text, "Table 1", side(MINE, at), side(rival, at)))
     for high, low in pairwise(IMBALANCES):
-        gains = (
-            replace(side(MINE, at, classes=classes), over=side("softmax", at, classes=classes)) for at in (high, low)
-        )
-        text = f"{among}balanced softmax gains more over softmax at imbalance {high} than at {low}"
-        claims.append(_claim(f"{classes}-gain-{high}-{low}", text, "Table 1", *gains, data))
+        gains = (side(MINE, at, over="softmax") for at in (high, low))
+        text = f"balanced softmax gains more over softmax at imbalance {high} than at {low}"
+        rows.append((f"gain-{high}-{low}", text, "Table 1", *gains))
     for rival in ("softmax", "equalisation"):
-        sides = (side(row, SHOWN, "marginal.divergence", classes) for row in (rival, MINE))
+        sides = (side(row, SHOWN, "marginal.divergence") for row in (rival, MINE))
         text = f"p(y) over the balanced test set is farther from uniform with {NAMES[rival]} than with balanced softmax"
-        text = f"{among}{text} at {SHOWN}"
-        claims.append(_claim(f"{classes}-stable-{rival}", text, "Fig. 1", *sides, data, "nats"))
-    return claims
+        rows.append((f"stable-{rival}", f"{text} at {SHOWN}", "Fig. 1", *sides))
+    return [
+        _claim(f"{classes}-{name}", f"{among}{text}", where, *sides, DATA[classes])
+        for name, text, where, *sides in rows
+    ]
 
 
-def _ours(at: int = SHOWN) -> list[Claim]:
+def _ours() -> list[Claim]:
     """What the paper says in passing, or leaves open."""
-    mine, plain, dealt = side(MINE, at), side("softmax", at), side(f"{MINE} @ dealt counts", at)
-    sigmoid, released = side("balanced sigmoid", at), side("balanced sigmoid @ released", at)
+    side = partial(image_side, at=SHOWN)
+    mine, dealt, sigmoid = side(MINE), side(f"{MINE} @ dealt counts"), side("balanced sigmoid")
     rows = [
         (f"exponent-1-over-{x}", f"counts to the power of 1 beat {x}",
-         "Sec. 3.2, Corollary 1" if x == "0.25" else "Ours, Corollary 1", mine, side(f"{MINE} @ exponent {x}", at))
+         "Sec. 3.2, Corollary 1" if x == "0.25" else "Ours, Corollary 1", mine, side(f"{MINE} @ exponent {x}"))
         for x in ("0.25", "0.5", "1.5", "2")
     ]  # fmt: skip
     for group, *pair in (("few", MINE, "softmax"), ("medium", MINE, "softmax"), ("many", "softmax", MINE)):
-        more, less = (side(row, at, f"test.{group}") for row in pair)
         text = "{} beats {} on classes of {} training rows".format(*(NAMES[row] for row in pair), group)
-        rows.append((group, text, "Ours", more, less))
+        rows.append((group, text, "Ours", *(side(row, metric=f"test.{group}") for row in pair)))
     rows += [
         ("over-adjusted", "balanced softmax beats softmax whose logits are adjusted at test", "Ours", mine,
-         side("softmax", at, "adjusted.overall")),
-        *(
-            (f"over-{row}", f"balanced softmax beats {NAMES[row]}", "Ours", mine, side(row, at))
-            for row in ("crt", "lws", "ldam @ drw", "class balance @ focal")
-        ),
+         side("softmax", metric="adjusted.overall")),
+        *((f"over-{row}", f"balanced softmax beats {NAMES[row]}", "Ours", mine, side(row))
+          for row in ("crt", "lws", "ldam @ drw", "class balance @ focal")),
         ("over-dealt", "a class' own count beats those of other classes", "Ours, control", mine, dealt),
-        ("dealt", "softmax beats balanced softmax with other classes' counts", "Ours, control", plain, dealt),
-        ("sigmoid", "balanced sigmoid beats the sigmoid", "Ours, Eq. 46", sigmoid, side("sigmoid", at)),
+        ("dealt", "softmax beats balanced softmax with other classes' counts", "Ours, control", side("softmax"),
+         dealt),
+        ("sigmoid", "balanced sigmoid beats the sigmoid", "Ours, Eq. 46", sigmoid, side("sigmoid")),
         ("sigmoid-offset", "the sigmoid's offset with log(k - 1) beats that without", "Ours, Eq. 44", sigmoid,
-         released),
+         side("balanced sigmoid @ released")),
     ]  # fmt: skip
-    return [_claim(name, f"{text} at imbalance {at}", *rest, DATA[10]) for name, text, *rest in rows]
+    return [_claim(name, f"{text} at imbalance {SHOWN}", *rest, DATA[10]) for name, text, *rest in rows]
 
 
-def _table_2(at: str, side: Callable[..., Side], rivals: Sequence[str], metric: str, precision: str) -> list[tuple]:
+def _table_2(study: str, at: str, rivals: Sequence[str], metric: str, precision: str, where: str) -> list[tuple]:
     """What Table 2 says: balanced sigmoid over its rivals, by frequency, and where it gains more."""
-    rows = [(f"over-{row}", f"beats {NAMES[row]} in {precision}", side(BEST), side(row)) for row in rivals]
-    for group, key in GROUPS.items():
-        sides = (side(row, f"{metric}.{key}") for row in (BEST, PLAIN))
-        rows.append((group, f"beats repeat-factor sampling on {group} categories", *sides))
-    gains = (side(BEST, f"{metric}.{key}", over=PLAIN) for key in "rf")
+    pairs = [(f"over-{row}", f"beats {NAMES[row]} in {precision}", "overall", row) for row in rivals]
+    pairs += [(name, f"beats repeat-factor sampling on {name} categories", key, PLAIN) for name, key in GROUPS.items()]
+    rows = [
+        (name, text, *(region_side(study, row, f"{metric}.{key}") for row in (BEST, rival)))
+        for name, text, key, rival in pairs
+    ]
+    gains = (region_side(study, BEST, f"{metric}.{key}", over=PLAIN) for key in "rf")
     rows.append(("gain", "gains more on rare categories than on frequent ones", *gains))
-    return [(name, f"{at}, balanced sigmoid {text}", *sides) for name, text, *sides in rows]
+    return [(name, f"{at}, balanced sigmoid {text}", where, *sides) for name, text, *sides in rows]
 
 
 def _counts() -> list[Claim]:
     """Linear classifiers under a detector's counts: what Table 2 says of its rows, at the classifier."""
-    rivals = (PLAIN, "crt", "lws", "equalisation @ sigmoid")
-    rows = _table_2("at the classifier", counts_side, rivals, "ap_top", "precision")
-    rows.append((
-        "all-scores",
-        "precision of all of a category's scores, whatever else scores higher, is better with balanced sigmoid",
-        counts_side(BEST, "ap.overall"), counts_side("sigmoid", "ap.overall"),
-    ))  # fmt: skip
-    claims = [_claim(f"counts-{name}", text, "Ours, Table 2", *sides, "LVIS 1.0") for name, text, *sides in rows]
-    sides = counts_side(BEST), counts_side(f"{BEST} @ released")
-    text = "at the classifier, the offset of Eq. 44 beats the released one"
-    return [*claims, _claim("counts-released", text, "Ours, Eq. 44", *sides, "LVIS 1.0")]
+    side, rivals = partial(region_side, "counts"), (PLAIN, "crt", "lws", "equalisation @ sigmoid")
+    rows = _table_2("counts", "at the classifier", rivals, "ap_top", "precision", "Ours, Table 2")
+    rows += [
+        ("all-scores",
+         "precision of all of a category's scores, whatever else scores higher, is better with balanced sigmoid",
+         "Ours, Table 2", side(BEST, "ap.overall"), side("sigmoid", "ap.overall")),
+        ("released", "at the classifier, the offset of Eq. 44 beats the released one", "Ours, Eq. 44",
+         side(BEST, "ap_top.overall"), side(f"{BEST} @ released", "ap_top.overall")),
+    ]  # fmt: skip
+    return [_claim(f"counts-{name}", *rest, "LVIS 1.0") for name, *rest in rows]
 
 
 def _detection() -> list[Claim]:
     """Mask R-CNN on generated scenes: what Table 2 says of LVIS with ResNet-50, and what it leaves open."""
+    study, at, longer = "resnet18", "in a detector", f"{PLAIN} @ as long"
     rivals = (PLAIN, "crt", "lws", "equalisation")
-    at, longer, data = "in a detector", f"{PLAIN} @ as long", "LVIS 1.0, ResNet-50"
-    rows = [(*row, "Table 2") for row in _table_2(at, detector_side, rivals, "test", "the precision of masks")]
+    rows = _table_2(study, at, rivals, "test", "the precision of masks", "Table 2")
     rows += [
-        (name, f"{at}, balanced sigmoid beats {text}", *(detector_side(row, metric) for row in (BEST, rival)), where)
-        for name, text, metric, rival, where in (
-            ("boxes", "repeat-factor sampling in the precision of boxes", "box.overall", PLAIN, "Table 2"),
-            ("as-long", "repeat-factor sampling that trains as long", "test.overall", longer, "Ours, control"),
-            ("rare-as-long", "repeat-factor sampling that trains as long, on rare categories", "test.r", longer,
-             "Ours, control"),
-            ("over-softmax", "softmax", "test.overall", "softmax @ anew", "Ours"),
+        (name, f"{at}, balanced sigmoid beats {text}", where, *(region_side(study, of, metric) for of in (BEST, rival)))
+        for name, text, where, metric, rival in (
+            ("boxes", "repeat-factor sampling in the precision of boxes", "Table 2", "box.overall", PLAIN),
+            ("as-long", "repeat-factor sampling that trains as long", "Ours, control", "test.overall", longer),
+            ("rare-as-long", "repeat-factor sampling that trains as long, on rare categories", "Ours, control",
+             "test.r", longer),
+            ("over-softmax", "softmax", "Ours", "test.overall", "softmax @ anew"),
         )
     ]  # fmt: skip
-    return [_claim(f"detector-{name}", text, where, *sides, data) for name, text, *sides, where in rows]
+    return [_claim(f"detector-{name}", *rest, "LVIS 1.0, ResNet-50") for name, *rest in rows]
 
 
 CLAIMS = (*_table_1(10), *_table_1(100), *_ours(), *_counts(), *_detection())

@@ -7,6 +7,7 @@ is what Table 2 of Ren et al. varies in Mask R-CNN. Ours; it stands beside the d
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +16,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqabook import files
-from vqabook.core import Batch, Output, Table
+from vqabook.core import Table
 from vqabook.data.lvis import FREQUENCIES
 from vqabook.data.sampling import class_factors
 from vqabook.models.heads import LinearModel
 from vqabook.objectives.longtail import long_tail
 from vqabook.papers.balanced_activation.recipes import CountsRun, Features, Tail, read_tail
 from vqabook.papers.balanced_activation.setting import Method
-from vqabook.papers.balanced_activation.train import fit_stages
+from vqabook.papers.balanced_activation.train import average, fit_stages
 from vqabook.training.fit import NO_CLIP, FitConfig, Schedule, fit, pick_device, predict
 from vqabook.training.stages import Scratch
 
@@ -68,9 +69,6 @@ def train(recipe: CountsRun, scratch: Scratch, *, data_root: Path | None, device
     regions = draw_regions(data, tail, recipe.seed, pick_device(device))
     n = regions.train.n_classes
 
-    def fit_row(model: nn.Module, recipe: CountsRun, checkpoint: Path) -> list[dict]:
-        return fit_classifier(model, recipe, tail, regions.train, checkpoint)
-
     def build(n: int) -> LinearModel:
         with torch.random.fork_rng():
             torch.manual_seed(recipe.seed)
@@ -79,20 +77,20 @@ def train(recipe: CountsRun, scratch: Scratch, *, data_root: Path | None, device
     model = build(n if sigmoid else n + 1)  # softmax has background as one more class
     if sigmoid:
         nn.init.constant_(model.classifier.bias, -math.log(n - 1))  # release: all start at 1 / n
+    fit_row = partial(fit_classifier, tail=tail, table=regions.train)
     model, history = fit_stages(model, recipe, fit_row, scratch, renew=lambda: build(n).classifier)
-
-    def read(out: Output, batch: Batch) -> Tensor:
-        return out.logits.sigmoid() if sigmoid else out.logits.softmax(-1)
-
     truth = regions.test.target.cpu().numpy()
-    return judge(predict(model, regions.test, read)[:, :n].numpy(), truth, tail) | {
+    scores = predict(
+        model, regions.test, lambda out, batch: out.logits.sigmoid() if sigmoid else out.logits.softmax(-1)
+    )
+    return judge(scores[:, :n].numpy(), truth, tail) | {
         "best": judge(regions.best.softmax(1).numpy(), truth, tail),
         "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "history": history,
     }
 
 
-def fit_classifier(model: nn.Module, recipe: CountsRun, tail: Tail, table: Table, checkpoint: Path) -> list[dict]:
+def fit_classifier(model: nn.Module, checkpoint: Path, recipe: CountsRun, tail: Tail, table: Table) -> list[dict]:
     """The history of a classifier trained by a row's rule."""
     method, labels, counts = recipe.method, table.target.cpu(), torch.from_numpy(tail.counts)
     rare = torch.from_numpy(tail.frequency == 0)  # equalisation leaves rare categories alone
@@ -100,17 +98,13 @@ def fit_classifier(model: nn.Module, recipe: CountsRun, tail: Tail, table: Table
         counts = torch.cat([counts, torch.tensor([int((labels == len(counts)).sum())])])
         rare = torch.cat([rare, torch.tensor([False])])
     objective = long_tail(method.rule, counts, tail=rare, exponent=method.exponent)
-    config = FitConfig(
-        epochs=max(1, round(recipe.steps / math.ceil(len(table) / BATCH))), batch_size=BATCH, optimizer="adam",
-        lr=recipe.lr, schedule=Schedule(cosine=True), clip=NO_CLIP, seed=recipe.seed,
+    config = FitConfig.of(
+        recipe, table.device, epochs=max(1, round(recipe.steps / math.ceil(len(table) / BATCH))), batch_size=BATCH,
+        optimizer="adam", schedule=Schedule(cosine=True), clip=NO_CLIP, bf16=False,
     )  # fmt: skip
     weights = sampling_weights(method, tail, labels)
-
-    def draw(generator: torch.Generator) -> Int[Tensor, " n"]:
-        return torch.multinomial(weights, len(labels), replacement=True, generator=generator)
-
-    order, label = None if weights is None else draw, f"{recipe.variant}, seed {recipe.seed}"
-    return fit(model, objective, table, config, checkpoint=checkpoint, order=order, label=label)
+    order = None if weights is None else lambda draw: torch.multinomial(weights, len(labels), True, generator=draw)
+    return fit(model, objective, table, config, checkpoint=checkpoint, order=order, label=recipe.label)
 
 
 def sampling_weights(method: Method, tail: Tail, labels: Int[Tensor, " n"]) -> Float[Tensor, " n"] | None:
@@ -138,10 +132,5 @@ def judge(scores: Float[np.ndarray, "n c"], truth: Int[np.ndarray, " n"], tail: 
     values = {"test": np.array([np.mean(top[truth == i] == i) for i in range(n)])}
     for name, column in (("ap", scores), ("ap_top", alone)):
         values[name] = np.array([average_precision_score(truth == i, column[:, i]) for i in range(n)])
-    return {name: _by_frequency(100 * value, tail) for name, value in values.items()}
-
-
-def _by_frequency(values: Float[np.ndarray, " c"], tail: Tail) -> dict:
-    groups = {name: values[tail.frequency == i] for i, name in enumerate(FREQUENCIES)}
-    means = {name: float(group.mean()) if len(group) else None for name, group in groups.items()}
-    return {"overall": float(values.mean()), **means}
+    groups = {"overall": np.ones(n, bool)} | {name: tail.frequency == i for i, name in enumerate(FREQUENCIES)}
+    return {name: average(100 * value, groups) for name, value in values.items()}

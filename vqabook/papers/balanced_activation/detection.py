@@ -7,11 +7,10 @@ alone, boxes and masks as they are. Needs torchvision: `vqabook[detection]`.
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
 
 try:
     from torchvision.models.detection import MaskRCNN
@@ -21,7 +20,8 @@ except ModuleNotFoundError as error:
         "vqabook[detection], or leave detection out"
     ) from error
 
-from jaxtyping import Float, Int
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from vqabook.data.sampling import repeat_factors, repeated_order
 from vqabook.detection.mask_rcnn import Classification, DetectionLoss, DetectorConfig, mask_rcnn
@@ -33,9 +33,6 @@ from vqabook.papers.balanced_activation.setting import Method
 from vqabook.training.fit import FitConfig, Schedule, fit, pick_device
 from vqabook.training.stages import Scratch
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 THRESHOLD = 0.1  # of repeat factors; LVIS' 0.001 would repeat nothing among some hundred images
 CLIP = 10.0  # ours: random weights
 
@@ -46,15 +43,12 @@ def train(recipe: DetectionRun, scratch: Scratch, *, data_root: Path | None, dev
         paths, on = write_scenes(Path(folder), recipe.data), pick_device(device)
         train, val = (load_annotated(path, path.with_suffix(""), on) for path in paths.values())
         first, whole = recipe.first_stage(), recipe.method == recipe.FIRST
-
-        def fit_whole(model: nn.Module, checkpoint: Path) -> list[dict]:
-            return fit_detector(model, first, train, recipe.epochs, checkpoint)
-
         model = build(recipe, train).to(on)
+        fit_whole = partial(fit_detector, recipe=first, train=train, epochs=recipe.epochs)
         history = scratch.stages.go_on(model, first.asked(), fit_whole, anew=whole)
         if not whole:
             free_classifier(model, recipe, train)
-            history = fit_detector(Still(model), recipe, train, recipe.second_epochs, scratch.checkpoint)
+            history = fit_detector(Still(model), scratch.checkpoint, recipe, train, recipe.second_epochs)
         precision = average_precision(val.path, detections(model, val))
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return {"test": precision["mask"], "box": precision["box"], "trained_parameters": trained, "history": history}
@@ -118,19 +112,22 @@ class Still(nn.Module):
         return {"loss_classifier": heads.classification(logits, torch.cat(labels)).mean()}
 
 
-def fit_detector(model: nn.Module, recipe: DetectionRun, train: Annotated, epochs: int, checkpoint: Path) -> list[dict]:
+def fit_detector(model: nn.Module, checkpoint: Path, recipe: DetectionRun, train: Annotated, epochs: int) -> list[dict]:
     """The history of `model`, trained with the images that a row draws."""
-    config = FitConfig(
-        epochs=epochs, batch_size=recipe.batch_size, optimizer="sgd", lr=recipe.lr, weight_decay=1e-4, clip=CLIP,
-        schedule=Schedule(warmup=min(1.0, epochs / 4), cosine=True), seed=recipe.seed,
+    table, factors = mirror_half(train.table), image_factors(recipe.method, train)
+    schedule = Schedule(warmup=min(1.0, epochs / 4), cosine=True)
+    return fit(
+        model,
+        DetectionLoss(),
+        table,
+        FitConfig.of(
+            recipe, table.device, epochs=epochs, optimizer="sgd", schedule=schedule, weight_decay=1e-4, clip=CLIP,
+            bf16=False,
+        ),
+        checkpoint=checkpoint,
+        order=lambda generator: repeated_order(factors, generator=generator),
+        label=recipe.label,
     )  # fmt: skip
-    factors = image_factors(recipe.method, train)
-
-    def draw(generator: torch.Generator) -> Int[Tensor, " shown"]:
-        return repeated_order(factors, generator=generator)
-
-    label, table = f"{recipe.variant}, seed {recipe.seed}", mirror_half(train.table)
-    return fit(model, DetectionLoss(), table, config, checkpoint=checkpoint, order=draw, label=label)
 
 
 def image_factors(method: Method, train: Annotated) -> Float[Tensor, " n"]:

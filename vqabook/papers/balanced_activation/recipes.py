@@ -6,7 +6,6 @@ reports its last epoch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
@@ -142,46 +141,39 @@ def read_tail(name: str, classes: int, share: float, folder: Path) -> Tail:
 
 def list_recipes(s: Setting, page: str) -> list[Recipe]:
     """Every run of the page, those that second stages start from before them."""
-    runs = [
-        run
-        for imbalance in s.imbalances
-        for seed in s.seeds
-        for run in _image_runs(s, imbalance, seed, ROWS if imbalance in s.further_at else TABLE)
-    ]
+    runs = [run for imbalance in s.imbalances for seed in s.seeds for run in _image_runs(s, imbalance, seed)]
     runs.sort(key=lambda run: run.method.second is not None)
     return [*runs, *_counts_runs(s), *(_detection_runs(s) if s.detection else ())]
 
 
-def _what(s: Setting) -> dict:
-    return {"paper": NAME, "profile": s.profile, "kind": "train", "prior": "none"}
+def _what(s: Setting, kind: type, part: str | None = None) -> dict:
+    """What all runs of a kind say. Its fields' knobs are called as they are, behind the name of a part of their own."""
+    knobs = {field.name: f"{part}_{field.name}" if part else field.name for field in fields(kind)}
+    given = {name: getattr(s, knob) for name, knob in knobs.items() if hasattr(s, knob)}
+    return given | {"paper": NAME, "profile": s.profile, "kind": "train", "prior": "none", "part": part}
 
 
-def _image_runs(s: Setting, imbalance: float, seed: int, rows: Mapping[str, Method]) -> list[Run]:
+def _image_runs(s: Setting, imbalance: float, seed: int) -> list[Run]:
     cut = Cut(s.dataset, "imbalanced", imbalance, HELD_OUT.get(s.dataset), seed)
     division = divide(cut, data_root(s.data_root))
-    sizes = {field.name: getattr(s, field.name) for field in fields(Run) if hasattr(s, field.name)}
-    shared = _what(s) | sizes | {"seed": seed, "data": division.describe(cut), "classes": len(division.names)}
+    shared = _what(s, Run) | {"seed": seed, "data": division.describe(cut), "classes": len(division.names)}
+    rows = ROWS if imbalance in s.further_at else TABLE
     return [Run(**shared, variant=f"{row} at {imbalance:g}", method=method) for row, method in rows.items()]
 
 
 def _counts_runs(s: Setting) -> list[CountsRun]:
     tail = read_tail(s.counts, s.counts_classes, s.counts_share, data_root(s.data_root))
-    data = Features(
-        s.counts, s.counts_share, s.counts_width, s.counts_noise, s.counts_background, len(tail.counts),
-        int(tail.counts.sum()),
-    )  # fmt: skip
-    shared = _what(s) | {"part": "counts", "data": data, "steps": s.counts_steps, "lr": s.counts_lr}
+    n, rows = len(tail.counts), int(tail.counts.sum())
+    data = Features(s.counts, s.counts_share, s.counts_width, s.counts_noise, s.counts_background, n, rows)
     return [
-        CountsRun(**shared, seed=seed, variant=f"counts {row}", method=method)
+        CountsRun(**_what(s, CountsRun, "counts"), data=data, seed=seed, variant=f"counts {row}", method=method)
         for seed in s.counts_seeds
         for row, method in COUNTS_ROWS.items()
     ]
 
 
 def _detection_runs(s: Setting) -> list[DetectionRun]:
-    sizes = {"channels": s.detection_channels, "epochs": s.detection_epochs, "second_epochs": s.detection_second_epochs}
-    shared = _what(s) | {"part": "detection"} | sizes
-    n, side = s.detection_images, s.detection_side
+    shared, n, side = _what(s, DetectionRun, "detection"), s.detection_images, s.detection_side
     return [
         DetectionRun(**shared, data=data, seed=data.seed, backbone=backbone, variant=f"{backbone} {row}", method=method)
         for data in (Scenes(n, max(1, n // 4), side, seed=seed) for seed in s.detection_seeds)

@@ -1,8 +1,9 @@
 """One classifier of images of the balanced-activation paper: its tail, its rule, and how it is judged."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqabook import files
-from vqabook.core import Batch, Output, Table
+from vqabook.core import Table
 from vqabook.data.auto_augment import Augment, AutoAugment
 from vqabook.data.imbalanced import Division, divide
 from vqabook.data.sampling import class_balanced_order
@@ -32,19 +33,15 @@ SHIFT = 1  # of digits of 8 pixels: ours
 def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str = "auto") -> dict:
     """One training run and everything the page reads off it."""
     data = divide(recipe.data, files.data_root(data_root)).to(pick_device(device))
-
-    def fit_images(model: nn.Module, recipe: Run, checkpoint: Path) -> list[dict]:
-        return fit_network(model, recipe, data, checkpoint)
-
-    model = build(recipe, data)
-    model, history = fit_stages(model, recipe, fit_images, scratch, renew=lambda: build(recipe, data).classifier)
+    fit_row, model = partial(fit_network, data=data), build(recipe, data)
+    model, history = fit_stages(model, recipe, fit_row, scratch, renew=lambda: build(recipe, data).classifier)
     counts, truth, bounds = torch.from_numpy(data.frequency), data.held_out.target.cpu(), (recipe.many, recipe.few)
-    logits = _logits(model, data.held_out, recipe)
+    logits = classify(model, data.held_out, recipe)
     result = {"test": accuracies(logits, truth, counts, *bounds), "marginal": marginal(logits)}
     if recipe.method == Run.FIRST:
         result["adjusted"] = accuracies(adjust(logits, log_counts(counts)), truth, counts, *bounds)
     return result | {
-        "train_accuracy": _accuracy(_logits(model, data.train, recipe), data.train),
+        "train_accuracy": measure_accuracy(model, data.train, recipe),
         "best_on_test": max(row["test_accuracy"] for row in history),
         "parameters": sum(p.numel() for p in model.parameters()),
         "history": history,
@@ -54,34 +51,30 @@ def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str 
 def fit_stages(
     model: nn.Module,
     recipe: Row,
-    fit_row: Callable[[nn.Module, Row, Path], list[dict]],
+    fit_row: Callable[..., list[dict]],
     scratch: Scratch,
     *,
     renew: Callable[[], nn.Module],
 ) -> tuple[nn.Module, list[dict]]:
     """`model` as trained, with its history; a second stage trains the classifier alone, on the first one's features.
 
-    `fit_row(model, recipe, checkpoint)` trains, `renew` makes the classifier of cRT.
+    `fit_row(model, checkpoint, recipe=...)` trains, `renew` makes the classifier of cRT.
     """
     if not recipe.shares:
-        return model, fit_row(model, recipe, scratch.checkpoint)
+        return model, fit_row(model, scratch.checkpoint, recipe=recipe)
     first, alone = recipe.first_stage(), recipe.method.second is None
-
-    def fit_first(model: nn.Module, checkpoint: Path) -> list[dict]:
-        return fit_row(model, first, checkpoint)
-
-    history = scratch.stages.go_on(model, first.asked(), fit_first, anew=alone)
+    history = scratch.stages.go_on(model, first.asked(), partial(fit_row, recipe=first), anew=alone)
     if alone:
         return model, history
     classifier = ScaledClassifier(model.classifier) if recipe.method.second == "lws" else renew()
     decoupled = Decoupled(model, classifier.to(next(model.parameters()).device))
-    return decoupled, fit_row(decoupled, recipe, scratch.checkpoint)
+    return decoupled, fit_row(decoupled, scratch.checkpoint, recipe=recipe)
 
 
 def build(recipe: Run, data: Division) -> ResNet:
     """The network of a recipe, freshly initialised from its seed; with cosines where margins need them."""
     images, n, rule = data.train.inputs[0], len(data.names), recipe.method.rule
-    shape = {"depth": recipe.depth, "width": recipe.width, "stem_stride": recipe.stem_stride}
+    shape = {name: getattr(recipe, name) for name in ("depth", "width", "stem_stride")}
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
         model = ResNet(ResNetConfig(n, channels=images.shape[1], **shape))
@@ -101,7 +94,7 @@ def build_objective(recipe: Run, data: Division) -> LabelLoss:
     return long_tail(recipe.method.rule, counts, exponent=recipe.method.exponent)
 
 
-def fit_network(model: nn.Module, recipe: Run, data: Division, checkpoint: Path) -> list[dict]:
+def fit_network(model: nn.Module, checkpoint: Path, recipe: Run, data: Division) -> list[dict]:
     """Train what of `model` has gradients; its history, judged on test after every epoch."""
     table, labels = replace(data.train, lookup=augment(recipe.augment, data.train)), data.train.target.cpu()
     return fit(
@@ -109,10 +102,10 @@ def fit_network(model: nn.Module, recipe: Run, data: Division, checkpoint: Path)
         build_objective(recipe, data),
         table,
         fit_config(recipe, len(table), table.device),
-        evaluate=lambda model: {"test_accuracy": _accuracy(_logits(model, data.held_out, recipe), data.held_out)},
+        evaluate=lambda model: {"test_accuracy": measure_accuracy(model, data.held_out, recipe)},
         checkpoint=checkpoint,
         order=(lambda generator: class_balanced_order(labels, generator=generator)) if recipe.method.evenly else None,
-        label=f"{recipe.variant}, seed {recipe.seed}",
+        label=recipe.label,
     )
 
 
@@ -126,10 +119,7 @@ def fit_config(recipe: Run, n: int, device: torch.device) -> FitConfig:
         schedule = Schedule(warmup=warmup, start=START, cosine=True)
     else:
         schedule = Schedule(warmup=warmup, drops=tuple((round(share * epochs), factor) for share, factor in DROPS))
-    return FitConfig(
-        epochs=epochs, batch_size=recipe.batch_size, optimizer="sgd", lr=recipe.lr, schedule=schedule,
-        weight_decay=recipe.weight_decay, clip=NO_CLIP, seed=recipe.seed, bf16=device.type == "cuda",
-    )  # fmt: skip
+    return FitConfig.of(recipe, device, epochs=epochs, optimizer="sgd", schedule=schedule, clip=NO_CLIP)
 
 
 def augment(how: str, table: Table) -> Callable:
@@ -144,18 +134,15 @@ def augment(how: str, table: Table) -> Callable:
     return table.lookup
 
 
-def _logits(model: nn.Module, table: Table, recipe: Run) -> Float[Tensor, "n c"]:
-    """What is read at test; of cosines, on the scale at which they were trained."""
+def classify(model: nn.Module, table: Table, recipe: Run) -> Float[Tensor, "n c"]:
+    """Logits as they are read at test; of cosines, on the scale at which they were trained."""
     scale = SCALE if recipe.method.rule.startswith("ldam") else 1.0
-
-    def read(out: Output, batch: Batch) -> Tensor:
-        return scale * out.logits.float()
-
-    return predict(model, table, read)
+    return predict(model, table, lambda out, batch: scale * out.logits.float())
 
 
-def _accuracy(logits: Float[Tensor, "n c"], table: Table) -> float:
-    return 100 * float((logits.argmax(1) == table.target.cpu()).double().mean())
+def measure_accuracy(model: nn.Module, table: Table, recipe: Run) -> float:
+    """Percent right."""
+    return 100 * float((classify(model, table, recipe).argmax(1) == table.target.cpu()).double().mean())
 
 
 def accuracies(
@@ -167,8 +154,13 @@ def accuracies(
     hit = (logits.argmax(1) == truth).double()
     per_class = torch.stack([100 * hit[truth == i].mean() for i in range(len(counts))])
     groups = {"many": counts > many, "medium": (counts <= many) & (counts >= few), "few": counts < few}
-    means = {name: float(per_class[group].mean()) if group.any() else None for name, group in groups.items()}
-    return {"overall": 100 * float(hit.mean()), **means, "per_class": [round(float(x), 4) for x in per_class]}
+    whole = {"overall": 100 * float(hit.mean())} | average(per_class, groups)
+    return whole | {"per_class": [round(float(x), 4) for x in per_class]}
+
+
+def average(values: Tensor | np.ndarray, groups: Mapping[str, Tensor | np.ndarray]) -> dict[str, float | None]:
+    """The mean over each group of classes; None over one without a class."""
+    return {name: float(values[group].mean()) if group.any() else None for name, group in groups.items()}
 
 
 def marginal(logits: Float[Tensor, "n c"]) -> dict:

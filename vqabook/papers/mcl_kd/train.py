@@ -102,5 +102,5 @@ def fit_members(model: nn.Module, checkpoint: Path, recipe: Run, examples: Examp
         FitConfig.of(recipe, table.device, optimizer="adam", clip=NO_CLIP),  # the paper names no clipping
         evaluate=partial(score_epoch, examples=examples),
         checkpoint=checkpoint,
-        label=f"{recipe.variant}, seed {recipe.seed}",
+        label=recipe.label,
     )
