@@ -237,28 +237,26 @@ def test_no_network_is_told_at_once(tmp_path, server):
 
 
 def test_ctrl_c_leaves_the_part(get, server, tmp_path, monkeypatch):
-    real = module.Resume._receive
+    real = module.Part._receive
 
-    def interrupted(self, url, reply, start, total):
-        self.part.write_bytes(CONTENT[:1000])
+    def interrupted(self, reply, start, total):
+        self.path.write_bytes(CONTENT[:1000])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module.Resume, "_receive", interrupted)
+    monkeypatch.setattr(module.Part, "_receive", interrupted)
     with pytest.raises(KeyboardInterrupt):
         get()
     assert left(tmp_path) == ["file.zip.part", "file.zip.part.json"]
-    monkeypatch.setattr(module.Resume, "_receive", real)
+    monkeypatch.setattr(module.Part, "_receive", real)
     assert get() == CONTENT and server.asked[-1][1] == "bytes=1000-"
 
 
 def test_ctrl_c_while_the_hash_is_checked_loses_nothing(get, server, monkeypatch):
-    import pooch.core
-
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(pooch.core, "hash_matches", interrupted)
+        patch.setattr(module, "sha256", interrupted)
         with pytest.raises(KeyboardInterrupt):
             get()
     assert get() == CONTENT
@@ -269,6 +267,6 @@ def test_a_full_disk_is_one_sentence(get, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(module.Resume, "_receive", full)
+    monkeypatch.setattr(module.Part, "_receive", full)
     with pytest.raises(DiskFull, match="is full; free space and fetch again, it continues where it stopped"):
         get()

@@ -23,20 +23,18 @@ _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, l
 
 
 def kind_of(path: Path) -> str | None:
-    """zip, tar, tar.gz or gz, told by the content and not by the name; None for anything else."""
+    """zip or tar.gz, told by the content and not by the name; None for anything else."""
     with open(path, "rb") as file:
-        head = file.read(512)
-    if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
+        head = file.read(4)
+    if head in (b"PK\x03\x04", b"PK\x05\x06"):
         return "zip"
-    if head[257:262] == b"ustar":
-        return "tar"
     if head[:2] != b"\x1f\x8b":
         return None
     try:
         with gzip.open(path) as file:
-            return "tar.gz" if file.read(512)[257:262] == b"ustar" else "gz"
+            return "tar.gz" if file.read(512)[257:262] == b"ustar" else None
     except _DAMAGE:
-        return "gz"
+        return "tar.gz"  # whatever it is, unpacking it says what is wrong
 
 
 def unpack(
@@ -44,18 +42,18 @@ def unpack(
 ) -> list[Path]:
     """Write the members that match one of the patterns `members` (all, if there is none) below `target`; their paths.
 
-    `strip`: a leading folder that their paths lose. A .gz of one file is that file. Raises ValueError for an archive
-    with a link, a device, a path out of the folder, a member twice, a password, damage (checksums are verified), more
-    than MEMBERS members, or more than `limit_bytes` of content, counted while it is written.
+    `strip`: a leading folder that their paths lose. Raises ValueError for an archive with a link, a device, a path out
+    of the folder, a member twice, a password, damage (checksums are verified), more than MEMBERS members, or more than
+    `limit_bytes` of content, counted while it is written.
     """
-    walk = {"zip": _zip, "tar": _tar, "tar.gz": _tar, "gz": _gz}.get(kind_of(archive) or "")
+    walk = {"zip": _walk_zip, "tar.gz": _walk_tar}.get(kind_of(archive))
     if walk is None:
-        raise ValueError(f"an archive is zip, tar, tar.gz or gz: {archive.name} is none of them; fetch it again")
+        raise ValueError(f"an archive is zip or tar.gz: {archive.name} is neither; fetch it again")
     written, left = [], limit_bytes
     bar = tqdm(desc=f"unpack {archive.name}", unit="B", unit_scale=True, disable=None, leave=False)
     try:
         with bar:
-            for path, source in _checked(walk(archive, target)):
+            for path, source in _check(walk(archive, target)):
                 if members and not any(fnmatchcase(path, pattern) for pattern in members):
                     continue
                 written.append(target / (path.removeprefix(f"{strip.strip('/')}/") if strip else path))
@@ -82,7 +80,7 @@ def unpack(
 Members = Iterator[tuple[str, BufferedIOBase | None]]  # name and content; folders have none
 
 
-def _zip(archive: Path, target: Path) -> Members:
+def _walk_zip(archive: Path, target: Path) -> Members:
     with zipfile.ZipFile(archive) as whole:
         for info in whole.infolist():
             if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
@@ -104,9 +102,8 @@ class _Member(tarfile.TarInfo):
         return member
 
 
-def _tar(archive: Path, target: Path) -> Members:
-    opener = gzip.open if kind_of(archive) == "tar.gz" else open
-    with opener(archive, "rb") as stream:
+def _walk_tar(archive: Path, target: Path) -> Members:
+    with gzip.open(archive) as stream:
         # As a stream, so that nothing is trusted before it is read; the rest is read for gzip's checksum at the end.
         with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member) as whole:
             for member in whole:
@@ -121,12 +118,7 @@ def _tar(archive: Path, target: Path) -> Members:
                 raise ValueError("much follows its end")
 
 
-def _gz(archive: Path, target: Path) -> Members:
-    with gzip.open(archive) as source:
-        yield archive.name.removesuffix(".gz"), source
-
-
-def _checked(members: Members) -> Iterator[tuple[str, BufferedIOBase]]:
+def _check(members: Members) -> Iterator[tuple[str, BufferedIOBase]]:
     """The files, each path in one form, if it is a portable one inside the folder, and new."""
     seen: set[str] = set()
     for n, (name, source) in enumerate(members, start=1):

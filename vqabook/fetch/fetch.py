@@ -12,7 +12,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -61,7 +61,7 @@ def fetch(
     if state(entry, root) == "verified" and not check:
         return Fetched(name, "already there", 0, 0.0)
     closed = (folder.exists() or folder.is_symlink()) and not (folder.is_dir() and os.access(folder, os.W_OK))
-    with contextlib.nullcontext() if closed else _locked(entry, root, say):
+    with contextlib.nullcontext() if closed else _lock(entry, root, say):
         pinned = _adopt(entry, root, check, pin=not closed)
         if pinned is not None:
             return Fetched(name, "already there", 0, time.monotonic() - clock, pinned)
@@ -72,8 +72,8 @@ def fetch(
             )
         if state(entry, root) not in ("absent", "partial"):
             say(f"{name}: what lies in {folder} is not as it should be; bringing it anew")
-        origin, size, pinned, aside = _from_first(entry, root, keep_archives, say)
-    return Fetched(name, origin.label, size, time.monotonic() - clock, pinned, aside)
+        got = _try_origins(entry, root, keep_archives, say)
+    return replace(got, seconds=time.monotonic() - clock)
 
 
 def _adopt(entry: DataSet, root: Path, check: bool, pin: bool) -> tuple[str, ...] | None:
@@ -89,10 +89,8 @@ def _adopt(entry: DataSet, root: Path, check: bool, pin: bool) -> tuple[str, ...
     return write_pin(entry, root, "already there", files) if pin and now == "present" else ()
 
 
-def _from_first(
-    entry: DataSet, root: Path, keep: bool, say: Say
-) -> tuple[Origin, int, tuple[str, ...], tuple[Path, ...]]:
-    """Try the origins in turn: which one gave it, how many bytes, what is pinned, what was in the way."""
+def _try_origins(entry: DataSet, root: Path, keep: bool, say: Say) -> Fetched:
+    """The set from the first origin that gives it."""
     reasons = []
     for number, origin in enumerate(entry.origins, start=1):
         work = staging(entry, root) / f"{number}-{origin.kind}"
@@ -112,12 +110,10 @@ def _from_first(
         aside = tuple(place(target, root / entry.folder))
         pinned = write_pin(entry, root, origin.label, files)
         if keep:
-            for path in work.iterdir():
-                if path.name != "downloads":
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            _forget(work)
         else:
             shutil.rmtree(staging(entry, root), ignore_errors=True)
-        return origin, size, pinned, aside
+        return Fetched(entry.name, origin.label, size, 0.0, pinned, aside)
     tried, names = "\n  ".join(reasons), ", ".join(file.path for file in entry.files)
     raise RuntimeError(
         f"{entry.name} could not be fetched; every source was tried:\n  {tried}\n"
@@ -148,13 +144,18 @@ def _stage(entry: DataSet, origin: Origin, work: Path, say: Say) -> tuple[Path, 
             target = source
     faults, files = measure(entry, target, {})
     if faults:
-        shutil.rmtree(source, ignore_errors=True)
-        shutil.rmtree(target, ignore_errors=True)
-        source.with_name(f"{source.name}.whole").unlink(missing_ok=True)
+        _forget(work)
         if not origin.prepare:
             _distrust(origin, downloads)
         raise ValueError(f"it did not bring what was meant: {faults[0].removesuffix('; fetch the set again')}")
     return target, files
+
+
+def _forget(work: Path) -> None:
+    """Throw away all but the downloads."""
+    for path in work.iterdir():
+        if path.name != "downloads":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _distrust(origin: Origin, downloads: Path) -> None:
@@ -212,23 +213,18 @@ def _need_space(entry: DataSet, origin: Origin, work: Path) -> None:
         )
 
 
-@contextlib.contextmanager
-def _locked(entry: DataSet, root: Path, say: Say):
-    """Only one process at a time fetches the set below this root."""
+def _lock(entry: DataSet, root: Path, say: Say) -> contextlib.AbstractContextManager:
+    """Held for a `with`: only one process at a time fetches the set below this root."""
     folder = staging(entry, root).parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / f"{entry.name}.lock")
         try:
-            lock.acquire(timeout=0)
+            return lock.acquire(timeout=0)
         except Timeout:
             say(f"{entry.name}: another process is fetching it; waiting for it to end")
-            lock.acquire()
+            return lock.acquire()
     except OSError as error:
         raise OSError(
             f"data sets are fetched into {root}: {error.strerror}; give a folder that you may write to (--data-root)"
         ) from error
-    try:
-        yield
-    finally:
-        lock.release()

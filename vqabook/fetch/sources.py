@@ -5,8 +5,6 @@ there holds here too.
 """
 
 import contextlib
-import gzip
-import hashlib
 import importlib
 import os
 import re
@@ -16,10 +14,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tqdm import tqdm
-
 from vqabook.fetch.archives import clear, kind_of, unpack
-from vqabook.fetch.download import download
+from vqabook.fetch.download import download, sha256
 from vqabook.fetch.manifest import Origin
 from vqabook.files import DiskFull
 
@@ -70,18 +66,6 @@ def prepare(function: str, source: Path, target: Path) -> None:
     """Call the manifest's "module:function" with (source, target)."""
     module, name = function.split(":")
     getattr(importlib.import_module(module), name)(source, target)
-
-
-def sha256(path: Path, *, unpacked: bool = False) -> str:
-    """Hexadecimal digest of the file, or of what is in a .gz, with a progress bar if it is large."""
-    digest = hashlib.sha256()
-    size = None if unpacked else path.stat().st_size
-    bar = tqdm(desc=f"check {path.name}", total=size, unit="B", unit_scale=True, leave=False, delay=2, disable=None)
-    with (gzip.open if unpacked else open)(path, "rb") as file, bar:
-        while block := file.read(1 << 20):
-            digest.update(block)
-            bar.update(len(block))
-    return digest.hexdigest()
 
 
 def link(file: Path, target: Path) -> None:
