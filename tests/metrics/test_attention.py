@@ -259,13 +259,11 @@ def test_a_model_that_looks_as_people_do(hat):
 
 def test_the_order_of_rows_does_not_matter():
     rng = np.random.default_rng(0)
-    maps, question_id = some_maps(8, 12), np.arange(8) * 7
+    maps, question_id = some_maps(8, 9), np.arange(8) * 7
     human, human_id = some_maps(20, 16, seed=1), rng.integers(0, 9, 20) * 7
-    first = agreement_with_humans(maps, question_id, human, human_id, size=(4, 3), grid=4)
+    first = agreement_with_humans(maps, question_id, human, human_id, grid=4)
     order, shuffle = rng.permutation(8), rng.permutation(20)
-    again = agreement_with_humans(
-        maps[order], question_id[order], human[shuffle], human_id[shuffle], size=(4, 3), grid=4
-    )
+    again = agreement_with_humans(maps[order], question_id[order], human[shuffle], human_id[shuffle], grid=4)
     back = np.argsort(again.question_id)
     for one, other in zip(first, again, strict=True):
         np.testing.assert_allclose(one, other[back], rtol=1e-12)
@@ -313,7 +311,10 @@ IDS = np.array([1, 2])
         (lambda: agreement_with_humans(GOOD, IDS * 0, GOOD, IDS, grid=2), "got 2 maps of 1 questions; pass each"),
         (lambda: agreement_with_humans(GOOD, IDS, GOOD, IDS + 2, grid=2), "none of the 2 questions is among those of"),
         (lambda: agreement_with_humans(GOOD[:0], IDS[:0], GOOD, IDS, grid=2), "none of the 0 questions is among"),
-        (lambda: agreement_with_humans(GOOD[:, :3], IDS, GOOD, IDS, grid=2), "square grids, got 3 columns; pass size"),
+        (
+            lambda: agreement_with_humans(GOOD[:, :3], IDS, GOOD, IDS, grid=2),
+            "square grids, got 3 columns; resize them",
+        ),
     ],
 )
 def test_bad_input_is_one_clear_sentence(unchecked, call, message):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from vqabook.core import Output
 from vqabook.models import San, SanConfig
 from vqabook.models.san import _padding_first
 
@@ -49,11 +50,11 @@ def plain_san(model: San, regions: torch.Tensor, words: torch.Tensor, keep: torc
     return model.classifier[1](hidden), sum(maps) / len(maps)
 
 
-@pytest.mark.parametrize("keep", [None, KEEP], ids=["all", "scaled"])
+@pytest.mark.parametrize("keep", [torch.ones(4, 3), KEEP], ids=["all", "scaled"])
 def test_equals_its_formulas(model, regions, keep):
-    out = model(regions, WORDS, keep)
+    out = mask(model, regions, WORDS, keep)
     for i in range(len(WORDS)):
-        logits, attention = plain_san(model, regions[i], WORDS[i], torch.ones(3) if keep is None else keep[i])
+        logits, attention = plain_san(model, regions[i], WORDS[i], keep[i])
         torch.testing.assert_close(out.logits[i], logits, rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(out.attention[i], attention, rtol=1e-5, atol=1e-5)
 
@@ -75,11 +76,16 @@ def test_output_shapes(model, regions):
     torch.testing.assert_close(out.attention.sum(1), torch.ones(4))
 
 
+def mask(model: San, regions: torch.Tensor, words: torch.Tensor, keep: torch.Tensor) -> Output:
+    *fixed, real = model.prepare(regions, words)
+    return model.answer(*fixed, real * keep)
+
+
 def test_project_once_mask_after(model, regions):
     unit, projected, real = model.project(regions)
     torch.testing.assert_close(model.attend_region(KEEP[..., None] * unit), KEEP[..., None] * projected)
     once = model.answer(unit, projected, model.encode(WORDS), real * KEEP)
-    torch.testing.assert_close(once.logits, model(regions, WORDS, KEEP).logits, rtol=0, atol=0)
+    torch.testing.assert_close(once.logits, mask(model, regions, WORDS, KEEP).logits, rtol=0, atol=0)
     model.attend_region.bias = torch.nn.Parameter(torch.ones(8))  # control: with a bias they are two things
     assert not torch.allclose(model.attend_region(KEEP[..., None] * unit), KEEP[..., None] * model.project(regions)[1])
 
@@ -87,12 +93,12 @@ def test_project_once_mask_after(model, regions):
 def test_on_the_features_a_mask_cancels(model, regions):
     out = model(regions, WORDS)
     torch.testing.assert_close(model(KEEP[..., None] * regions, WORDS).logits, out.logits)
-    assert not torch.allclose(model(regions, WORDS, KEEP).logits, out.logits)  # control: after them it does not
+    assert not torch.allclose(mask(model, regions, WORDS, KEEP).logits, out.logits)  # control: after them it does not
 
 
 def test_taking_regions_away_is_zeroing_them(model, regions):
     keep = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0], [1.0, 1.0, 1.0], [0.0, 1.0, 0.0]])
-    out = model(regions, WORDS, keep)
+    out = mask(model, regions, WORDS, keep)
     torch.testing.assert_close(out.logits, model(regions * keep[..., None], WORDS).logits)
     assert not out.attention[keep == 0].any()
     alone = model(regions[:1, [0, 2]], WORDS[:1])  # and is not having them
@@ -100,7 +106,7 @@ def test_taking_regions_away_is_zeroing_them(model, regions):
 
 
 def test_keeping_all_changes_not_a_bit(model, regions):
-    kept = model(regions, WORDS, torch.ones(4, 3))
+    kept = mask(model, regions, WORDS, torch.ones(4, 3))
     torch.testing.assert_close(kept.logits, model(regions, WORDS).logits, rtol=0, atol=0)
 
 
@@ -126,8 +132,8 @@ def test_reading_padding_first_equals_skipping_it(model):
 
 
 def test_regions_are_a_set(model, regions):
-    out, order = model(regions, WORDS, KEEP), torch.tensor([2, 0, 1])
-    moved = model(regions[:, order], WORDS, KEEP[:, order])
+    out, order = mask(model, regions, WORDS, KEEP), torch.tensor([2, 0, 1])
+    moved = mask(model, regions[:, order], WORDS, KEEP[:, order])
     torch.testing.assert_close(moved.logits, out.logits)
     torch.testing.assert_close(moved.attention, out.attention[:, order])
 
@@ -135,7 +141,7 @@ def test_regions_are_a_set(model, regions):
 def test_gradients_reach_masks_and_regions(model, regions):
     model.double()
     inputs = regions[:2].double().requires_grad_(), KEEP[:2].double().requires_grad_()
-    torch.autograd.gradcheck(lambda v, m: model(v, WORDS[:2], m).logits, inputs)
+    torch.autograd.gradcheck(lambda v, m: mask(model, v, WORDS[:2], m).logits, inputs)
 
 
 def test_the_seed_is_the_model(regions):

@@ -85,7 +85,8 @@ def test_regions_equal_a_loop_of_full_passes(table, masks, weighted):
         share = table.target[torch.tensor([row])][0]
         share = share / share.sum()
         with torch.no_grad():
-            outs = [model(regions, words, keep=mask[None]) for mask in masks]
+            *fixed, real = model.prepare(regions, words)
+            outs = [model.answer(*fixed, real * mask) for mask in masks]
         left = (masks * regions[0].ne(0).any(1)).amax(1) > 0  # what shows nothing scores nothing
         scores = torch.stack([(out.logits[0].double().softmax(0) * share).sum() for out in outs]) * left
         maps = torch.cat([out.attention for out in outs])
@@ -126,15 +127,16 @@ def test_an_image_network_is_probed_behind_its_convolutions(masks):
     found = surrogates(region_probe(model, table, masks, at_once=45))
     for row in range(6):
         with torch.no_grad():
-            outs = [model(images[row : row + 1], mask[None]) for mask in masks]
+            cells, real = model.prepare(images[row : row + 1])
+            outs = [model.answer(cells, real * mask) for mask in masks]
         scores = torch.stack([out.logits[0].double().softmax(0)[table.target[row]] for out in outs])
         scores = scores * (masks.amax(1) > 0)
         best = int(scores.argmax())
         torch.testing.assert_close(found.attention[row], outs[best].attention[0])
         torch.testing.assert_close((found.score[row], found.plain[row]), (scores[best], scores[-1]))
-    concealed = torch.ones(6, 4)
+    cells, concealed = model.prepare(images)
     concealed[:, 2] = 0
-    assert not model(images, concealed).attention[:, 2].any()
+    assert not model.answer(cells, concealed).attention[:, 2].any()
     with pytest.raises(ValueError, match="a side of 9 pixels is halved 2 times"):
         SmallCnn(SmallCnnConfig(3, side=9))
 
@@ -208,7 +210,7 @@ def test_words_of_a_question_about_an_image(table):
     found = surrogates(word_probe(model, table, SHORT, at_once=12))
     regions, words = table.batch(torch.tensor([2])).inputs
     with torch.no_grad():
-        out = model(regions, words, keep_words=SHORT(5)[found.mask[2]][None])
+        out = model.reread(regions, words, SHORT(5)[found.mask[2]][None])
     torch.testing.assert_close(found.attention[2], out.word_attention[0])
     assert (found.score >= found.plain).all()
 

@@ -16,7 +16,7 @@ from vqabook.training.fit import BestEpoch, FitConfig, fit_best
 
 def watched(tmp_path, values: list[float]) -> tuple[BestEpoch, nn.Module]:
     left = iter(values)
-    best, model = BestEpoch.begin(lambda model: {"valid": next(left)}, tmp_path / "c"), nn.Linear(1, 1)
+    best, model = BestEpoch(lambda model: {"valid": next(left)}, tmp_path / "c"), nn.Linear(1, 1)
     for i in range(len(values)):
         nn.init.constant_(model.weight, i)
         best(model)

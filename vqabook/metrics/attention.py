@@ -29,13 +29,11 @@ def agreement_with_humans(
     human: Float[np.ndarray, "m cells"],
     human_question_id: Int[np.ndarray, " m"],
     *,
-    size: tuple[int, int] | None = None,
     grid: int = 14,
 ) -> HumanAgreement:
-    """The model's one map a question against each human map of that question, all of `grid` x `grid` cells.
+    """The model's one map a question, a square grid, against each human map of that question, `grid` x `grid` cells.
 
-    `size`: (width, height) of the model's maps, by default square; `human` has `grid` x `grid` cells already. Of
-    several people's maps of a question, the mean of what each gives counts (ours), so that questions weigh alike.
+    Of several people's maps of a question, the mean of what each gives counts (ours), so that questions weigh alike.
     Questions without a human map are left out; ValueError if that leaves none.
     """
     if human.shape[1] != grid**2:
@@ -57,11 +55,9 @@ def agreement_with_humans(
         )
     rows, at = np.unique(row[paired], return_inverse=True)
     side = round(maps.shape[1] ** 0.5)
-    if size is None and side**2 != maps.shape[1]:
-        raise ValueError(
-            f"maps without a size are square grids, got {maps.shape[1]} columns; pass size=(width, height)"
-        )
-    cells = resize(maps[rows], size or (side, side), (grid, grid))[at]
+    if side**2 != maps.shape[1]:
+        raise ValueError(f"maps are square grids, got {maps.shape[1]} columns; resize them to one first")
+    cells = resize(maps[rows], (side, side), (grid, grid))[at]
     correlation = rank_correlation(cells, human[paired])
     distance = earth_movers_distance(cells, human[paired], grid_distance(grid, grid))
     return HumanAgreement(question_id[rows], _mean_by(at, correlation), _mean_by(at, distance))

@@ -120,12 +120,9 @@ class Vgg(nn.Module):
                 layers += [nn.Conv2d(n_out if i else n_in, n_out, 3, padding=1, bias=False), nn.BatchNorm2d(n_out)]
                 layers.append(nn.ReLU())
             stages.append(nn.Sequential(*layers))
-        self.first, self.stages = stages[0], nn.Sequential(*stages[1:])
+        self.early, self.stages = stages[0], nn.Sequential(*stages[1:])
         self.classifier = nn.Linear(widths[-1], c.n_classes)
         draw_convolutions(self)
-
-    def early(self, images: Float[Tensor, "b channel h w"]) -> Float[Tensor, "b channel2 h w"]:
-        return self.first(images)
 
     def late(self, features: Float[Tensor, "b channel2 h w"]) -> Output:
         hidden = torch.mean(self.stages(features), dim=(2, 3))
@@ -194,6 +191,5 @@ class SmallCnn(nn.Module):
         hidden = self.fuse(self.dropout(seen.flatten(1)))
         return Output(self.classifier(hidden), hidden=hidden, attention=attention)
 
-    def forward(self, images: Float[Tensor, "b c h w"], keep: Float[Tensor, "b o"] | None = None) -> Output:
-        cells, real = self.prepare(images)
-        return self.answer(cells, real if keep is None else real * keep)
+    def forward(self, images: Float[Tensor, "b c h w"]) -> Output:
+        return self.answer(*self.prepare(images))

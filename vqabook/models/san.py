@@ -31,7 +31,7 @@ class SanConfig:
 class San(nn.Module):
     """Additive attention over L2-normalised regions, several glimpses, and a classifier on [glimpses, question].
 
-    A region that is zero throughout, or that `keep` takes away wholly, gets no attention.
+    A region that is zero throughout, or that a mask takes away wholly, gets no attention.
     """
 
     def __init__(self, config: SanConfig):
@@ -56,10 +56,8 @@ class San(nn.Module):
         """
         if words.device.type != "cpu":
             return self._state(self._read(_padding_first(words)))
-        length = words.ne(0).sum(1).clamp(min=1)
-        return self._state(
-            nn.utils.rnn.pack_padded_sequence(self._read(words), length, batch_first=True, enforce_sorted=False)
-        )
+        length, pack = words.ne(0).sum(1).clamp(min=1), nn.utils.rnn.pack_padded_sequence
+        return self._state(pack(self._read(words), length, batch_first=True, enforce_sorted=False))
 
     def _read(self, words: Int[Tensor, "b t"]) -> Float[Tensor, "b t d"]:
         """What the LSTM reads: tanh of each word's vector and a one; nothing but zeros at padding."""
@@ -73,14 +71,21 @@ class San(nn.Module):
     def project(
         self, regions: Float[Tensor, "b o d"]
     ) -> tuple[Float[Tensor, "b o d"], Float[Tensor, "b o att"], Float[Tensor, "b o"]]:
-        """The part of an image that no question and no mask changes: unit regions, their projection, 1 per region.
-
-        The last is 0 at padding. Many masks m of one image need one projection, W(m v) = m W v:
-        `unit, projected, real = san.project(regions)`, then `san.answer(unit, projected, question, real * m)` for each.
-        """
+        """What no question and no mask changes: unit regions, their projection, 1 per region, 0 at padding."""
         norm = torch.linalg.vector_norm(regions, dim=-1, keepdim=True)
         unit = regions / norm.masked_fill(norm == 0, 1)  # padding stays zero, its gradient finite
         return unit, self.attend_region(self.dropout(unit)), norm.squeeze(-1).ne(0).to(unit.dtype)
+
+    def prepare(
+        self, regions: Float[Tensor, "b o d"], words: Int[Tensor, "b t"]
+    ) -> tuple[Tensor, Tensor, Tensor, Float[Tensor, "b o"]]:
+        """What no mask of regions changes: `*fixed, real = prepare(...)` once, then `answer(*fixed, real * m)`.
+
+        Many masks m in [0, 1] of one image need one projection, W(m v) = m W v; on the features, the normalisation
+        would cancel them.
+        """
+        unit, projected, real = self.project(regions)
+        return unit, projected, self.encode(words), real
 
     def answer(
         self,
@@ -98,12 +103,8 @@ class San(nn.Module):
         hidden = self.fuse(torch.cat([image.flatten(1), question], -1))
         return Output(self.classifier(hidden), hidden=hidden, question=question, attention=glimpses.mean(1))
 
-    def forward(
-        self, regions: Float[Tensor, "b o d"], words: Int[Tensor, "b t"], keep: Float[Tensor, "b o"] | None = None
-    ) -> Output:
-        """`keep`, in [0, 1], scales regions after their normalisation, which would cancel it on the features."""
-        unit, projected, real = self.project(regions)
-        return self.answer(unit, projected, self.encode(words), real if keep is None else real * keep)
+    def forward(self, regions: Float[Tensor, "b o d"], words: Int[Tensor, "b t"]) -> Output:
+        return self.answer(*self.prepare(regions, words))
 
 
 def _padding_first(words: Int[Tensor, "b t"]) -> Int[Tensor, "b t"]:
@@ -148,34 +149,19 @@ class AttentiveSan(San):
     def encode(self, words: Int[Tensor, "b t"]) -> Float[Tensor, "b h"]:
         return self.read(words)[0]
 
-    def prepare(
-        self, regions: Float[Tensor, "b o d"], words: Int[Tensor, "b t"]
-    ) -> tuple[Tensor, Tensor, Tensor, Float[Tensor, "b o"]]:
-        """What no mask of regions changes: `*fixed, real = prepare(...)` once, then `answer(*fixed, real * m)`."""
-        unit, projected, real = self.project(regions)
-        return unit, projected, self.encode(words), real
-
     def reread(
         self, regions: Float[Tensor, "b o d"], words: Int[Tensor, "b t"], keep_words: Float[Tensor, "m t"]
     ) -> Output:
         """Each question under each of m masks of its words, mask by mask within a question; regions projected once."""
         n = len(keep_words)
-        question, looked = self.read(words.repeat_interleave(n, 0), keep_words.repeat(len(words), 1))
         unit, projected, real = (x[:, None].expand(-1, n, *x.shape[1:]).flatten(0, 1) for x in self.project(regions))
+        question, looked = self.read(words.repeat_interleave(n, 0), keep_words.repeat(len(words), 1))
         return self.answer(unit, projected, question, real)._replace(word_attention=looked)
 
-    def forward(
-        self,
-        regions: Float[Tensor, "b o d"],
-        words: Int[Tensor, "b t"],
-        keep: Float[Tensor, "b o"] | None = None,
-        keep_words: Float[Tensor, "b t"] | None = None,
-    ) -> Output:
-        """`keep` scales regions as in `San`; `keep_words` is 0 at concealed words."""
+    def forward(self, regions: Float[Tensor, "b o d"], words: Int[Tensor, "b t"]) -> Output:
         unit, projected, real = self.project(regions)
-        question, looked = self.read(words, keep_words)
-        out = self.answer(unit, projected, question, real if keep is None else real * keep)
-        return out._replace(word_attention=looked)
+        question, looked = self.read(words)
+        return self.answer(unit, projected, question, real)._replace(word_attention=looked)
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,22 @@ from vqabook.models.words import attend, is_region, last_output
 
 
 @dataclass(frozen=True)
-class UpDnConfig:
-    """Sizes and dropout rates. The defaults are those of the VQA-CP literature (1024 units, 36x2048 features)."""
+class QuestionOnlyConfig:
+    """Sizes and dropout rate; UpDn has them as well, so that the image is all that the two models differ by."""
 
     n_words: int  # vocabulary with the pad (0) and unknown (1) words
     n_answers: int
-    feature: int = 2048
     hidden: int = 1024
     word: int = 300
-    attention_dropout: float = 0.2
     classifier_dropout: float = 0.5
+
+
+@dataclass(frozen=True)
+class UpDnConfig(QuestionOnlyConfig):
+    """Sizes and dropout rates. The defaults are those of the VQA-CP literature (1024 units, 36x2048 features)."""
+
+    feature: int = 2048
+    attention_dropout: float = 0.2
 
 
 def _dense(n_in: int, n_out: int) -> nn.Linear:
@@ -69,17 +75,6 @@ class UpDn(nn.Module):
         image = (attention[:, None] @ regions).squeeze(1)  # [b, d]
         hidden = self.question_net(question) * self.image_net(image)
         return Output(self.classifier(hidden), hidden=hidden, question=question, attention=attention)
-
-
-@dataclass(frozen=True)
-class QuestionOnlyConfig:
-    """Sizes and dropout as in `UpDnConfig`, so that the image is all that the two models differ by."""
-
-    n_words: int  # vocabulary with the pad (0) and unknown (1) words
-    n_answers: int
-    hidden: int = 1024
-    word: int = 300
-    classifier_dropout: float = 0.5
 
 
 class QuestionBranch(nn.Module):

@@ -275,25 +275,18 @@ def soft_score(out: Output, batch: Batch) -> Float[Tensor, " b"]:
 class BestEpoch:
     """Wraps what `fit` calls after every epoch, whose `valid` decides; the first of equals stays.
 
-    A run that goes on from a checkpoint finds the best weights so far in `path`; `begin` forgets those of a run that
-    does not, and a checkpoint whose best weights are lost. `restore` loads them into the model and takes the file away.
+    Keeps the best weights beside `checkpoint`, whose absence says that training starts anew: what another one left is
+    forgotten, and so is a checkpoint whose best weights are lost. `restore` loads them and takes the file away.
     """
 
-    def __init__(self, evaluate: Callable[[nn.Module], dict], path: Path):
-        self.evaluate, self.path = evaluate, path
-        best = load_or_set_aside(path)
-        self.highest = -float("inf") if best is None else best["valid"]
-
-    @classmethod
-    def begin(cls, evaluate: Callable[[nn.Module], dict], checkpoint: Path) -> BestEpoch:
-        """Beside `checkpoint`, whose absence says that training starts anew."""
-        path = checkpoint.with_name(f"{checkpoint.name}.best")
+    def __init__(self, evaluate: Callable[[nn.Module], dict], checkpoint: Path):
+        self.evaluate, self.path = evaluate, checkpoint.with_name(f"{checkpoint.name}.best")
         if not checkpoint.exists():
-            path.unlink(missing_ok=True)
-        best = cls(evaluate, path)
-        if not path.exists():
+            self.path.unlink(missing_ok=True)
+        best = load_or_set_aside(self.path)
+        if best is None:
             checkpoint.unlink(missing_ok=True)
-        return best
+        self.highest = -float("inf") if best is None else best["valid"]
 
     def __call__(self, model: nn.Module) -> dict:
         scores = self.evaluate(model)
@@ -303,8 +296,7 @@ class BestEpoch:
         return scores
 
     def restore(self, model: nn.Module) -> None:
-        device = next(model.parameters()).device
-        model.load_state_dict(torch.load(self.path, map_location=device, weights_only=True)["model"])
+        model.load_state_dict(torch.load(self.path, map_location="cpu", weights_only=True)["model"])
         self.path.unlink()
 
 
@@ -319,7 +311,7 @@ def fit_best(
     label: str,
 ) -> list[dict]:
     """`fit`, after which the model has the weights of the epoch that was best on held-out rows; its history."""
-    best = BestEpoch.begin(evaluate, checkpoint)
+    best = BestEpoch(evaluate, checkpoint)
     history = fit(model, objective, train, config, evaluate=best, checkpoint=checkpoint, label=label)
     best.restore(model)
     return history

@@ -12,14 +12,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vqabook.core import SparseScores, Table
+from vqabook.core import Batch, Output, SparseScores, Table
 from vqabook.files import written_whole
+from vqabook.training.fit import predict
 from vqabook.training.stages import set_aside
 
 HALF = torch.finfo(torch.float16).max
 
 
-@torch.no_grad()
 def teacher_logits(
     model: nn.Module, table: Table, path: Path | None = None, *, batch_size: int = 1024
 ) -> Float[Tensor, "n m c"]:
@@ -31,7 +31,7 @@ def teacher_logits(
     """
     identity = _identity(model, table)
     if path is None:
-        return torch.cat([_answers(model, table, rows) for rows in _rows(table, batch_size)])
+        return predict(model, table, _as_half, batch_size=batch_size)
     if path.exists() and not h5py.is_hdf5(path):
         set_aside(path, OSError("no HDF5"))
     if not path.exists():
@@ -45,7 +45,7 @@ def teacher_logits(
             )
         logits = torch.from_numpy(np.memmap(path, stored.dtype, "c", offset, stored.shape))
     tried = torch.linspace(0, len(table) - 1, min(8, len(table))).long()
-    again = _answers(model, table, tried.to(table.device)).float()
+    again = predict(model, table.subset(tried), _as_half).float()
     if not torch.allclose(again, logits[tried].float(), atol=0.05, rtol=0.02):
         raise ValueError(
             f"cached logits are what the base models say: {path} says otherwise of the first rows tried, so the "
@@ -56,22 +56,17 @@ def teacher_logits(
 
 def _write(model: nn.Module, table: Table, path: Path, identity: str, batch_size: int) -> None:
     with written_whole(path) as partial, h5py.File(partial, "w") as file:
-        first = _answers(model, table, torch.zeros(1, dtype=torch.long, device=table.device))
+        first = predict(model, table.subset(torch.zeros(1, dtype=torch.long)), _as_half)
         stored = file.create_dataset("logits", (len(table), *first.shape[1:]), np.float16)
-        for rows in _rows(table, batch_size):
-            stored[int(rows[0]) : int(rows[-1]) + 1] = _answers(model, table, rows).numpy()
+        for rows in torch.arange(len(table)).split(batch_size):
+            stored[int(rows[0]) : int(rows[-1]) + 1] = predict(model, table.subset(rows), _as_half).numpy()
         file.attrs["identity"] = identity
 
 
-def _rows(table: Table, batch_size: int) -> tuple[Tensor, ...]:
-    return torch.arange(len(table), device=table.device).split(batch_size)
-
-
-def _answers(model: nn.Module, table: Table, rows: Tensor) -> Float[Tensor, "b m c"]:
-    logits = model.eval()(*table.batch(rows).inputs).logits
-    if logits.dim() != 3:
-        raise ValueError(f"teachers answer side by side, logits [m, b, c], got {tuple(logits.shape)}; wrap them")
-    return logits.transpose(0, 1).clamp(-HALF, HALF).half().cpu()
+def _as_half(out: Output, batch: Batch) -> Float[Tensor, "b m c"]:
+    if out.logits.dim() != 3:
+        raise ValueError(f"teachers answer side by side, logits [m, b, c], got {tuple(out.logits.shape)}; wrap them")
+    return out.logits.transpose(0, 1).clamp(-HALF, HALF).half()
 
 
 def _identity(model: nn.Module, table: Table) -> str:
