@@ -26,31 +26,17 @@ from vqabook.papers.attention_supervision.examples import (
     load_examples,
     trec_examples,
 )
-from vqabook.papers.attention_supervision.maps import deal_out, draw_maps, draw_masks, grid_of, mask_nothing, there
+from vqabook.papers.attention_supervision.maps import draw_maps, draw_masks, grid_of, mask_nothing, there
 from vqabook.papers.attention_supervision.recipes import Run
 from vqabook.papers.attention_supervision.train import average_losses, build, supervise, training_table
-from vqabook.report.verdicts import number
 from vqabook.training.fit import predict
 
 PACKAGE = "vqabook.papers.attention_supervision"
 CPU = torch.device("cpu")
 
 
-def recipe_of(variant: str, **values: object) -> Run:
-    recipes = PAPER.recipes(PAPER.setting_of(profile="smoke", **values), PAPER.name)
-    (recipe,) = [recipe for recipe in recipes if recipe.variant == variant]
-    return recipe
-
-
 def examples_of(run: Run, data_root: Path | None = None) -> Examples:
     return load_examples(run.task, run.data, run.seed, data_root, CPU)
-
-
-def produce(run: Run, folder: Path) -> dict:
-    """A run's result, through JSON without NaN as a record goes."""
-    asked = run.asked()
-    result = PAPER.produce(asked, folder / f"{key_of(asked)}.checkpoint", data_root=None, device="cpu")
-    return json.loads(json.dumps(result, allow_nan=False))
 
 
 def make_supervised(run: Run, examples: Examples) -> tuple[torch.nn.Module, Table]:
@@ -61,34 +47,8 @@ def make_supervised(run: Run, examples: Examples) -> tuple[torch.nn.Module, Tabl
     return model, replace(table, side={**table.side, **side})
 
 
-RUN = (
-    *("text baseline", "text adv", "text probe", "text mmd @ shuffled maps"),
-    *("image mse", "image probe", "image mmd @ paired", "image mse @ 1000 masks"),
-    *("vqa both adv", "vqa question mmd", "vqa probe", "vqa image adv @ own maps"),
-    *("vqa image adv @ given the question", "vqa image mse @ relevant regions"),
-)
-
-
-@pytest.mark.parametrize("variant", RUN)
-def test_a_run_gives_what_its_claims_read(variant, cache, tmp_path):
-    result, again = (produce(recipe_of(variant), tmp_path) for _ in range(2))
-    assert result | {"history": None} == again | {"history": None}
-    for claim in PAPER.claims:
-        for side in (claim.more, claim.less):
-            if side.where["variant"] == variant:
-                assert number({"result": result}, side.metric) is not None, side.metric
-
-
-def test_the_epoch_is_chosen_without_test(cache, tmp_path):
-    result = produce(recipe_of("text mse", text_epochs=5), tmp_path)
-    valid = [row["valid"] for row in result["history"]]
-    chosen = result["selection"]["best_by_valid"]
-    assert chosen["epoch"] == valid.index(max(valid)) + 1
-    assert result["test"]["overall"] == result["history"][chosen["epoch"] - 1]["test"] == chosen["test"]
-
-
 @pytest.mark.parametrize("variant", ["text adv", "image coral", "vqa both adv"])
-def test_a_weight_of_zero_is_the_baseline(variant, cache, tmp_path):
+def test_a_weight_of_zero_is_the_baseline(variant, recipe_of, produce, cache, tmp_path):
     """Same start, same order: whatever a supervised run gains comes from the loss on its attention."""
     nothing = {f"{name}_share": 0.0 for name in ("text", "image", "vqa", "word")} | {"text_dropout": 0.3}
     names = (variant, f"{variant.split()[0]} baseline")
@@ -97,7 +57,7 @@ def test_a_weight_of_zero_is_the_baseline(variant, cache, tmp_path):
     assert [row["valid"] for row in ours["history"]] == [row["valid"] for row in plain["history"]]
 
 
-def test_supervised_runs_share_their_baseline_and_its_maps(cache, tmp_path, monkeypatch):
+def test_supervised_runs_share_their_baseline_and_its_maps(recipe_of, produce, cache, tmp_path, monkeypatch):
     """One run leaves weights and maps, others read them; without them the same ones are made again."""
     produce(recipe_of("image baseline"), tmp_path)
     (weights,) = tmp_path.glob("*.stage")
@@ -113,7 +73,7 @@ def test_supervised_runs_share_their_baseline_and_its_maps(cache, tmp_path, monk
     assert produce(recipe_of("image mse"), alone) | {"history": None} == first | {"history": None}
 
 
-def test_maps_are_shared_by_what_they_depend_on(cache, tmp_path):
+def test_maps_are_shared_by_what_they_depend_on(recipe_of, produce, cache, tmp_path):
     """Own maps by all numbers of masks, best ones by the same number; weighted ones are others."""
     for name in ("mse", "adv", "mmd @ shuffled maps", "mse @ own maps", "adv @ own maps", "mse @ weighted maps"):
         produce(recipe_of(f"image {name}"), tmp_path)
@@ -124,13 +84,13 @@ def test_maps_are_shared_by_what_they_depend_on(cache, tmp_path):
     assert len(list(tmp_path.glob("*.best-maps.stage"))) == 2
 
 
-def test_controls_that_ask_no_baseline_train_none(cache, tmp_path):
+def test_controls_that_ask_no_baseline_train_none(recipe_of, produce, cache, tmp_path):
     for name in ("image mse @ random maps", "vqa image mse @ relevant regions"):
         produce(recipe_of(name), tmp_path)
     assert not list(tmp_path.glob("*.stage"))
 
 
-def test_a_recipe_names_its_baseline():
+def test_a_recipe_names_its_baseline(recipe_of):
     for name in ("mse", "adv @ own maps", "probe"):
         assert recipe_of(f"text {name}").baseline.asked() == recipe_of("text baseline").asked()
     assert recipe_of("vqa probe").baseline == recipe_of("vqa baseline")
@@ -138,7 +98,7 @@ def test_a_recipe_names_its_baseline():
     assert other != recipe_of("text mse") and other.baseline == recipe_of("text baseline")
 
 
-def test_a_record_s_recipe_is_read_back():
+def test_a_record_s_recipe_is_read_back(recipe_of):
     """All of the evidence and of a page at smoke size: the same name, and parts of their types."""
     recorded = [record["recipe"] for record in read_records(EVIDENCE / PAPER.name)]
     smoke = [json.loads(json.dumps(asked)) for asked in PAPER.asked(PAPER.setting_of(profile="smoke"), PAPER.name)]
@@ -151,7 +111,7 @@ def test_a_record_s_recipe_is_read_back():
     assert (again.supervision, again.masks) == (both.supervision, both.masks)
 
 
-def test_relevant_regions_are_where_the_answer_is(cache):
+def test_relevant_regions_are_where_the_answer_is(recipe_of, cache):
     """Even over the relevant ones; a model that looks there alone knows the object that is asked about."""
     run = recipe_of("vqa image mse @ relevant regions")
     examples = examples_of(run)
@@ -164,7 +124,7 @@ def test_relevant_regions_are_where_the_answer_is(cache):
     assert set(masks.unique().tolist()) == {0, 1}  # objects are shown or not
 
 
-def test_own_maps_are_seen_without_a_mask(cache):
+def test_own_maps_are_seen_without_a_mask(recipe_of, cache):
     run = recipe_of("vqa both adv")
     examples = examples_of(run)
     draw = partial(draw_masks, model=build(run, examples, None), examples=examples, seed=run.seed)
@@ -173,7 +133,7 @@ def test_own_maps_are_seen_without_a_mask(cache):
     assert all(torch.equal(words(n), torch.ones(1, n)) for n in (1, 2, 5))
 
 
-def test_people_s_maps_are_compared_with_where_they_are_at_hand(cache, tmp_path, monkeypatch):
+def test_people_s_maps_are_compared_with_where_they_are_at_hand(recipe_of, cache, tmp_path, monkeypatch):
     """VQA-HAT in its official layout, with the ids of the embedded world's questions in place of VQA v1's."""
     run = recipe_of("vqa baseline")
     asked = examples_of(run).task.test_questions.question_id[:3]
@@ -201,7 +161,7 @@ def test_people_s_maps_are_compared_with_where_they_are_at_hand(cache, tmp_path,
 
 
 @pytest.mark.parametrize(("variant", "head"), [("text mse", "word_attention"), ("image mse", "attention")])
-def test_random_maps_know_nothing_but_what_is_there(variant, head, cache):
+def test_random_maps_know_nothing_but_what_is_there(variant, head, recipe_of, cache):
     run = recipe_of(variant)
     examples = examples_of(run)
     seen = there(head, build(run, examples, None), examples)
@@ -213,7 +173,7 @@ def test_random_maps_know_nothing_but_what_is_there(variant, head, cache):
     assert torch.equal(maps, draw_maps(seen, run.seed))
 
 
-def test_noise_makes_words_uninformative(cache):
+def test_noise_makes_words_uninformative(recipe_of, cache):
     """Without it the type follows from the words; with it all, nothing is left of the question."""
     plain, noisy = (examples_of(recipe_of("text baseline", word_noise=x)) for x in (0.0, 1.0))
     words, replaced = plain.train.inputs[0], noisy.train.inputs[0]
@@ -221,7 +181,7 @@ def test_noise_makes_words_uninformative(cache):
     assert torch.equal(plain.train.target, noisy.train.target)
 
 
-def test_images_to_train_on_are_drawn_by_seed_and_test_is_not(cache):
+def test_images_to_train_on_are_drawn_by_seed_and_test_is_not(recipe_of, cache):
     one, other = (examples_of(recipe_of("image baseline", seeds=(seed,))) for seed in (0, 1))
     assert len(one.train) == 100 and one.train.target.bincount().max() - one.train.target.bincount().min() <= 2
     assert not torch.equal(one.train.inputs[0], other.train.inputs[0])
@@ -230,7 +190,7 @@ def test_images_to_train_on_are_drawn_by_seed_and_test_is_not(cache):
         examples_of(replace(recipe_of("image baseline"), data={"dataset": "digits", "n_train": 5000}))
 
 
-def test_both_losses_are_brought_to_one_scale(cache):
+def test_both_losses_are_brought_to_one_scale(recipe_of, cache):
     """γ times the attention's loss is the asked share of L_c, for every loss, before anything is learnt."""
     for name in ("vqa both adv", "vqa image coral", "vqa question mmd", "vqa image mmd @ paired"):
         run = recipe_of(name, vqa_share=0.5, word_share=2.0)
@@ -242,13 +202,13 @@ def test_both_losses_are_brought_to_one_scale(cache):
             assert share == pytest.approx({"attention": 0.5, "word_attention": 2.0}[head], rel=1e-5)
 
 
-def test_a_discriminator_sees_the_question_only_where_asked(cache):
+def test_a_discriminator_sees_the_question_only_where_asked(recipe_of, cache):
     for variant, given in (("vqa image adv @ given the question", 16), ("vqa image adv", 0)):
         run = recipe_of(variant)
         assert supervise(run, *make_supervised(run, examples_of(run))).losses["attention"].given == given
 
 
-def test_shuffled_maps_are_the_same_maps_on_other_examples(cache):
+def test_shuffled_maps_are_the_same_maps_on_other_examples(recipe_of, cache):
     for variant, head in (("text mse", "word_attention"), ("image mse", "attention")):
         run = recipe_of(variant)
         examples = examples_of(run)
@@ -260,7 +220,7 @@ def test_shuffled_maps_are_the_same_maps_on_other_examples(cache):
         assert not dealt[seen == 0].any()
 
 
-def test_what_is_kept_is_the_epoch_that_the_tables_report(cache, tmp_path):
+def test_what_is_kept_is_the_epoch_that_the_tables_report(recipe_of, produce, cache, tmp_path):
     """The baseline's maps are those of its best epoch on held-out examples, not of its last."""
     run = recipe_of("text baseline", text_epochs=6, text_lr=0.02)
     chosen = produce(run, tmp_path)["selection"]["best_by_valid"]
@@ -295,7 +255,7 @@ def test_words_start_from_glove_and_others_are_as_wide(tmp_path, cache):
     assert vectors[3].abs().sum() > 0 and torch.equal(vectors, glove_vectors(("blue", "qqq", "red"), 3, 0, tmp_path))
 
 
-def test_models_take_their_words_from_the_vectors_given(cache, monkeypatch):
+def test_models_take_their_words_from_the_vectors_given(recipe_of, cache, monkeypatch):
     run = recipe_of("text baseline @ GloVe", glove=True)
     examples = examples_of(run)
     given = torch.randn(len(examples.words) + 2, 8)

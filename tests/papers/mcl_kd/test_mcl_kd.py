@@ -21,43 +21,16 @@ from vqabook.papers.mcl_kd.examples import Examples, load_examples, load_reasoni
 from vqabook.papers.mcl_kd.recipes import Run
 from vqabook.papers.mcl_kd.setting import Ensemble
 from vqabook.papers.mcl_kd.train import build, objective_of
-from vqabook.report.verdicts import number
 
 CPU = torch.device("cpu")
 
 
-def recipe_of(variant: str, **values: object) -> Run:
-    recipes = PAPER.recipes(PAPER.setting_of(profile="smoke", **values), "mcl_kd")
-    (recipe,) = [recipe for recipe in recipes if recipe.variant == variant]
-    return recipe
-
-
-def examples_of(variant: str, **values: object) -> Examples:
-    return load_examples(recipe_of(variant, **values).data, None, CPU)
-
-
-def produce(recipe: Run, folder: Path) -> dict:
-    """A run's result, through JSON without NaN as a record goes."""
-    asked = recipe.asked()
-    result = PAPER.produce(asked, folder / f"{key_of(asked)}.checkpoint", data_root=None, device="cpu")
-    return json.loads(json.dumps(result, allow_nan=False))
-
-
-RUN = ("san base", "san mcl_kd k1", "san cmcl k1", "resnet mcl k1", "resnet mcl_kd + fs k1", "resnet ie @ as long")
-
-
-@pytest.mark.parametrize("variant", RUN)
-def test_a_run_gives_what_its_claims_read(variant, cache, tmp_path):
-    result, again = (produce(recipe_of(variant), tmp_path) for _ in range(2))
-    assert result | {"history": None} == again | {"history": None}
-    for claim in PAPER.claims:
-        for side in (claim.more, claim.less):
-            if side.where["variant"] == variant:
-                assert number({"result": result}, side.metric) is not None, side.metric
+def examples_of(recipe: Run) -> Examples:
+    return load_examples(recipe.data, None, CPU)
 
 
 @pytest.mark.parametrize("network", ["mlp", "updn", "vgg"])
-def test_other_networks_run(network, cache, tmp_path):
+def test_other_networks_run(network, recipe_of, produce, cache, tmp_path):
     values = {"networks": (network,), "image_width": 2, "vgg_width": 2, "image_base_epochs": 1, "image_epochs": 1}
     if network == "vgg":  # 8 x 8 digits are too small for four poolings
         with pytest.raises(ValueError, match="halved four times, got 8"):
@@ -66,7 +39,7 @@ def test_other_networks_run(network, cache, tmp_path):
     assert 0 <= produce(recipe_of(f"{network} mcl_kd k1", **values), tmp_path)["test"]["overall"] <= 100
 
 
-def test_runs_start_from_one_set_of_base_models(cache, tmp_path, monkeypatch):
+def test_runs_start_from_one_set_of_base_models(recipe_of, produce, cache, tmp_path, monkeypatch):
     """One run leaves its weights and what they say; another reads both; without them the same ones are made again."""
     produce(recipe_of("san base"), tmp_path)
     first = produce(recipe_of("san mcl_kd k1"), tmp_path)
@@ -81,7 +54,7 @@ def test_runs_start_from_one_set_of_base_models(cache, tmp_path, monkeypatch):
     assert produce(recipe_of("san mcl_kd k1"), alone) | {"history": None} == first | {"history": None}
 
 
-def test_a_recipe_names_its_base_models():
+def test_a_recipe_names_its_base_models(recipe_of):
     for name in ("base", "mcl k1", "mcl_kd k1 @ by chance"):
         assert key_of(recipe_of(f"san {name}").base.asked()) == key_of(recipe_of("san base").asked())
     other = recipe_of("san mcl_kd k1", beta=3.0, epochs=5)
@@ -89,7 +62,7 @@ def test_a_recipe_names_its_base_models():
 
 
 @pytest.mark.parametrize("variant", ["san base", "san mcl_kd k1 @ by chance", "resnet mcl_kd + fs k1"])
-def test_a_record_s_recipe_is_read_back(variant):
+def test_a_record_s_recipe_is_read_back(variant, recipe_of):
     """Base models say nothing of what ensembles alone have."""
     recipe = recipe_of(variant)
     again = Run.of(json.loads(json.dumps(recipe.asked())))
@@ -98,7 +71,7 @@ def test_a_record_s_recipe_is_read_back(variant):
     assert len(own) == (0 if recipe.ensemble is None else 3) and "ensemble" in recipe.asked()
 
 
-def test_all_members_as_specialists_are_an_independent_ensemble(cache, tmp_path):
+def test_all_members_as_specialists_are_an_independent_ensemble(recipe_of, produce, cache, tmp_path):
     """k = m, whatever the rule: what is compared with IE differs by its specialists alone."""
     recipe, tests = recipe_of("san ie @ as long"), []
     for ensemble in (Ensemble("ie", None), Ensemble("mcl", 3), Ensemble("mcl_kd", 3)):
@@ -106,17 +79,9 @@ def test_all_members_as_specialists_are_an_independent_ensemble(cache, tmp_path)
     assert tests[0] == pytest.approx(tests[1]) and tests[0] == pytest.approx(tests[2])
 
 
-def test_the_epoch_is_chosen_without_test(cache, tmp_path):
-    result = produce(recipe_of("resnet base", image_base_epochs=5), tmp_path)
-    valid = [row["valid"] for row in result["history"]]
-    chosen = result["selection"]["best_by_valid"]
-    assert chosen["epoch"] == valid.index(max(valid)) + 1
-    assert result["test"]["overall"] == result["history"][chosen["epoch"] - 1]["test"] == chosen["test"]
-
-
-def test_an_answer_is_worth_its_vqa_accuracy(cache):
+def test_an_answer_is_worth_its_vqa_accuracy(recipe_of, cache):
     """Soft scores of the targets against the official evaluation, question by question."""
-    examples = examples_of("updn base", networks=("updn",))
+    examples = examples_of(recipe_of("updn base", networks=("updn",)))
     task = load_task(DataSpec.of(recipe_of("updn base", networks=("updn",)).data), None, CPU)
     chosen = torch.randint(len(examples.answers), (1, len(examples.test)), generator=torch.Generator().manual_seed(0))
     mine = worth(chosen, examples.test.target[torch.arange(len(examples.test))])
@@ -126,9 +91,9 @@ def test_an_answer_is_worth_its_vqa_accuracy(cache):
     )
 
 
-def test_members_are_judged_one_by_one(cache):
+def test_members_are_judged_one_by_one(recipe_of, cache):
     recipe = recipe_of("san base")
-    examples = load_examples(recipe.data, None, CPU)
+    examples = examples_of(recipe)
     members = build(recipe, examples)
     together, each = score(Members(members), examples.test)
     batch = examples.test.batch(torch.arange(len(examples.test)))
@@ -140,10 +105,10 @@ def test_members_are_judged_one_by_one(cache):
     assert np.array_equal(mean.argmax(1).eq(batch.target).numpy(), together)
 
 
-def test_an_example_s_owner_is_whom_it_is_assigned_to(cache):
+def test_an_example_s_owner_is_whom_it_is_assigned_to(recipe_of, cache):
     """Of the k = 1 assignment in training; and who owns what is told from chance."""
     recipe = recipe_of("san mcl k1")
-    examples = load_examples(recipe.data, None, CPU)
+    examples = examples_of(recipe)
     model, objective = Members(build(recipe, examples)), objective_of(recipe, examples.train)
     cost = owners_cost(model, objective, examples.train)
     batch = examples.train.batch(torch.arange(len(examples.train)))
@@ -170,14 +135,14 @@ def test_specialists_are_members():
         PAPER.setting_of(profile="smoke", vqa_specialists=(5,))
 
 
-def test_soft_targets_have_a_soft_loss(cache):
+def test_soft_targets_have_a_soft_loss(recipe_of, cache):
     recipe = recipe_of("updn base", networks=("updn",))
-    table = load_examples(recipe.data, None, CPU).train
+    table = examples_of(recipe).train
     batch = table.batch(torch.arange(4))
     logits = torch.randn(3, 4, table.n_classes)
     want = -(batch.target * logits.log_softmax(-1)).sum(-1)
     torch.testing.assert_close(objective_of(recipe, table).task(logits, batch.target), want)
-    labels = examples_of("san base").train
+    labels = examples_of(recipe_of("san base")).train
     assert objective_of(recipe_of("san base"), labels).task is MultipleChoice("mcl", k=1).task
 
 
@@ -233,9 +198,9 @@ def test_clevr_s_pictures_in_place_of_states(tmp_path, write_features):
         load_reasoning("clevr", "images", tmp_path, CPU)
 
 
-def test_images_are_held_out_before_they_are_fewer(cache):
+def test_images_are_held_out_before_they_are_fewer(recipe_of, cache):
     """A smaller training set is judged by the same images."""
-    few, more = (examples_of("resnet base", image_train=n) for n in (100, 300))
+    few, more = (examples_of(recipe_of("resnet base", image_train=n)) for n in (100, 300))
     assert (len(few.train), len(more.train)) == (100, 300) and len(few.valid) > 400
     for part in ("valid", "test"):
         assert torch.equal(getattr(few, part).inputs[0], getattr(more, part).inputs[0])
@@ -251,11 +216,11 @@ def test_smaller_images_are_means():
         smaller(images, 3)
 
 
-def test_constant_answers(cache):
+def test_constant_answers(recipe_of, cache):
     """The most frequent answer of each type, against a loop; five of them know more."""
     s = PAPER.setting_of(profile="smoke")
     one, some = score_unread(s).values()
-    examples = examples_of("san base")
+    examples = examples_of(recipe_of("san base"))
     right = []
     for kind, answer in zip(examples.group["test"], examples.test.target.tolist(), strict=True):
         seen = examples.train.target[torch.from_numpy(examples.group["train"] == kind)]

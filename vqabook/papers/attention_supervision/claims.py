@@ -93,13 +93,13 @@ def _table_3() -> Iterator[Claim]:
     for row in list(TABLE_3)[1:]:
         head, loss = row.split()
         who = f"Supervising {OF[head]} with {LOSSES[loss]} loss"
-        sides = [("vqa", name, "test.human.rank_correlation", 100 * TABLE_3[name][0]) for name in (row, "baseline")]
-        name, where = f"human-{row.replace(' ', '-')}", f"Table 3, {row}"
-        statement = f"{who}: a higher rank correlation with where people look"
-        yield claim(f"{name}-rc", statement, f"{where}, RC", *sides, data="human", unit="x 100")
-        sides = [("vqa", name, "test.human.emd", 100 * TABLE_3[name][1]) for name in ("baseline", row)]
-        statement = f"{who}: a smaller earth mover's distance from where people look"
-        yield claim(f"{name}-emd", statement, f"{where}, EMD", *sides, data="human", unit="x 100")
+        for i, (short, metric, text, order) in enumerate((
+            ("rc", "rank_correlation", "a higher rank correlation with", (row, "baseline")),
+            ("emd", "emd", "a smaller earth mover's distance from", ("baseline", row)),
+        )):  # fmt: skip
+            sides = [("vqa", name, f"test.human.{metric}", 100 * TABLE_3[name][i]) for name in order]
+            name, where = f"human-{row.replace(' ', '-')}-{short}", f"Table 3, {row}, {short.upper()}"
+            yield claim(name, f"{who}: {text} where people look", where, *sides, data="human", unit="x 100")
 
 
 def _masks() -> Iterator[Claim]:

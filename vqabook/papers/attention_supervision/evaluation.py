@@ -6,13 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqabook.core import Batch, Output, Table
-from vqabook.metrics.attention import (
-    agreement_with_humans,
-    box_distance,
-    earth_movers_distance,
-    rank_correlation,
-    spread,
-)
+from vqabook.metrics import attention as measures
 from vqabook.metrics.vqa import vqa_accuracy
 from vqabook.objectives.attention import HEADS
 from vqabook.papers.attention_supervision.examples import JUDGED, Examples
@@ -49,9 +43,9 @@ def compare_with_people(model: nn.Module, examples: Examples) -> dict:
     """Table 3's two measures by VQA-HAT's protocol."""
     people = examples.people
     maps = _maps(model, examples.test, torch.from_numpy(people.rows))
-    maps = maps if people.boxes is None else spread(maps, people.boxes)
+    maps = maps if people.boxes is None else measures.spread(maps, people.boxes)
     ids = examples.task.test_questions.question_id[people.rows]
-    agreement = agreement_with_humans(maps, ids, people.maps.maps, people.maps.question_id)
+    agreement = measures.agreement_with_humans(maps, ids, people.maps.maps, people.maps.question_id)
     return _average(agreement.rank_correlation, agreement.earth_movers_distance)
 
 
@@ -60,8 +54,8 @@ def compare_with_truth(
 ) -> dict:
     """Table 3's two measures between maps over boxes, and the attention that the human map's regions get."""
     relevant = 100 * float((maps * (human > 0)).sum(1).mean())
-    distance = earth_movers_distance(maps, human, box_distance(boxes))
-    return _average(rank_correlation(maps, human), distance) | {"relevant": relevant}
+    distance = measures.earth_movers_distance(maps, human, measures.box_distance(boxes))
+    return _average(measures.rank_correlation(maps, human), distance) | {"relevant": relevant}
 
 
 def _average(correlation: Float[np.ndarray, " n"], distance: Float[np.ndarray, " n"]) -> dict:

@@ -1,26 +1,32 @@
-"""Whose maps supervise: those that probing a baseline finds, or a control's."""
+"""What masks do to a trained baseline: the maps that supervise, or a control's; Fig. 7 and Sec. 4.5."""
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqabook.core import Table
 from vqabook.data.tables import deal_out
+from vqabook.papers.attention_supervision.evaluation import SHOWN, compare_with_truth, round_map, spell
 from vqabook.papers.attention_supervision.examples import Examples
-from vqabook.papers.attention_supervision.recipes import RegionMasks, Run, WordMasks
-from vqabook.surrogates.probing import Surrogates, pair_masks, region_masks, region_probe, surrogates, word_probe
+from vqabook.papers.attention_supervision.recipes import Probing, RegionMasks, Run, WordMasks
+from vqabook.surrogates import probing
+from vqabook.surrogates.probing import Surrogates
 from vqabook.training.stages import Stages
 
 Masks = Float[Tensor, "_ o"] | Callable[[int], Tensor]  # of regions, or of a text of so many words
 
 UNTRIED = ("random", "relevant")  # maps that no baseline is asked for
 SURE = 0.99  # a probability of the truth that leaves a mask nothing to raise
+COUNTS = (1, 10, 50, 100, 200, 500, 1000)  # of masks; the paper looks at 100, 500 and 1000
+ENOUGH = 95.0  # percent of what twice as many masks gain; the paper gives no number
+CLOSE = 0.9  # a score of nine tenths of the whole question's counts as close to it; the paper gives no number
 
 
 def make_maps(head: str, run: Run, model: nn.Module, examples: Examples, stages: Stages) -> Surrogates:
@@ -52,17 +58,17 @@ def find_maps(head: str, kind: str, run: Run, baseline: nn.Module, examples: Exa
 
 def try_masks(masks: Masks, model: nn.Module, table: Table, **how: Any) -> Surrogates:
     """The map kept for every row of a table; `how`: as `surrogates` takes it."""
-    probe = region_probe if isinstance(masks, Tensor) else word_probe
-    return surrogates(probe(model, table, masks), **how)
+    probe = probing.region_probe if isinstance(masks, Tensor) else probing.word_probe
+    return probing.surrogates(probe(model, table, masks), **how)
 
 
 def draw_masks(asked: RegionMasks | WordMasks, model: nn.Module, examples: Examples, seed: int) -> Masks:
     """The masks that are asked for: of words, or random ones over a grid of cells, over objects one by one."""
     if isinstance(asked, WordMasks):
-        return partial(pair_masks, short=True)
+        return partial(probing.pair_masks, short=True)
     width, height = grid_of(model, examples)
     scale = asked.scale if height > 1 else 1  # objects have no neighbours
-    return region_masks(asked.n, width, height, scale=scale, generator=torch.Generator().manual_seed(seed))
+    return probing.region_masks(asked.n, width, height, scale=scale, generator=torch.Generator().manual_seed(seed))
 
 
 def mask_nothing(masks: Masks) -> Masks:
@@ -98,3 +104,71 @@ def summarise(maps: Surrogates) -> dict:
     columns = {"plain": plain, "score": maps.score, "masked": maps.score > plain, "sure": plain > SURE}
     means = {name: 100 * float(column.double().mean()) if known else None for name, column in columns.items()}
     return means | {"entropy": float(torch.special.entr(maps.attention).sum(1).mean())}
+
+
+def read_masks(run: Probing, model: nn.Module, examples: Examples) -> dict:
+    """What masks do to a baseline on `probed` training examples."""
+    rows = np.sort(np.random.default_rng(run.seed).permutation(len(examples.train))[: run.probed])
+    table = examples.train.subset(torch.from_numpy(rows))
+    result: dict = {"n": len(table)}
+    for head, asked in run.masks.items():
+        masks = draw_masks(asked, model, examples, run.seed)
+        own, best = try_masks(mask_nothing(masks), model, table), try_masks(masks, model, table)
+        result[head] = {"own": summarise(own), "best": summarise(best), "examples": picture(own, best, rows, examples)}
+        if head == "word_attention":
+            result["words"] = {str(kept): read_words_alone(model, table, kept) for kept in (1, 2, 3)}
+            continue
+        many = draw_masks(replace(asked, n=max(COUNTS)), model, examples, run.seed)
+        result["masks"] = count_masks(model, table, many)
+        if examples.human is not None:
+            human, boxes = (of["train"][rows] for of in (examples.human, examples.boxes))
+            for name, maps in (("own", own), ("best", best)):
+                result[head][name]["human"] = compare_with_truth(maps.attention.cpu().numpy(), human, boxes)
+    return result
+
+
+def count_masks(model: nn.Module, table: Table, masks: Float[Tensor, "m o"]) -> dict:
+    """Fig. 7: the highest probability of the ground truth (%) under the first n masks, or under none, in the mean.
+
+    `share_100` and `share_500` are how much of what all masks gain 100 and 500 do (%).
+    """
+    probed = probing.mask_scores(probing.region_probe(model, table, masks))
+    scores = torch.cat([score.roll(1, 1).cummax(1).values.cpu() for _, score in probed])  # no mask comes first
+    best = {str(n): 100 * float(scores[:, n].mean()) for n in COUNTS}
+    plain = 100 * float(scores[:, 0].mean())
+    most = best[str(max(COUNTS))] - plain
+    shares = {f"share_{n}": 100 * (best[str(n)] - plain) / most if most > 0 else None for n in (100, 500)}
+    return {"plain": plain, "best": best, **shares, "enough": ENOUGH}
+
+
+def read_words_alone(model: nn.Module, table: Table, kept: int) -> dict:
+    """Sec. 4.5: the best score that `kept` words of a question reach without the others, against all words' score.
+
+    `close` and `beats` are the percentages of texts whose best words come close to the whole one or do better;
+    `further` and `worse` the others. Texts of so many words or fewer are left out.
+    """
+    length = table.inputs[-1].ne(0).sum(1)
+    longer = table.subset((length > kept).nonzero()[:, 0].cpu())
+    if not len(longer):
+        return {}
+    score = try_masks(lambda n_words: probing.word_masks(n_words, kept)[:-1], model, longer).score
+    whole = try_masks(lambda n_words: torch.ones(1, n_words), model, longer).plain
+    beats, close = (100 * float((score > level).double().mean()) for level in (whole, CLOSE * whole))
+    shares = {"beats": beats, "worse": 100 - beats, "close": close, "further": 100 - close}
+    return {"score": 100 * float(score.mean()), "plain": 100 * float(whole.mean()), **shares}
+
+
+def picture(own: Surrogates, best: Surrogates, rows: Int[np.ndarray, " n"], examples: Examples) -> list[dict]:
+    """The baseline's own maps and the best masks' (Figs. 3, 5) on some training examples, from the largest gain on."""
+    order, words = (best.score - own.score).argsort(descending=True, stable=True), examples.train.inputs[-1]
+    return [
+        {
+            "row": int(rows[i]),
+            "words": spell(words[rows[i]], examples) if examples.words else [],
+            "plain": float(own.score[i]),
+            "score": float(best.score[i]),
+            "own": round_map(own.attention[i]),
+            "best": round_map(best.attention[i]),
+        }
+        for i in order[:: max(1, len(rows) // SHOWN)][:SHOWN].tolist()
+    ]

@@ -1,4 +1,4 @@
-"""Runs of the attention paper: baselines, whose weights are left for others, and those with supervised attention."""
+"""Runs of the attention paper: baselines, whose weights are left for others, their probes, supervised attention."""
 
 from dataclasses import replace
 from functools import partial
@@ -16,8 +16,8 @@ from vqabook.objectives.attention import AttentionLoss, AttentionSupervision, Ho
 from vqabook.objectives.base import AnnotatorCrossEntropy, CrossEntropy, Objective
 from vqabook.papers.attention_supervision.evaluation import describe_examples, score_epoch
 from vqabook.papers.attention_supervision.examples import Examples, glove_vectors, load_examples
-from vqabook.papers.attention_supervision.maps import UNTRIED, make_maps, summarise
-from vqabook.papers.attention_supervision.recipes import Run
+from vqabook.papers.attention_supervision.maps import UNTRIED, make_maps, read_masks, summarise
+from vqabook.papers.attention_supervision.recipes import Probing, Run
 from vqabook.training.fit import NO_CLIP, FitConfig, fit_best, pick_device, select
 from vqabook.training.stages import Scratch, Stages
 
@@ -42,6 +42,12 @@ def train(run: Run, scratch: Scratch, *, data_root: Path | None, device: str = "
         "parameters": {"model": sum(p.numel() for p in model.parameters())},
         "history": history,
     }
+
+
+def probe(run: Probing, scratch: Scratch, *, data_root: Path | None, device: str = "auto") -> dict:
+    """What masks do to the run's baseline on `probed` training examples."""
+    examples = load_examples(run.task, run.data, run.seed, data_root, pick_device(device))
+    return read_masks(run, train_or_load(run, examples, scratch.stages, data_root)[0], examples)
 
 
 def train_supervised(

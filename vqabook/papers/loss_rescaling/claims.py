@@ -120,21 +120,21 @@ def _other_tasks() -> Iterator[Claim]:
 
 def _updn() -> Iterator[Claim]:
     """Table III (VQA-CP v1, of which our real data is a part), UpDn against UpDn + ours; and kappa, Table IV."""
-    runs = ("bce both", "bce baseline")
+    runs = _ends("")
     statement, where = "Mask and re-scaling cost accuracy when priors stay the same", f"Table II, UpDn, {V2}"
     yield compare("table-ii-cost", statement, where, runs[::-1], cells("", V2)[::-1], prior="same", data=V2)
     for kind, metric in METRICS.items():
         statement = "Mask and re-scaling raise accuracy" + ("" if kind == "All" else f" on {metric} questions")
         numbers = cells("", CP1, kind)
         yield compare(f"table-iii-{metric}", statement, "Table III, UpDn", runs, numbers, metric=metric, data=CP1)
-    yield _kappa("", "table-iv-kappa", "Mask and re-scaling raise")
+    yield _kappa("", "Mask and re-scaling raise")
 
 
-def _kappa(backbone: str, name: str, raises: str) -> Claim:
-    runs, numbers = _ends(backbone), cells(backbone, CP1, table=KAPPA)
-    statement = f"{raises} the agreement between labels and predictions"
-    where = f"Table IV, {BACKBONES[backbone]}, VQA-CP v1, All"
-    return compare(name, statement, where, runs, numbers, metric="kappa.overall", data=CP1, unit="kappa x 100")
+def _kappa(backbone: str, raises: str) -> Claim:
+    name, where = _slug("table-iv-kappa", backbone), f"Table IV, {BACKBONES[backbone]}, VQA-CP v1, All"
+    statement, numbers = f"{raises} the agreement between labels and predictions", cells(backbone, CP1, table=KAPPA)
+    how = {"metric": "kappa.overall", "data": CP1, "unit": "kappa x 100"}
+    return compare(name, statement, where, _ends(backbone), numbers, **how)
 
 
 def _ends(backbone: str) -> list[str]:
@@ -233,7 +233,7 @@ def _by_answer_type(backbone: str) -> Iterator[Claim]:
     yield compare(name, statement, where, runs[::-1], numbers, prior="same", data=V2)
     kappa = cells(backbone, CP1, table=KAPPA)
     if kappa[0] > kappa[1]:  # the text claims most cases
-        yield _kappa(backbone, _slug("table-iv-kappa", backbone), f"{title}: {raises}")
+        yield _kappa(backbone, f"{title}: {raises}")
 
 
 def _learned_mixin() -> Iterator[Claim]:

@@ -47,8 +47,7 @@ def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str 
     diagnosis = None if recipe.backbone or m.mask or m.rescale else Diagnosis(task, m.loss)
 
     def evaluate(model: nn.Module) -> dict:
-        tables = {"valid": task.valid, "test": task.test}
-        soft = {name: 100 * float(predict(model, table, soft_score).mean()) for name, table in tables.items()}
+        soft = {part: 100 * float(predict(model, getattr(task, part), soft_score).mean()) for part in ("valid", "test")}
         return soft | ({"mistakes": diagnosis.mistakes(model)} if diagnosis else {})
 
     history = fit(

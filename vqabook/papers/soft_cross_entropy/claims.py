@@ -24,7 +24,7 @@ UNTESTED = (  # where, what the text says, why no claim of ours tests it
 )  # fmt: skip
 
 
-def mixed(cells: dict[str, float]) -> float:
+def mix_types(cells: dict[str, float]) -> float:
     """What the accuracies by answer type make overall, if they are those of VQA v2 val."""
     return sum(cells[kind] * n for kind, n in VALIDATION.items()) / sum(VALIDATION.values())
 
