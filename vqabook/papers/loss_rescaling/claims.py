@@ -246,10 +246,8 @@ def _learned_mixin() -> Iterator[Claim]:
     for backbone, kind, of, on, theirs in rows:
         runs = (f"{backbone} bce baseline @ frozen gate", f"{backbone} bce baseline")
         statement = f"{BACKBONES[backbone]}: a gate left as initialised beats the trained one{on}"
-        where, numbers = (
-            "Our conjecture: Table II, ‡, against Clark et al. 2019",
-            (cells(backbone, CP2, kind)[1], theirs),
-        )
+        where = "Our conjecture: Table II, ‡, against Clark et al. 2019"
+        numbers = (cells(backbone, CP2, kind)[1], theirs)
         yield compare(f"frozen-gate-{backbone}{of}", statement, where, runs, numbers, metric=METRICS[kind])
     for name, more, less, statement in (
         ("reweight", "reweight bce baseline", "bce baseline", "Re-weighting beats UpDn"),
