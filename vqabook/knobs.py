@@ -4,11 +4,14 @@ papermill only warns about a parameter that the notebook lacks and hands every `
 """
 
 import ast
+import contextlib
 import dataclasses
 import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
+
+import msgspec
 
 T = TypeVar("T")
 _IPYTHON = {"In", "Out", "exit", "quit", "get_ipython", "open"}
@@ -53,10 +56,7 @@ def from_page(cls: type[T], profiles: Mapping[str, Mapping], namespace: Mapping[
     given = {
         k: v
         for k, v in namespace.items()
-        if not k.startswith("_")
-        and k not in _IPYTHON
-        and not isinstance(v, types.ModuleType | type)
-        and not callable(v)
+        if not (k.startswith("_") or k in _IPYTHON or isinstance(v, types.ModuleType) or callable(v))
     }
     return from_values(cls, profiles, given)
 
@@ -78,28 +78,17 @@ def from_values(cls: type[T], profiles: Mapping[str, Mapping], values: Mapping[s
 
 
 def _check(field: dataclasses.Field, hint: Any, value: Any) -> Any:
-    value = _convert(field.name, hint, value)
+    """`value` as the type of the field; text as papermill hands it over is read as a Python literal."""
+    if isinstance(value, str) and hint not in (str, str | None):
+        with contextlib.suppress(SyntaxError, ValueError):
+            value = ast.literal_eval(value)
+    try:
+        value = msgspec.convert(value, hint)
+    except msgspec.ValidationError:
+        kind = hint.__name__ if isinstance(hint, type) else hint
+        raise ValueError(f"{field.name} must be {kind}, got {value!r} ({type(value).__name__})") from None
     rule = field.metadata.get("rule")
     for item in value if isinstance(value, tuple) else (value,):
         if rule and item is not None and not rule[1](item):
             raise ValueError(f"{field.name} {rule[0]}, got {item!r}; its default is {field.default!r}")
-    return value
-
-
-def _convert(name: str, hint: Any, value: Any) -> Any:
-    """`value` as the type of the field; text as papermill hands it over is read as a Python literal."""
-    plain, item = next(h for h in (*typing.get_args(hint), hint) if h is not type(None)), None
-    if typing.get_origin(hint) is tuple:
-        plain, item = tuple, typing.get_args(hint)[0]
-    if isinstance(value, str) and plain is not str:
-        try:
-            value = ast.literal_eval(value)
-        except (SyntaxError, ValueError):
-            raise ValueError(f"{name} must be {getattr(plain, '__name__', plain)}, got the text {value!r}") from None
-    if plain is tuple and isinstance(value, list | tuple):
-        return tuple(_convert(name, item, x) for x in value)
-    if plain is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, plain) or (isinstance(value, bool) and plain is not bool):
-        raise ValueError(f"{name} must be {getattr(plain, '__name__', plain)}, got {value!r} ({type(value).__name__})")
     return value

@@ -55,8 +55,10 @@ class Page:
 
     def verdict(self, name: str) -> verdicts.Verdict:
         """The verdict on a claim, on real data."""
-        (claim,) = (claim for claim in self.claims if claim.name == name)
-        return verdicts.verdict_on(claim, self.recorded)
+        named = {claim.name: claim for claim in self.claims}
+        if name not in named:
+            raise ValueError(f"claims of this page are {', '.join(named)}; got {name!r}: check the spelling")
+        return verdicts.verdict_on(named[name], self.recorded)
 
     def told(self, about: str, records: Records | None = None) -> dict[str, str]:
         """What the text says of the claims that begin with `about`, by what follows; unless given, on real data."""

@@ -99,7 +99,7 @@ def test_a_recheck_of_nothing_is_one_sentence(vqabook, tmp_path):
     ("words", "message"),
     [
         (["-s", "epochs=0"], "vqabook: epochs must be positive, got 0; its default is 20\n"),
-        (["-s", "seeds=0"], "vqabook: seeds must be tuple, got 0 (int)\n"),
+        (["-s", "seeds=0"], "vqabook: seeds must be tuple[int, ...], got 0 (int)\n"),
         (["-s", "nonsense"], "vqabook: a parameter is given as name=value, got 'nonsense'\n"),
         (["-s", "epoch=1"], "got epoch: check the spelling\n"),
         (["--profile", "tiny"], "vqabook: profile is one of smoke, small, real, paper; got 'tiny'\n"),

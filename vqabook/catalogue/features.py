@@ -20,11 +20,12 @@ def describe(folder: Path) -> Description:
     facts: dict[str, str | int | float] = {}
     for name, store in stores.items():
         counts = _count_regions(store)
-        spread = str(counts.min()) if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
-        facts[f"{name}: regions an image"] = spread
-        facts[f"{name}: width"] = store.width
-        facts[f"{name}: stored as"] = str(store.codes.dtype).removeprefix("torch.")
-        facts[f"{name}: GB"] = round(store.codes.numel() * store.codes.element_size() / 1e9, 3)
+        facts |= {
+            f"{name}: regions an image": " to ".join(map(str, np.unique([counts.min(), counts.max()]))),
+            f"{name}: width": store.width,
+            f"{name}: stored as": str(store.codes.dtype).removeprefix("torch."),
+            f"{name}: GB": round(store.codes.nbytes / 1e9, 3),
+        }
     rows = {name: len(store.image_ids) for name, store in stores.items()}
     ragged = {name: store for name, store in stores.items() if store.first is not None}
     return Description(rows, {}, 0, _draw_regions(ragged) if ragged else _draw_spectrum(stores), facts)
@@ -62,6 +63,5 @@ def _draw_spectrum(stores: dict[str, FeatureStore]) -> Picture:
         half = int(np.searchsorted(share, 0.5)) + 1
         words.append(f"in {name} {half} of {store.width} channels hold half of the variance")
     data = {"x": at.tolist(), "series": series, "x_label": "channels, by variance", "y_label": "share of the variance"}
-    return Picture(
-        "curve", data | {"log": ""}, f"Curve of the variance that the first channels hold: {'; '.join(words)}."
-    )
+    alt = f"Curve of the variance that the first channels hold: {'; '.join(words)}."
+    return Picture("curve", data | {"log": ""}, alt)

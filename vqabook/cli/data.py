@@ -99,16 +99,10 @@ def verify(names: Names, data_root: DataRoot = None):
         for fault in faults:
             print(f"{name}: {fault}")
         if not faults:
-            hashes = Counter(
-                "published hash"
-                if file.sha256
-                else "the first fetch's hash"
-                if file.path in pins
-                else "structure alone"
-                for file in entry.files
-                if not file.is_folder
-            )
-            counts = (f"{n} {'file' if n == 1 else 'files'} by {whose}" for whose, n in hashes.most_common())
+            pinned = "the first fetch's hash"
+            files = [file for file in entry.files if not file.is_folder]
+            known = ("published hash" if f.sha256 else pinned if f.path in pins else "structure alone" for f in files)
+            counts = (f"{n} {'file' if n == 1 else 'files'} by {whose}" for whose, n in Counter(known).most_common())
             print(f"{name}: verified, {', '.join(counts)}")
         bad |= bool(faults)
     if bad:

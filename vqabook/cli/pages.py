@@ -1,6 +1,8 @@
 """Commands of the book's pages: train their records, execute their notebooks, write the ledger."""
 
+import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -26,11 +28,9 @@ def run(
     threads: Threads = 1,
 ):
     """Train every record of PAGES that is missing. Start it several times: each process takes the next free record."""
-    import torch
-
     from vqabook.page import load_or_make_runs
 
-    torch.set_num_threads(threads)
+    _use(threads)
     for page in pages:
         values = {"profile": profile, "runs": runs, "data_root": data_root, **_pairs(set_ or [])}
         load_or_make_runs(page, paper_of(page).setting_of(**values))
@@ -45,14 +45,10 @@ def make(
     threads: Threads = 1,
 ):
     """Make the runs that RECIPES lists, or all of some pages, in a folder of their own; evidence is not read."""
-    import json
-
-    import torch
-
     from vqabook.evidence import runs
     from vqabook.page import producer
 
-    torch.set_num_threads(threads)
+    _use(threads)
     if recipes is None:
         papers = {page: paper_of(page) for page in pages or PAGES}
         settings = {page: paper.setting_of(profile=profile, data_root=data_root) for page, paper in papers.items()}
@@ -121,11 +117,9 @@ def live(
     threads: Threads = 1,
 ):
     """Train the live comparisons that today's code has not made on this machine. Start it several times to share."""
-    import torch
-
     from vqabook.page import make_live_runs
 
-    torch.set_num_threads(threads)
+    _use(threads)
     for name in dict.fromkeys(PAGES[page] for page in pages or PAGES):
         make_live_runs(paper_of(name), profile, runs=runs, data_root=data_root)
 
@@ -178,8 +172,6 @@ def recheck(
 
     Exits with 1 if a digit differs, or if differences are larger than seeds explain.
     """
-    import tempfile
-
     from vqabook.evidence import recheck
     from vqabook.page import producer
     from vqabook.report import rechecked
@@ -192,18 +184,22 @@ def recheck(
             n, lines = recheck.compare_codes(against, asked, folder)
             print("\n".join([*lines, f"{n} runs made by both codes; {len(lines)} differ or are of one code alone."]))
             raise typer.Exit(int(bool(lines)))
-        import torch
-
-        torch.set_num_threads(threads)
-        pairs = recheck.find_again(recheck.choose(papers or PAPERS, None, profile), folder) if made else []
+        _use(threads)
+        chosen = recheck.choose(papers or PAPERS, None if every or made else sample, profile)
         if not made:
-            chosen = recheck.choose(papers or PAPERS, None if every else sample, profile)
-            pairs = recheck.make_again(chosen, producer(files.data_root(data_root)), folder)
+            recheck.make_again(chosen, producer(files.data_root(data_root)), folder)
+        pairs = recheck.find_again(chosen, folder)
     outcome = rechecked.compare(pairs, {name: paper_of(name).claims for name in papers or PAPERS})
     print("\n".join(rechecked.tell(outcome)))
     if keep:
-        recheck.write_outcome(outcome)
+        record.write_json(recheck.OUTCOME, outcome)
     raise typer.Exit(int(not outcome["passed"]))
+
+
+def _use(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:

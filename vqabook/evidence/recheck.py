@@ -10,31 +10,27 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vqabook.evidence.record import EVIDENCE, PACKAGE, key_of, read_record, read_records, write_json
+from vqabook.evidence.record import EVIDENCE, PACKAGE, key_of, read_record, read_records
 from vqabook.evidence.runs import make
 
 CHECKOUT = PACKAGE.parent
 OUTCOME = EVIDENCE / "recheck.json"  # of the latest recheck that was recorded
+APART = ("detection",)  # parts with an environment of their own
 
 
 def choose(
-    papers: Sequence[str],
-    sample: int | None,
-    profile: str | None = None,
-    *,
-    longest: float = float("inf"),
-    apart: Sequence[str] = ("detection",),
+    papers: Sequence[str], sample: int | None, profile: str | None = None, *, longest: float = float("inf")
 ) -> list[Mapping]:
     """Recorded runs to make again: all, or `sample` a paper, of the cheapest of each method; another day, others.
 
-    Runs that took more than `longest` seconds, and parts with an environment of their own (`apart`), are left out.
+    Runs that took more than `longest` seconds are left out.
     """
     chosen: list[Mapping] = []
     for paper in papers:
         records = [
             record
             for record in read_records(EVIDENCE / paper)
-            if record["recipe"].get("part") not in apart
+            if record["recipe"].get("part") not in APART
             and profile in (None, record["recipe"]["profile"])
             and record["provenance"]["seconds"] <= longest
         ]
@@ -64,11 +60,10 @@ def _in_words(value: object) -> object:
     return value if isinstance(value, str | bool | None) else "number"
 
 
-def make_again(records: Sequence[Mapping], produce: Callable, folder: Path) -> list[tuple[Mapping, dict]]:
-    """(recorded, made again by today's code here) for each of `records`; a folder that holds some goes on from them."""
+def make_again(records: Sequence[Mapping], produce: Callable, folder: Path) -> None:
+    """Make each of `records` again, by today's code here; a folder that holds some goes on from them."""
     for paper in dict.fromkeys(record["recipe"]["paper"] for record in records):
         make([r["recipe"] for r in records if r["recipe"]["paper"] == paper], produce, folder / paper)
-    return find_again(records, folder)
 
 
 def find_again(records: Sequence[Mapping], folder: Path) -> list[tuple[Mapping, dict]]:
@@ -94,11 +89,6 @@ def difference(old: object, new: object, at: str = "") -> str | None:
 def read_outcome() -> dict | None:
     """The outcome of the latest recheck that was recorded."""
     return json.loads(OUTCOME.read_text("utf-8")) if OUTCOME.exists() else None
-
-
-def write_outcome(outcome: Mapping) -> None:
-    """Keep an outcome with the evidence, for the protocol page."""
-    write_json(OUTCOME, outcome)
 
 
 def words_for_make(profile: str, pages: Sequence[str], recipes: Path | None, data_root: str | None) -> list[str]:

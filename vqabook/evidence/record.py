@@ -1,7 +1,7 @@
 """Produce-or-load: one JSON per run, named by what was asked, stamped with what ran it.
 
 A record is {"recipe": what was asked, "result": numbers, "provenance": who made it, when, from which code, on what}.
-It is written whole or not at all; two processes that want the same record do the work once.
+It is written whole or not at all; of two processes that want the same record one makes it.
 """
 
 import hashlib
@@ -12,22 +12,18 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from vqabook.files import DiskFull, written_whole
 
 PACKAGE = Path(__file__).parents[1]
 EVIDENCE = PACKAGE.parent / "book" / "evidence"  # tracked records of long runs, a folder a paper
-
-
-class Busy(Exception):
-    """Another process is producing this record right now."""
 
 
 def key_of(recipe: Mapping) -> str:
@@ -37,31 +33,26 @@ def key_of(recipe: Mapping) -> str:
     return f"{re.sub(r'[^A-Za-z0-9_]+', '-', name).strip('-')}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
 
-def produce_or_load(
-    recipe: Mapping, produce: Callable[[Mapping, Path], dict], *, folder: Path, code: str, wait: bool = True
-) -> dict:
+def produce_or_load(recipe: Mapping, produce: Callable[[Mapping, Path], dict], *, folder: Path, code: str) -> dict:
     """The record of `recipe` in `folder`; unless the same `code` made it already, `produce(recipe, scratch path)` does.
 
-    With `wait=False` raises `Busy` instead of waiting for another process. A record of other code is made anew.
+    A record of other code is made anew. Raises `filelock.Timeout` while another process is making it.
     """
     path = folder / f"{key_of(recipe)}.json"
     found = read_record(path)
     if found and found["provenance"]["code"] == code:
         return found
     ensure_writable(folder)
-    try:
-        with FileLock(path.with_suffix(".lock"), timeout=-1 if wait else 0):
-            found = read_record(path)
-            if found and found["provenance"]["code"] == code:
-                return found
-            started, clock = datetime.now(UTC), time.monotonic()
-            result = produce(recipe, path.with_suffix(f".{code}.checkpoint"))
-            seconds = round(time.monotonic() - clock, 2)
-            record = {"recipe": dict(recipe), "result": result, "provenance": provenance(code, started, seconds)}
-            write_json(path, record)
-            return record
-    except Timeout as error:
-        raise Busy(f"{path.name} is being produced by another process") from error
+    with FileLock(path.with_suffix(".lock"), timeout=0):
+        found = read_record(path)
+        if found and found["provenance"]["code"] == code:
+            return found
+        started, clock = datetime.now(UTC), time.monotonic()
+        result = produce(recipe, path.with_suffix(f".{code}.checkpoint"))
+        seconds = round(time.monotonic() - clock, 2)
+        record = {"recipe": dict(recipe), "result": result, "provenance": provenance(code, started, seconds)}
+        write_json(path, record)
+        return record
 
 
 def read_record(path: Path) -> dict | None:
@@ -107,6 +98,7 @@ def ensure_writable(folder: Path) -> None:
 
 def provenance(code: str, started: datetime, seconds: float) -> dict:
     """Commit, code hash, time, machine and versions of a run."""
+    versions = {name: metadata.version(name) for name in ("torch", "numpy", "h5py")}
     return {
         "code": code,
         **commit(),
@@ -114,7 +106,7 @@ def provenance(code: str, started: datetime, seconds: float) -> dict:
         "seconds": seconds,
         "hardware": hardware(),
         "machine": machine(),
-        "versions": {"python": platform.python_version(), **_versions(("torch", "numpy", "h5py"))},
+        "versions": {"python": platform.python_version(), **versions},
     }
 
 
@@ -173,13 +165,3 @@ def _cpuinfo() -> dict[str, str]:
         return {name.strip(): value.strip() for name, value in pairs}
     except (OSError, ValueError):
         return {}
-
-
-def _versions(names: Iterable[str]) -> dict[str, str]:
-    found = {}
-    for name in names:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "absent"
-    return found

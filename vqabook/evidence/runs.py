@@ -7,20 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from filelock import Timeout
 from tqdm import tqdm
 
 from vqabook.evidence.fingerprint import code_hash
-from vqabook.evidence.record import (
-    EVIDENCE,
-    PACKAGE,
-    Busy,
-    key_of,
-    kind_of,
-    machine,
-    produce_or_load,
-    read_record,
-    read_records,
-)
+from vqabook.evidence.record import EVIDENCE, key_of, kind_of, machine, produce_or_load, read_record, read_records
+from vqabook.files import PROJECT
 
 STAGES_KEPT = 24 * 3600.0  # seconds
 
@@ -29,7 +21,7 @@ Produce = Callable[[Mapping, Path], dict]  # (recipe, checkpoint) -> result
 
 def runs_folder(runs: str | None) -> Path:
     """Where records lie: `runs` as given, else $VQABOOK_RUNS, else data/runs of the project from any folder."""
-    return Path(runs or os.environ.get("VQABOOK_RUNS") or PACKAGE.parent / "data" / "runs")
+    return Path(runs or os.environ.get("VQABOOK_RUNS") or PROJECT / "data" / "runs")
 
 
 def find_records(paper: str, recipes: Iterable[Mapping], runs: str | None) -> list[dict]:
@@ -83,8 +75,8 @@ def _make_missing(
             for i, recipe in enumerate(recipes):
                 if i in done:
                     continue
-                with suppress(Busy):
-                    done[i] = produce_or_load(recipe, produce, folder=folder, code=code, wait=False)
+                with suppress(Timeout):  # another process is making it
+                    done[i] = produce_or_load(recipe, produce, folder=folder, code=code)
                     bar.update()
             if len(done) == before:
                 time.sleep(0.5)

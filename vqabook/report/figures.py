@@ -44,7 +44,10 @@ LONG_TAIL_COLORS = {"softmax": "#949494", "equalisation": PALETTE[4], "balanced 
 SHOT_COLORS = {"overall": "#949494", "many": PALETTE[0], "medium": PALETTE[1], "few": PALETTE[3]}
 FREQUENCY_COLORS = {"frequent": PALETTE[0], "common": PALETTE[1], "rare": PALETTE[3]}  # LVIS' names of the same
 Gains = Mapping[str, tuple[Sequence[float], tuple[float, float] | None]]  # label -> of each seed, 95 % interval
+PRINTED = {"color": "gray", "marker": "D", "markersize": 6, "markerfacecolor": "none", "linestyle": "none"}
 _INK = {"light": "#24292f", "dark": "#d5dae1"}
+_INKED = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "axes.titlecolor")
+_NO_GROUND = {"figure.facecolor": "none", "axes.facecolor": "none"}
 
 
 def show(draw: Callable[[Figure], None], *, alt: str, size: tuple[float, float] = (7.2, 3.4)) -> None:
@@ -56,10 +59,7 @@ def render(draw: Callable[[Figure], None], *, alt: str, size: tuple[float, float
     """The HTML of what `show` displays."""
     images = []
     for theme, ink in _INK.items():
-        names = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "axes.titlecolor")
-        with sns.axes_style(
-            "ticks", dict.fromkeys(names, ink) | {"figure.facecolor": "none", "axes.facecolor": "none"}
-        ):
+        with sns.axes_style("ticks", dict.fromkeys(_INKED, ink) | _NO_GROUND):
             figure = plt.figure(figsize=size, layout="constrained")
             draw(figure)
             for axes in figure.axes:
@@ -73,10 +73,8 @@ def render(draw: Callable[[Figure], None], *, alt: str, size: tuple[float, float
         images.append(
             f'<img class="only-{theme}" alt="{escape(alt, quote=True)}" src="data:image/svg+xml;base64,{data}">'
         )
-    notebook_only = (
-        "<style>html:not([data-theme]) .only-dark {display: none}</style>"  # outside the book there is one theme
-    )
-    return f'<figure class="plot">{notebook_only}{"".join(images)}</figure>'
+    one_theme = "<style>html:not([data-theme]) .only-dark {display: none}</style>"  # outside the book
+    return f'<figure class="plot">{one_theme}{"".join(images)}</figure>'
 
 
 def bars(axes: Axes, values: Mapping[str, Sequence[float]], *, label: str) -> None:
@@ -118,10 +116,15 @@ def gains(axes: Axes, rows: Gains, printed: Mapping, colors: Mapping[str, str] =
         if interval:
             axes.plot(interval, (y, y), color=color, linewidth=2)
         if label in printed:
-            axes.plot(printed[label], y, "D", color="gray", markersize=6, markerfacecolor="none")
+            axes.plot(printed[label], y, **PRINTED)
+    _name_rows(axes, list(rows), fontsize=9)
+
+
+def _name_rows(axes: Axes, names: Sequence[str], *, fontsize: int) -> None:
+    """The first row is the highest; a dotted line stands at no difference."""
     axes.axvline(0, color="gray", linewidth=0.8, linestyle=":")
-    axes.set_yticks(range(len(rows)), list(rows), fontsize=9)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_yticks(range(len(names)), names, fontsize=fontsize)
+    axes.set_ylim(len(names) - 0.5, -0.5)
 
 
 def forest(axes: Axes, stars: Sequence[Star]) -> None:
@@ -129,32 +132,29 @@ def forest(axes: Axes, stars: Sequence[Star]) -> None:
 
     The pale bar is where a new seed was expected in the embedded world.
     """
+    live = {"color": PALETTE[3], "marker": "*", "markersize": 11, "markeredgecolor": "none", "linestyle": "none"}
+    real, embedded = {"color": PALETTE[1], "linewidth": 2}, {"color": PALETTE[0], "linewidth": 2}
     for y, star in enumerate(stars):
         if star.expected:
             axes.plot(star.expected, (y + 0.16,) * 2, color=PALETTE[0], linewidth=7, alpha=0.2, solid_capstyle="butt")
-        for shift, verdict, color in ((-0.16, star.real, PALETTE[1]), (0.16, star.embedded, PALETTE[0])):
+        for shift, verdict, style in ((-0.16, star.real, real), (0.16, star.embedded, embedded)):
             if verdict.low is not None:
-                axes.plot((verdict.low, verdict.high), (y + shift,) * 2, color=color, linewidth=2)
-                axes.plot(verdict.mean, y + shift, "|", color=color, markersize=9, markeredgewidth=2)
+                axes.plot((verdict.low, verdict.high), (y + shift,) * 2, **style)
+                axes.plot(verdict.mean, y + shift, "|", color=style["color"], markersize=9, markeredgewidth=2)
         if star.claim.printed is not None:
-            axes.plot(star.claim.printed, y, "D", color="gray", markersize=6, markerfacecolor="none")
+            axes.plot(star.claim.printed, y, **PRINTED)
         if star.value is not None:
-            axes.plot(star.value, y + 0.16, "*", color=PALETTE[3], markersize=11, markeredgecolor="none")
+            axes.plot(star.value, y + 0.16, **live)
     low, high = axes.get_xlim()
     if high - low > 40:  # one large difference would press all others together
         axes.set_xscale("symlog", linthresh=5)
         axes.set_xticks([x for x in (-50, -20, -10, -5, -2, 0, 2, 5, 10, 20, 50) if low <= x <= high])
         axes.xaxis.set_major_formatter("{x:+g}")
-    axes.axvline(0, color="gray", linewidth=0.8, linestyle=":")
-    axes.set_yticks(range(len(stars)), [fill(star.claim.statement, 44) for star in stars], fontsize=8)
-    axes.set_ylim(len(stars) - 0.5, -0.5)
+    _name_rows(axes, [fill(star.claim.statement, 44) for star in stars], fontsize=8)
     axes.set_xlabel(f"difference ({' or '.join(dict.fromkeys(star.claim.unit for star in stars))})")
-    key = {"printed": "D", "live run": "*"}
-    for label, marker in key.items():
-        color = "gray" if marker == "D" else PALETTE[3]
-        axes.plot([], [], marker, color=color, markerfacecolor="none" if marker == "D" else color, label=label)
-    for label, color in (("real data", PALETTE[1]), ("embedded world", PALETTE[0])):
-        axes.plot([], [], color=color, label=label)
+    key = {"printed": PRINTED, "live run": live, "real data": real, "embedded world": embedded}
+    for label, style in key.items():
+        axes.plot([], [], label=label, **style)
     axes.legend(fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(0.3, 1.0))
 
 

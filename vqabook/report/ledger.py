@@ -8,18 +8,15 @@ from html import escape
 
 import pandas as pd
 
-from vqabook.report.verdicts import Verdict, matching, verdict_on
+from vqabook.report.verdicts import matching, verdict_on
 
 KINDS = ("holds", "fails", "unclear", "not run")
+SIDES = {"embedded": "verdict_embedded", "real": "verdict"}  # of a row: its numbers -> their verdict
 
 
 def badge(kind: str, text: str | None = None) -> str:
     """A verdict's name, or another text, as a label in the verdict's colour."""
-    return f'<span class="verdict-{_name(kind)}">{text or kind}</span>'
-
-
-def _name(kind: str) -> str:
-    return kind.replace(" ", "-")
+    return f'<span class="verdict-{kind.replace(" ", "-")}">{text or kind}</span>'
 
 
 def rows(
@@ -29,30 +26,27 @@ def rows(
 
     `further` are records of other real data sets, one sequence each: they get verdicts of their own under "further".
     """
-    found = []
+    listed = []
     for claim in claims:
-        embedded, real = verdict_on(claim, local), verdict_on(claim, recorded)
+        embedded, real, *others = (_measure(claim, records) for records in (local, recorded, *further))
         printed = {"value": claim.printed, "std": None, "n": 1, "data": claim.data, "commit": None}
-        found.append({
+        listed.append({
             "paper": claim.paper, "name": claim.name, "claim": claim.statement, "where": claim.where,
             "page": claim.page, "unit": claim.unit, "printed": None if claim.printed is None else printed,
-            "embedded": _measured(claim, embedded, local), "real": _measured(claim, real, recorded),
-            "verdict": real.kind, "verdict_embedded": embedded.kind, "further": _further(claim, further),
+            "embedded": embedded[1], "real": real[1], "verdict": real[0], "verdict_embedded": embedded[0],
+            "further": [numbers | {"verdict": kind} for kind, numbers in others if numbers],
         })  # fmt: skip
-    return found
+    return listed
 
 
-def _further(claim, further: Sequence[Sequence[Mapping]]) -> list[dict]:
-    judged = [(verdict_on(claim, records), records) for records in further]
-    return [_measured(claim, v, records) | {"verdict": v.kind} for v, records in judged if v.mean is not None]
-
-
-def _measured(claim, verdict: Verdict, records: Sequence[Mapping]) -> dict | None:
+def _measure(claim, records: Sequence[Mapping]) -> tuple[str, dict | None]:
+    """A claim's verdict, and the numbers behind it if there are any."""
+    verdict = verdict_on(claim, records)
     if verdict.mean is None:
-        return None
+        return verdict.kind, None
     used = [record for side in claim.sides() for record in matching(records, side.where)]
     numbers = {"value": verdict.mean, "std": verdict.std, "low": verdict.low, "high": verdict.high}
-    return {name: None if x is None else round(x, 4) for name, x in numbers.items()} | {
+    return verdict.kind, {name: None if x is None else round(x, 4) for name, x in numbers.items()} | {
         "n": verdict.n,
         "data": used[0]["recipe"]["data"]["dataset"],
         "commit": ", ".join(sorted({r["provenance"]["commit"] for r in used})),
@@ -73,10 +67,12 @@ def html(ledger: Sequence[Mapping]) -> str:
         body.append(f'<tr class="paper" data-paper="{name}"><th colspan="4">{name}</th></tr>')
         for place, claims in places.items():
             data = f'data-paper="{name}" data-place="{escape(place)}"'
-            sides = "".join(f"<td>{_counts(claims, side)}</td>" for side in ("verdict_embedded", "verdict"))
+            sides = "".join(f"<td>{_count(claims, side)}</td>" for side in SIDES)
             n = f"{len(claims)} claim{'s' if claims[1:] else ''}"
             body.append(f'<tr class="place" {data}><th>{escape(place)}</th><td>{n}</td>{sides}</tr>')
-            body += [f'<tr {data} data-verdict="{_name(row["verdict"])}">{_columns(row)}</tr>' for row in claims]
+            for row in claims:
+                verdict = row["verdict"].replace(" ", "-")
+                body.append(f'<tr {data} data-verdict="{verdict}">{_columns(row)}</tr>')
     head = "<tr><th>claim</th><th>printed</th><th>embedded world</th><th>real data</th></tr>"
     table = f'<table class="ledger"><thead>{head}</thead><tbody>{"".join(body)}</tbody></table>'
     return f"{table}\n<p><small>{by_chance(ledger)}</small></p>\n"
@@ -91,16 +87,15 @@ def _columns(row: Mapping) -> str:
     where = f'<a href="pages/{row["page"]}.html">{escape(row["claim"])}</a><br><small>{escape(row["where"])}</small>'
     p = row["printed"]
     printed = f"{p['value']:+.2f}<br><small>{escape(p['data'])}</small>" if p else "–"
-    others = [
-        f"<br>{_numbers(x['verdict'], x, row['unit'])}, <small>{escape(x['data'])}</small>" for x in row["further"]
-    ]
-    real = _cell(row, "real", "verdict") + "".join(others)
-    return "".join(f"<td>{cell}</td>" for cell in (where, printed, _cell(row, "embedded", "verdict_embedded"), real))
+    embedded, real = _tell_sides(row)
+    for other in row["further"]:
+        real += f"<br>{_tell(other['verdict'], other, row['unit'])}, <small>{escape(other['data'])}</small>"
+    return "".join(f"<td>{cell}</td>" for cell in (where, printed, embedded, real))
 
 
-def _counts(claims: Sequence[Mapping], side: str) -> str:
+def _count(claims: Sequence[Mapping], side: str) -> str:
     """How many verdicts of each kind, as labels."""
-    counted = Counter(row[side] for row in claims)
+    counted = Counter(row[SIDES[side]] for row in claims)
     return " ".join(badge(kind, f"{counted[kind]} {kind}") for kind in KINDS if counted[kind])
 
 
@@ -109,19 +104,16 @@ def summary(claims: Sequence, local: Sequence[Mapping], recorded: Sequence[Mappi
     places: dict[str, list[dict]] = {}
     for row in rows(claims, local, recorded):
         places.setdefault(place_of(row), []).append(row)
-    sides = {f"here: {dataset}": "verdict_embedded", "recorded, real": "verdict"}
-    cells = {
-        escape(place): {"claims": len(some), **{title: _counts(some, side) for title, side in sides.items()}}
-        for place, some in places.items()
-    }
-    return pd.DataFrame.from_dict(cells, orient="index", columns=["claims", *sides])
+    cells = {escape(place): [len(some), *(_count(some, side) for side in SIDES)] for place, some in places.items()}
+    return pd.DataFrame.from_dict(cells, orient="index", columns=["claims", f"here: {dataset}", "recorded, real"])
 
 
-def _cell(row: Mapping, side: str, verdict: str) -> str:
-    return _numbers(row[verdict], row[side], row["unit"])
+def _tell_sides(row: Mapping) -> list[str]:
+    return [_tell(row[verdict], row[side], row["unit"]) for side, verdict in SIDES.items()]
 
 
-def _numbers(kind: str, measured: Mapping | None, unit: str) -> str:
+def _tell(kind: str, measured: Mapping | None, unit: str) -> str:
+    """A verdict and its numbers, as a cell."""
     if not measured:
         return badge(kind)
     low, high = measured["low"], measured["high"]
@@ -131,35 +123,31 @@ def _numbers(kind: str, measured: Mapping | None, unit: str) -> str:
 
 def by_chance(ledger: Sequence[Mapping]) -> str:
     """How many of these verdicts would come out "holds" if no claim were true of anything."""
-    told = []
-    for where, side in (("On real data", "verdict"), ("in the embedded world", "verdict_embedded")):
-        kinds = Counter(row[side] for row in ledger)
+    sentences = []
+    for where, side in (("On real data", "real"), ("in the embedded world", "embedded")):
+        kinds = Counter(row[SIDES[side]] for row in ledger)
         tested = len(ledger) - kinds["not run"]
-        told.append(
+        sentences.append(
             f"{where} {kinds['holds']} of {tested} tested claims hold and {kinds['fails']} fail "
             f"(by chance about {0.025 * tested:.1f} of each)"
         )
-    return f"{'; '.join(told)}. By chance: if every difference were zero, a claim holds or fails with 2.5 % each."
+    return f"{'; '.join(sentences)}. By chance: if every difference were zero, a claim holds or fails with 2.5 % each."
 
 
 def verdicts(claims: Sequence, local: Sequence[Mapping], recorded: Sequence[Mapping], *, dataset: str) -> pd.DataFrame:
     """A page's claims with their verdicts on this page's runs (`dataset`) and on the recorded real ones."""
-    found = []
+    cells = []
     for row in rows(claims, local, recorded):
-        printed = f"{row['printed']['value']:+.2f}" if row["printed"] else "–"
-        sides = {
-            f"here: {dataset}": _cell(row, "embedded", "verdict_embedded"),
-            "recorded, real": _cell(row, "real", "verdict"),
-        }
         claim = f"{escape(row['claim'])}<br><small>{escape(row['where'])}</small>"
-        found.append({"claim": claim, "printed": printed, **sides})
-    return pd.DataFrame(found)
+        printed = f"{row['printed']['value']:+.2f}" if row["printed"] else "–"
+        cells.append([claim, printed, *_tell_sides(row)])
+    return pd.DataFrame(cells, columns=["claim", "printed", f"here: {dataset}", "recorded, real"])
 
 
 def provenance(records: Sequence[Mapping], setting: object, *, notebook: str) -> str:
     """The strip at the end of a page: commit, seeds, hardware, seconds, versions, and the command that re-runs it."""
     stamps = [r["provenance"] for r in records]
-    every = {key: sorted({str(s[key]) for s in stamps}) for key in ("commit", "code", "hardware")}
+    commits, codes, machines = (sorted({s[key] for s in stamps}) for key in ("commit", "code", "hardware"))
     versions = sorted({", ".join(f"{k} {v}" for k, v in s["versions"].items()) for s in stamps})
     dirty = " (with local changes)" if any(s["dirty"] for s in stamps) else ""
     trained = sorted({r["recipe"]["seed"] for r in records if r["recipe"]["kind"] == "train"})
@@ -169,8 +157,8 @@ def provenance(records: Sequence[Mapping], setting: object, *, notebook: str) ->
     facts = {
         "Runs": f"{len(records)}, {seconds}, {' to '.join(days[:1] + days[1:][-1:])}",
         "Seeds": ", ".join(map(str, trained)),
-        "Code": f"commit {', '.join(every['commit'])}{dirty}; hash of the code: {', '.join(every['code'])}",
-        "Hardware": "; ".join(every["hardware"]),
+        "Code": f"commit {', '.join(commits)}{dirty}; hash of the code: {', '.join(codes)}",
+        "Hardware": "; ".join(machines),
         "Versions": "; ".join(versions),
         "Parameters": ", ".join(f"{k} = {list(v) if isinstance(v, tuple) else v}" for k, v in asked.items()),
     }

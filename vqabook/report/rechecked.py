@@ -28,7 +28,8 @@ def compare(pairs: Pairs, claims: Mapping[str, Sequence[Claim]]) -> dict:
     """
     if not pairs:
         raise ValueError("a recheck compares runs that were made again, got none; give the folder that holds them")
-    rows = _list_rows(pairs)
+    records = {paper: read_records(EVIDENCE / paper) for paper in {old["recipe"]["paper"] for old, _ in pairs}}
+    rows = [_compare_run(old, new, records[old["recipe"]["paper"]]) for old, new in pairs]
     expected = [row for row in rows if row.get("expected") and not row["same_machine"]]
     outside = sum(not row["expected"][0] <= row["again"] <= row["expected"][1] for row in expected)
     chance = float(stats.binom.sf(outside - 1, len(expected), OUTSIDE)) if expected else 1.0
@@ -45,20 +46,16 @@ def compare(pairs: Pairs, claims: Mapping[str, Sequence[Claim]]) -> dict:
     }
 
 
-def _list_rows(pairs: Pairs) -> list[dict]:
-    papers = dict.fromkeys(recorded["recipe"]["paper"] for recorded, _ in pairs)
-    records = {paper: read_records(EVIDENCE / paper) for paper in papers}
-    rows = []
-    for recorded, again in pairs:
-        row = {"key": key_of(recorded["recipe"]), "same_machine": kind_of(recorded) == kind_of(again)}
-        row["differs"] = difference(recorded["result"], again["result"])
-        old, new = number(recorded, METRIC), number(again, METRIC)
-        if old is not None and new is not None:
-            others = _list_other_seeds(recorded, records[recorded["recipe"]["paper"]])
-            spread = float(np.std(others, ddof=1)) if len(others) > 1 else None
-            row |= {"recorded": old, "again": new, "spread": spread, "expected": predict_interval(others)}
-        rows.append(row)
-    return rows
+def _compare_run(recorded: Mapping, again: Mapping, records: Sequence[Mapping]) -> dict:
+    """The outcome's row of a run; `records`: all of its paper."""
+    row = {"key": key_of(recorded["recipe"]), "same_machine": kind_of(recorded) == kind_of(again)}
+    row["differs"] = difference(recorded["result"], again["result"])
+    old, new = number(recorded, METRIC), number(again, METRIC)
+    if old is not None and new is not None:
+        others = _list_other_seeds(recorded, records)
+        spread = float(np.std(others, ddof=1)) if len(others) > 1 else None
+        row |= {"recorded": old, "again": new, "spread": spread, "expected": predict_interval(others)}
+    return row
 
 
 def _list_other_seeds(record: Mapping, records: Sequence[Mapping]) -> list[float]:
@@ -81,33 +78,27 @@ def compare_verdicts(pairs: Pairs, claims: Mapping[str, Sequence[Claim]]) -> dic
     compared, changed = 0, []
     recorded = {paper: evidence(paper, profile="small") for paper in {r["recipe"]["paper"] for r, _ in pairs}}
     for claim, records in ((claim, records) for paper, records in recorded.items() for claim in claims[paper]):
-        used = [record for side in claim.sides() for record in matching(records, side.where)]
-        kept = {r["recipe"]["seed"] for r in used if key_of(r["recipe"]) not in again}
-        replaced = [again[key_of(r["recipe"])] if r["recipe"]["seed"] not in kept else r for r in used]
-        if any(new is not old for new, old in zip(replaced, used, strict=True)):
-            old_kind, new_kind = (verdict_on(claim, _unique(runs)).kind for runs in (used, replaced))
+        used = {key_of(r["recipe"]): r for side in claim.sides() for r in matching(records, side.where)}
+        kept = {r["recipe"]["seed"] for key, r in used.items() if key not in again}
+        replaced = {key: again[key] for key, r in used.items() if r["recipe"]["seed"] not in kept}
+        if replaced:
+            old, new = (verdict_on(claim, list(runs.values())).kind for runs in (used, used | replaced))
             compared += 1
-            if old_kind != new_kind:
-                changed.append({"claim": claim.name, "recorded": old_kind, "again": new_kind})
+            if old != new:
+                changed.append({"claim": claim.name, "recorded": old, "again": new})
     return {"compared": compared, "changed": changed}
-
-
-def _unique(records: Sequence[Mapping]) -> list[Mapping]:
-    return list({key_of(record["recipe"]): record for record in records}.values())
 
 
 def tell(outcome: Mapping) -> list[str]:
     """The outcome in sentences."""
-    rows = outcome["runs"]
-    here, elsewhere = ([row for row in rows if row["same_machine"] is same] for same in (True, False))
+    here, elsewhere = ([row for row in outcome["runs"] if row["same_machine"] is same] for same in (True, False))
+    equal, equal_elsewhere = (sum(row["differs"] is None for row in rows) for rows in (here, elsewhere))
     sentences = []
     if here:
-        equal = sum(row["differs"] is None for row in here)
         sentences.append(f"{equal} of {len(here)} runs made again on the machine kind that recorded them are equal.")
-    scored = [row for row in elsewhere if row.get("spread") is not None]
     if elsewhere:
-        equal = sum(row["differs"] is None for row in elsewhere)
-        sentences.append(f"Of {len(elsewhere)} runs made again on another machine kind {equal} are equal.")
+        sentences.append(f"Of {len(elsewhere)} runs made again on another machine kind {equal_elsewhere} are equal.")
+    scored = [row for row in elsewhere if row.get("spread") is not None]
     if len(scored) > 1:
         moved = np.array([row["again"] - row["recorded"] for row in scored])
         seeds = np.sqrt(np.mean(np.square([row["spread"] for row in scored])))

@@ -13,7 +13,6 @@ from vqabook.report.verdicts import DAGGER, SIGNIFICANT, BySeed, by_seed, mean_s
 
 ANSWER_TYPES = {"Y/N": "yes/no", "Num.": "number", "Other": "other", "All": "overall"}  # heading -> metric
 SELECTIONS = {"last epoch": "last", "best on validation": "best_by_valid", "best on test": "best_by_test"}
-_PARTS = ("test", "epoch")
 
 Rows = Mapping[str, Mapping]
 Sources = Mapping[str, tuple[Sequence[Mapping], Mapping]]
@@ -37,9 +36,9 @@ def by_answer_type(
         for kind in ANSWER_TYPES:
             cells[heading, kind] = {label: by_row.get(label, {}).get(kind, "–") for label in rows}
     for heading, source in sources.items():
-        found = {kind: _cells(rows, source, f"{metric}{name}") for kind, name in ANSWER_TYPES.items()}
-        if n := seeds_of(values for column in found.values() for values in column.values()):
-            cells |= {(f"{heading} ({n})", kind): _marked(column, against) for kind, column in found.items()}
+        columns = {kind: _cells(rows, source, f"{metric}{name}") for kind, name in ANSWER_TYPES.items()}
+        if n := seeds_of(values for column in columns.values() for values in column.values()):
+            cells |= {(f"{heading} ({n})", kind): _mark(column, against or {}) for kind, column in columns.items()}
     return pd.DataFrame(cells, index=list(rows))
 
 
@@ -50,13 +49,13 @@ def selection(rows: Rows, source: tuple[Sequence[Mapping], Mapping], *, reported
     test stands above the `reported` one, seed by seed: what selecting on the test set adds to a result.
     """
     score, epoch = (
-        {t: _cells(rows, source, f"selection.{n}.{part}") for t, n in SELECTIONS.items()} for part in _PARTS
+        {t: _cells(rows, source, f"selection.{n}.{part}") for t, n in SELECTIONS.items()} for part in ("test", "epoch")
     )
     if not (n := seeds_of(values for column in score.values() for values in column.values())):
         return pd.DataFrame()
     ours, best = score[reported], score["best on test"]
-    cells = {f"{title} ({n})": _marked(column, None) for title, column in score.items()}
-    cells |= {f"epoch, {title}": _marked(column, None) for title, column in epoch.items()}
+    cells = {f"{title} ({n})": _mark(column, {}) for title, column in score.items()}
+    cells |= {f"epoch, {title}": _mark(column, {}) for title, column in epoch.items()}
     added = {row: mean_std(pair(best[row], ours[row]).values(), signed=True) for row in rows}
     cells[f"best on test − {reported.removesuffix(' epoch')}"] = added
     return pd.DataFrame(cells, index=[row for row in rows if ours[row]])
@@ -81,12 +80,8 @@ def p_values(
     rows: Rows, sources: Sources, against: Mapping[str, str], metrics: Sequence[str] = tuple(ANSWER_TYPES.values())
 ) -> list[float]:
     """The p value of every cell that daggers could mark: the tests behind `by_answer_type`, one after the other."""
-    tested = []
-    for source in sources.values():
-        for metric in metrics:
-            found = _cells(rows, source, f"test.{metric}")
-            tested += [significance(found[label], found[other]) for label, other in _pairs(found, against)]
-    return [p for p in tested if p is not None]
+    columns = (_cells(rows, source, f"test.{metric}") for source in sources.values() for metric in metrics)
+    return [p for column in columns for p in _test(column, against).values()]
 
 
 def by_chance(tested: Sequence[float]) -> str:
@@ -103,11 +98,13 @@ def _cells(rows: Rows, source: tuple[Sequence[Mapping], Mapping], metric: str) -
     return {label: by_seed(records, {**where, **row}, metric) for label, row in rows.items()}
 
 
-def _marked(column: Mapping[str, BySeed], against: Mapping[str, str] | None) -> dict[str, str]:
-    tests = {label: significance(column[label], column[other]) for label, other in _pairs(column, against or {})}
-    significant = {label for label, p in tests.items() if p is not None and p < SIGNIFICANT}
+def _mark(column: Mapping[str, BySeed], against: Mapping[str, str]) -> dict[str, str]:
+    significant = {label for label, p in _test(column, against).items() if p < SIGNIFICANT}
     return {label: mean_std(v.values()) + (DAGGER if label in significant else "") for label, v in column.items()}
 
 
-def _pairs(column: Mapping[str, BySeed], against: Mapping[str, str]) -> list[tuple[str, str]]:
-    return [(label, other) for label, other in against.items() if label in column and other in column]
+def _test(column: Mapping[str, BySeed], against: Mapping[str, str]) -> dict[str, float]:
+    """The p value of each row of the column that can be tested against another."""
+    pairs = {label: other for label, other in against.items() if label in column and other in column}
+    tests = {label: significance(column[label], column[other]) for label, other in pairs.items()}
+    return {label: p for label, p in tests.items() if p is not None}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -81,7 +80,7 @@ def matching(records: Iterable[Mapping], where: Mapping[str, object]) -> list[Ma
 class BySeed(dict[int, float]):
     """A number per seed; `machines` has the machine kind that made each."""
 
-    def __init__(self, numbers: Mapping[int, float] = MappingProxyType({}), machines: Mapping[int, str] | None = None):
+    def __init__(self, numbers: Iterable = (), machines: Mapping[int, str] | None = None):
         super().__init__(numbers)
         self.machines = dict(machines or {})
 
