@@ -98,9 +98,9 @@ def test_counts_of_a_whole_file_and_of_a_list(tmp_path, whole):
         (lambda w: w["images"].clear(), "image 90 is not among the 0 in"),
         (
             lambda w: w["images"].append({"id": 10, "width": 1, "height": 1}),
-            "image 10 is 2 times in .*; fetch it again",
+            "each image is listed once: 10 comes 2 times among 3 in .*; fetch it again",
         ),
-        (lambda w: w["categories"].append(CATEGORIES[0]), "each category is listed once, .* repeats an id"),
+        (lambda w: w["categories"].append(CATEGORIES[0]), "each category is listed once: 7 comes 2 times among 4 in"),
         (lambda w: w["categories"][0].update(frequency="x"), "frequency one of r, c, f, .* does not fit .*'x'"),
         (lambda w: w["categories"][0].pop("image_count"), "categories .id, name, .*does not fit .*`image_count`"),
         (lambda w: w["categories"].clear(), "category 7 is not among the 0 in"),

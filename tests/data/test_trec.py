@@ -53,14 +53,6 @@ def test_words_and_fine_labels(tmp_path):
     assert trec.test.side["fine"].tolist() == [6, 1]  # NUM:count is not in train
 
 
-def test_rare_words_share_an_id(tmp_path):
-    write(tmp_path)
-    words = load_trec(tmp_path, min_count=3).words
-    assert dict(words) == {"?": 2, "is": 3, "what": 4}
-    with pytest.raises(ValueError, match="min_count must be at least 1, got 0"):
-        load_trec(tmp_path, min_count=0)
-
-
 @pytest.mark.parametrize(
     "line", ["NUM How far ?", "NUMBER:dist How ?", "NUM:dist", "NUM: How ?", "<html>", "", "NUM:x  "]
 )

@@ -5,6 +5,7 @@ arXiv:1612.06890. Official layout: CLEVR_v1.0/{questions,scenes,images}/; the fi
 plain or gzipped. The test split has neither answers nor scenes, so there is no Table of it.
 """
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate, chain
@@ -17,7 +18,7 @@ import torch
 from jaxtyping import Int
 
 from vqabook.core import Table
-from vqabook.data.json_files import read_entries
+from vqabook.data.json_files import check_unique, plain_or_gz, read_entries
 from vqabook.data.vqa import encode_words, tokenise
 from vqabook.features.store import FeatureStore
 
@@ -92,10 +93,6 @@ def load_clevr(folder: Path, *, features: Mapping[str, FeatureStore] | None = No
     """
     if features is None:
         features = {split: scene_features(folder, split) for split in ("train", "val")}
-    if missing := {"train", "val"} - features.keys():
-        raise ValueError(
-            f"`features` has a store for train and one for val, got {sorted(features)}; add {', '.join(missing)}"
-        )
     read = {split: _read_questions(folder, split) for split in ("train", "val")}
     known = {word for text in read["train"].text for word in tokenise(text)}
     words = {word: i for i, word in enumerate(sorted(known), start=2)}
@@ -121,19 +118,15 @@ def scene_features(folder: Path, split: Split) -> FeatureStore:
             row[[starts[kind] + values.index(getattr(thing, kind)) for kind, values in ATTRIBUTES.items()]] = 1
             row[-len(SCALE) :] = (*thing.coords, *thing.pixel_coords) / SCALE
     image_ids = np.array([scene.image_index for scene in scenes], dtype=np.int64)
-    distinct, counts = np.unique(image_ids, return_counts=True)
-    if len(distinct) < len(image_ids):
-        raise ValueError(
-            f"each image has one scene, image {distinct[counts > 1][0]} has {counts.max()} in {path}; fetch it again"
-        )
+    check_unique(image_ids.tolist(), "each image has one scene", path)
     return FeatureStore(path, image_ids, torch.from_numpy(states), None, None)
 
 
 def _find(folder: Path, part: str, name: str) -> Path:
     places = [folder / "CLEVR_v1.0" / part / name, folder / part / name, folder / name]
-    for place in chain.from_iterable((p, p.with_name(p.name + ".gz")) for p in places):
-        if place.exists():
-            return place
+    for place in places:
+        with contextlib.suppress(FileNotFoundError):
+            return plain_or_gz(place)
     raise FileNotFoundError(
         f"CLEVR's {name} is looked for in {places[0].parent}, {places[1].parent} and {folder}, and in none of them; "
         "check data_root or fetch the set"

@@ -7,7 +7,6 @@ right one: real files, made by no one here, for anyone with a package index.
 import json
 import shutil
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -49,9 +48,9 @@ def convert(source: Path, target: Path) -> None:
     first = 0
     for split in SPLITS:
         ids = _copy_images(data / split / "images", target / "images", first)
-        rows = _rows(data / split / "questions.json", ids)
-        _write(target / f"{split}_questions.json", {"info": INFO, "questions": _questions(rows)})
-        _write(target / f"{split}_annotations.json", {"info": INFO, "annotations": _annotations(rows)})
+        for part, rows in _read_questions(data / split / "questions.json", ids).items():
+            with written_whole(target / f"{split}_{part}.json") as partial:
+                partial.write_text(json.dumps({"info": INFO, part: rows}), encoding="utf-8")
         first = max(ids.values()) + 1
 
 
@@ -99,8 +98,8 @@ def _copy_images(source: Path, target: Path, first: int) -> dict[int, int]:
     return ids
 
 
-def _rows(path: Path, ids: dict[int, int]) -> list[dict]:
-    """The file's [question, answer, image] triples with their new ids, in its order."""
+def _read_questions(path: Path, ids: dict[int, int]) -> dict[str, list[dict]]:
+    """The official questions and annotations of the file's [question, answer, image] triples, in its order."""
     rule = "easy-VQA's questions are a list of [question, answer, image]"
     triples = list(read_entries(path, "questions", tuple[Annotated[str, Meta(min_length=1)], str, int], rule))
     if unknown := sorted({image for _, _, image in triples} - ids.keys()):
@@ -108,35 +107,13 @@ def _rows(path: Path, ids: dict[int, int]) -> list[dict]:
             f"every question's image is among easy-VQA's: {len(unknown)} of {path} (first: {unknown[0]}) are not in "
             f"{path.parent / 'images'}; fetch the set again"
         )
-    rows, asked = [], Counter()
+    questions, annotations, asked = [], [], Counter()
     for question, answer, image in triples:
-        labels = {"question": question, "answer": answer, "image_id": ids[image]}
-        rows.append({**labels, "question_id": 1000 * ids[image] + asked[image]})
+        number = 1000 * ids[image] + asked[image]
         asked[image] += 1
-    return rows
-
-
-def _questions(rows: Sequence[dict]) -> list[dict]:
-    return [{field: row[field] for field in ("image_id", "question", "question_id")} for row in rows]
-
-
-def _annotations(rows: Sequence[dict]) -> list[dict]:
-    return [
-        {
-            "question_type": question_type(row["question"]),
-            "multiple_choice_answer": row["answer"],
-            "answers": [
-                {"answer": row["answer"], "answer_confidence": "yes", "answer_id": i}
-                for i in range(1, N_ANNOTATORS + 1)
-            ],
-            "image_id": row["image_id"],
-            "answer_type": answer_type(row["answer"]),
-            "question_id": row["question_id"],
-        }
-        for row in rows
-    ]
-
-
-def _write(path: Path, content: dict) -> None:
-    with written_whole(path) as partial:
-        partial.write_text(json.dumps(content), encoding="utf-8")
+        questions.append({"image_id": ids[image], "question": question, "question_id": number})
+        votes = [{"answer": answer, "answer_confidence": "yes", "answer_id": i} for i in range(1, N_ANNOTATORS + 1)]
+        labels = {"question_type": question_type(question), "multiple_choice_answer": answer, "answers": votes}
+        ids_of = {"image_id": ids[image], "answer_type": answer_type(answer), "question_id": number}
+        annotations.append(labels | ids_of)
+    return {"questions": questions, "annotations": annotations}

@@ -9,7 +9,8 @@ import gzip
 import mmap
 import os
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,13 @@ def read_entries(path: str | os.PathLike, key: str, kind: Any, rule: str) -> Ite
             yield decoder.decode(entry)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise _refusal(error, rule, f"entry {number} of {path}") from error
+
+
+def check_unique(ids: Sequence[int], rule: str, path: str | os.PathLike) -> None:
+    """Raise, beginning with `rule`, for an id that comes twice."""
+    if len(set(ids)) < len(ids):
+        twice, times = Counter(ids).most_common(1)[0]
+        raise ValueError(f"{rule}: {twice} comes {times} times among {len(ids)} in {path}; fetch it again")
 
 
 def _decode(text: Any, kind: Any, path: Path, rule: str) -> Any:

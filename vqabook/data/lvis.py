@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Int
 
 from vqabook.core import Table
-from vqabook.data.json_files import read_entries, read_json
+from vqabook.data.json_files import check_unique, read_entries, read_json
 
 FREQUENCIES = ("r", "c", "f")  # rare: 1 to 10 train images, common: 11 to 100, frequent: more
 BOUNDS = (10, 100)
@@ -88,12 +88,7 @@ def load_lvis(path: Path) -> Lvis:
         raise ValueError(f'LVIS files hold a list under "annotations"; {path} has none: is it the right file?')
     sizes = np.array([(x.id, x.width, x.height) for x in listing.images], dtype=np.int64)
     image_ids, width, height = sizes.reshape(-1, 3).T.copy()
-    if len(np.unique(image_ids)) < len(image_ids):
-        values, counts = np.unique(image_ids, return_counts=True)
-        raise ValueError(
-            f"each image is listed once, image {values[counts > 1][0]} is {counts.max()} times in {path}; "
-            "fetch it again"
-        )
+    check_unique(image_ids.tolist(), "each image is listed once", path)
     image = _places(ids[:, 0], image_ids, "image", path)
     target = _places(ids[:, 1], categories.id, "category", path)
     _check_boxes(numbers[:, :4], width[image], height[image], ids[:, 0], path)
@@ -123,17 +118,16 @@ def _to_columns(entries: list[_Category], path: Path) -> Categories:
         .reshape(-1, 3)
         .T.copy()
     )
-    if len(np.unique(ids)) < len(ids):
-        raise ValueError(f"each category is listed once, {path} repeats an id; fetch it again")
+    check_unique(ids.tolist(), "each category is listed once", path)
     frequency = np.array([FREQUENCIES.index(entry.frequency) for entry in entries], dtype=np.int64)
     return Categories(ids, tuple(entry.name for entry in entries), frequency, images, instances)
 
 
 def _places(wanted: Int[np.ndarray, " n"], ids: Int[np.ndarray, " k"], what: str, path: Path) -> Int[np.ndarray, " n"]:
     """The place of each wanted id among the ids."""
-    order = np.argsort(ids, kind="stable")
-    places = order[np.searchsorted(ids, wanted, sorter=order).clip(max=len(ids) - 1)] if len(ids) else wanted * 0
-    unknown = ids[places] != wanted if len(ids) else np.ones(len(wanted), bool)
+    place_of = {number: place for place, number in enumerate(ids.tolist())}
+    places = np.array([place_of.get(number, -1) for number in wanted.tolist()])
+    unknown = places < 0
     if unknown.any():
         raise ValueError(
             f"an annotation's {what} is listed in its file: {what} {wanted[unknown][0]} is not among the {len(ids)} in "

@@ -14,8 +14,8 @@ from vqabook.data.json_files import read_entries
 from vqabook.data.sets import SOURCES, DataSpec, source_files
 from vqabook.features.image_files import read_pixels
 from vqabook.files import data_root as root_of
+from vqabook.world.render import render
 from vqabook.world.scenes import CANVAS
-from vqabook.world.write import render
 
 COCO_FILES = tuple(f"coco_images/{part}/COCO_{part}_{{:012d}}.jpg" for part in ("train2014", "val2014"))  # the set's
 

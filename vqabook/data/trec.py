@@ -7,7 +7,6 @@ reader: it opens nothing outside `nltk.data.path`, so reading a set below data_r
 
 import zipfile
 import zlib
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,27 +30,18 @@ class Trec:
     fine_labels: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Lines:
-    label: list[str]
-    fine: list[str]
-    tokens: list[list[str]]
-
-
-def load_trec(root: Path, *, min_count: int = 1) -> Trec:
+def load_trec(root: Path) -> Trec:
     """Inputs: word ids [n, t], right-padded to the longest question of both splits. side: "fine", a place in
     `fine_labels` (train's; one that train lacks gets the id after the last).
 
     `root` is data_root, an nltk_data folder, or the folder qc itself. Tokens are the corpus's own, split at spaces
-    (punctuation is a token already) and lower-cased; those seen `min_count` times in train or more have an id.
+    (punctuation is a token already) and lower-cased; those of train have an id.
     """
-    if min_count < 1:
-        raise ValueError(f"min_count must be at least 1, got {min_count}")
     train, test = (_parse(*_read(root, name)) for name in ("train.txt", "test.txt"))
-    counts = Counter(token for tokens in train.tokens for token in tokens)
-    words = {word: i for i, word in enumerate(sorted(w for w, n in counts.items() if n >= min_count), start=2)}
-    fine_labels = tuple(sorted(set(train.fine)))
-    width = max(map(len, train.tokens + test.tokens))
+    known = sorted({token for _, tokens in train for token in tokens})
+    words = {word: i for i, word in enumerate(known, start=2)}
+    fine_labels = tuple(sorted({fine for fine, _ in train}))
+    width = max(len(tokens) for _, tokens in train + test)
     tables = (_table(lines, words, fine_labels, width) for lines in (train, test))
     return Trec(*tables, words, fine_labels)
 
@@ -75,29 +65,30 @@ def _read(root: Path, name: str) -> tuple[str, str]:
     )
 
 
-def _parse(text: str, where: str) -> _Lines:
-    label, fine, tokens = [], [], []
+def _parse(text: str, where: str) -> list[tuple[str, list[str]]]:
+    """The fine label and the tokens of each line."""
+    lines = []
     for number, line in enumerate(text.splitlines(), start=1):
-        kind, _, question = line.partition(" ")
-        coarse, colon, detail = kind.partition(":")
-        if coarse not in LABELS or not colon or not detail or not question.split():
+        fine, _, question = line.partition(" ")
+        coarse, _, detail = fine.partition(":")
+        if coarse not in LABELS or not detail or not question.split():
             raise ValueError(
                 f"a line is COARSE:fine and a question, COARSE one of {', '.join(LABELS)}; line {number} of {where} is "
                 f"{line[:60]!r}; fetch it again"
             )
-        label.append(coarse)
-        fine.append(kind)
-        tokens.append(question.lower().split())
-    if not label:
+        lines.append((fine, question.lower().split()))
+    if not lines:
         raise ValueError(f"a split has a question a line, {where} is empty; fetch it again")
-    return _Lines(label, fine, tokens)
+    return lines
 
 
-def _table(lines: _Lines, words: Mapping[str, int], fine_labels: tuple[str, ...], width: int) -> Table:
+def _table(
+    lines: list[tuple[str, list[str]]], words: Mapping[str, int], fine_labels: tuple[str, ...], width: int
+) -> Table:
     fine_ids = {name: i for i, name in enumerate(fine_labels)}
     return Table(
-        inputs=(encode_tokens(lines.tokens, words, width),),
-        target=torch.tensor([LABELS.index(name) for name in lines.label]),
+        inputs=(encode_tokens([tokens for _, tokens in lines], words, width),),
+        target=torch.tensor([LABELS.index(fine.partition(":")[0]) for fine, _ in lines]),
         n_classes=len(LABELS),
-        side={"fine": torch.tensor([fine_ids.get(name, len(fine_ids)) for name in lines.fine])},
+        side={"fine": torch.tensor([fine_ids.get(fine, len(fine_ids)) for fine, _ in lines])},
     )

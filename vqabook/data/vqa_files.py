@@ -6,7 +6,6 @@ VQA v1 and v2 store dicts ({"questions": [...]}, {"annotations": [...]}), VQA-CP
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypedDict
@@ -14,7 +13,7 @@ from typing import TypedDict
 import numpy as np
 from jaxtyping import Int
 
-from vqabook.data.json_files import read_entries
+from vqabook.data.json_files import check_unique, read_entries
 from vqabook.metrics.vqa import normalise
 
 N_ANNOTATORS = 10
@@ -111,14 +110,8 @@ def read_questions(questions: str | os.PathLike, annotations: str | os.PathLike)
 def _by_id(path: str | os.PathLike, entries: Iterable[dict]) -> dict[int, dict]:
     """The file's entries by question id, in its order."""
     entries = list(entries)
-    by_id = {entry["question_id"]: entry for entry in entries}
-    if len(by_id) < len(entries):
-        twice, times = Counter(entry["question_id"] for entry in entries).most_common(1)[0]
-        raise ValueError(
-            f"every question has an id of its own: {path} has {len(by_id)} ids for {len(entries)} entries "
-            f"(question {twice} occurs {times} times); fetch it again, or number the questions anew"
-        )
-    return by_id
+    check_unique([entry["question_id"] for entry in entries], "every question has an id of its own", path)
+    return {entry["question_id"]: entry for entry in entries}
 
 
 def _share_answers(annotations: Iterable[dict]) -> Iterable[dict]:

@@ -5,6 +5,7 @@ are background, as a detector's spare boxes are. What makes the images hard is k
 every object has a *visibility*, lowered by small size, occlusion and chance, which features and annotators follow.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,9 @@ CANVAS = 128  # pixels; boxes are in this frame
 RADIUS = np.array([0.055, 0.08, 0.11])  # of the canvas, for small, medium, large
 BOX_GAIN = 3.0  # a box is as plain to see as an attribute
 SIZE_VISIBILITY = np.array([0.8, 0.95, 1.0])  # small objects are harder to see
+RANGES = dict.fromkeys(("clumping", "blur", "occlusion", "disagreement", "synonyms"), (0, 1))
+RANGES |= dict.fromkeys(("noise", "prior", "seed"), (0, math.inf))
+RANGES |= {"feature_dim": (1, math.inf), "n_train": (100, math.inf)}  # every question type has questions
 
 
 @dataclass(frozen=True)
@@ -50,19 +54,11 @@ class World:
                 f"a scene has 1 <= fewest <= most objects <= regions <= 16, got objects {self.objects} and "
                 f"{self.regions} regions"
             )
-        if self.n_train < 100:
-            raise ValueError(f"n_train is at least 100, so that every question type has questions, got {self.n_train}")
-        for name in ("clumping", "blur", "occlusion", "disagreement", "synonyms"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} lies in [0, 1], got {getattr(self, name)}")
-        for name in ("noise", "prior"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} is at least 0, got {getattr(self, name)}")
-        if self.questions_per_image <= 0 or self.feature_dim < 1 or self.seed < 0:
-            raise ValueError(
-                f"questions_per_image and feature_dim are positive and seed is at least 0, got "
-                f"{self.questions_per_image}, {self.feature_dim}, {self.seed}"
-            )
+        for name, (least, most) in RANGES.items():
+            if not least <= getattr(self, name) <= most:
+                raise ValueError(f"{name} lies in [{least}, {most}], got {getattr(self, name)}")
+        if self.questions_per_image <= 0:
+            raise ValueError(f"questions_per_image is positive, got {self.questions_per_image}")
 
     @property
     def n_questions(self) -> int:

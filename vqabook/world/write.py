@@ -25,16 +25,14 @@ from vqabook.world.questions import annotate, ask, modal_answer
 from vqabook.world.render import render
 from vqabook.world.scenes import ATTRIBUTES, VALUES, Scenes, World, region_features, sample_scenes
 
-__all__ = ["World", "examples", "render", "write_world"]
-
 COCO_SPLIT = {"coco_split": "shapes"}  # a key of the VQA-CP layout: where the image comes from
 
 
-def write_world(world: World, folder: str | os.PathLike, *, images: bool = False) -> None:
+def write_world(world: World, folder: str | os.PathLike) -> None:
     """Write the world into `folder`, whole or not at all; equal worlds give equal bytes.
 
     A folder that holds this very world is kept as it is; a folder or file with anything else in it is refused with
-    FileExistsError. `images` also draws images/<image_id>.png (needs Pillow), some milliseconds each.
+    FileExistsError.
     """
     folder = Path(folder)
     if not _holds(folder, world):
@@ -45,10 +43,6 @@ def write_world(world: World, folder: str | os.PathLike, *, images: bool = False
         except OSError:
             if not _holds(folder, world):  # if it does, another process was first
                 raise
-    if images and not (folder / "images").exists():
-        with written_whole(folder / "images") as partial:
-            partial.mkdir()
-            _write_images(folder / "scenes.json", partial)
 
 
 def _identity(world: World) -> dict:
@@ -79,14 +73,12 @@ def _write_files(world: World, folder: Path) -> None:
     answers = [annotation["multiple_choice_answer"] for annotation in annotations]
     changing = changing_prior_split(types, answers, seed=world.seed)
     same = same_prior_split(len(types), test_fraction=len(changing[1]) / len(types), seed=world.seed)
-    for name, rows in zip(("train", "test"), changing, strict=True):
-        _dump([questions[i] | COCO_SPLIT for i in rows], folder / f"changing_{name}_questions.json")
-        _dump([annotations[i] | COCO_SPLIT for i in rows], folder / f"changing_{name}_annotations.json")
-    for name, rows in zip(("train", "test"), same, strict=True):
+    for name, changed, kept in zip(("train", "test"), changing, same, strict=True):
         header = {"info": {}, "license": {}, "data_type": "shapes", "data_subtype": name}
-        sheet = header | {"task_type": "Open-Ended", "questions": [questions[i] for i in rows]}
-        _dump(sheet, folder / f"same_{name}_questions.json")
-        _dump(header | {"annotations": [annotations[i] for i in rows]}, folder / f"same_{name}_annotations.json")
+        headers = {"questions": header | {"task_type": "Open-Ended"}, "annotations": header}
+        for part, entries in (("questions", questions), ("annotations", annotations)):
+            _dump([entries[i] | COCO_SPLIT for i in changed], folder / f"changing_{name}_{part}.json")
+            _dump(headers[part] | {part: [entries[i] for i in kept]}, folder / f"same_{name}_{part}.json")
     _dump(_identity(world), folder / "world.json")
 
 
@@ -157,8 +149,3 @@ def _pool(world: World, scenes: Scenes, rng: np.random.Generator) -> tuple[list[
         ]
         annotations.append(named | {"answers": votes_of, "answer_type": question.type.answer_type} | ids)
     return questions, annotations
-
-
-def _write_images(scenes: Path, folder: Path) -> None:
-    for scene in json.loads(scenes.read_text())["scenes"]:
-        render(scene).save(folder / scene["image_filename"])
