@@ -59,6 +59,21 @@ def told_if_full(target: Path, advice: str) -> Iterator[None]:
         raise DiskFull(f"the disk of {target} is full; free space and {advice}") from error
 
 
+def bytes_below(folder: Path) -> int:
+    """Size of all files below `folder`."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def need_space(n_bytes: int, folder: Path, what: str, advice: str) -> None:
+    """Fail at once, not after an hour, where `what` cannot grow to `n_bytes` in `folder`, which has some of it."""
+    need, free = n_bytes - bytes_below(folder), shutil.disk_usage(folder).free
+    if need > free:
+        raise OSError(
+            f"{what} needs {need / 1e9:.1f} GB more, the disk of {folder} has {free / 1e9:.1f} GB free; free some, "
+            f"{advice}"
+        )
+
+
 def data_root(given: str | os.PathLike | None = None) -> Path:
     """The folder of the data sets: as given, else $VQABOOK_DATA, else the project's own `data/`."""
     return Path(given or os.environ.get("VQABOOK_DATA") or PROJECT / "data").expanduser()

@@ -278,7 +278,7 @@ def test_what_was_wrong_and_has_no_hash_is_asked_for_again(toy, server, root, ba
 
 def test_too_little_space_is_told_before_the_download(toy, server, root, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 1500))
-    with pytest.raises(RuntimeError, match=r"this needs 0.0 GB, the disk of .* has 0.0 GB free"):
+    with pytest.raises(RuntimeError, match=r"this needs 0.0 GB more, the disk of .* has 0.0 GB free"):
         fetch("toy", root, manifest=toy("toy.zip"))
     assert server.asked == []
 

@@ -1,8 +1,8 @@
 """Image networks whose last feature map becomes grid features, each with its own input size and normalisation."""
 
 import hashlib
-import importlib.metadata
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,32 +16,25 @@ LITE0 = "efficientnet-lite0"
 TRANSFORMERS = "transformers:"
 
 
-class Backbone(nn.Module):
-    """Pixels in, last feature map out.
+@dataclass(frozen=True)
+class Backbone:
+    """Pixels in, last feature map out, by `maps`, which runs `network`.
 
     `mean`, `std`: of the normalisation, in pixel values 0 ... 255; `size`: side of the input that the weights were
-    trained for; `weights_sha256` and `versions` tell which numbers these are.
+    trained for; `weights_sha256` and the versions of `packages` tell which numbers these are.
     """
 
-    def __init__(
-        self,
-        name: str,
-        network: nn.Module,
-        maps: Callable[[Tensor], Tensor],
-        *,
-        mean: list[float],
-        std: list[float],
-        size: int,
-        weights_sha256: str,
-        packages: tuple[str, ...],
-    ):
-        super().__init__()
-        self.name, self.network, self.maps, self.size = name, network.eval(), maps, size
-        self.mean, self.std, self.weights_sha256 = mean, std, weights_sha256
-        self.versions = {package: importlib.metadata.version(package) for package in ("torch", *packages)}
+    name: str
+    network: nn.Module
+    maps: Callable[[Tensor], Tensor]
+    mean: list[float]
+    std: list[float]
+    size: int
+    weights_sha256: str
+    packages: tuple[str, ...]
 
     @torch.inference_mode()
-    def forward(self, pixels: UInt8[Tensor, "b 3 s s"]) -> Float[Tensor, "b d h w"]:
+    def __call__(self, pixels: UInt8[Tensor, "b 3 s s"]) -> Float[Tensor, "b d h w"]:
         mean, std = (torch.tensor(x, device=pixels.device)[:, None, None] for x in (self.mean, self.std))
         return self.maps((pixels - mean) / std)
 
@@ -122,7 +115,7 @@ def _transformers(name: str, size: int | None) -> Backbone:
     natural = sides if isinstance(sides, int) else int(sides.get("shortest_edge") or sides.get("height") or 224)
     return Backbone(
         TRANSFORMERS + name,
-        network,
+        network.eval(),
         lambda x: network(x).feature_maps[-1],
         mean=[pixel * x for x in processor["image_mean"]],
         std=[pixel * x for x in processor["image_std"]],

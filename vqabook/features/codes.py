@@ -22,10 +22,6 @@ class Codes:
         steps = (x - self.offset) / self.scale
         return np.rint(steps, out=steps).clip(0, self.levels - 1, out=steps).astype(np.uint8)
 
-    def decode(self, codes: UInt8[np.ndarray, "*o d"]) -> Float[np.ndarray, "*o d"]:
-        """What a reader of the file gets."""
-        return codes * self.scale + self.offset
-
 
 def fit_codes(x: Float[np.ndarray, "n d"], *, levels: int = 256, tail: float = TAIL) -> Codes:
     """A range for every channel: from its `tail` quantile to its 1 - `tail` quantile, in levels - 1 equal steps."""

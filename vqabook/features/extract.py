@@ -62,7 +62,8 @@ def extract_features(
     recipe = _recipe(network, grid, device)
     listing = hashlib.sha256(json.dumps(files).encode()).hexdigest()
     with FeatureWriter(out, recipe | {"images": listing}, "float16", every=0.0, suffix=".maps") as maps:
-        bad = _fill(maps, images, files, network.to(device), grid, batch_size)
+        network.network.to(device)
+        bad = _fill(maps, images, files, network, grid, batch_size)
         if bad and not (skip_bad and maps.images):
             examples = "; ".join(f"{name} ({why})" for name, why in list(bad.items())[:3])
             raise ValueError(
@@ -97,7 +98,9 @@ def _recipe(network: Backbone, grid: int, device: torch.device) -> dict:
         "std": network.std,
         "grid": grid,
         "precision": str(_precision(device)),
-        "versions": network.versions | {"pillow": importlib.metadata.version("pillow")},
+        "versions": {
+            package: importlib.metadata.version(package) for package in ("torch", *network.packages, "pillow")
+        },
     }
 
 
@@ -154,7 +157,7 @@ def _decode(folder: Path, batches: Iterable[list[str]], side: int) -> Iterator[t
 
 
 def _maps(network: Backbone, pixels: Sequence[np.ndarray], grid: int) -> Float[np.ndarray, "b o d"]:
-    device = next(network.parameters()).device
+    device = next(network.network.parameters()).device
     images = torch.from_numpy(np.stack(pixels)).to(device)
     with torch.autocast(device.type, _precision(device), enabled=device.type == "cuda"):
         # eight at a time on a CPU, whose caches a larger batch's activations leave

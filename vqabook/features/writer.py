@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from jaxtyping import Int
 from tqdm import tqdm
 
-from vqabook.files import told_if_full, written_whole
+from vqabook.files import need_space, told_if_full, written_whole
 
 START = 4096  # where HDF5 puts a large array when it aligns by the page; the raw rows leave as much room in front
 ROWS = ("image_id", "width", "height", "regions")
@@ -138,14 +138,8 @@ class FeatureWriter:
             (self.folder / f"{name}.raw").write_bytes(b"")
 
     def reserve(self, n_bytes: int) -> None:
-        """Fail at once, not after an hour, where features of `n_bytes` in all cannot fit."""
-        need = n_bytes - sum(path.stat().st_size for path in self.folder.iterdir())
-        free = shutil.disk_usage(self.folder).free
-        if need > free:
-            raise OSError(
-                f"{self.out} needs {need / 1e9:.1f} GB more, its disk has {free / 1e9:.1f} GB; "
-                "free some, choose another disk, or convert to uint8"
-            )
+        """Raise OSError where features of `n_bytes` in all cannot fit."""
+        need_space(n_bytes, self.folder, str(self.out), "choose another disk, or convert to uint8")
 
     def append(
         self,

