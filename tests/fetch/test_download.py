@@ -17,7 +17,6 @@ from vqabook.files import DiskFull
 
 CONTENT = bytes(range(256)) * 8192  # 2 MiB
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
-FAST = {"pause": 0.0, "timeout": 0.3}
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -109,12 +108,14 @@ def server():
 
 
 @pytest.fixture
-def get(server, tmp_path):
+def get(server, tmp_path, monkeypatch):
     """Download with the given behaviours of the server, one a request."""
 
     def call(*plan: str, sha256: str | None = SHA256, tries: int = 3, **more) -> bytes:
         server.plan = list(plan) or ["good"]
-        return download(Download(server.url, sha256, **more), tmp_path, tries=tries, **FAST).read_bytes()
+        for name, value in (("TRIES", tries), ("PAUSE", 0.0), ("TIMEOUT", 0.3)):
+            monkeypatch.setattr(module, name, value)
+        return download(Download(server.url, sha256, **more), tmp_path).read_bytes()
 
     return call
 

@@ -120,7 +120,7 @@ def test_if_none_gives_it_every_reason_is_told(toy, server, root):
     manual = Origin("manual", text="by hand: ask the authors")
     sets["toy"] = DataSet(**{**vars(sets["toy"]), "origins": (*sets["toy"].origins, manual)})
     with pytest.raises(RuntimeError) as error:
-        fetch("toy", root, manifest=sets, say=lambda text: None)
+        fetch("toy", root, manifest=sets)
     first, *reasons, last = str(error.value).splitlines()
     assert first == "toy could not be fetched; every source was tried:"
     assert [word in line for word, line in zip(("404", "sha256", "ask the authors"), reasons, strict=True)] == [
@@ -135,7 +135,7 @@ def test_no_network(toy, server, root):
     server.shutdown()
     server.server_close()
     with pytest.raises(RuntimeError, match=r"(?s)toy.zip: the connection was refused.*other.zip: the connection was"):
-        fetch("toy", root, manifest=toy("toy.zip", "other.zip"), say=lambda text: None)
+        fetch("toy", root, manifest=toy("toy.zip", "other.zip"))
 
 
 def test_a_set_without_published_hash_is_pinned(toy, server, root):
@@ -160,7 +160,7 @@ def test_a_users_own_file_in_the_way_is_kept_aside(toy, root):
     (root / "toy" / "images" / "mine.png").write_text("mine")
     (root / "toy" / "notes.txt").write_text("mine")
     sets = toy("toy.zip", files=(File("questions.json", sha256=SHA256, bytes=len(TEXT)), File("images/")))
-    got = fetch("toy", root, manifest=sets, say=lambda text: None)
+    got = fetch("toy", root, manifest=sets)
     assert got.aside == (root / "toy" / "questions.json.old",)
     mine = {"questions.json.old": b"mine", "images/mine.png": b"mine", "notes.txt": b"mine"}
     assert tree(root / "toy") == WHOLE | mine
@@ -260,7 +260,7 @@ def test_a_bomb_a_climbing_path_and_a_half_file_bring_nothing(toy, server, root)
     with zipfile.ZipFile(server.folder / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("top/questions.json", bytes(1 << 20))
     with pytest.raises(RuntimeError, match=r"(?s)more than 1,000 bytes.*climbs out.*damaged or cut off"):
-        fetch("toy", root, manifest=toy("bomb.zip", "evil.zip", "half.zip"), say=lambda text: None)
+        fetch("toy", root, manifest=toy("bomb.zip", "evil.zip", "half.zip"))
     assert not list(root.parent.rglob("evil")) and not (root / "toy").exists()
 
 

@@ -53,14 +53,15 @@ def package(kind: str, bundle: Path, **more) -> Origin:
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, capsys):
     """Bring an origin; the files in its source folder, and what was said."""
 
     def call(origin: Origin) -> tuple[dict[str, str], list[str]]:
-        said: list[str] = []
         folder = tmp_path / "work" / "source"
-        bring(origin, tmp_path / "work" / "downloads", folder, limit_bytes=MB, say=said.append)
-        return {p.relative_to(folder).as_posix(): p.read_text() for p in folder.rglob("*") if p.is_file()}, said
+        bring(origin, tmp_path / "work" / "downloads", folder, limit_bytes=MB)
+        return {
+            p.relative_to(folder).as_posix(): p.read_text() for p in folder.rglob("*") if p.is_file()
+        }, capsys.readouterr().err
 
     return call
 
@@ -73,8 +74,8 @@ def test_a_package_comes_through_its_ordinary_client(run, client, bundle, tmp_pa
     asked = (tmp_path / "bin" / "asked").read_text()
     expected = {"npm": "pack --ignore-scripts", "pypi": "-m pip download --no-deps --only-binary=:all:"}[kind]
     assert asked.startswith(expected) and asked.strip().endswith({"npm": "toy@1.0", "pypi": "toy==1.0"}[kind])
-    assert said == [f"{'npm toy@1.0' if kind == 'npm' else 'pypi toy==1.0'}, 2 MB, through "
-                    f"{'npm' if kind == 'npm' else 'pip'} ..."]  # fmt: skip
+    assert said == (f"{'npm toy@1.0' if kind == 'npm' else 'pypi toy==1.0'}, 2 MB, through "
+                    f"{'npm' if kind == 'npm' else 'pip'} ...\n")  # fmt: skip
     run(package(kind, bundle))  # it is here and right: the client is not asked again
     assert (tmp_path / "bin" / "asked").read_text() == asked
 
@@ -84,7 +85,7 @@ def test_a_package_comes_below_a_relative_root(client, bundle, tmp_path, monkeyp
     client(f"cp {bundle} $to/")
     monkeypatch.chdir(tmp_path)
     work = Path("work")
-    bring(package(kind, bundle), work / "downloads", work / "source", limit_bytes=MB, say=lambda text: None)
+    bring(package(kind, bundle), work / "downloads", work / "source", limit_bytes=MB)
     assert (tmp_path / "work" / "source" / "package" / "data.json").read_text() == "[1]"
 
 
@@ -201,15 +202,15 @@ def test_several_archives_share_one_limit(run, client, bundle, tmp_path, monkeyp
     twin = bundle.with_name("twin.zip")
     with zipfile.ZipFile(twin, "w") as archive:
         archive.writestr("more", bytes(MB))
-    monkeypatch.setitem(sources._FILES, "url", lambda *_: [bundle, twin])
+    monkeypatch.setattr(sources, "download", lambda wanted, _: twin if wanted is URL.downloads[0] else bundle)
     with pytest.raises(ValueError, match="twin.zip: it unpacks to more than"):
-        run(URL)
+        run(Origin("url", (Download("https://example.org/b.zip"), *URL.downloads)))
 
 
 def test_a_file_that_is_no_archive_is_taken_as_it_is(run, monkeypatch, tmp_path):
     plain = tmp_path / "vqacp.json"
     plain.write_text("[]")
-    monkeypatch.setitem(sources._FILES, "url", lambda *_: [plain])
+    monkeypatch.setattr(sources, "download", lambda *_: plain)
     assert run(URL)[0] == {"vqacp.json": "[]"} and plain.exists()
 
 

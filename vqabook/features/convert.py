@@ -83,12 +83,10 @@ class Conversion:
 
 
 def _stack(sample: Iterable[np.ndarray]) -> Float[np.ndarray, "n d"]:
-    rows: list[np.ndarray] = []
-    for x in sample:
-        if rows and x.shape[1] != rows[0].shape[1]:
-            raise ValueError(
-                f"features are equally wide: some are {x.shape[1]}, others {rows[0].shape[1]}; "
-                "convert each release by itself"
-            )
-        rows.append(np.clip(x, -65504, 65504).astype(np.float16))
-    return np.concatenate(rows or [np.zeros((1, 1), np.float16)])
+    rows = [np.clip(x, -65504, 65504).astype(np.float16) for x in sample] or [np.zeros((1, 1), np.float16)]
+    widths = sorted({x.shape[1] for x in rows})
+    if len(widths) > 1:
+        raise ValueError(
+            f"features are equally wide: some are {widths[1]}, others {widths[0]}; convert each release by itself"
+        )
+    return np.concatenate(rows)

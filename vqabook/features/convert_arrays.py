@@ -46,8 +46,7 @@ def convert_arrays(
 
     `dtype`: float16, or uint8 with a range a channel from a sample. `adaptive`: images have unequal numbers of
     regions, as grids of images that keep their proportions have. `ids`: see `find_images`. `n_images`: how many must
-    come. Boxes and image sizes are kept where the files have them. Interrupted, it goes on where it stopped when called
-    again.
+    come. Boxes and image sizes are kept where the files have them.
     """
     id_of = find_images(folder, ids, suffixes=SUFFIXES, rule="features are converted from a folder of arrays")
     if n_images is not None and len(id_of) != n_images:

@@ -68,8 +68,7 @@ def convert_tsv(
 
     `dtype`: float16, or uint8 with a range a channel from a sample. `skip_broken`: rows that are broken or repeat an
     image are left out, if every image then still has a row (the released test2014 writes three images twice, the first
-    time cut short). `n_images`: how many must come. Memory does not grow with the files. Interrupted, it goes on where
-    it stopped when called again.
+    time cut short). `n_images`: how many must come.
     """
     sources = find_sources(paths)
     recipe = {

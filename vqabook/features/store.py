@@ -126,9 +126,8 @@ def open_features(path: str | os.PathLike, *, width: int | None = None) -> Featu
             "fetch or extract it again"
         ) from error
     check_parts(path, codes, parts, width)
-    check_finite(path, [parts[k] for k in ("scale", "offset") if k in parts])
-    check_finite(path, sample(codes))
     ranges = {k: torch.from_numpy(parts[k].astype(np.float32)) for k in ("scale", "offset") if k in parts}
+    check_finite(path, [*(parts[k] for k in ranges), *sample(codes)])
     return FeatureStore(
         path,
         parts["image_ids"].astype(np.int64),

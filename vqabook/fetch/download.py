@@ -18,6 +18,9 @@ from vqabook.files import told_if_full
 
 BLOCK = 1 << 16
 CONTINUE = "fetch again, it continues where it stopped"
+TRIES = 5
+PAUSE = 1.0  # seconds before the second try, doubled with each
+TIMEOUT = 60.0  # seconds without a byte until a connection counts as stalled
 PROGRESS = 1 << 20  # a connection that brought this much was not in vain: the count of tries starts anew
 
 
@@ -25,16 +28,15 @@ class _Again(Exception):
     """The connection broke; what came is kept and the rest can be asked for."""
 
 
-def download(wanted: Download, folder: Path, *, tries: int = 5, timeout: float = 60.0, pause: float = 1.0) -> Path:
+def download(wanted: Download, folder: Path) -> Path:
     """The file in `folder`, whole and with the published hash. An interrupted call is continued by the next.
 
-    `timeout`: seconds without a byte until a connection counts as stalled. `pause`: seconds before the second try,
-    doubled with each. Raises OSError saying what went wrong; a file of the wrong content is thrown away.
+    Raises OSError saying what went wrong; a file of the wrong content is thrown away.
     """
     target, url = folder / wanted.file, wanted.url
     if target.exists() and wanted.sha256 in (None, sha256(target)):
         return target
-    part, failed = Part(wanted, folder, timeout), 0
+    part, failed = Part(wanted, folder), 0
     with told_if_full(folder, CONTINUE):
         while True:
             before = part.size
@@ -43,12 +45,12 @@ def download(wanted: Download, folder: Path, *, tries: int = 5, timeout: float =
                 break
             except _Again as error:
                 failed = 0 if part.size - before >= PROGRESS else failed + 1
-                if failed >= tries:
+                if failed >= TRIES:
                     raise OSError(
                         f"{url}: {error}, {failed} times in a row; the {part.size:,} bytes that came are kept: "
                         "fetch again to continue"
                     ) from None
-                time.sleep(pause * 2**failed / 2)
+                time.sleep(PAUSE * 2**failed / 2)
         if wanted.sha256 and (digest := sha256(part.path)) != wanted.sha256:
             part.forget()
             raise OSError(f"{url}: wrong content, its sha256 is not the published one ({digest})")
@@ -72,8 +74,8 @@ def sha256(path: Path, *, unpacked: bool = False) -> str:
 class Part:
     """What has come of a file so far."""
 
-    def __init__(self, wanted: Download, folder: Path, timeout: float):
-        self.wanted, self.timeout = wanted, timeout
+    def __init__(self, wanted: Download, folder: Path):
+        self.wanted = wanted
         self.path, self.note = (folder / f"{wanted.file}.part{suffix}" for suffix in ("", ".json"))
 
     @property
@@ -99,9 +101,7 @@ class Part:
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
         headers |= {"If-Range": validator} if start and validator else {}
         try:
-            with requests.get(
-                url, headers=headers, stream=True, timeout=(min(self.timeout, 20), self.timeout)
-            ) as reply:
+            with requests.get(url, headers=headers, stream=True, timeout=(min(TIMEOUT, 20), TIMEOUT)) as reply:
                 reached = True
                 if reply.status_code == 416 and start:
                     if reply.headers.get("Content-Range") == f"bytes */{start}":

@@ -9,7 +9,6 @@ import errno
 import filecmp
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from vqabook.fetch.archives import clear
 from vqabook.fetch.download import CONTINUE
 from vqabook.fetch.holdings import measure, pins_of, staging, state, write_pin
 from vqabook.fetch.manifest import DataSet, Origin, pick, read_manifest
-from vqabook.fetch.sources import Say, bring, prepare
+from vqabook.fetch.sources import bring, prepare, say
 from vqabook.files import DiskFull, bytes_below, need_space, told_if_full, written_whole
 
 
@@ -37,11 +36,6 @@ class Fetched:
     aside: tuple[Path, ...] = ()
 
 
-def tell(text: str) -> None:
-    """To stderr, so that pipes stay clean."""
-    print(text, file=sys.stderr, flush=True)
-
-
 def fetch(
     name: str,
     root: Path,
@@ -49,7 +43,6 @@ def fetch(
     manifest: Mapping[str, DataSet] | None = None,
     keep_archives: bool = False,
     check: bool = False,
-    say: Say = tell,
 ) -> Fetched:
     """The set `name` below `root`, from the first of its origins that gives it; nothing if it is there and verified.
 
@@ -61,7 +54,7 @@ def fetch(
     if state(entry, root) == "verified" and not check:
         return Fetched(name, "already there", 0, 0.0)
     closed = (folder.exists() or folder.is_symlink()) and not (folder.is_dir() and os.access(folder, os.W_OK))
-    with contextlib.nullcontext() if closed else _lock(entry, root, say):
+    with contextlib.nullcontext() if closed else _lock(entry, root):
         pinned = _adopt(entry, root, check, pin=not closed)
         if pinned is not None:
             return Fetched(name, "already there", 0, time.monotonic() - clock, pinned)
@@ -72,7 +65,7 @@ def fetch(
             )
         if state(entry, root) not in ("absent", "partial"):
             say(f"{name}: what lies in {folder} is not as it should be; bringing it anew")
-        got = _try_origins(entry, root, keep_archives, say)
+        got = _try_origins(entry, root, keep_archives)
     return replace(got, seconds=time.monotonic() - clock)
 
 
@@ -89,13 +82,13 @@ def _adopt(entry: DataSet, root: Path, check: bool, pin: bool) -> tuple[str, ...
     return write_pin(entry, root, "already there", files) if pin and now == "present" else ()
 
 
-def _try_origins(entry: DataSet, root: Path, keep: bool, say: Say) -> Fetched:
+def _try_origins(entry: DataSet, root: Path, keep: bool) -> Fetched:
     """The set from the first origin that gives it."""
     reasons = []
     for number, origin in enumerate(entry.origins, start=1):
         work = staging(entry, root) / f"{number}-{origin.kind}"
         try:
-            target, files = _stage(entry, origin, work, say)
+            target, files = _stage(entry, origin, work)
         except KeyboardInterrupt:
             say(f"{entry.name}: interrupted; what has come is kept, fetch again to continue")
             raise
@@ -122,7 +115,7 @@ def _try_origins(entry: DataSet, root: Path, keep: bool, say: Say) -> Fetched:
     )
 
 
-def _stage(entry: DataSet, origin: Origin, work: Path, say: Say) -> tuple[Path, dict[str, dict]]:
+def _stage(entry: DataSet, origin: Origin, work: Path) -> tuple[Path, dict[str, dict]]:
     """The set's final files, verified, in a folder of their own, and what `measure` found them to be."""
     downloads, source, target = work / "downloads", work / "source", work / "target"
     if origin.kind != "manual":
@@ -130,7 +123,7 @@ def _stage(entry: DataSet, origin: Origin, work: Path, say: Say) -> tuple[Path, 
     limit = origin.unpacked if origin.unpacked is not None else 2 * entry.bytes + (1 << 26)
     with told_if_full(work, CONTINUE):
         try:
-            bring(origin, downloads, source, limit_bytes=limit, say=say)
+            bring(origin, downloads, source, limit_bytes=limit)
         except ValueError:
             _distrust(origin, downloads)
             raise
@@ -207,7 +200,7 @@ def _need_space(entry: DataSet, origin: Origin, work: Path) -> None:
     need_space(need, work, "this", "or give another --data-root")
 
 
-def _lock(entry: DataSet, root: Path, say: Say) -> contextlib.AbstractContextManager:
+def _lock(entry: DataSet, root: Path) -> contextlib.AbstractContextManager:
     """Held for a `with`: only one process at a time fetches the set below this root."""
     folder = staging(entry, root).parent
     try:

