@@ -36,6 +36,10 @@ class Files(NamedTuple):
     questions: str
     annotations: str
 
+    @classmethod
+    def of(cls, pattern: str) -> Files:
+        return cls(*(pattern.format(part=part) for part in cls._fields))
+
 
 @dataclass(frozen=True)
 class Source:
@@ -49,46 +53,33 @@ class Source:
     features_set: str | None = None  # what to fetch for the features, if they do not come with the set
 
 
-def _pair(pattern: str) -> Files:
-    return Files(*(pattern.format(part=part) for part in Files._fields))
-
-
-def _vqa(folder: str, version: str, split: str) -> Files:
+def _vqa(folder: str, version: str) -> Source:
     """The names of visualqa.org's archives; v1's annotation file has no task in its name, v2's has a version."""
-    questions = f"{folder}/{version}OpenEnded_mscoco_{split}_questions.json"
-    return Files(questions, f"{folder}/{version}mscoco_{split}_annotations.json")
+    names = "{0}/{1}OpenEnded_mscoco_{2}_questions.json", "{0}/{1}mscoco_{2}_annotations.json"
+    train, test = (
+        Files(*(name.format(folder, version, split) for name in names)) for split in ("train2014", "val2014")
+    )
+    return Source(train, test, _UP_DOWN, "same", features_set="bottom_up_36")
 
 
-_UP_DOWN = {"features": "features/trainval36.h5", "features_set": "bottom_up_36"}
+def _vqacp(folder: str, version: str, features: str, features_set: str | None = None) -> Source:
+    train, test = (Files.of(f"{folder}/{version}_{split}_{{part}}.json") for split in ("train", "test"))
+    return Source(train, test, features, "changing", features_set=features_set)
+
+
+_UP_DOWN = "features/trainval36.h5"
 _GRID = "vqacp_v1_coco16k/coco_train2014_grid.h5"
-
-
-def _vqacp(name: str, **features: str) -> Source:
-    version = name.removesuffix("_coco16k")
-    train, test = (_pair(f"{name}/{version}_{split}_{{part}}.json") for split in ("train", "test"))
-    return Source(train, test, native="changing", **features)
-
+_60K = Files.of("vqa_v2_60k/v2_train_{part}.json"), Files.of("vqa_v2_60k/v2_valid_{part}.json")
+_EASY = Files.of("easy_vqa/train_{part}.json"), Files.of("easy_vqa/test_{part}.json")
 
 SOURCES = {
-    "vqacp_v1_coco16k": _vqacp("vqacp_v1_coco16k", features=_GRID),
-    "vqa_v2_60k": Source(
-        _pair("vqa_v2_60k/v2_train_{part}.json"),
-        _pair("vqa_v2_60k/v2_valid_{part}.json"),
-        features=_GRID,
-        native="same",
-        drop_unseen_images=True,
-        features_set="vqacp_v1_coco16k",
-    ),
-    "vqacp_v1": _vqacp("vqacp_v1", **_UP_DOWN),
-    "vqacp_v2": _vqacp("vqacp_v2", **_UP_DOWN),
-    "vqa_v1": Source(_vqa("vqa_v1", "", "train2014"), _vqa("vqa_v1", "", "val2014"), native="same", **_UP_DOWN),
-    "vqa_v2": Source(_vqa("vqa_v2", "v2_", "train2014"), _vqa("vqa_v2", "v2_", "val2014"), native="same", **_UP_DOWN),
-    "easy_vqa": Source(
-        _pair("easy_vqa/train_{part}.json"),
-        _pair("easy_vqa/test_{part}.json"),
-        features="easy_vqa/features.h5",
-        native="same",  # both splits are drawn from one generator
-    ),
+    "vqacp_v1_coco16k": _vqacp("vqacp_v1_coco16k", "vqacp_v1", _GRID),
+    "vqa_v2_60k": Source(*_60K, _GRID, "same", drop_unseen_images=True, features_set="vqacp_v1_coco16k"),
+    "vqacp_v1": _vqacp("vqacp_v1", "vqacp_v1", _UP_DOWN, "bottom_up_36"),
+    "vqacp_v2": _vqacp("vqacp_v2", "vqacp_v2", _UP_DOWN, "bottom_up_36"),
+    "vqa_v1": _vqa("vqa_v1", ""),
+    "vqa_v2": _vqa("vqa_v2", "v2_"),
+    "easy_vqa": Source(*_EASY, "easy_vqa/features.h5", "same"),  # both splits are drawn from one generator
 }
 
 
@@ -142,7 +133,7 @@ def source_files(spec: DataSpec, data_root: Path | None) -> tuple[Source, Path]:
         world = spec.world or World()
         folder = cache_folder() / f"shapes-{hashlib.sha256(repr(world).encode()).hexdigest()[:12]}"
         write_world(world, folder)
-        train, test = (_pair(f"{spec.prior}_{split}_{{part}}.json") for split in ("train", "test"))
+        train, test = (Files.of(f"{spec.prior}_{split}_{{part}}.json") for split in ("train", "test"))
         return Source(train, test, "features.h5", spec.prior), folder
     folder = root_of(data_root)
     if not folder.is_dir():
@@ -182,9 +173,7 @@ def _digest(dataset: str, folder: Path) -> str:
     files = _find_files(dataset, source, folder)
     digest = hashlib.sha256(str(_find_features(dataset, source, folder).stat().st_size).encode())
     for path in files:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
 

@@ -66,11 +66,6 @@ def agreement(questions: Questions) -> Int[np.ndarray, " n"]:
     return np.array([max(map(ten.count, ten)) for ten in answers])
 
 
-def find_answerable(task: Task, questions: Questions) -> Bool[np.ndarray, " n"]:
-    """Whether each question's most frequent answer is in the vocabulary."""
-    return np.array([answer in task.vocabulary.answer_ids for answer in questions.modal_answer])
-
-
 def find_undisputed(questions: Questions) -> Bool[np.ndarray, " n"]:
     """Whether each question is no yes/no question, or one to which every annotator said yes or no."""
     return np.array(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from vqabook.data.ten_votes import find_answerable
+from vqabook.data.sets import modal_ids
 from vqabook.data.vqa_files import read_questions
 from vqabook.metrics.vqa import normalise
 from vqabook.papers.soft_cross_entropy import PAPER, claims
@@ -39,7 +39,7 @@ def short(recipe_of, cache):
 
 def test_targets(short):
     hard, heavy = training.targets(short, "train", "modal")
-    known = find_answerable(short, short.train_questions)
+    known = modal_ids(short, short.train_questions) >= 0
     assert 0.1 < known.mean() < 0.9
     assert heavy[:, 0].tolist() == known.astype(float).tolist() and hard.shape == (len(short.train), 1)
     answers = np.array(short.vocabulary.answers)[hard[:, 0].numpy()]
@@ -56,7 +56,7 @@ def test_the_filter_is_the_release_s(short, monkeypatch):
     """The embedded world's annotators say nothing but yes and no to a yes/no question, so some are disputed by hand."""
     plain = np.arange(len(short.train)) % 3 > 0
     monkeypatch.setattr(training, "find_undisputed", lambda questions: plain)
-    expected = np.flatnonzero(find_answerable(short, short.train_questions) & plain)
+    expected = np.flatnonzero((modal_ids(short, short.train_questions) >= 0) & plain)
     kept = training.training_table(short, "votes", Options(filtered=True), 0)
     assert torch.equal(kept.inputs[1], short.train.inputs[1][torch.from_numpy(expected)])
     assert len(training.training_table(short, "votes", Options(), 0)) == len(short.train) > len(kept) > 0

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vqabook.core import Batch, Output, Table
 from vqabook.data.sets import DataSpec, Task, modal_ids
 from vqabook.data.tables import deal_out
-from vqabook.data.ten_votes import agreement, find_answerable, find_undisputed, votes_task
+from vqabook.data.ten_votes import agreement, find_undisputed, votes_task
 from vqabook.data.vqa import ANSWER_TYPES
 from vqabook.losses.soft import annotator_cross_entropy, annotator_weights
 from vqabook.metrics.vqa import answerable_accuracy, vqa_accuracy
@@ -64,7 +64,7 @@ def training_table(task: Task, of: str, options: Options, seed: int) -> Table:
     table = replace(task.train, target=answer, side={**task.train.side, "weight": weight})
     if not options.filtered:
         return table
-    kept = find_answerable(task, task.train_questions) & find_undisputed(task.train_questions)
+    kept = (modal_ids(task, task.train_questions) >= 0) & find_undisputed(task.train_questions)
     if not kept.any():
         raise ValueError(
             f"the released filter keeps answerable, undisputed questions, none of {len(kept)} is one; "
@@ -189,7 +189,7 @@ def count(recipe: Recipe, scratch: Scratch, *, data_root: Path | None, device: s
     questions, votes = task.train_questions, agreement(task.train_questions)
     kinds = np.array([ANSWER_TYPES.index(kind) for kind in questions.answer_type])
     weight = targets(task, "train", "votes")[1].sum(1).cpu().numpy()
-    known, plain = find_answerable(task, questions), find_undisputed(questions)
+    known, plain = modal_ids(task, questions) >= 0, find_undisputed(questions)
     yes_no = kinds == ANSWER_TYPES.index("yes/no")
     sizes = {part: len(getattr(task, part)) for part in ("train", "valid", "test")}
     counts = {name: np.bincount(votes[kinds == i], minlength=11)[1:].tolist() for i, name in enumerate(ANSWER_TYPES)}
