@@ -37,16 +37,15 @@ class AnswerMask(nn.Module):
         activation: Activation = "softplus_g",
         combine: Combine = "add_log",
         dropout: float = 0.5,
-        alpha: float = 1.0,
     ):
         super().__init__()
         self.model = model
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(question, n_answers))
-        self.activation, self.combine, self.alpha = activation, combine, alpha
+        self.activation, self.combine = activation, combine
 
     def forward(self, *inputs: Tensor) -> Output:
         out = self.model(*inputs)
         score = self.head(out.question)
-        mask = score.sigmoid() if self.activation == "sigmoid" else softplus_g(score, alpha=self.alpha)
+        mask = score.sigmoid() if self.activation == "sigmoid" else softplus_g(score)
         logits = out.logits * mask if self.combine == "multiply" else out.logits + mask.clamp(min=1e-6).log()
         return out._replace(logits=logits, mask=mask)

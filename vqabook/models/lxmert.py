@@ -91,10 +91,8 @@ class Lxmert(nn.Module):
         `n_answers`: of a new answer head with random weights; None keeps the file's.
         """
         theirs = _transformers().LxmertForQuestionAnswering
-        try:
-            network, report = theirs.from_pretrained(str(name_or_path), dtype=torch.float32, output_loading_info=True)
-        except Exception as error:  # the hub, JSON, safetensors and pickle each fail with a kind of their own
-            raise _unreadable("config.json and weights", name_or_path, error) from error
+        how = {"dtype": torch.float32, "output_loading_info": True}
+        network, report = _load(theirs, "config.json and weights", name_or_path, **how)
         new = "answer_head." if n_answers is not None else ()
         if missing := sorted(key for key in report["missing_keys"] if not (new and key.startswith(new))):
             raise RuntimeError(
@@ -153,11 +151,7 @@ class Lxmert(nn.Module):
 
 def bert_words(questions: Sequence[str], name_or_path: str | Path, *, at_most: int = 20) -> Int[Tensor, "n t"]:
     """Questions as the word pieces of a pretrained LXMERT: [CLS] ... [SEP], then 0s; its release cuts them at 20."""
-    theirs = _transformers().AutoTokenizer
-    try:
-        tokenizer = theirs.from_pretrained(str(name_or_path))
-    except Exception as error:  # as above
-        raise _unreadable("a tokenizer beside its weights", name_or_path, error) from error
+    tokenizer = _load(_transformers().AutoTokenizer, "a tokenizer beside its weights", name_or_path)
     pieces = tokenizer(list(questions), padding=True, truncation=True, max_length=at_most, return_tensors="pt")
     return pieces["input_ids"].masked_fill(pieces["attention_mask"] == 0, 0)
 
@@ -169,12 +163,15 @@ def _cells(grid: int) -> Float[Tensor, "o 4"]:
     return torch.cat([corner, corner + 1 / grid], -1)
 
 
-def _unreadable(what: str, name_or_path: str | Path, error: Exception) -> RuntimeError:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return RuntimeError(
-        f"a pretrained LXMERT is {what}, local or on the hub: {name_or_path} cannot be read ({reason}); "
-        "give a local path, or fetch it where there is a network"
-    )
+def _load(theirs: type, what: str, name_or_path: str | Path, **how: Any) -> Any:
+    try:
+        return theirs.from_pretrained(str(name_or_path), **how)
+    except Exception as error:  # the hub, JSON, safetensors and pickle each fail with a kind of their own
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise RuntimeError(
+            f"a pretrained LXMERT is {what}, local or on the hub: {name_or_path} cannot be read ({reason}); "
+            "give a local path, or fetch it where there is a network"
+        ) from error
 
 
 def _transformers() -> ModuleType:

@@ -97,15 +97,13 @@ class SelfAttentiveText(nn.Module):
         """`keep_words` is 0 at concealed words: their vectors are zero and nothing attends to them; none moves."""
         real = words.ne(0)
         keep = real.to(self.words.weight.dtype) * (1 if keep_words is None else keep_words)
-        states = self.read(self.dropout(self.words(words)) * keep[..., None], real.sum(1).clamp(min=1))
+        vectors, length = self.dropout(self.words(words)) * keep[..., None], real.sum(1).clamp(min=1).cpu()
+        packed = nn.utils.rnn.pack_padded_sequence(vectors, length, batch_first=True, enforce_sorted=False)
+        states, _ = nn.utils.rnn.pad_packed_sequence(
+            self.question_encoder(packed)[0], batch_first=True, total_length=words.shape[1]
+        )
         hops = self.attend(states, keep)
         hidden = self.fuse(self.dropout((hops @ states).flatten(1)))
         identity = torch.eye(hops.shape[1], device=hops.device, dtype=hops.dtype)
         penalty = (hops @ hops.mT - identity).square().sum((1, 2))
         return Output(self.classifier(hidden), hidden=hidden, word_attention=hops.mean(1), penalty=penalty)
-
-    def read(self, vectors: Float[Tensor, "b t d"], length: Int[Tensor, " b"]) -> Float[Tensor, "b t h"]:
-        """LSTM states in both directions; padding is skipped, its states are zero."""
-        packed = nn.utils.rnn.pack_padded_sequence(vectors, length.cpu(), batch_first=True, enforce_sorted=False)
-        states, _ = self.question_encoder(packed)
-        return nn.utils.rnn.pad_packed_sequence(states, batch_first=True, total_length=vectors.shape[1])[0]

@@ -43,22 +43,20 @@ class AttentionLoss(nn.Module):
         x: Float[Tensor, "b given"] | None = None,
     ) -> Float[Tensor, " b"]:
         with torch.autocast(attention.device.type, enabled=False):  # small differences of small numbers
-            return self._between(attention.float(), surrogate.float(), x)
-
-    def _between(self, attention: Tensor, surrogate: Tensor, x: Tensor | None) -> Tensor:
-        match self.kind:
-            case "mse":
-                return losses.attention_mse(attention, surrogate)
-            case "mmd":
-                return losses.attention_mmd(attention, surrogate, bandwidth=self.bandwidth, paired=self.paired)
-            case "coral" if len(attention) < 2:  # the last batch of an epoch may be one example
-                return attention.new_zeros(len(attention))
-            case "coral":
-                return losses.attention_coral(attention, surrogate)
-        seen = [self.width * maps for maps in (losses.reverse_gradient(attention), surrogate)]
-        if self.given:
-            seen = [torch.cat([maps, F.layer_norm(x.detach().float(), (self.given,))], 1) for maps in seen]
-        return losses.attention_adversarial(*(self.discriminator(maps).squeeze(-1) for maps in seen))
+            attention, surrogate = attention.float(), surrogate.float()
+            match self.kind:
+                case "mse":
+                    return losses.attention_mse(attention, surrogate)
+                case "mmd":
+                    return losses.attention_mmd(attention, surrogate, bandwidth=self.bandwidth, paired=self.paired)
+                case "coral" if len(attention) < 2:  # the last batch of an epoch may be one example
+                    return attention.new_zeros(len(attention))
+                case "coral":
+                    return losses.attention_coral(attention, surrogate)
+            seen = [self.width * maps for maps in (losses.reverse_gradient(attention), surrogate)]
+            if self.given:
+                seen = [torch.cat([maps, F.layer_norm(x.detach().float(), (self.given,))], 1) for maps in seen]
+            return losses.attention_adversarial(*(self.discriminator(maps).squeeze(-1) for maps in seen))
 
 
 class _Watched(nn.Module):

@@ -182,7 +182,8 @@ def surrogates(probe: Probe, *, weighted: bool = False, store: Path | None = Non
         kept.append(Surrogates(*(x.cpu() for x in _choose(*probe.look(rows), weighted))))
         if store is not None and (n == len(probe.pieces) or time.monotonic() - clock >= pause):
             kept, started = [_join(kept)], time.monotonic()
-            save_whole({"rows": torch.cat(probe.pieces[:n]).cpu(), "found": tuple(kept[0])}, store)
+            rows = torch.cat(probe.pieces[:n]).cpu()
+            save_whole({"pieces": n, "rows": rows, "found": tuple(kept[0])}, store)
             clock, pause = time.monotonic(), max(SAVE_EVERY, SAVE_SHARE * (time.monotonic() - started))
     order = torch.cat(probe.pieces).cpu().argsort()
     return Surrogates(*(column[order] for column in _join(kept)))
@@ -192,12 +193,9 @@ def _load(store: Path | None, probe: Probe) -> tuple[int, list[Surrogates]]:
     """How many pieces a file has, and what was kept; none if it was cut into other pieces, on another device say."""
     if store is None or not store.exists():
         return 0, []
-    saved, n, rows = torch.load(store, weights_only=True), 0, 0
-    while n < len(probe.pieces) and rows < len(saved["rows"]):
-        rows += len(probe.pieces[n])
-        n += 1
-    same = n > 0 and torch.equal(torch.cat(probe.pieces[:n]).cpu(), saved["rows"])
-    return (n, [Surrogates(*saved["found"])]) if same else (0, [])
+    saved = torch.load(store, weights_only=True)
+    same = torch.equal(torch.cat(probe.pieces[: saved["pieces"]]).cpu(), saved["rows"])
+    return (saved["pieces"], [Surrogates(*saved["found"])]) if same else (0, [])
 
 
 def _join(kept: list[Surrogates]) -> Surrogates:
