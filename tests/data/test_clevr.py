@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from vqabook.catalogue.clevr import describe
 from vqabook.data.clevr import ANSWERS, ATTRIBUTES, FAMILIES, TEMPLATES, Clevr, load_clevr, scene_features
 from vqabook.features.store import open_features
 
@@ -202,14 +201,3 @@ def test_real_answers_follow_from_the_looked_up_objects(real):
         assert int(ANSWERS[target]) == (exist & (states[:, asked] == 1).all(1)).sum()
         assert states[~exist].abs().sum() == 0 and states[:, 15:].abs().max() <= 1
     assert len(batch.target) > 50
-
-
-def test_description(real_data):
-    description = describe(real_data("clevr_1500"))
-    json.dumps([dict(description.classes), dict(description.facts), dict(description.picture.data)])
-    assert description.rows == {"train": 10_000, "val": 5_000} and sum(description.classes.values()) == 10_000
-    assert list(description.classes.values()) == sorted(description.classes.values(), reverse=True)
-    series = description.picture.data["series"]
-    assert series["yes/no"][:2] == [100.0, 100.0] and series["number"][5] == 100.0  # comparisons; single or
-    assert all(abs(sum(group) - 100) < 0.1 for group in zip(*series.values(), strict=True))
-    assert 25 < description.facts["accuracy on val of the family's most frequent answer, %"] < 60

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
-import json
 import os
 import shutil
 
@@ -14,7 +11,6 @@ import torch
 from PIL import Image
 from sklearn.datasets import fetch_lfw_people
 
-from vqabook.catalogue.faces import describe
 from vqabook.data.faces import load_faces
 
 PEOPLE = {"Ann_Bee": (40, 24), "Cy_Dee": (160, 12), "Few_Photos": (250, 3)}  # grey value, photographs
@@ -122,10 +118,3 @@ def test_the_seven_people(real_data, cache):
     expected |= {"Gerhard Schroeder": 109, "Hugo Chavez": 71, "Tony Blair": 144}
     assert dict(zip(data.people, counts.tolist(), strict=True)) == expected and counts.sum() == 1288
     assert data.train.inputs[0].shape[1:] == (1, 62, 47)
-
-    description = describe(root)
-    json.dumps([dict(description.classes), dict(description.facts), dict(description.picture.data)])
-    assert list(description.classes)[0] == "George W Bush" and description.facts["photographs"] == 1288
-    assert description.picture.data["labels"][0] == "George W Bush (530)"
-    means = [np.asarray(Image.open(io.BytesIO(base64.b64decode(p)))) for p in description.picture.data["png"]]
-    assert len(means) == 7 and means[0].shape == (62, 47) and 30 < means[0].mean() < 220

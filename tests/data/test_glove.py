@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import h5py
@@ -12,8 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from vqabook.catalogue.glove import _NAMED as NAMED
-from vqabook.catalogue.glove import describe
 from vqabook.data import glove
 from vqabook.data.glove import WINK, load_glove, open_glove, prepare_official, prepare_wink
 
@@ -234,23 +231,6 @@ def test_damaged_stores_get_one_clear_sentence(tmp_path):
         load_glove(tmp_path, ["the"])
 
 
-def test_it_is_described_by_a_plane_of_words(tmp_path):
-    words = [word for some in NAMED.values() for word in some.split()] + ["rare", "2"]
-    write_text(tmp_path / "glove.6B.100d.txt", words, numbers(len(words)))
-    prepare_official(tmp_path, tmp_path)
-    found = describe(tmp_path)
-    assert found.rows == {"words": len(words)} and found.n_classes == 0
-    assert found.facts["digits 0 to 9 that have a vector"] == 1
-    assert len(found.facts["nearest to 'red'"].split(", ")) == 5
-    assert found.picture.data["labels"] == words[:-2]
-    centred = np.array(numbers(len(words))[:-2])
-    centred -= centred.mean(0)
-    variance = np.linalg.eigvalsh(centred.T @ centred)[::-1]
-    for axis, component in zip(("x", "y"), variance, strict=False):
-        assert np.square(found.picture.data[axis]).sum() == pytest.approx(component, rel=1e-3)
-    json.dumps(asdict(found), allow_nan=False)
-
-
 def test_real_vectors_are_the_official_ones(real_data):
     folder = real_data("glove")
     rows, found = load_glove(folder, list(OFFICIAL))
@@ -258,5 +238,3 @@ def test_real_vectors_are_the_official_ones(real_data):
     torch.testing.assert_close(rows[:, :4], torch.tensor(list(OFFICIAL.values())), rtol=0, atol=1e-7)
     words, _ = open_glove(folder)
     assert words[:6] == ["the", ",", ".", "of", "to", "and"] and len(words) in (341_479, 400_000)
-    colours = describe(folder).facts["nearest to 'red'"].split(", ")
-    assert {"yellow", "blue", "green"} <= set(colours)

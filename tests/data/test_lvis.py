@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from vqabook.catalogue.lvis import describe
 from vqabook.data.lvis import FREQUENCIES, category_counts, load_lvis
 
 CATEGORIES = [
@@ -122,8 +121,6 @@ def test_half_a_file_and_none(tmp_path, whole):
             read(path)
     with pytest.raises(FileNotFoundError, match="does not exist; check data_root"):
         load_lvis(tmp_path / "none.json")
-    with pytest.raises(FileNotFoundError, match="LVIS is described by .* and .* has neither; check data_root"):
-        describe(tmp_path)
 
 
 def test_real_counts(real_data):
@@ -140,14 +137,3 @@ def test_real_boxes_of_version_half(real_data):
     assert len(data.table) == 977 and len(data.image_ids) == 100 and data.table.n_classes == 1230
     assert (data.table.side["area"] <= data.table.side["box"][:, 2:].prod(1) + 1).all()  # a mask lies in its box
     assert {FREQUENCIES[i] for i in data.table.side["frequency"].unique()} <= {"r", "c", "f"}
-
-
-def test_description(real_data, tmp_path, whole):
-    for description in (describe(real_data("lvis")), describe(write(tmp_path / "lvis_v1_train.json", whole).parent)):
-        json.dumps([dict(description.classes), dict(description.facts), dict(description.picture.data)])
-        series = description.picture.data["series"]
-        assert {len(s) for s in series.values()} == {description.n_classes} == {len(description.picture.data["x"])}
-        assert all(list(s) == sorted(s, reverse=True) and s[-1] > 0 for s in series.values())
-    assert description.rows == {"train": 316} and description.classes == {"zebra": 300, "bolt": 11, "acorn": 5}
-    real = describe(real_data("lvis"))
-    assert real.rows == {"train": 1_270_141, "val_100": 977} and len(real.classes) == 50

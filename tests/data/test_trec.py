@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 
 import pytest
 import torch
 
-from vqabook.catalogue.trec import describe
 from vqabook.data.trec import LABELS, load_trec
 
 TRAIN = """NUM:dist How far is it from Denver to Aspen ?
@@ -113,10 +111,3 @@ def test_the_same_as_nltks_reader(real_data, monkeypatch):
                 tokens
             ) == len(words)
             assert trec.fine_labels[fine] == label and LABELS[target] == label.split(":")[0]
-
-
-def test_description(real_data):
-    description = describe(real_data("nltk_data"))
-    json.dumps([dict(description.classes), dict(description.facts), dict(description.picture.data)])
-    assert description.rows == {"train": 5452, "test": 500} and list(description.classes)[0] == "ENTY"
-    assert all(abs(sum(s) - 100) < 0.1 for s in description.picture.data["series"].values())
