@@ -19,7 +19,7 @@ def written_whole(path: Path, advice: str = "run again") -> Iterator[Path]:
     A full disk becomes one sentence with `advice`; the folders above `path` are made.
     """
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-    with told_if_full(path, advice):
+    with tell_if_full(path, advice):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield partial
@@ -49,7 +49,7 @@ class DiskFull(OSError):
 
 
 @contextlib.contextmanager
-def told_if_full(target: Path, advice: str) -> Iterator[None]:
+def tell_if_full(target: Path, advice: str) -> Iterator[None]:
     """A full disk met inside becomes one sentence; `advice`: what to do once there is room."""
     try:
         yield

@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -133,23 +134,18 @@ def _sample(sources: Sequence[Source]) -> Iterator[Float[np.ndarray, "n d"]]:
                         continue
 
 
-def prepare_36(source: Path, target: Path) -> None:
-    """`trainval36.h5`: 36 regions for every image of COCO train2014 and val2014."""
-    _prepare(source, target / "trainval36.h5", adaptive=False)
-
-
-def prepare_adaptive(source: Path, target: Path) -> None:
-    """`trainval_adaptive.h5`: 10 to 100 regions for every image of COCO train2014 and val2014."""
-    _prepare(source, target / "trainval_adaptive.h5", adaptive=True)
-
-
-def _prepare(folder: Path, out: Path, adaptive: bool) -> None:
-    if is_whole(out):
+def _prepare(source: Path, target: Path, *, name: str, adaptive: bool) -> None:
+    """The feature file `name` of all images of COCO train2014 and val2014, from the TSVs below `source`."""
+    if is_whole(target / name):
         return
-    paths = sorted(path for path in folder.rglob("*") if is_tsv(str(path.relative_to(folder))))
+    paths = sorted(path for path in source.rglob("*") if is_tsv(str(path.relative_to(source))))
     if not paths:
-        raise FileNotFoundError(f"bottom-up features come as .tsv files: {folder} has none; unpack the archive there")
-    convert_tsv(paths, out, adaptive=adaptive, n_images=TRAINVAL_IMAGES)
+        raise FileNotFoundError(f"bottom-up features come as .tsv files: {source} has none; unpack the archive there")
+    convert_tsv(paths, target / name, adaptive=adaptive, n_images=TRAINVAL_IMAGES)
+
+
+prepare_36 = partial(_prepare, name="trainval36.h5", adaptive=False)  # 36 regions an image
+prepare_adaptive = partial(_prepare, name="trainval_adaptive.h5", adaptive=True)  # 10 to 100 regions
 
 
 def find_sources(paths: Sequence[Path]) -> list[Source]:

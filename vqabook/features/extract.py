@@ -71,7 +71,7 @@ def extract_features(
                 "same command again (the others are done), or skip bad images"
             )
         recipe |= {"dtype": dtype, "pca": pca, "levels": levels if dtype == "uint8" else None, "quantile": TAIL}
-        about = {"backbone": _sentence(recipe), "recipe": json.dumps(recipe), "left_out": json.dumps(bad)}
+        about = {"recipe": json.dumps(recipe), "left_out": json.dumps(bad)}
         if dtype == "float16" and pca is None:
             maps.finish(about)
         else:
@@ -108,17 +108,6 @@ def _precision(device: torch.device) -> torch.dtype:
     if device.type != "cuda":
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-
-
-def _sentence(recipe: Mapping) -> str:
-    parts = [
-        f"{recipe['backbone']}, last map on a {recipe['grid']} x {recipe['grid']} grid",
-        f"{recipe['size']} x {recipe['size']} input",
-        f"normalisation (x - {recipe['mean']}) / {recipe['std']}",
-        f"PCA to {recipe['pca']}" if recipe["pca"] else "no PCA",
-        f"{recipe['levels']}-level uint8 codes: x = codes * scale + offset" if recipe["levels"] else recipe["dtype"],
-    ]
-    return ", ".join(parts)
 
 
 def _fill(

@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from jaxtyping import Int
 from tqdm import tqdm
 
-from vqabook.files import need_space, told_if_full, written_whole
+from vqabook.files import need_space, tell_if_full, written_whole
 
 START = 4096  # where HDF5 puts a large array when it aligns by the page; the raw rows leave as much room in front
 ROWS = ("image_id", "width", "height", "regions")
@@ -151,7 +151,7 @@ class FeatureWriter:
         """Add n images: `rows` as in ROWS; `features` [n, o, d], or [regions, d] for ragged; `boxes` one a region."""
         at = self._at
         parts = {"features": features, "rows": rows} | ({} if boxes is None else {"boxes": boxes})
-        with told_if_full(self.out, AGAIN):
+        with tell_if_full(self.out, AGAIN):
             for name, values in parts.items():
                 _write(self._files[name], memoryview(np.ascontiguousarray(values).reshape(-1).view(np.uint8)))
         # one assignment: an interrupt sees the state before or after, never between
@@ -190,7 +190,7 @@ class FeatureWriter:
             raise ValueError(f"a feature file has at least one image, the sources of {self.out} have none; check them")
         self.checkpoint()
         raw, frame = self.folder / "features.raw", self.folder / "frame.h5"
-        with told_if_full(self.out, AGAIN):
+        with tell_if_full(self.out, AGAIN):
             begin, end = self._write_frame(frame, attributes, parts), self._sizes()["features"]
             if begin == START:
                 with open(frame, "rb") as around, open(raw, "r+b") as file:

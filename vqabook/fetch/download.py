@@ -14,7 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from vqabook.fetch.manifest import Download
-from vqabook.files import told_if_full
+from vqabook.files import tell_if_full
 
 BLOCK = 1 << 16
 CONTINUE = "fetch again, it continues where it stopped"
@@ -37,7 +37,7 @@ def download(wanted: Download, folder: Path) -> Path:
     if target.exists() and wanted.sha256 in (None, sha256(target)):
         return target
     part, failed = Part(wanted, folder), 0
-    with told_if_full(folder, CONTINUE):
+    with tell_if_full(folder, CONTINUE):
         while True:
             before = part.size
             try:

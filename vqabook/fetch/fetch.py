@@ -21,7 +21,7 @@ from vqabook.fetch.download import CONTINUE
 from vqabook.fetch.holdings import measure, pins_of, staging, state, write_pin
 from vqabook.fetch.manifest import DataSet, Origin, pick, read_manifest
 from vqabook.fetch.sources import bring, prepare, say
-from vqabook.files import DiskFull, bytes_below, need_space, told_if_full, written_whole
+from vqabook.files import DiskFull, bytes_below, need_space, tell_if_full, written_whole
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def _stage(entry: DataSet, origin: Origin, work: Path) -> tuple[Path, dict[str, 
     if origin.kind != "manual":
         _need_space(entry, origin, work)
     limit = origin.unpacked if origin.unpacked is not None else 2 * entry.bytes + (1 << 26)
-    with told_if_full(work, CONTINUE):
+    with tell_if_full(work, CONTINUE):
         try:
             bring(origin, downloads, source, limit_bytes=limit)
         except ValueError:

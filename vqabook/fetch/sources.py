@@ -26,7 +26,7 @@ def say(text: str) -> None:
 
 
 @contextlib.contextmanager
-def _told_if_missing() -> Iterator[None]:
+def _tell_if_missing() -> Iterator[None]:
     """A package that is not installed becomes one sentence."""
     try:
         yield
@@ -36,7 +36,7 @@ def _told_if_missing() -> Iterator[None]:
         ) from None
 
 
-@_told_if_missing()
+@_tell_if_missing()
 def bring(origin: Origin, downloads: Path, source: Path, *, limit_bytes: int) -> None:
     """Fill the folder `source` with what the origin gives, archives unpacked; `downloads` keeps what came.
 
@@ -66,7 +66,7 @@ def bring(origin: Origin, downloads: Path, source: Path, *, limit_bytes: int) ->
     whole.write_text(stamp)
 
 
-@_told_if_missing()
+@_tell_if_missing()
 def prepare(function: str, source: Path, target: Path) -> None:
     """Call the manifest's "module:function" with (source, target)."""
     module, name = function.split(":")
