@@ -62,6 +62,11 @@ def test_the_text_tells_verdicts_of_real_data_unless_asked_for_others(page):
     assert page.told("soft-ce-table-1-", page.here)["avg-overall"] == "not run"  # one seed is no verdict
 
 
+def test_a_verdict_on_no_claim_of_the_page_is_refused_in_a_sentence(page):
+    with pytest.raises(ValueError, match=f"^claims of this page are {LIVE}, .*; got 'unknown': check the spelling$"):
+        page.verdict("unknown")
+
+
 def test_verdicts_summary_and_strip_are_shown(page, shown):
     page.show_verdicts(page.pick(LIVE))
     page.show_summary()

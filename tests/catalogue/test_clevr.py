@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 
-from vqabook.catalogue.clevr import describe
+from vqabook.catalogue.questions import describe_clevr
 
 
 def test_description(real_data):
-    description = describe(real_data("clevr_1500"))
+    description = describe_clevr(real_data("clevr_1500"))
     json.dumps([dict(description.classes), dict(description.facts), dict(description.picture.data)])
     assert description.rows == {"train": 10_000, "val": 5_000} and sum(description.classes.values()) == 10_000
     assert list(description.classes.values()) == sorted(description.classes.values(), reverse=True)

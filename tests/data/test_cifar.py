@@ -18,7 +18,7 @@ import pytest
 import torch
 from PIL import Image
 
-from vqabook.catalogue.cifar import channel_statistics, describe_cifar10, describe_cifar100
+from vqabook.catalogue.images import channel_statistics, describe_cifar10, describe_cifar100
 from vqabook.data.cifar import (
     CIFAR10_LOOKUP,
     CIFAR100_CLASSES,

@@ -5,7 +5,7 @@ A description holds statistics, not examples, unless the set's licence lets anyo
 
 import base64
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -47,6 +47,13 @@ class Description:
     n_classes: int
     picture: Picture
     facts: Mapping[str, str | int | float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, tables: Mapping[str, Table], names: Sequence[str], picture: Picture, facts: Mapping) -> "Description":
+        """Of splits as Tables; `names` of the classes, which are counted in the first split."""
+        counts = torch.bincount(next(iter(tables.values())).target, minlength=len(names))
+        rows = {name: len(table) for name, table in tables.items()}
+        return cls(rows, rank(names, counts), len(names), picture, facts)
 
 
 def encode_png(pixels: UInt8[np.ndarray, "h w *c"]) -> str:

@@ -35,19 +35,14 @@ def describe(folder: Path) -> Description:
         nearest = [words[i] for i in np.argsort(-column)[:6] if i != row]
         facts[f"nearest to {words[row]!r}"] = ", ".join(nearest[:5])
     points, share = _find_plane(vectors[[row_of[word] for word in kept]])
-    return Description(
-        {"words": len(words)},
-        {},
-        0,
-        Picture(
-            "points",
-            {"x": points[:, 0].tolist(), "y": points[:, 1].tolist(), "labels": kept},
-            f"{len(kept)} words ({', '.join(_NAMED)}) in the plane of their first two principal components, "
-            f"{share:.0%} of their variance. Words of a kind lie together: the vectors know that 'red' and 'blue' are "
-            "rivals for an answer, but not which of them is true.",
-        ),
-        facts,
+    picture = Picture(
+        "points",
+        {"x": points[:, 0].tolist(), "y": points[:, 1].tolist(), "labels": kept},
+        f"{len(kept)} words ({', '.join(_NAMED)}) in the plane of their first two principal components, "
+        f"{share:.0%} of their variance. Words of a kind lie together: the vectors know that 'red' and 'blue' are "
+        "rivals for an answer, but not which of them is true.",
     )
+    return Description({"words": len(words)}, {}, 0, picture, facts)
 
 
 def _find_plane(vectors: Float32[np.ndarray, "n d"]) -> tuple[Float32[np.ndarray, "n 2"], float]:

@@ -23,20 +23,15 @@ def describe(folder: Path) -> Description:
     }
     if (agreement := find_agreement(people)) is not None:
         facts["rank correlation between two people"] = round(agreement, 3)
-    return Description(
-        rows={name: n for i, name in enumerate(SPLITS) if (n := int((people.split == i).sum()))},
-        classes=rank(
-            [f"peak in row {row}, column {column}" for row in range(GRID) for column in range(GRID)],
-            np.bincount(people.maps.argmax(1), minlength=GRID * GRID),
-        ),
-        n_classes=GRID * GRID,
-        picture=Picture(
-            "images",
-            {"labels": [f"mean of {len(square)} maps"], "png": [encode_png(pixels)]},
-            f"The mean of {len(square)} human attention maps on a grid of 14 by 14, white where people looked most.",
-        ),
-        facts=facts,
+    picture = Picture(
+        "images",
+        {"labels": [f"mean of {len(square)} maps"], "png": [encode_png(pixels)]},
+        f"The mean of {len(square)} human attention maps on a grid of 14 by 14, white where people looked most.",
     )
+    rows = {name: n for i, name in enumerate(SPLITS) if (n := int((people.split == i).sum()))}
+    cells = [f"peak in row {row}, column {column}" for row in range(GRID) for column in range(GRID)]
+    classes = rank(cells, np.bincount(people.maps.argmax(1), minlength=len(cells)))
+    return Description(rows, classes, len(cells), picture, facts)
 
 
 def find_agreement(people: HumanMaps) -> float | None:

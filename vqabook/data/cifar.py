@@ -59,7 +59,7 @@ def _scale_and_offset(lookup: Normalise, device: torch.device) -> tuple[Float[Te
     return (1 / (255 * std)).float().to(device), (-mean / std).float().to(device)
 
 
-# Mean and standard deviation of all pixels of the 50,000 train images, by `catalogue.cifar`; a test recomputes them.
+# Mean and standard deviation of all pixels of the 50,000 train images, by `catalogue.images`; a test recomputes them.
 CIFAR10_LOOKUP = Normalise((0.491400, 0.482158, 0.446531), (0.247032, 0.243485, 0.261588))
 CIFAR100_LOOKUP = Normalise((0.507075, 0.486549, 0.440918), (0.267334, 0.256438, 0.276150))
 

@@ -1,6 +1,5 @@
-"""CIFAR-10 and CIFAR-100 in numbers and one picture each, for `vqabook data info` and the book's Data page."""
+"""CIFAR-10, CIFAR-100 and LFW's seven people in numbers and one picture each."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +7,10 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from vqabook.catalogue.description import Description, Picture, encode_png, rank
+from vqabook.catalogue.description import Description, Picture, encode_png, rank, score_majority
 from vqabook.core import Table
 from vqabook.data.cifar import CIFAR10_CLASSES, CIFAR100_CLASSES, load_cifar10, load_cifar100
+from vqabook.data.faces import load_faces
 from vqabook.data.long_tail import long_tail_counts
 
 
@@ -27,7 +27,7 @@ def describe_cifar10(folder: Path) -> Description:
         "The mean of the 5,000 train images of each class, with one contrast for all. Blue sky and sea, green "
         "grass, grey road: the background alone says much about the class, a prior that a model can lean on.",
     )
-    return _describe(train, test, CIFAR10_CLASSES, picture, {})
+    return Description.of({"train": train, "test": test}, CIFAR10_CLASSES, picture, _list_facts(train, test))
 
 
 def describe_cifar100(folder: Path) -> Description:
@@ -42,8 +42,34 @@ def describe_cifar100(folder: Path) -> Description:
         "left with 500, 50, 5 and 2.",
     )
     facts = {f"train images at {name}": sum(counts) for name, counts in tails.items() if name != "IF 1"}
-    facts["superclasses"] = len(train.side["coarse"].unique())
-    return _describe(train, test, CIFAR100_CLASSES, picture, facts)
+    facts = {"superclasses": len(train.side["coarse"].unique())} | _list_facts(train, test) | facts
+    return Description.of({"train": train, "test": test}, CIFAR100_CLASSES, picture, facts)
+
+
+def describe_faces(folder: Path) -> Description:
+    """Counts a person, and each person's mean face: a statistic of all photographs, no photograph."""
+    faces = load_faces(folder)
+    tables = {"train": faces.train, "valid": faces.valid, "test": faces.test}
+    images = torch.cat([table.inputs[0] for table in tables.values()]).double()
+    target = torch.cat([table.target for table in tables.values()])
+    counts = rank(faces.people, torch.bincount(target, minlength=len(faces.people)))
+    means = [images[target == faces.people.index(name)].mean(0)[0].round().byte().numpy() for name in counts]
+    picture = Picture(
+        "images",
+        {"labels": [f"{name} ({n})" for name, n in counts.items()], "png": [encode_png(mean) for mean in means]},
+        f"The mean face of each of the {len(counts)} people of LFW with 70 photographs or more, most photographed "
+        "first, with the number of photographs.",
+    )
+    guessed = score_majority(faces.train, faces.test, lambda table: torch.zeros_like(table.target))
+    facts = {
+        "photographs": len(target),
+        "height, pixels": images.shape[2],
+        "width, pixels": images.shape[3],
+        "largest over smallest class": round(max(counts.values()) / min(counts.values()), 1),
+        "accuracy of always the commonest person, %": guessed,
+        "official split": "none; cut here, stratified by person",
+    }
+    return Description.of(tables, faces.people, picture, facts)
 
 
 def channel_statistics(images: UInt8[Tensor, "n 3 32 32"]) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]:
@@ -56,15 +82,13 @@ def channel_statistics(images: UInt8[Tensor, "n 3 32 32"]) -> tuple[Float[np.nda
     return mean, np.sqrt(shares @ values**2 - mean**2)
 
 
-def _describe(train: Table, test: Table, names: Sequence[str], picture: Picture, more: dict[str, int]) -> Description:
+def _list_facts(train: Table, test: Table) -> dict[str, str | int]:
     mean, std = channel_statistics(train.inputs[0])
     seen = {image.tobytes() for image in train.inputs[0].numpy()}
-    facts = {
+    return {
         "images": "32 x 32, RGB, 8 bit",
         "channel means": ", ".join(f"{x:.4f}" for x in mean),
         "channel standard deviations": ", ".join(f"{x:.4f}" for x in std),
         "train images that repeat another, byte for byte": len(train) - len(seen),
         "test images that are also in train, byte for byte": sum(x.tobytes() in seen for x in test.inputs[0].numpy()),
     }
-    classes = rank(names, torch.bincount(train.target, minlength=len(names)))
-    return Description({"train": len(train), "test": len(test)}, classes, len(names), picture, facts | more)

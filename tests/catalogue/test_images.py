@@ -9,11 +9,11 @@ import json
 import numpy as np
 from PIL import Image
 
-from vqabook.catalogue.faces import describe
+from vqabook.catalogue.images import describe_faces
 
 
 def test_description(real_data):
-    description = describe(real_data("lfw_home"))
+    description = describe_faces(real_data("lfw_home"))
     json.dumps([dict(description.classes), dict(description.facts), dict(description.picture.data)])
     assert list(description.classes)[0] == "George W Bush" and description.facts["photographs"] == 1288
     assert description.picture.data["labels"][0] == "George W Bush (530)"
