@@ -51,13 +51,13 @@ def test_rules_are_their_losses():
     torch.testing.assert_close(step(long_tail("inverse", COUNTS)), losses.inverse_weights(COUNTS).float()[y] * plain)
     want = losses.effective_weights(COUNTS).float()[y] * plain
     torch.testing.assert_close(step(long_tail("effective", COUNTS)), want)
-    torch.testing.assert_close(step(long_tail("focal", COUNTS, gamma=0.0)), plain)
     torch.testing.assert_close(step(long_tail("focal", COUNTS)), (1 - (-plain).exp()) ** 2 * plain)
     quarter = losses.balanced_softmax(x, y, losses.log_counts(COUNTS), exponent=0.25)
     torch.testing.assert_close(step(long_tail("balanced_softmax", COUNTS, exponent=0.25)), quarter)
-    torch.testing.assert_close(step(long_tail("equalisation", COUNTS, left_out=0.0)), plain)
-    tail = losses.equalisation_softmax(x, y, torch.tensor([False, False, False, True]), gamma=1.0)
-    torch.testing.assert_close(step(long_tail("equalisation", COUNTS, left_out=1.0)), tail)
+    torch.manual_seed(0)
+    tail = losses.equalisation_softmax(x, y, torch.tensor([False, False, False, True]))
+    torch.manual_seed(0)
+    torch.testing.assert_close(step(long_tail("equalisation", COUNTS)), tail)
 
 
 def test_sigmoids_are_their_losses():

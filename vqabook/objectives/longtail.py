@@ -51,33 +51,25 @@ def counts_of(labels: Int[Tensor, " n"], counts: Int[Tensor, " c"]) -> Int[Tenso
 
 
 def long_tail(
-    rule: Rule,
-    counts: Int[Tensor, " c"],
-    *,
-    tail: Bool[Tensor, " c"] | None = None,
-    exponent: float = 1.0,
-    gamma: float = 2.0,
-    left_out: float = 0.9,
+    rule: Rule, counts: Int[Tensor, " c"], *, tail: Bool[Tensor, " c"] | None = None, exponent: float = 1.0
 ) -> LabelLoss:
     """The objective of a row of Table 1 or 2. `counts`: training rows of each class.
 
-    `exponent` is balanced softmax' (Eq. 28: 1/4, Eq. 14: 1), `gamma` focal loss', `left_out` and `tail` equalisation
-    loss', whose tail are by default classes of less than 0.5 % of the rows. LDAM wants a model that returns cosines;
-    under the sigmoids a label of c is background.
+    `exponent` is balanced softmax' (Eq. 28: 1/4, Eq. 14: 1), `tail` equalisation loss', by default classes of less than
+    0.5 % of the rows. LDAM wants a model that returns cosines; under the sigmoids a label of c is background.
     """
     tail = counts < TAIL * counts.sum() if tail is None else tail
     effective = losses.effective_weights(counts, beta=BETA)
     margins = partial(losses.ldam, margins=losses.ldam_margins(counts), scale=SCALE)
-    unlikely = partial(_focal, gamma=gamma)
     released = losses.released_sigmoid_offsets(counts, int(counts.sum()))
     rules = {
         "softmax": _softmax,
         "inverse": weigh(_softmax, losses.inverse_weights(counts)),
-        "focal": unlikely,
+        "focal": _focal,
         "effective": weigh(_softmax, effective),
-        "effective_focal": weigh(unlikely, effective),
+        "effective_focal": weigh(_focal, effective),
         "ldam": margins,
-        "equalisation": lambda x, y: losses.equalisation_softmax(x, y, tail.to(x.device), gamma=left_out),
+        "equalisation": lambda x, y: losses.equalisation_softmax(x, y, tail.to(x.device)),
         "balanced_softmax": partial(losses.balanced_softmax, log_n=losses.log_counts(counts), exponent=exponent),
         "sigmoid": partial(losses.balanced_sigmoid, offsets=torch.zeros(len(counts))),
         "equalisation_sigmoid": lambda x, y: losses.equalisation_sigmoid(x, y, tail.to(x.device)),
@@ -104,5 +96,5 @@ def _softmax(logits: Float[Tensor, "b c"], target: Int[Tensor, " b"]) -> Float[T
     return F.cross_entropy(logits, target, reduction="none")
 
 
-def _focal(logits: Float[Tensor, "b c"], target: Int[Tensor, " b"], *, gamma: float) -> Float[Tensor, " b"]:
-    return focal(logits, F.one_hot(target, logits.shape[1]).to(logits), gamma=gamma, alpha=1.0, softmax=True)
+def _focal(logits: Float[Tensor, "b c"], target: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
+    return focal(logits, F.one_hot(target, logits.shape[1]).to(logits), alpha=1.0, softmax=True)
