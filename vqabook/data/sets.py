@@ -208,8 +208,19 @@ def load_task(spec: DataSpec, data_root: Path | None, device: torch.device) -> T
 
 
 def divide(spec: DataSpec, source: Source, train: Questions, test: Questions) -> tuple[Questions, Questions]:
-    """Train and test with the spec's priors, not validation yet."""
-    return (train, test) if spec.prior == source.native else resplit(train, test, spec.prior, spec.split_seed)
+    """Train and test with the spec's priors, not validation yet.
+
+    Other priors than the set's own: the pool of both is divided anew, keeping the test share, by the VQA-CP procedure
+    or at random.
+    """
+    if spec.prior == source.native:
+        return train, test
+    pool, share, seed = train + test, len(test) / (len(train) + len(test)), spec.split_seed
+    if spec.prior == "changing":
+        rows = changing_prior_split(pool.question_type, pool.modal_answer, test_fraction=share, seed=seed)
+    else:
+        rows = same_prior_split(len(pool), test_fraction=share, seed=seed)
+    return pool.subset(rows[0]), pool.subset(rows[1])
 
 
 def make_task(
@@ -225,16 +236,6 @@ def make_task(
         to_device(make_table(q, vocabulary, features, max_words=spec.max_words), device) for q in (train, valid, test)
     ]
     return Task(*tables, vocabulary, features, train, valid, test)
-
-
-def resplit(train: Questions, test: Questions, prior: Prior, seed: int) -> tuple[Questions, Questions]:
-    """Divide the pool of both anew, keeping the test share: with changing priors (VQA-CP procedure) or at random."""
-    pool, share = train + test, len(test) / (len(train) + len(test))
-    if prior == "changing":
-        rows = changing_prior_split(pool.question_type, pool.modal_answer, test_fraction=share, seed=seed)
-    else:
-        rows = same_prior_split(len(pool), test_fraction=share, seed=seed)
-    return pool.subset(rows[0]), pool.subset(rows[1])
 
 
 def modal_ids(task: Task, questions: Questions) -> Int[np.ndarray, " n"]:
