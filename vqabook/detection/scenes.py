@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -49,25 +50,21 @@ def write_scenes(folder: Path, scenes: Scenes) -> dict[str, Path]:
     """
     rng = np.random.default_rng(scenes.seed)
     order, rank = rng.permutation(len(NAMES)), np.arange(1, len(NAMES) + 1)
-    train = np.empty(len(NAMES))
-    train[order] = rank**-scenes.power
+    train = (rank**-scenes.power)[order.argsort()]
     shares = {"train": train / train.sum(), "val": np.full(len(NAMES), 1 / len(NAMES))}
-    images, annotations = {}, {}
-    for split, n in (("train", scenes.train), ("val", scenes.val)):
+    drawn: dict[str, list[tuple[dict, list[dict]]]] = {"train": [], "val": []}
+    for split, first, n in (("train", 1, scenes.train), ("val", 1 + scenes.train, scenes.val)):
         (folder / split).mkdir(parents=True, exist_ok=True)
-        first, drawn = 1 + (scenes.train if split == "val" else 0), []
         for image_id in range(first, first + n):
             places = rng.choice(len(NAMES), rng.integers(scenes.objects[0], scenes.objects[1] + 1), p=shares[split])
-            drawn.append(_draw(folder / split, image_id, places.tolist(), scenes, rng))
+            drawn[split].append(_draw(folder / split, image_id, places.tolist(), scenes, rng))
         if split == "train":
-            seen = {entry["category_id"] for _, entries in drawn for entry in entries}
+            seen = {entry["category_id"] for _, entries in drawn["train"] for entry in entries}
             absent = [place for place in range(len(NAMES)) if place + 1 not in seen]
             for image_id, place in enumerate(absent, start=10**6 + first + n):
-                drawn.append(_draw(folder / split, image_id, [place], scenes, rng))
-        images[split] = [image for image, _ in drawn]
-        annotations[split] = [entry for _, entries in drawn for entry in entries]
-    categories = _categories(annotations["train"])
-    return {split: _write(folder, split, images[split], annotations[split], categories) for split in shares}
+                drawn["train"].append(_draw(folder / split, image_id, [place], scenes, rng))
+    categories = _categories([entry for _, entries in drawn["train"] for entry in entries])
+    return {split: _write(folder / f"{split}.json", images, categories) for split, images in drawn.items()}
 
 
 def _draw(
@@ -110,24 +107,20 @@ def _categories(annotations: Sequence[dict]) -> list[dict]:
     """With what LVIS says of each: how many images and instances train has, and r, c or f by its images."""
     categories = []
     for category_id, name in enumerate(NAMES, start=1):
-        instances = [entry["image_id"] for entry in annotations if entry["category_id"] == category_id]
-        images = len(set(instances))
-        frequency = FREQUENCIES[int(np.searchsorted(BOUNDS, images))]
-        counts = {"frequency": frequency, "image_count": images, "instance_count": len(instances)}
-        categories.append({"id": category_id, "name": name, **counts})
+        shown_in = [entry["image_id"] for entry in annotations if entry["category_id"] == category_id]
+        counts = {"image_count": len(set(shown_in)), "instance_count": len(shown_in)}
+        frequency = FREQUENCIES[int(np.searchsorted(BOUNDS, counts["image_count"]))]
+        categories.append({"id": category_id, "name": name, "frequency": frequency, **counts})
     return categories
 
 
-def _write(folder: Path, split: str, images: list[dict], annotations: list[dict], categories: list[dict]) -> Path:
+def _write(path: Path, drawn: list[tuple[dict, list[dict]]], categories: list[dict]) -> Path:
     """All categories are looked for in all images: what is not annotated is not there."""
-    shown: dict[int, set[int]] = {image["id"]: set() for image in images}
-    for entry in annotations:
-        shown[entry["image_id"]].add(entry["category_id"])
-    every = {category["id"] for category in categories}
-    for image in images:
-        image |= {"neg_category_ids": sorted(every - shown[image["id"]]), "not_exhaustive_category_ids": []}
-    numbered = [entry | {"id": i} for i, entry in enumerate(annotations, start=1)]
-    path = folder / f"{split}.json"
+    images, every = [], {category["id"] for category in categories}
+    for image, entries in drawn:
+        absent = sorted(every - {entry["category_id"] for entry in entries})
+        images.append(image | {"neg_category_ids": absent, "not_exhaustive_category_ids": []})
+    annotations = [entry | {"id": i} for i, entry in enumerate(chain(*(entries for _, entries in drawn)), start=1)]
     with written_whole(path) as partial:
-        partial.write_text(json.dumps({"images": images, "annotations": numbered, "categories": categories}))
+        partial.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
     return path

@@ -18,6 +18,7 @@ from faster_coco_eval.core import mask as rle
 from jaxtyping import Bool, Float, Int
 from PIL import Image
 from torch import Tensor, nn
+from torchvision.ops import box_convert
 
 from vqabook.core import Table
 from vqabook.data.lvis import category_counts
@@ -123,11 +124,10 @@ def mirror_half(table: Table) -> Table:
 
 
 def _objects(entries: list[dict], place: dict[int, int], image: dict) -> Objects:
-    corners = np.array([entry["bbox"] for entry in entries], dtype=np.float32).reshape(-1, 4)
-    corners[:, 2:] += corners[:, :2]
+    boxes = box_convert(torch.tensor([entry["bbox"] for entry in entries], dtype=torch.float), "xywh", "xyxy")
     shapes = (rle.frPyObjects(entry["segmentation"], image["height"], image["width"]) for entry in entries)
     labels = torch.tensor([place[entry["category_id"]] + 1 for entry in entries])
-    return Objects(torch.from_numpy(corners), labels, tuple(map(rle.merge, shapes)))
+    return Objects(boxes, labels, tuple(map(rle.merge, shapes)))
 
 
 def _name(image: dict) -> str:
@@ -154,8 +154,7 @@ def detections(model: nn.Module, annotated: Annotated, *, batch_size: int = 4) -
 
 def _results(annotated: Annotated, row: int, out: dict[str, Tensor]) -> list[dict]:
     masks = np.asfortranarray((out["masks"][:, 0] > 0.5).permute(1, 2, 0).to(torch.uint8).cpu().numpy())
-    corners = out["boxes"].cpu()
-    boxes = torch.cat([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1).tolist()
+    boxes = box_convert(out["boxes"].cpu(), "xyxy", "xywh").tolist()
     columns = (out["labels"].tolist(), boxes, out["scores"].tolist(), rle.encode(masks))
     return [
         {"image_id": annotated.image_ids[row], "category_id": annotated.category_ids[label - 1], "bbox": box,
@@ -176,11 +175,7 @@ def average_precision(path: Path, results: list[dict]) -> dict[str, dict[str, fl
             evaluator = COCOeval_faster(truth, detected, theirs, lvis_style=True)
             evaluator.params.maxDets = [300]
             evaluator.run()
-            stats = evaluator.stats_as_dict
-            precision[kind] = {name: _percent(stats[label]) for name, label in LABELS.items()}
+            stats = {name: float(evaluator.stats_as_dict[label]) for name, label in LABELS.items()}
+            # they write -1 where there is nothing to judge
+            precision[kind] = {name: None if value < 0 else 100 * value for name, value in stats.items()}
     return precision
-
-
-def _percent(value: float) -> float | None:
-    """They write -1 where there is nothing to judge."""
-    return None if value < 0 else 100 * float(value)
