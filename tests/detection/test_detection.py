@@ -48,7 +48,7 @@ def val(paths) -> Annotated:
 
 def detector(n: int = 4, rule: str = "softmax", backbone: str = "resnet18", **more: object) -> MaskRCNN:
     torch.manual_seed(0)
-    config = DetectorConfig(n, backbone=backbone, frozen_norms=False, sides=(64,), longest=64, detections=20)
+    config = DetectorConfig(backbone, sides=(64,), longest=64, detections=20)
     return mask_rcnn(config, Classification(rule, torch.full((n,), 5) if n != 4 else COUNTS, **more))
 
 
@@ -158,12 +158,7 @@ def test_rules_count_background_last():
     [
         (lambda: Classification("balanced_softmax", COUNTS), "background is one more class with a count"),
         (lambda: Classification("balanced_sigmoid", torch.tensor([3, 0, 2])), "every class has training rows: class 1"),
-        (lambda: DetectorConfig(5), "batch norm is frozen at statistics that weights bring"),
-        (lambda: DetectorConfig(0, frozen_norms=False), "a detector has categories"),
-        (
-            lambda: mask_rcnn(DetectorConfig(5, frozen_norms=False), Classification("sigmoid", COUNTS)),
-            "counts and detector have the same categories, got counts of 4 and a detector of 5",
-        ),
+        (lambda: DetectorConfig(sides=()), "a detector has sides of its images"),
     ],
 )
 def test_what_does_not_fit_is_refused(make, message):
@@ -242,7 +237,7 @@ def test_a_still_detector_has_the_whole_ones_loss(val):
 
 
 def test_a_narrow_detector_has_narrow_heads(val):
-    config = DetectorConfig(30, "resnet18", channels=32, frozen_norms=False, sides=(64,), longest=64)
+    config = DetectorConfig("resnet18", channels=32, sides=(64,), longest=64)
     model = mask_rcnn(config, Classification("sigmoid", torch.full((30,), 5)))
     widths = {p.shape[0] for name, p in model.named_parameters() if "fpn" in name or "mask_head" in name}
     assert widths == {32} and model.roi_heads.box_predictor.cls_score.in_features == 128

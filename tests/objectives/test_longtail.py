@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from vqabook.core import Batch, Output
 from vqabook.losses import longtail as losses
-from vqabook.objectives.longtail import DEFERRED, LabelLoss, Rule, counts_of, long_tail, weigh
+from vqabook.objectives.longtail import DEFERRED, LabelLoss, Rule, long_tail, weigh
 
 COUNTS = torch.tensor([900, 90, 10, 3])
 
@@ -74,15 +74,6 @@ def test_sigmoids_are_their_losses():
     tail = torch.tensor([False, False, True, True])
     for rule, loss in want.items():
         torch.testing.assert_close(long_tail(rule, counts, tail=tail).loss(x, y), loss)
-
-
-def test_counts_are_those_of_the_labels():
-    labels = torch.tensor([0, 0, 1, 2])
-    assert counts_of(labels, torch.tensor([2, 1, 1])).tolist() == [2, 1, 1]
-    with pytest.raises(ValueError, match="class 1 has 1, counts say 3 rows; count the labels that are trained on"):
-        counts_of(labels, torch.tensor([2, 3, 1]))
-    with pytest.raises(ValueError, match="class 2 has 1, counts say no class 2"):
-        counts_of(labels, torch.tensor([2, 1]))
 
 
 def test_re_weighting_is_deferred():

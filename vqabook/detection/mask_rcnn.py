@@ -32,26 +32,20 @@ BOX_SIDE = 7  # places a side at which a box is read: torchvision's
 class DetectorConfig:
     """Sizes; the defaults are Ren et al. 2020, Sec. 4.2."""
 
-    n_classes: int  # categories, without background
     backbone: str = "resnet50"  # or resnet101; smaller ones of torchvision for small images
-    weights: str | None = None  # of the backbone, by torchvision's name (DEFAULT: ImageNet); None: random
+    # of the backbone, by torchvision's name (DEFAULT: ImageNet), with batch norm as they have it; None: random, learnt
+    weights: str | None = None
     channels: int = 256  # of the feature pyramid and the head of masks; the head of boxes has four times as many
     sides: tuple[int, ...] = (640, 672, 704, 736, 768, 800)  # shorter side of a training image, drawn; last one at test
     longest: int = 1333
-    frozen_norms: bool = True  # batch norm as the weights have it; random weights need their own
     regions: int = 512  # of an image that are classified in training: torchvision's, as all below
     proposals: tuple[int, int] = (2000, 1000)  # of an image, in training and at test
     detections: int = 300  # of an image: LVIS
     lowest: float = 1e-4  # score of a detection
 
     def __post_init__(self):
-        if self.n_classes < 1 or not self.sides:
-            raise ValueError(f"a detector has categories and sides of its images, got {self}; give one of each or more")
-        if self.weights is None and self.frozen_norms:
-            raise ValueError(
-                "batch norm is frozen at statistics that weights bring, got weights None; give weights, or "
-                "frozen_norms = False"
-            )
+        if not self.sides:
+            raise ValueError(f"a detector has sides of its images, got {self}; give one or more")
 
 
 class Classification(nn.Module):
@@ -147,13 +141,8 @@ class DetectionLoss(Objective):
 
 
 def mask_rcnn(config: DetectorConfig, classification: Classification) -> MaskRCNN:
-    """Mask R-CNN with a feature pyramid; `classification` counts the same categories."""
-    if classification.n != config.n_classes:
-        raise ValueError(
-            f"counts and detector have the same categories, got counts of {classification.n} and a detector of "
-            f"{config.n_classes}; count all categories of the annotations"
-        )
-    width, n = config.channels, config.n_classes + 1
+    """Mask R-CNN with a feature pyramid, of the categories that `classification` counts."""
+    width, n = config.channels, classification.n + 1
     model = MaskRCNN(
         _backbone(config),
         box_head=TwoMLPHead(width * BOX_SIDE**2, 4 * width),
@@ -176,11 +165,8 @@ def mask_rcnn(config: DetectorConfig, classification: Classification) -> MaskRCN
 
 def _backbone(config: DetectorConfig) -> BackboneWithFPN:
     """A residual network and its pyramid, which torchvision makes with 256 channels only."""
-    more = {} if config.frozen_norms else {"norm_layer": nn.BatchNorm2d}
-    layers = 3 if config.weights else 5
-    backbone = resnet_fpn_backbone(
-        backbone_name=config.backbone, weights=config.weights, trainable_layers=layers, **more
-    )
+    more = {"trainable_layers": 3} if config.weights else {"trainable_layers": 5, "norm_layer": nn.BatchNorm2d}
+    backbone = resnet_fpn_backbone(backbone_name=config.backbone, weights=config.weights, **more)
     if config.channels != backbone.out_channels:
         seen = [block[0].in_channels for block in backbone.fpn.inner_blocks]
         backbone.fpn = FeaturePyramidNetwork(seen, config.channels, LastLevelMaxPool())

@@ -37,19 +37,6 @@ class LabelLoss(Objective):
         yield now(model(*batch.inputs).logits, batch.target)
 
 
-def counts_of(labels: Int[Tensor, " n"], counts: Int[Tensor, " c"]) -> Int[Tensor, " c"]:
-    """`counts`, if they are these labels'. ValueError where a class has another number of rows."""
-    rows = torch.bincount(labels.cpu(), minlength=len(counts))
-    if len(rows) > len(counts) or not torch.equal(rows, counts.cpu().long()):
-        wrong = next(i for i in range(len(rows)) if i >= len(counts) or rows[i] != counts[i])
-        claim = f"{int(counts[wrong])} rows" if wrong < len(counts) else f"no class {wrong}"
-        raise ValueError(
-            f"counts are the training rows of each class: class {wrong} has {int(rows[wrong])}, counts say {claim}; "
-            "count the labels that are trained on"
-        )
-    return counts
-
-
 def long_tail(
     rule: Rule, counts: Int[Tensor, " c"], *, tail: Bool[Tensor, " c"] | None = None, exponent: float = 1.0
 ) -> LabelLoss:

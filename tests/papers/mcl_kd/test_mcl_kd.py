@@ -17,7 +17,7 @@ from vqabook.models.members import Members
 from vqabook.objectives.multiple_choice import MultipleChoice
 from vqabook.papers.mcl_kd import PAPER, claims
 from vqabook.papers.mcl_kd.evaluation import count_owned, owners_cost, score, score_unread, worth
-from vqabook.papers.mcl_kd.examples import Examples, load_examples, load_reasoning, smaller
+from vqabook.papers.mcl_kd.examples import Examples, load_examples, load_reasoning, shrink
 from vqabook.papers.mcl_kd.recipes import Run
 from vqabook.papers.mcl_kd.setting import Ensemble
 from vqabook.papers.mcl_kd.train import build, objective_of
@@ -210,10 +210,10 @@ def test_images_are_held_out_before_they_are_fewer(recipe_of, cache):
 
 def test_smaller_images_are_means():
     images = torch.arange(32, dtype=torch.uint8).view(2, 1, 4, 4)
-    assert torch.equal(smaller(images, 4), images)
-    assert smaller(images, 2)[1, 0].tolist() == [[18, 20], [26, 28]]  # 18.5 -> 18, as round to even has it
+    assert torch.equal(shrink(images, 4), images)
+    assert shrink(images, 2)[1, 0].tolist() == [[18, 20], [26, 28]]  # 18.5 -> 18, as round to even has it
     with pytest.raises(ValueError, match="4 is no multiple of 3; use 8, 16 or 32"):
-        smaller(images, 3)
+        shrink(images, 3)
 
 
 def test_constant_answers(recipe_of, cache):

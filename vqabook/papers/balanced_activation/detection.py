@@ -61,8 +61,8 @@ def build(recipe: DetectionRun, train: Annotated) -> MaskRCNN:
     side = recipe.data.side
     sides = (round(0.875 * side), round(1.125 * side), side)
     config = DetectorConfig(
-        train.table.n_classes, backbone=recipe.backbone, frozen_norms=False, sides=sides, longest=2 * side,
-        channels=recipe.channels, regions=32, proposals=(100, 50), detections=100,
+        backbone=recipe.backbone, channels=recipe.channels, sides=sides, longest=2 * side, regions=32,
+        proposals=(100, 50), detections=100,
     )  # fmt: skip
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)

@@ -19,7 +19,7 @@ from vqabook.data.sampling import class_balanced_order
 from vqabook.losses.longtail import adjust, log_counts
 from vqabook.models.heads import CosineClassifier, Decoupled, ScaledClassifier
 from vqabook.models.images import ResNet, ResNetConfig
-from vqabook.objectives.longtail import SCALE, LabelLoss, counts_of, long_tail
+from vqabook.objectives.longtail import SCALE, LabelLoss, long_tail
 from vqabook.papers.balanced_activation.recipes import Row, Run
 from vqabook.papers.balanced_activation.setting import DROPS
 from vqabook.training.fit import NO_CLIP, FitConfig, Schedule, fit, pick_device, predict
@@ -49,12 +49,7 @@ def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str 
 
 
 def fit_stages(
-    model: nn.Module,
-    recipe: Row,
-    fit_row: Callable[..., list[dict]],
-    scratch: Scratch,
-    *,
-    renew: Callable[[], nn.Module],
+    model: nn.Module, recipe: Row, fit_row: Callable[..., list[dict]], scratch: Scratch, renew: Callable[[], nn.Module]
 ) -> tuple[nn.Module, list[dict]]:
     """`model` as trained, with its history; a second stage trains the classifier alone, on the first one's features.
 
@@ -87,7 +82,7 @@ def build(recipe: Run, data: Division) -> ResNet:
 
 def build_objective(recipe: Run, data: Division) -> LabelLoss:
     """The rule of a row, by the training counts; a control's are another class'."""
-    counts = counts_of(data.train.target, torch.from_numpy(data.frequency))
+    counts = torch.from_numpy(data.frequency)
     if recipe.method.dealt:
         generator = torch.Generator().manual_seed(recipe.seed)
         counts = counts[torch.randperm(len(counts), generator=generator)]

@@ -121,7 +121,7 @@ def load_images(dataset: str, n_train: int, side: int | None, data_root: Path | 
         train, test, names, held_out = cut.train, cut.held_out, cut.names, DIGITS_HELD_OUT
     else:
         folder = files.data_root(data_root) / "cifar100"
-        train, test = (replace(t, inputs=(smaller(t.inputs[0], side),)) for t in load_cifar100(folder))
+        train, test = (replace(t, inputs=(shrink(t.inputs[0], side),)) for t in load_cifar100(folder))
         names, held_out = CIFAR100_CLASSES, HELD_OUT
     kept, valid = hold_out(train, fraction=held_out)
     if n_train > len(kept):
@@ -138,13 +138,11 @@ def load_images(dataset: str, n_train: int, side: int | None, data_root: Path | 
     return _group([replace(t, side={"class": t.target}) for t in tables], "class", names, names, device)
 
 
-def smaller(images: UInt8[Tensor, "n c h h"], side: int) -> UInt8[Tensor, "n c side side"]:
+def shrink(images: UInt8[Tensor, "n c h h"], side: int) -> UInt8[Tensor, "n c side side"]:
     """Images of `side` pixels, each the mean of those it stands for. ValueError unless they divide evenly."""
     there = images.shape[-1]
     if there % side:
         raise ValueError(f"pixels become means of as many each: {there} is no multiple of {side}; use 8, 16 or 32")
-    if there == side:
-        return images
     return torch.cat([F.avg_pool2d(x.float(), there // side).round().byte() for x in images.split(4096)])
 
 
