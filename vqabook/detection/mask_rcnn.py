@@ -165,7 +165,7 @@ def mask_rcnn(config: DetectorConfig, classification: Classification) -> MaskRCN
 
 def _backbone(config: DetectorConfig) -> BackboneWithFPN:
     """A residual network and its pyramid, which torchvision makes with 256 channels only."""
-    more = {"trainable_layers": 3} if config.weights else {"trainable_layers": 5, "norm_layer": nn.BatchNorm2d}
+    more = {} if config.weights else {"trainable_layers": 5, "norm_layer": nn.BatchNorm2d}
     backbone = resnet_fpn_backbone(backbone_name=config.backbone, weights=config.weights, **more)
     if config.channels != backbone.out_channels:
         seen = [block[0].in_channels for block in backbone.fpn.inner_blocks]

@@ -16,8 +16,8 @@ import torch
 from faster_coco_eval import COCO, COCOeval_faster
 from faster_coco_eval.core import mask as rle
 from jaxtyping import Bool, Float, Int
-from PIL import Image
 from torch import Tensor, nn
+from torchvision.io import decode_image
 from torchvision.ops import box_convert
 
 from vqabook.core import Table
@@ -70,7 +70,7 @@ class Lookup:
 
     def __call__(self, rows: Int[Tensor, " b"]) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
         mirrored = (torch.rand(len(rows)) < 0.5 * self.flip).tolist()
-        images = [_pixels(self.files[row]).to(rows.device) for row in rows.tolist()]
+        images = [(decode_image(str(self.files[row]), "RGB") / 255).to(rows.device) for row in rows.tolist()]
         targets = [
             {name: x.to(rows.device) for name, x in self.objects[row].target(flip, image.shape[2]).items()}
             for row, flip, image in zip(rows.tolist(), mirrored, images, strict=True)
@@ -133,11 +133,6 @@ def _objects(entries: list[dict], place: dict[int, int], image: dict) -> Objects
 def _name(image: dict) -> str:
     """LVIS names a COCO image by its address, ours by a file."""
     return image["file_name"] if "file_name" in image else "/".join(image["coco_url"].split("/")[-2:])
-
-
-def _pixels(path: Path) -> Float[Tensor, "3 h w"]:
-    with Image.open(path) as image:
-        return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).float() / 255
 
 
 @torch.no_grad()

@@ -74,15 +74,13 @@ def train(recipe: CountsRun, scratch: Scratch, *, data_root: Path | None, device
             torch.manual_seed(recipe.seed)
             return LinearModel(data.width, n).to(regions.train.device)
 
-    model = build(n if sigmoid else n + 1)  # softmax has background as one more class
+    model = build(n if sigmoid else n + 1)
     if sigmoid:
         nn.init.constant_(model.classifier.bias, -math.log(n - 1))  # release: all start at 1 / n
     fit_row = partial(fit_classifier, tail=tail, table=regions.train)
     model, history = fit_stages(model, recipe, fit_row, scratch, renew=lambda: build(n).classifier)
-    truth = regions.test.target.cpu().numpy()
-    scores = predict(
-        model, regions.test, lambda out, batch: out.logits.sigmoid() if sigmoid else out.logits.softmax(-1)
-    )
+    truth, activate = regions.test.target.cpu().numpy(), torch.sigmoid if sigmoid else partial(torch.softmax, dim=-1)
+    scores = predict(model, regions.test, lambda out, batch: activate(out.logits))
     return judge(scores[:, :n].numpy(), truth, tail) | {
         "best": judge(regions.best.softmax(1).numpy(), truth, tail),
         "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
@@ -92,12 +90,10 @@ def train(recipe: CountsRun, scratch: Scratch, *, data_root: Path | None, device
 
 def fit_classifier(model: nn.Module, checkpoint: Path, recipe: CountsRun, tail: Tail, table: Table) -> list[dict]:
     """The history of a classifier trained by a row's rule."""
-    method, labels, counts = recipe.method, table.target.cpu(), torch.from_numpy(tail.counts)
-    rare = torch.from_numpy(tail.frequency == 0)  # equalisation leaves rare categories alone
-    if not method.rule.endswith("sigmoid"):
-        counts = torch.cat([counts, torch.tensor([int((labels == len(counts)).sum())])])
-        rare = torch.cat([rare, torch.tensor([False])])
-    objective = long_tail(method.rule, counts, tail=rare, exponent=method.exponent)
+    method, labels = recipe.method, table.target.cpu()
+    n = len(tail.counts) + (not method.rule.endswith("sigmoid"))  # softmax has background as one more class
+    rare = torch.from_numpy(np.append(tail.frequency == 0, False))  # equalisation leaves them alone
+    objective = long_tail(method.rule, torch.bincount(labels)[:n], tail=rare[:n], exponent=method.exponent)
     config = FitConfig.of(
         recipe, table.device, epochs=max(1, round(recipe.steps / math.ceil(len(table) / BATCH))), batch_size=BATCH,
         optimizer="adam", schedule=Schedule(cosine=True), clip=NO_CLIP, bf16=False,

@@ -20,7 +20,7 @@ except ModuleNotFoundError as error:
         "vqabook[detection], or leave detection out"
     ) from error
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqabook.data.sampling import repeat_factors, repeated_order
@@ -115,19 +115,13 @@ class Still(nn.Module):
 def fit_detector(model: nn.Module, checkpoint: Path, recipe: DetectionRun, train: Annotated, epochs: int) -> list[dict]:
     """The history of `model`, trained with the images that a row draws."""
     table, factors = mirror_half(train.table), image_factors(recipe.method, train)
-    schedule = Schedule(warmup=min(1.0, epochs / 4), cosine=True)
-    return fit(
-        model,
-        DetectionLoss(),
-        table,
-        FitConfig.of(
-            recipe, table.device, epochs=epochs, optimizer="sgd", schedule=schedule, weight_decay=1e-4, clip=CLIP,
-            bf16=False,
-        ),
-        checkpoint=checkpoint,
-        order=lambda generator: repeated_order(factors, generator=generator),
-        label=recipe.label,
-    )  # fmt: skip
+    how = {"optimizer": "sgd", "schedule": Schedule(warmup=min(1.0, epochs / 4), cosine=True), "clip": CLIP}
+    config = FitConfig.of(recipe, table.device, epochs=epochs, weight_decay=1e-4, bf16=False, **how)
+
+    def order(generator: torch.Generator) -> Int[Tensor, " shown"]:
+        return repeated_order(factors, generator=generator)
+
+    return fit(model, DetectionLoss(), table, config, checkpoint=checkpoint, order=order, label=recipe.label)
 
 
 def image_factors(method: Method, train: Annotated) -> Float[Tensor, " n"]:

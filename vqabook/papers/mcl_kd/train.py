@@ -94,13 +94,7 @@ def with_teachers(base: Run, model: nn.Module, table: Table, scratch: Scratch) -
 
 def fit_members(model: nn.Module, checkpoint: Path, recipe: Run, examples: Examples) -> list[dict]:
     """The history of `model`, which ends with the weights that were best on held-out rows."""
-    table = examples.train
-    return fit_best(
-        model,
-        objective_of(recipe, table),
-        table,
-        FitConfig.of(recipe, table.device, optimizer="adam", clip=NO_CLIP),  # the paper names no clipping
-        evaluate=partial(score_epoch, examples=examples),
-        checkpoint=checkpoint,
-        label=recipe.label,
-    )
+    table, evaluate = examples.train, partial(score_epoch, examples=examples)
+    config = FitConfig.of(recipe, table.device, optimizer="adam", clip=NO_CLIP)  # the paper names no clipping
+    rule, label = objective_of(recipe, table), recipe.label
+    return fit_best(model, rule, table, config, evaluate=evaluate, checkpoint=checkpoint, label=label)
