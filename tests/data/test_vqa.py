@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from vqabook.data.vqa import build_vocabulary, encode_words, make_table, soft_targets, tokenise
+from vqabook.data.vqa import build_vocabulary, encode_words, make_table, soft_targets, spell, tokenise
 from vqabook.data.vqa_files import read_questions
 from vqabook.features.store import open_features
 from vqabook.metrics.vqa import leave_one_out_scores, normalise, vqa_accuracy
@@ -178,6 +178,7 @@ def test_words_are_cut_and_padded():
     ids = encode_words(["Is it?", "it is it", "xx it", "?"], words, max_words=2)
     assert ids.tolist() == [[2, 3], [3, 2], [1, 3], [1, 0]]
     assert encode_words(["is"], words).shape == (1, 14)
+    assert [spell(row, ("is", "it")) for row in ids] == [["is", "it"], ["it", "is"], ["?", "it"], ["?"]]
 
 
 def test_vocabulary(ask, write_split, tmp_path):

@@ -6,7 +6,7 @@ builds.
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,6 +114,11 @@ def encode_tokens(texts: list[list[str]], words: Mapping[str, int], width: int) 
         known = [words.get(token, 1) for token in tokens[:width]] or [1]
         row[: len(known)] = known
     return torch.from_numpy(ids)
+
+
+def spell(ids: Int[Tensor, " t"], words: Sequence[str]) -> list[str]:
+    """A text's words, which have ids from 2 on; "?" for 1, a word that train lacks; 0 is padding."""
+    return [words[k - 2] if k > 1 else "?" for k in ids.tolist() if k]
 
 
 def make_table(questions: Questions, vocabulary: Vocabulary, features: FeatureStore, *, max_words: int = 14) -> Table:

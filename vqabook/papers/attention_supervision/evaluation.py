@@ -6,6 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqabook.core import Batch, Output, Table
+from vqabook.data.vqa import spell
 from vqabook.metrics import attention as measures
 from vqabook.metrics.vqa import vqa_accuracy
 from vqabook.objectives.attention import HEADS
@@ -76,7 +77,7 @@ def describe_examples(model: nn.Module, examples: Examples, n: int = SHOWN) -> l
         maps = {head: getattr(out, head, None) for head in HEADS}
         example = {"row": row} | {head: None if looks is None else round_map(looks[i]) for head, looks in maps.items()}
         if examples.words:
-            words = spell(table.inputs[-1][row], examples)
+            words = spell(table.inputs[-1][row], examples.words)
             example |= {"words": words, "word_attention": example["word_attention"][: len(words)]}
         said = int(out.logits[i].argmax())
         if examples.task is None:
@@ -92,11 +93,6 @@ def describe_examples(model: nn.Module, examples: Examples, n: int = SHOWN) -> l
 def round_map(attention: Float[Tensor, " o"]) -> list[float]:
     """A map as a record keeps it."""
     return [round(share, 4) for share in attention.tolist()]
-
-
-def spell(ids: Int[Tensor, " t"], examples: Examples) -> list[str]:
-    """A text's words, "?" for one that train lacks."""
-    return [examples.words[k - 2] if k > 1 else "?" for k in ids.tolist() if k]
 
 
 def _right(out: Output, batch: Batch) -> Float[Tensor, " b"]:

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from vqabook.core import Table
 from vqabook.data.tables import deal_out
-from vqabook.papers.attention_supervision.evaluation import SHOWN, compare_with_truth, round_map, spell
+from vqabook.data.vqa import spell
+from vqabook.papers.attention_supervision.evaluation import SHOWN, compare_with_truth, round_map
 from vqabook.papers.attention_supervision.examples import Examples
 from vqabook.papers.attention_supervision.recipes import Probing, RegionMasks, Run, WordMasks
 from vqabook.surrogates import probing
@@ -164,7 +165,7 @@ def picture(own: Surrogates, best: Surrogates, rows: Int[np.ndarray, " n"], exam
     return [
         {
             "row": int(rows[i]),
-            "words": spell(words[rows[i]], examples) if examples.words else [],
+            "words": spell(words[rows[i]], examples.words) if examples.words else [],
             "plain": float(own.score[i]),
             "score": float(best.score[i]),
             "own": round_map(own.attention[i]),

@@ -70,6 +70,7 @@ class Backbone:
     softmax: bool | None = None  # release: the focal loss on a softmax
 
 
+UPDN = Backbone("")  # stands without a name
 BACKBONES = {backbone.name: backbone for backbone in (
     Backbone("lm", frozen=False),
     Backbone("lmh", frozen=False, entropy=0.36),  # Clark et al. for VQA-CP

@@ -20,7 +20,7 @@ from vqabook.objectives.base import Objective
 from vqabook.objectives.css import Css
 from vqabook.papers.loss_rescaling.evaluation import Diagnosis, counts_of, looks, score, statistics
 from vqabook.papers.loss_rescaling.recipes import Run
-from vqabook.papers.loss_rescaling.setting import Method
+from vqabook.papers.loss_rescaling.setting import UPDN, Method
 from vqabook.papers.paper import Recipe
 from vqabook.training.fit import FitConfig, Stage, fit, pick_device, predict, select, soft_score
 from vqabook.training.stages import Scratch, Stages
@@ -77,9 +77,8 @@ def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str 
 
 def fit_config(recipe: Run, device: torch.device) -> FitConfig:
     """How both stages are trained; a backbone may have an optimiser of its own."""
-    own = {
-        name: getattr(recipe.backbone, name) for name in ("optimizer", "clip") if getattr(recipe.backbone, name, None)
-    }
+    backbone = recipe.backbone or UPDN
+    own = {name: getattr(backbone, name) for name in ("optimizer", "clip") if getattr(backbone, name) is not None}
     decay = WEIGHT_DECAY.get(own.get("optimizer"), 0.0)
     return FitConfig.of(recipe, device, epochs=recipe.epochs + recipe.rescale_epochs, weight_decay=decay, **own)
 
@@ -101,20 +100,16 @@ def build(recipe: Run, task: Task, counts: Int[Tensor, "q a"]) -> tuple[nn.Modul
         torch.manual_seed(recipe.seed)
         model = build_network(recipe, task)
         objective: Objective = build_objective(build_criterion(recipe, task), recipe, counts)
-    if name_of(recipe).startswith("css"):
+    backbone = recipe.backbone or UPDN
+    if backbone.name.startswith("css"):
         words = {"type_words": type_words(task), "mask_word": len(task.vocabulary.words) + 2}
-        objective = Css(objective, **words, q_share=recipe.backbone.q_share, hint=recipe.backbone.hint)
+        objective = Css(objective, **words, q_share=backbone.q_share, hint=backbone.hint)
     return model.to(task.train.device), objective
-
-
-def name_of(recipe: Run) -> str:
-    """The backbone's; UpDn has none."""
-    return recipe.backbone.name if recipe.backbone else ""
 
 
 def build_network(recipe: Run, task: Task) -> nn.Module:
     """The model that the backbone's losses train, behind the answer mask if it asks for one: UpDn unless it is one."""
-    name, m, n_answers = name_of(recipe), recipe.method, task.train.n_classes
+    name, m, n_answers = (recipe.backbone or UPDN).name, recipe.method, task.train.n_classes
     sizes = {"n_words": len(task.vocabulary.words) + 2, "n_answers": n_answers}
     if name == "lxmert":
         return Lxmert(LxmertConfig.small(**sizes, feature=task.features.width, **recipe.backbone.sizes))
@@ -149,8 +144,8 @@ def build_objective(criterion: rescaling.Criterion, recipe: Run, counts: Int[Ten
 
 def build_criterion(recipe: Run, task: Task) -> rescaling.Criterion:
     """What the backbone makes of the plain loss."""
-    options, m = recipe.backbone, recipe.method
-    match name_of(recipe):
+    options, m = recipe.backbone or UPDN, recipe.method
+    match options.name:
         case "lm" | "lmh" | "css_lmh":
             entropy, frozen = options.entropy or 0.0, bool(options.frozen)
             return rescaling.LearnedMixin(bias_of(task), recipe.hidden, entropy=entropy, frozen=frozen)

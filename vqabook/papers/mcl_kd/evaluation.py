@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqabook.core import Batch, Output, Table
+from vqabook.data.vqa import spell
 from vqabook.files import data_root
 from vqabook.metrics.ensemble import answer_together, constant_members, dependence, frequent_answers, oracle
 from vqabook.objectives.multiple_choice import MultipleChoice
@@ -117,7 +118,7 @@ def show_members(model: nn.Module, examples: Examples) -> list[dict]:
         {
             "row": int(row),
             "family": examples.families[examples.group["test"][int(row)]],
-            "words": spell(batch.inputs[-1][i], examples) if examples.words else [],
+            "words": spell(batch.inputs[-1][i], examples.words) if examples.words else [],
             "truth": examples.answers[int(truth[i])],
             "together": _most_probable(together[i], examples.answers)[0],
             "members": [_most_probable(member[i], examples.answers) for member in probability],
@@ -131,11 +132,6 @@ def _most_probable(probability: Float[Tensor, " c"], answers: tuple[str, ...]) -
     return [(answers[i], round(p, 4)) for p, i in zip(top.values.tolist(), top.indices.tolist(), strict=True)]
 
 
-def spell(ids: Int[Tensor, " t"], examples: Examples) -> list[str]:
-    """A text's words, "?" for one that train lacks."""
-    return [examples.words[k - 2] if k > 1 else "?" for k in ids.tolist() if k]
-
-
 def list_questions(examples: Examples, owned: Mapping) -> dict[str, list[str]]:
     """Table 3: the first training questions of the families of which one member owns most."""
     most = {family: max(counts) for family, counts in zip(owned["families"], owned["owned"], strict=True)}
@@ -143,7 +139,7 @@ def list_questions(examples: Examples, owned: Mapping) -> dict[str, list[str]]:
     for family in sorted(most, key=most.get, reverse=True)[:FAMILIES]:
         rows = np.flatnonzero(examples.group["train"] == examples.families.index(family))[:QUESTIONS]
         words = examples.train.subset(torch.from_numpy(rows)).inputs[-1]
-        questions[family] = [" ".join(spell(ids, examples)) for ids in words]
+        questions[family] = [" ".join(spell(ids, examples.words)) for ids in words]
     return questions
 
 
