@@ -90,3 +90,8 @@ def cohen_kappa(a: Int[np.ndarray, " n"], b: Int[np.ndarray, " n"]) -> float:
     agreed = int((a == b).sum())
     by_chance = int(np.bincount(a, minlength=high + 1) @ np.bincount(b, minlength=high + 1))  # n^2 p_chance, exact
     return (n * agreed - by_chance) / (n * n - by_chance) if by_chance < n * n else math.nan
+
+
+def finite(x: float) -> float | None:
+    """JSON has no NaN: a mean over nothing is None."""
+    return x if np.isfinite(x) else None

@@ -11,6 +11,7 @@ import torch
 
 from vqabook.data.sets import modal_ids
 from vqabook.data.vqa_files import read_questions
+from vqabook.metrics.history import curves, epochs_to_reach
 from vqabook.metrics.vqa import normalise
 from vqabook.papers.soft_cross_entropy import PAPER, claims
 from vqabook.papers.soft_cross_entropy import train as training
@@ -128,17 +129,17 @@ def test_curves_are_read_off_the_history(of, recipe_of, produce, cache, tmp_path
 )
 def test_epochs_to_reach(level, epochs):
     """Up from 20 over 30 to 40, then down: the first crossing counts; never is one more than was trained."""
-    assert training.epochs_to_reach([20, 30, 40, 25][: 3 if level == 41 else 4], level) == pytest.approx(epochs)
+    assert epochs_to_reach([20, 30, 40, 25][: 3 if level == 41 else 4], level) == pytest.approx(epochs)
 
 
 def test_curves():
     loss, accuracy = [3.0, 2.0, 1.0, 1.5, 2.0], [10.0, 20.0, 30.0, 35.0, 40.0]
     rows = [{"valid_loss": {"modal": x, "votes": 5 - x}, "valid": y} for x, y in zip(loss, accuracy, strict=True)]
-    found = training.curves(rows)
+    found = curves(rows)
     assert found["modal"] == {"middle": 1, "last": 2, "rise": 1, "together": pytest.approx(1)}
     assert found["votes"] == {"middle": 4, "last": 3, "rise": -1, "together": pytest.approx(-1)}
     assert (found["accuracy_middle"], found["accuracy_last"]) == (30, 40)
-    still = training.curves([{"valid_loss": {"modal": 1.0, "votes": 1.0}, "valid": 5.0}] * 6)
+    still = curves([{"valid_loss": {"modal": 1.0, "votes": 1.0}, "valid": 5.0}] * 6)
     assert still["modal"]["together"] is None
 
 

@@ -12,7 +12,7 @@ from vqabook.data.sets import Task, modal_ids
 from vqabook.data.vqa import ANSWER_TYPES
 from vqabook.losses.rescale import rescaling_weights, type_counts
 from vqabook.losses.soft import sigmoid_bce, soft_cross_entropy
-from vqabook.metrics.mistakes import cohen_kappa, loss_matrix, mistake_losses
+from vqabook.metrics.mistakes import cohen_kappa, finite, loss_matrix, mistake_losses
 from vqabook.metrics.vqa import vqa_accuracy
 from vqabook.training.fit import best_answer, predict
 
@@ -110,11 +110,6 @@ def confusions(
     mean, count = loss_matrix(losses, truth, predicted, order)
     cells = [[finite(round(x, 4)) for x in row] for row in mean.tolist()]
     return {"frequency": frequency[order].tolist(), "loss": cells, "count": count.tolist()}
-
-
-def finite(x: float) -> float | None:
-    """JSON has no NaN: a mean over nothing is None."""
-    return x if np.isfinite(x) else None
 
 
 def modal_counts(task: Task) -> Int[np.ndarray, "q a"]:

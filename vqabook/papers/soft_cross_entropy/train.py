@@ -1,6 +1,5 @@
 """One training run of the soft cross-entropy paper, and what a record keeps of it."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from vqabook.data.tables import deal_out
 from vqabook.data.ten_votes import agreement, find_undisputed, votes_task
 from vqabook.data.vqa import ANSWER_TYPES
 from vqabook.losses.soft import annotator_cross_entropy, annotator_weights
+from vqabook.metrics.history import curves, epochs_to_reach
 from vqabook.metrics.vqa import answerable_accuracy, vqa_accuracy
 from vqabook.models.pooling import Avg, Pool, PoolingConfig
 from vqabook.models.updn import QuestionOnly, QuestionOnlyConfig
@@ -151,36 +151,6 @@ def _accuracy_and_losses(out: Output, batch: Batch) -> Float[Tensor, "b 3"]:
     pairs = ((batch.side[f"{of} 0"], batch.side[f"{of} 1"]) for of in ("modal", "votes"))
     losses = [annotator_cross_entropy(out.logits, *pair) for pair in pairs]
     return torch.stack([soft_score(out, batch), *losses], 1)
-
-
-def curves(history: Sequence[Mapping]) -> dict:
-    """How validation loss and accuracy go together from the middle of training on (Figs. 1-2).
-
-    "modal" and "votes" are plain and soft cross-entropy, either measured of every run, whichever it trains: the loss in
-    the middle and at the end, its `rise`, and `together`, its correlation with accuracy over the second half.
-    """
-    history = history[(len(history) + 1) // 2 - 1 :]
-    accuracy = np.array([row["valid"] for row in history])
-    read: dict = {"accuracy_middle": float(accuracy[0]), "accuracy_last": float(accuracy[-1])}
-    for of in ("modal", "votes"):
-        loss = np.array([row["valid_loss"][of] for row in history])
-        moved = len(loss) > 2 and loss.std() > 0 and accuracy.std() > 0
-        together = float(np.corrcoef(loss, accuracy)[0, 1]) if moved else None
-        first, last = float(loss[0]), float(loss[-1])
-        read[of] = {"middle": first, "last": last, "rise": last - first, "together": together}
-    return read
-
-
-def epochs_to_reach(accuracy: Sequence[float], level: float) -> float:
-    """Epochs until validation accuracy is at `level`, between epochs on a line.
-
-    A run that starts above counts one epoch; one that never gets there one more than it was trained, which is too few.
-    """
-    epoch = next((epoch for epoch, now in enumerate(accuracy) if now >= level), len(accuracy))
-    if epoch in (0, len(accuracy)):
-        return float(epoch + 1)
-    before, now = accuracy[epoch - 1 : epoch + 1]
-    return epoch + (level - before) / (now - before)
 
 
 def count(recipe: Recipe, scratch: Scratch, *, data_root: Path | None, device: str = "auto") -> dict:
