@@ -51,7 +51,7 @@ data: $(READY) ## fetch data sets, verified: make data D=cifar10
 	@vqabook data fetch $(D)
 
 test: lint ## lint, then every test, the notebooks and the rendered book included
-	@pytest -n 2 --dist loadscope --no-loadscope-reorder
+	@pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 test-detection: $(READY_DETECTION) ## the tests of the detector, in an environment with torchvision (5 GB, once)
 	@.venv-detection/bin/python -m pytest tests/detection

@@ -25,7 +25,8 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 HAS_TORCHVISION = importlib.util.find_spec("torchvision") is not None  # `make test-detection` has
-LONG = ("tests/test_slurm", "tests/test_book", "tests/test_notebooks", "tests/test_evidence", "notebooks/")
+FIRST = ("tests/test_book", "tests/test_slurm", "tests/papers/loss_rescaling/test_controls", "tests/test_evidence")
+LAST = ("tests/test_notebooks", "notebooks/")  # they show the smoke runs that the book was built from
 CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"  # an int is a float
 
 
@@ -42,6 +43,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Runs at smoke size are made once for all tests, notebooks and the book; the user's own are not touched."""
     if not hasattr(config, "workerinput"):  # the workers of pytest-xdist inherit it
         os.environ["VQABOOK_RUNS"] = tempfile.mkdtemp(prefix="vqabook-runs-")
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        _import_checked()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -51,13 +54,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes minutes starts first, so that no worker waits for another's last module."""
-    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+    """What takes minutes starts first, so that no worker waits for another's last module; what shows runs, last."""
+    items.sort(key=lambda item: item.nodeid.startswith(LAST) - item.nodeid.startswith(FIRST))
 
 
 matplotlib.pyplot.switch_backend("agg")
 torch.set_num_threads(1)
-_import_checked()
 
 
 @pytest.fixture
