@@ -75,6 +75,19 @@ def loss_matrix(
     return np.where(count > 0, total / np.maximum(count, 1), np.nan), count
 
 
+def confusions(
+    loss: Float[np.ndarray, " n"],
+    truth: Int[np.ndarray, " n"],
+    predicted: Int[np.ndarray, " n"],
+    order: Int[np.ndarray, " k"],
+    frequency: Int[np.ndarray, " c"],
+) -> dict:
+    """`loss_matrix` among the classes in `order`, with their frequency, as JSON keeps it."""
+    mean, count = loss_matrix(loss, truth, predicted, order)
+    cells = [[finite(round(x, 4)) for x in row] for row in mean.tolist()]
+    return {"frequency": frequency[order].tolist(), "loss": cells, "count": count.tolist()}
+
+
 def cohen_kappa(a: Int[np.ndarray, " n"], b: Int[np.ndarray, " n"]) -> float:
     """Cohen's unweighted kappa, (p_observed - p_chance) / (1 - p_chance), in [-1, 1]: 1 is identity, 0 is chance.
 

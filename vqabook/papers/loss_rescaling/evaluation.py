@@ -12,7 +12,7 @@ from vqabook.data.sets import Task, modal_ids
 from vqabook.data.vqa import ANSWER_TYPES
 from vqabook.losses.rescale import rescaling_weights, type_counts
 from vqabook.losses.soft import sigmoid_bce, soft_cross_entropy
-from vqabook.metrics.mistakes import cohen_kappa, finite, loss_matrix, mistake_losses
+from vqabook.metrics.mistakes import cohen_kappa, confusions, finite, mistake_losses
 from vqabook.metrics.vqa import vqa_accuracy
 from vqabook.training.fit import best_answer, predict
 
@@ -97,19 +97,6 @@ def find_losses(
 
     losses, predicted = predict(model, table, read).numpy().T
     return losses, predicted.astype(np.int64)
-
-
-def confusions(
-    losses: Float[np.ndarray, " n"],
-    truth: Int[np.ndarray, " n"],
-    predicted: Int[np.ndarray, " n"],
-    order: Int[np.ndarray, " k"],
-    frequency: Int[np.ndarray, " c"],
-) -> dict:
-    """Mean loss and number of each confusion among the classes in `order`, and their frequency."""
-    mean, count = loss_matrix(losses, truth, predicted, order)
-    cells = [[finite(round(x, 4)) for x in row] for row in mean.tolist()]
-    return {"frequency": frequency[order].tolist(), "loss": cells, "count": count.tolist()}
 
 
 def modal_counts(task: Task) -> Int[np.ndarray, "q a"]:

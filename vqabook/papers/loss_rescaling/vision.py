@@ -20,10 +20,10 @@ from vqabook import files
 from vqabook.core import Table
 from vqabook.data.auto_augment import Augment
 from vqabook.data.imbalanced import Division, divide
-from vqabook.metrics.mistakes import finite, mistake_losses
+from vqabook.metrics.mistakes import confusions, finite, mistake_losses
 from vqabook.models.images import ResNet, ResNetConfig
 from vqabook.objectives.base import CentreLoss, CrossEntropy, Objective
-from vqabook.papers.loss_rescaling.evaluation import confusions, find_losses
+from vqabook.papers.loss_rescaling.evaluation import find_losses
 from vqabook.papers.loss_rescaling.recipes import VisionRun
 from vqabook.training.fit import FitConfig, fit, pick_device
 from vqabook.training.stages import Scratch
