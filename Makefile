@@ -15,7 +15,7 @@ READY := .venv/.ready
 READY_DETECTION := .venv-detection/.ready
 BUILD := book/_build
 PAGE = $(patsubst notebooks/%,$(BUILD)/pages/%,$(wildcard notebooks/*_$(P).ipynb))
-DATA_SETS = $(shell sed -n 's/^\[\([a-z0-9_]*\)\]$$/\1/p' data/manifest.toml)
+DATA_SETS = $(shell sed -n 's/^\[\([a-z0-9_]*\)\]$$/\1/p' vqabook/fetch/manifest.toml)
 PAPERS = $(shell ls notebooks | sed -n 's/^[0-9]*_\(.*\)\.ipynb$$/\1/p')
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)

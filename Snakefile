@@ -37,7 +37,7 @@ THEME = [str(path) for folder in ("_static", "_templates") for path in sorted(Pa
 MATHJAX = str(distribution("sphinx-mathjax-offline").locate_file("sphinx-mathjax-offline/static/mathjax"))
 
 # The pages and the ledger depend on all of the code and the evidence, the records only on numeric code.
-SOURCES = [*sorted(Path("vqabook").rglob("*.py")), *sorted(Path("book/evidence").rglob("*.json")), Path("data/manifest.toml")]
+SOURCES = [*sorted(Path("vqabook").rglob("*.py")), *sorted(Path("book/evidence").rglob("*.json")), Path("vqabook/fetch/manifest.toml")]
 CODE = hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES)).hexdigest()
 NUMERIC = code_hash()
 LIVE = f"{RUNS}/.complete/{PROFILE}-live"

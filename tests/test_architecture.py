@@ -47,7 +47,7 @@ LIBRARY = (
     "core", "files", "splits", "data", "features", "world", "models", "losses", "objectives", "training", "metrics",
     "surrogates", "evidence.record",
 )  # fmt: skip
-DEPENDENCIES = ("torch", "numpy", "h5py", "tqdm", "msgspec", "filelock", "jaxtyping")
+DEPENDENCIES = ("torch", "numpy", "h5py", "tqdm", "msgspec", "filelock", "jaxtyping", "platformdirs")
 each_file = pytest.mark.parametrize("path", FILES, ids=NAMES)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vqabook.files import DiskFull, save_whole, written_whole
+from vqabook.files import HOME, PROJECT, DiskFull, find_project, save_whole, written_whole
 
 
 def test_a_file_takes_its_place_once_it_is_whole_and_on_the_disk(tmp_path, monkeypatch):
@@ -93,3 +93,18 @@ def test_weights_on_a_full_disk(tmp_path, monkeypatch):
     with pytest.raises(DiskFull, match="the disk of .*a is full; free space and run again"):
         save_whole({"x": torch.ones(10**6)}, tmp_path / "a")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_project_is_where_the_code_lies_or_around_the_current_folder_or_nowhere(tmp_path, monkeypatch):
+    checkout, installed, elsewhere = tmp_path / "ru ns \u00e9", tmp_path / "site-packages", tmp_path / "elsewhere"
+    for folder in (checkout / "book", checkout / "notebooks", checkout / "vqabook", installed / "vqabook", elsewhere):
+        folder.mkdir(parents=True)
+    (checkout / "book" / "_toc.yml").touch()
+    for folder in (checkout, checkout / "notebooks"):
+        monkeypatch.chdir(folder)
+        assert find_project(installed) == checkout
+    monkeypatch.chdir(elsewhere)
+    assert find_project(checkout) == checkout and find_project(installed) is None
+    elsewhere.rmdir()
+    assert find_project(checkout) == checkout and find_project(installed) is None
+    assert Path(__file__).parents[1] == PROJECT and HOME == PROJECT / "data"

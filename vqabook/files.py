@@ -8,7 +8,20 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[1]
+import platformdirs
+
+
+def find_project(code: Path) -> Path | None:
+    """The checkout that the package in `code` is part of, else the one around the current folder, else None."""
+    folders = [code]
+    with contextlib.suppress(FileNotFoundError):  # a current folder that was removed
+        folders += [Path.cwd(), *Path.cwd().parents]
+    return next((p for p in folders if (p / "book" / "_toc.yml").is_file() and (p / "vqabook").is_dir()), None)
+
+
+PROJECT = find_project(Path(__file__).resolve().parents[1])
+# Data sets, and the local records in runs/: of the project, or the user's; never beside an installed package.
+HOME = PROJECT / "data" if PROJECT else platformdirs.user_data_path("vqabook", appauthor=False)
 
 
 @contextlib.contextmanager
@@ -75,5 +88,5 @@ def need_space(n_bytes: int, folder: Path, what: str, advice: str) -> None:
 
 
 def data_root(given: str | os.PathLike | None = None) -> Path:
-    """The folder of the data sets: as given, else $VQABOOK_DATA, else the project's own `data/`."""
-    return Path(given or os.environ.get("VQABOOK_DATA") or PROJECT / "data").expanduser()
+    """The folder of the data sets: as given, else $VQABOOK_DATA, else of the project or the user (`HOME`)."""
+    return Path(given or os.environ.get("VQABOOK_DATA") or HOME).expanduser()

@@ -42,8 +42,8 @@ class PageSetting:
     """What a reader may change on every page. None in a notebook means the profile's value."""
 
     profile: str
-    data_root: str | None = None  # default: $VQABOOK_DATA, else data/ of the project
-    runs: str | None = None  # folder of records; default: data/runs of the project
+    data_root: str | None = None  # default: $VQABOOK_DATA, else data/ of the project, else the user's
+    runs: str | None = None  # folder of records; default: $VQABOOK_RUNS, else runs/ below that
     device: str = "auto"
     seeds: tuple[int, ...] = knob((0, 1, 2), rule=within(0, 2**31))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vqabook import files
-from vqabook.evidence.record import key_of, read_records
+from vqabook.evidence.record import key_of, need_evidence, read_records
 from vqabook.evidence.runs import find_records, load_or_make, make, runs_folder
 from vqabook.knobs import from_page
 from vqabook.papers import paper_of
@@ -33,10 +34,17 @@ class Page:
 
     @classmethod
     def open(cls, name: str, namespace: Mapping[str, Any]) -> Page:
-        """Call it with `globals()` right below the parameters: a bad one ends here, missing runs are made now."""
+        """Call it with `globals()` right below the parameters: a bad one ends here, missing runs are made now.
+
+        Warns where recorded evidence is not at hand.
+        """
         paper = paper_of(name)
         setting = from_page(paper.setting, paper.profiles, namespace)
         here = verdicts.with_parts(load_or_make_runs(name, setting), paper.name, paper.apart, profile=setting.profile)
+        try:
+            need_evidence()
+        except FileNotFoundError as error:
+            warnings.warn(f"claims are shown as not run on real data: {error}", stacklevel=2)
         return cls(name, paper, setting, here, read_real(paper))
 
     @cached_property

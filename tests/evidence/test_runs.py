@@ -113,7 +113,7 @@ def test_where_runs_lie(monkeypatch):
     monkeypatch.setenv("VQABOOK_RUNS", "/shared")
     assert (runs_folder("own"), runs_folder(None)) == (Path("own"), Path("/shared"))
     monkeypatch.delenv("VQABOOK_RUNS")
-    assert runs_folder(None) == runs.PROJECT / "data" / "runs"
+    assert runs_folder(None) == runs.HOME / "runs"
 
 
 @pytest.mark.timeout(300)

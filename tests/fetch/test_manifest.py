@@ -9,7 +9,7 @@ import pytest
 
 from vqabook.data.sets import SOURCES
 from vqabook.fetch.holdings import measure, pins_of, state
-from vqabook.fetch.manifest import MANIFEST, human, pick, read_manifest
+from vqabook.fetch.manifest import human, pick, read_manifest
 from vqabook.files import PROJECT, data_root
 
 GOOD = """
@@ -96,7 +96,7 @@ def test_a_malformed_entry_names_the_set_the_key_the_rule_and_what_came(read, ol
     with pytest.raises(ValueError) as error:
         read(GOOD.replace(old, new))
     told = str(error.value)
-    assert told.startswith(f"manifest, set 'toy': {sentence}") and told.endswith("; correct data/manifest.toml")
+    assert told.startswith(f"manifest, set 'toy': {sentence}") and told.endswith("; correct fetch/manifest.toml")
     assert "\n" not in told
 
 
@@ -119,7 +119,7 @@ def test_data_root_is_given_or_of_the_environment_or_the_projects(monkeypatch, t
     assert data_root(tmp_path / "given") == tmp_path / "given"
     assert data_root() == data_root(None) == tmp_path
     monkeypatch.delenv("VQABOOK_DATA")
-    assert data_root() == PROJECT / "data" == MANIFEST.parent
+    assert data_root() == PROJECT / "data"
     assert data_root("~/sets") == Path.home() / "sets"
 
 

@@ -34,7 +34,7 @@ class Setting:
 
     profile: str  # every page has one; nothing is trained on this one
     runs: str | None = None  # as well
-    data_root: str | None = None  # default: $VQABOOK_DATA, else data/ of the project
+    data_root: str | None = None  # default: $VQABOOK_DATA, else data/ of the project, else the user's
     recompute: tuple[str, ...] = ()  # sets to describe anew from their files
 
 
@@ -56,6 +56,7 @@ def describe(name: str, root: Path) -> Description:
 
 def keep(name: str, description: Description) -> Path:
     """Write a description to the tracked records of the book."""
+    record.need_evidence()
     stamp = record.provenance("", datetime.now(UTC), 0.0)
     stamp = {key: stamp[key] for key in ("commit", "dirty", "started", "versions")}
     path = FOLDER / f"{name}.json"

@@ -18,7 +18,8 @@ for command in (features.features, features.convert):
 
 Names = Annotated[list[str], typer.Argument(help="data sets, by the names that `vqabook data list` shows")]
 DataRoot = Annotated[
-    Path | None, typer.Option(help="folder of the data sets; default: $VQABOOK_DATA, else the project's data/")
+    Path | None,
+    typer.Option(help="folder of the data sets; default: $VQABOOK_DATA, else the project's data/, else the user's"),
 ]
 COLUMNS = ("name", "state", "download", "on disk", "comes by", "licence", "papers", "what")
 

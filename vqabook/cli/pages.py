@@ -13,7 +13,9 @@ from vqabook.evidence import record
 from vqabook.papers import PAGES, PAPERS, paper_of
 
 Profile = Annotated[str, typer.Option(help="smoke, small, real or paper: the sizes of data, models and schedules")]
-Runs = Annotated[str | None, typer.Option(help="folder of the records; default: data/runs of the project")]
+Runs = Annotated[
+    str | None, typer.Option(help="folder of the records; default: $VQABOOK_RUNS, else runs/ where data lies")
+]
 DataRoot = Annotated[str | None, typer.Option(help="folder of the data sets; default: $VQABOOK_DATA")]
 Threads = Annotated[int, typer.Option(help="of this process: runs are small, cores are better used by processes")]
 Set = Annotated[list[str] | None, typer.Option("--set", "-s", help="another parameter of the page, as name=value")]
@@ -97,7 +99,7 @@ def freeze(notebooks: list[Path]):
     import nbformat
 
     for path in notebooks:
-        out = record.PACKAGE.parent / "data" / "runs" / "frozen" / path.name
+        out = files.HOME / "runs" / "frozen" / path.name
         execute(path, out, profile="smoke")
         source, executed = (nbformat.read(p, as_version=4) for p in (path, out))
         ran = {cell.id: cell for cell in executed.cells}
@@ -135,6 +137,7 @@ def ledger(
     from vqabook.evidence.recheck import read_outcome
     from vqabook.report import ledger, live, rechecked, verdicts
 
+    record.need_evidence()
     rows, stars = [], []
     for name in PAPERS:
         paper = paper_of(name)
@@ -176,6 +179,7 @@ def recheck(
     from vqabook.page import producer
     from vqabook.report import rechecked
 
+    record.need_evidence()
     with tempfile.TemporaryDirectory() as temporary:
         folder = (runs or Path(temporary)).resolve()
         if against:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from vqabook.evidence.record import EVIDENCE, PACKAGE, key_of, read_record, read_records
 from vqabook.evidence.runs import make
+from vqabook.files import PROJECT
 
-CHECKOUT = PACKAGE.parent
+CHECKOUT = PROJECT or PACKAGE.parent
 OUTCOME = EVIDENCE / "recheck.json"  # of the latest recheck that was recorded
 APART = ("detection",)  # parts with an environment of their own
 

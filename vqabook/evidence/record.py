@@ -20,10 +20,10 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from vqabook.files import DiskFull, written_whole
+from vqabook.files import HOME, PROJECT, DiskFull, written_whole
 
 PACKAGE = Path(__file__).parents[1]
-EVIDENCE = PACKAGE.parent / "book" / "evidence"  # tracked records of long runs, a folder a paper
+EVIDENCE = PROJECT / "book" / "evidence" if PROJECT else HOME / "evidence"  # records of long runs, a folder a paper
 
 
 def key_of(recipe: Mapping) -> str:
@@ -68,6 +68,15 @@ def read_records(folder: Path) -> list[dict]:
     """All records below `folder`, in the order of their names."""
     found = (read_record(path) for path in sorted(folder.rglob("*.json")))
     return [record for record in found if record]
+
+
+def need_evidence() -> None:
+    """Raises FileNotFoundError where recorded evidence is not at hand: an installed package does not carry it."""
+    if not EVIDENCE.is_dir():
+        raise FileNotFoundError(
+            f"recorded evidence comes with the project, not with the installed package, and {EVIDENCE} is not there; "
+            "run this in a checkout (git clone https://github.com/vqabook/vqabook)"
+        )
 
 
 def write_json(path: Path, content: object) -> None:

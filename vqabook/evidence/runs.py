@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from vqabook.evidence.fingerprint import code_hash
 from vqabook.evidence.record import EVIDENCE, key_of, kind_of, machine, produce_or_load, read_record, read_records
-from vqabook.files import PROJECT
+from vqabook.files import HOME
 
 STAGES_KEPT = 24 * 3600.0  # seconds
 
@@ -20,8 +20,8 @@ Produce = Callable[[Mapping, Path], dict]  # (recipe, checkpoint) -> result
 
 
 def runs_folder(runs: str | None) -> Path:
-    """Where records lie: `runs` as given, else $VQABOOK_RUNS, else data/runs of the project from any folder."""
-    return Path(runs or os.environ.get("VQABOOK_RUNS") or PROJECT / "data" / "runs")
+    """Where records lie: `runs` as given, else $VQABOOK_RUNS, else runs/ where the data sets lie."""
+    return Path(runs or os.environ.get("VQABOOK_RUNS") or HOME / "runs")
 
 
 def find_records(paper: str, recipes: Iterable[Mapping], runs: str | None) -> list[dict]:

@@ -1,19 +1,19 @@
-"""`data/manifest.toml` as dataclasses: every data set's files, licence, and where it can be had, in order of trust.
+"""`manifest.toml` as dataclasses: every data set's files, licence, and where it can be had, in order of trust.
 
 A download's `sha256` is there only where someone published it; what nobody published is pinned by the first fetch.
 """
 
 import tomllib
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StrictBool, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from vqabook.files import PROJECT
-
-MANIFEST = PROJECT / "data" / "manifest.toml"
+MANIFEST = resources.files("vqabook.fetch") / "manifest.toml"
 # kind of origin -> the keys that it must have
 KINDS = {
     "url": ("downloads",),
@@ -151,17 +151,17 @@ def human(n: int) -> str:
     return f"{short:.{int(power > 0 and short < 9.95)}f} {('B', 'kB', 'MB', 'GB')[power]}"
 
 
-def read_manifest(path: Path = MANIFEST) -> dict[str, DataSet]:
+def read_manifest(path: Traversable = MANIFEST) -> dict[str, DataSet]:
     """Every set of the manifest by name. Raises ValueError naming the set and the key of a malformed entry."""
     try:
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             content = tomllib.load(file)
     except FileNotFoundError:
         raise FileNotFoundError(
-            f"the data sets are listed in {path}, which does not exist; it comes with the project: clone it whole"
+            f"the data sets are listed in {path}, which does not exist; it comes with the package: install it again"
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"the manifest is TOML, {path} is not: {error}; correct it or restore it from git") from error
+        raise ValueError(f"the manifest is TOML, {path} is not: {error}; correct it or install vqabook anew") from error
     named = {name: {"name": name} | entry if isinstance(entry, dict) else entry for name, entry in content.items()}
     try:
         sets = TypeAdapter(dict[str, DataSet]).validate_python(named)
@@ -180,7 +180,7 @@ def _sentence(loc: tuple, msg: str, input: object, **_: object) -> str:
     name, *keys = loc
     key = f"{'.'.join(map(str, keys))}: " if keys else ""
     came = "" if isinstance(input, dict) else f", got {input!r}"
-    return f"manifest, set {name!r}: {key}{msg.removeprefix('Value error, ')}{came}; correct data/manifest.toml"
+    return f"manifest, set {name!r}: {key}{msg.removeprefix('Value error, ')}{came}; correct fetch/manifest.toml"
 
 
 def pick(name: str, sets: Mapping[str, DataSet]) -> DataSet:
