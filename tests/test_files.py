@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
-from vqabook.files import HOME, PROJECT, DiskFull, find_project, save_whole, written_whole
+from vqabook import files
+from vqabook.files import (
+    HOME,
+    KEPT,
+    PROJECT,
+    DiskFull,
+    NotWritable,
+    find_project,
+    move,
+    save_whole,
+    sweep,
+    written_whole,
+)
 
 
 def test_a_file_takes_its_place_once_it_is_whole_and_on_the_disk(tmp_path, monkeypatch):
@@ -88,7 +105,7 @@ def test_weights_are_saved_whole_and_their_bytes_know_no_name(tmp_path):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
 def test_weights_on_a_full_disk(tmp_path, monkeypatch):
-    monkeypatch.setattr("secrets.token_hex", lambda n: "0")
+    monkeypatch.setattr(files, "partial_of", lambda path: path.with_name(f".{path.name}.0.partial"))
     (tmp_path / ".a.0.partial").symlink_to("/dev/full")
     with pytest.raises(DiskFull, match="the disk of .*a is full; free space and run again"):
         save_whole({"x": torch.ones(10**6)}, tmp_path / "a")
@@ -108,3 +125,99 @@ def test_the_project_is_where_the_code_lies_or_around_the_current_folder_or_nowh
     elsewhere.rmdir()
     assert find_project(checkout) == checkout and find_project(installed) is None
     assert Path(__file__).parents[1] == PROJECT and HOME == PROJECT / "data"
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from vqabook.files import written_whole
+with written_whole(Path(sys.argv[1])) as partial:
+    partial.mkdir() if sys.argv[2] == "folder" else None
+    (partial / "b" if sys.argv[2] == "folder" else partial).write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def kill(path: Path, kind: str = "file") -> Path:
+    """What a process leaves that is killed while it writes `path`."""
+    done = subprocess.run([sys.executable, "-c", KILLED, str(path), kind])
+    assert done.returncode == -signal.SIGKILL
+    return next(path.parent.glob(f".{path.name}.*.partial"))
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_a_killed_process_was_writing_goes_with_the_next_file_of_the_folder(tmp_path, kind):
+    kill(tmp_path / "a", kind)
+    with written_whole(tmp_path / "another") as partial:
+        partial.write_text("whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["another"]
+
+
+def test_what_others_still_write_stays(tmp_path):
+    other = files.partial_of(tmp_path / "a")  # of this process, which is alive
+    far = tmp_path / ".a.00000000-1-00000000.partial"  # of another machine
+    mine = tmp_path / "out.h5.partial"  # goes on where it stopped
+    for path in (other, far, mine):
+        path.write_text("half")
+    sweep(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted((other, far, mine))
+    for path in (other, far, mine):
+        os.utime(path, (0, time.time() - 1.1 * KEPT))
+    sweep(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted((other, mine))
+
+
+def test_locks_and_damaged_files_go_after_a_day_but_no_lock_that_is_held(tmp_path):
+    names = ("old.lock", "held.lock", "old.stage", "old.checkpoint.damaged", "old.json", "young.lock", "young.damaged")
+    for name in names:
+        (tmp_path / name).touch()
+        if not name.startswith("young"):
+            os.utime(tmp_path / name, (0, time.time() - 1.1 * KEPT))
+    with FileLock(tmp_path / "held.lock"):
+        sweep(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["held.lock", "old.json", "young.damaged", "young.lock"]
+    sweep(tmp_path / "nowhere")  # nothing to do
+
+
+def test_many_files_are_synced_together(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(files, "MANY", 2)
+    monkeypatch.setattr(os, "sync", lambda: calls.append("all"))
+    monkeypatch.setattr(os, "fsync", lambda _: calls.append("one"))
+    for n in (2, 3):
+        (tmp_path / f"{n}").mkdir()
+        for i in range(n):
+            (tmp_path / f"{n}" / str(i)).touch()
+        move(tmp_path / f"{n}", tmp_path / f"moved{n}")
+    assert calls == ["one", "one", "all"] and (tmp_path / "moved3" / "2").exists()
+
+
+@pytest.mark.parametrize("way", ["file in the way", "read-only"])
+def test_a_folder_that_takes_no_files_is_told_before_the_work_with_the_way_out(tmp_path, monkeypatch, way):
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "folder"
+    if way == "read-only":
+        folder = tmp_path / "folder"
+
+        def refuse(*_, **__):
+            raise OSError(errno.EROFS, "Read-only file system")
+
+        monkeypatch.setattr(Path, "touch", refuse)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    monkeypatch.setenv("VQABOOK_DATA", str(folder / "data"))
+    ways = {"cache/vqabook": "set XDG_CACHE_HOME to", "data/toy": "set VQABOOK_DATA to", "out": "give"}
+    for below, advice in ways.items():
+        told = f"files are written to {folder / below}: .*; {advice} a folder that you may write to"
+        with pytest.raises(NotWritable, match=told) as error, written_whole(folder / below / "a"):
+            raise AssertionError("the work began")
+        assert error.value.errno in (errno.ENOTDIR, errno.EROFS) and error.value.strerror
+
+
+def test_a_user_without_a_home_is_told_how_to_name_a_cache(monkeypatch):
+    def nobody():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", nobody)
+    with pytest.raises(NotWritable, match="this user has none; set XDG_CACHE_HOME to a folder"):
+        files.cache_folder()

@@ -1,14 +1,40 @@
-"""Files: written whole or not at all, a full disk told in one sentence, and where the data sets lie."""
+"""Files: written whole or not at all, swept up after killed processes, and where data sets and copies of them lie.
+
+What the disk or its owner refuses is told in one sentence with a way out.
+"""
 
 import contextlib
 import errno
+import functools
+import hashlib
 import os
+import platform
+import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import platformdirs
+from filelock import FileLock
+
+KEPT = 24 * 3600.0  # seconds: how long others may go on from what a run left beside its record, or look at it
+LEFT = (".stage", ".damaged", ".lock")
+MANY = 1000  # files of which each is not synced by its own
+_PARTIAL = re.compile(r"\..*\.([0-9a-f]{8})-(\d+)-[0-9a-f]+\.partial")
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class NotWritable(OSError):
+    """A folder that takes no files; no other source of the same data would help. `errno`: the system's reason."""
+
+    def __str__(self) -> str:  # an OSError with an errno would leave out the sentence
+        return self.args[0]
+
+
+class DiskFull(NotWritable):
+    """No space left, or no quota."""
 
 
 def find_project(code: Path) -> Path | None:
@@ -29,23 +55,35 @@ def written_whole(path: Path, advice: str = "run again") -> Iterator[Path]:
     """A path beside `path` for a new file or folder, which takes its place once the block is done.
 
     It is on the disk before it is moved, and goes away if the block fails: who reads `path` never finds half of it.
-    A full disk becomes one sentence with `advice`; the folders above `path` are made.
+    What a killed process was writing in that folder goes, too. A full disk becomes one sentence with `advice`; the
+    folders above `path` are made. Raises NotWritable before the block if nothing can be written there.
     """
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    partial = partial_of(path)
     with tell_if_full(path, advice):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        need_writable(path.parent)
+        _sweep_partials_once(path.parent)
         try:
             yield partial
-            for file in (partial, *partial.rglob("*")):
-                if file.is_file():
-                    with open(file, "r+b") as content:
-                        os.fsync(content.fileno())
-            partial.replace(path)
+            move(partial, path)
         finally:
-            if partial.is_dir():
-                shutil.rmtree(partial, ignore_errors=True)
-            else:
-                partial.unlink(missing_ok=True)
+            _remove(partial)
+
+
+def move(source: Path, target: Path) -> None:
+    """Put a file or folder into its place, in one step, once it is on the disk itself."""
+    sync(source)
+    source.replace(target)
+
+
+def sync(path: Path) -> None:
+    """Bring a file, or all files below a folder, from memory onto the disk: a power cut leaves them whole."""
+    files = [file for file in (path, *path.rglob("*")) if file.is_file()]
+    if len(files) > MANY:
+        os.sync()
+        return
+    for file in files:
+        with open(file, "r+b") as content:
+            os.fsync(content.fileno())
 
 
 def save_whole(content: object, path: Path) -> None:
@@ -57,19 +95,101 @@ def save_whole(content: object, path: Path) -> None:
         torch.save(content, file)
 
 
-class DiskFull(OSError):
-    """No space left, or no quota; no other source of the same data would help."""
-
-
 @contextlib.contextmanager
 def tell_if_full(target: Path, advice: str) -> Iterator[None]:
     """A full disk met inside becomes one sentence; `advice`: what to do once there is room."""
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or isinstance(error, DiskFull):
+        if error.errno not in _FULL or isinstance(error, DiskFull):
             raise
         raise DiskFull(f"the disk of {target} is full; free space and {advice}") from error
+
+
+def need_writable(folder: Path) -> None:
+    """Make `folder`; fail at once, not after an hour, where it takes no files. Raises NotWritable with a way out."""
+    probe = partial_of(folder / "probe")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        if error.errno in _FULL:
+            raise
+        told = NotWritable(f"files are written to {folder}: {error.strerror}; {_way_out(folder)}")
+        told.errno, told.strerror = error.errno, error.strerror
+        raise told from error
+
+
+def _way_out(folder: Path) -> str:
+    """How a user names another folder in the place of this one."""
+    with contextlib.suppress(NotWritable):
+        if folder.is_relative_to(cache_folder()):
+            return "set XDG_CACHE_HOME to a folder that you may write to"
+    if folder.is_relative_to(data_root()):
+        return "set VQABOOK_DATA to a folder that you may write to"
+    return "give a folder that you may write to"
+
+
+def partial_of(path: Path) -> Path:
+    """Where a new `path` grows: hidden, this call's alone, and named by the process, whose end others can tell."""
+    return path.with_name(f".{path.name}.{_machine()}-{os.getpid()}-{secrets.token_hex(4)}.partial")
+
+
+@functools.cache
+def _machine() -> str:
+    """Whose process numbers these are: this start of this machine, or a container of it."""
+    try:
+        names = Path("/proc/sys/kernel/random/boot_id").read_text() + os.readlink("/proc/self/ns/pid")
+    except OSError:  # not Linux
+        names = platform.node()
+    return hashlib.sha256(names.encode()).hexdigest()[:8]
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes left in `folder`, by one rule for all.
+
+    What a killed process was writing goes at once (of another machine: a day after the last byte). Stages, what was
+    set aside as damaged, and locks that nobody holds go after a day.
+    """
+    _sweep_partials(folder)
+    for path in folder.glob("*"):
+        if path.suffix in LEFT:
+            with contextlib.suppress(OSError):  # held, or another process was first
+                if _is_old(path):
+                    with FileLock(path, timeout=0) if path.suffix == ".lock" else contextlib.nullcontext():
+                        path.unlink()
+
+
+def _sweep_partials(folder: Path) -> None:
+    for path in folder.glob(".*.partial"):
+        if name := _PARTIAL.fullmatch(path.name):
+            with contextlib.suppress(OSError):
+                if not _is_alive(int(name[2])) if name[1] == _machine() else _is_old(path):
+                    _remove(path)
+
+
+_sweep_partials_once = functools.cache(_sweep_partials)  # not for each of 100,000 images of a folder
+
+
+def _is_old(path: Path) -> bool:
+    return time.time() - path.stat().st_mtime > KEPT
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except OSError as error:
+        return error.errno != errno.ESRCH  # another user's is alive
+    return True
+
+
+def _remove(path: Path) -> None:
+    """A file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def bytes_below(folder: Path) -> int:
@@ -90,3 +210,13 @@ def need_space(n_bytes: int, folder: Path, what: str, advice: str) -> None:
 def data_root(given: str | os.PathLike | None = None) -> Path:
     """The folder of the data sets: as given, else $VQABOOK_DATA, else of the project or the user (`HOME`)."""
     return Path(given or os.environ.get("VQABOOK_DATA") or HOME).expanduser()
+
+
+def cache_folder() -> Path:
+    """Where unpacked copies live: `$XDG_CACHE_HOME/vqabook`, by default `~/.cache/vqabook`. Safe to delete any time."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vqabook"
+    except RuntimeError as error:
+        raise NotWritable(
+            "copies of large files lie below the home folder: this user has none; set XDG_CACHE_HOME to a folder"
+        ) from error

@@ -14,6 +14,7 @@ from filelock import FileLock
 from vqabook.evidence import runs
 from vqabook.evidence.record import key_of, machine, read_records, write_json
 from vqabook.evidence.runs import find_records, load_or_make, make, runs_folder
+from vqabook.files import KEPT
 
 
 def recipe_of(variant: str, seed: int = 0) -> dict:
@@ -138,10 +139,11 @@ def test_another_process_s_runs_are_waited_for_last(tmp_path):
     assert make(recipes, produce, tmp_path) == records and len(made) == 3
 
 
-def test_first_stages_are_kept_for_other_pages_and_processes_and_not_for_ever(tmp_path):
-    old, young = (tmp_path / f"{name}.stage" for name in ("old", "young"))
+@pytest.mark.parametrize("kind", ["stage", "damaged", "lock"])
+def test_what_runs_leave_is_kept_for_other_pages_and_processes_and_not_for_ever(tmp_path, kind):
+    old, young = (tmp_path / f"{name}.{kind}" for name in ("old", "young"))
     for path in (old, young):
         path.write_bytes(b"state")
-    os.utime(old, (0, time.time() - 1.1 * runs.STAGES_KEPT))
+    os.utime(old, (0, time.time() - 1.1 * KEPT))
     make(RECIPES[:1], Produce(), tmp_path)
     assert (old.exists(), young.exists()) == (False, True)

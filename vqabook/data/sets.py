@@ -22,7 +22,8 @@ from vqabook.data.json_files import plain_or_gz
 from vqabook.data.tables import to_device
 from vqabook.data.vqa import Questions, Vocabulary, build_vocabulary, make_table
 from vqabook.data.vqa_files import read_questions
-from vqabook.features.store import FeatureStore, cache_folder, open_features
+from vqabook.features.store import FeatureStore, open_features
+from vqabook.files import cache_folder
 from vqabook.files import data_root as root_of
 from vqabook.splits import changing_prior_split, same_prior_split, validation_split
 from vqabook.world.write import World, write_world

@@ -12,9 +12,7 @@ from tqdm import tqdm
 
 from vqabook.evidence.fingerprint import code_hash
 from vqabook.evidence.record import EVIDENCE, key_of, kind_of, machine, produce_or_load, read_record, read_records
-from vqabook.files import HOME
-
-STAGES_KEPT = 24 * 3600.0  # seconds
+from vqabook.files import HOME, sweep
 
 Produce = Callable[[Mapping, Path], dict]  # (recipe, checkpoint) -> result
 
@@ -80,8 +78,5 @@ def _make_missing(
                     bar.update()
             if len(done) == before:
                 time.sleep(0.5)
-    for stage in folder.glob("*.stage"):  # another page or process may still go on from younger ones
-        with suppress(FileNotFoundError):
-            if time.time() - stage.stat().st_mtime > STAGES_KEPT:
-                stage.unlink()
+    sweep(folder)
     return [done[i] for i in range(len(recipes))]

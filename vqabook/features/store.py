@@ -24,7 +24,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vqabook.features.codes import spread
-from vqabook.files import DiskFull, written_whole
+from vqabook.files import NotWritable, cache_folder, written_whole
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def open_features(path: str | os.PathLike, *, width: int | None = None) -> Featu
         with h5py.File(path, "r") as file:
             codes, parts = _map_codes(file, path), {"image_ids": file["image_ids"][()]}
             parts |= {k: file[k][()] for k in ("scale", "offset", "boxes", "sizes", "first") if k in file}
-    except DiskFull:
+    except NotWritable:  # a fault of the cache folder's
         raise
     except (OSError, KeyError) as error:
         raise ValueError(
@@ -166,11 +166,6 @@ def _map_codes(file: h5py.File, path: Path) -> np.ndarray:
     if not unpacked.exists():
         _unpack(features, unpacked)
     return np.load(unpacked, mmap_mode="c")
-
-
-def cache_folder() -> Path:
-    """Where unpacked copies live: `$XDG_CACHE_HOME/vqabook`, by default `~/.cache/vqabook`. Safe to delete any time."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vqabook"
 
 
 def cache_file(name: str, sources: Iterable[Path], *knobs: object) -> Path:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 import sys
 import time
@@ -24,7 +23,7 @@ from filelock import FileLock, Timeout
 from jaxtyping import Int
 from tqdm import tqdm
 
-from vqabook.files import need_space, tell_if_full, written_whole
+from vqabook.files import move, need_space, tell_if_full, written_whole
 
 START = 4096  # where HDF5 puts a large array when it aligns by the page; the raw rows leave as much room in front
 ROWS = ("image_id", "width", "height", "regions")
@@ -202,9 +201,7 @@ class FeatureWriter:
                 with h5py.File(frame, "r+") as file:
                     file["features"][()] = self.map()
                 raw = frame
-            with open(raw, "r+b") as file:
-                os.fsync(file.fileno())
-            raw.replace(self.out)
+            move(raw, self.out)
         self.discard()
 
     def discard(self) -> None:
