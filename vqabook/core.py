@@ -69,7 +69,7 @@ class Table:
     """Equal-length columns on one device. A split is a Table; a subset of a Table is a Table.
 
     `inputs` are `model.forward`'s arguments, or row ids that `lookup` turns into them (an image row into its
-    region features). `side` holds what an objective or a report needs besides: "question_type", "answer_type", ...
+    region features). `side` holds what an objective or a report needs besides: "question_type", "votes", ...
     """
 
     inputs: tuple[Tensor, ...]

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vqabook.metrics import leave_one_out_scores, normalise, save_results, vqa_accuracy
-from vqabook.metrics.vqa import _CONTRACTIONS, answerable_accuracy
+from vqabook.metrics.vqa import _CONTRACTIONS, answerable_accuracy, rows_by_type
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAIN = runpy.run_path(str(ROOT / "benchmarks" / "evaluator.py"))  # the official algorithm, one question at a time
@@ -187,6 +187,29 @@ def test_answerable_texts_are_compared_as_they_stand(ask):
     asked = [ask(["two"] * 10, answer_type="number")]
     assert answerable_accuracy(["2"], asked, {"2"}) == {"overall": 0.0, "number": 0.0}
     assert answerable_accuracy(["two"], asked, {"2"}) == {"overall": 100.0, "number": 100.0}
+
+
+def test_a_type_is_what_the_file_says(ask):
+    """VizWiz has "unanswerable"; a type that is named as the mean over all stays apart from it."""
+    kinds = ("unanswerable", "number", "overall", "yes/no")
+    asked = [ask("yes" if kind == "yes/no" else "x", answer_type=kind) | {"question_id": kind} for kind in kinds]
+    said = [kind if kind == "number" else "yes" for kind in kinds]  # right of the yes/no question alone
+    got = vqa_accuracy(dict(zip(kinds, said, strict=True)), asked)
+    assert got.per_answer_type == {"unanswerable": 0.0, "number": 0.0, "overall": 0.0, "yes/no": 100.0}
+    further = {"unanswerable": 0.0, "overall": 0.0}
+    assert got.scores == {"overall": 25.0, "number": 0.0, "yes/no": 100.0, "further_types": further}
+    assert answerable_accuracy(said, asked, {"yes", "x"}) == got.scores
+    rows = rows_by_type(asked)
+    assert list(rows) == ["yes/no", "number", "overall", "unanswerable"]
+    assert [np.flatnonzero(of).tolist() for of in rows.values()] == [[3], [1], [2], [0]]
+
+
+def test_ids_may_be_texts(ask, tmp_path):
+    asked = [ask("red") | {"question_id": "a"}, ask("blue") | {"question_id": "5"}]
+    got = vqa_accuracy({"5": "blue", "a": "blue"}, asked)
+    assert got.per_question == {"a": 0.0, "5": 100.0}
+    save_results({"5": "blue", np.str_("a"): "red", np.int64(7): "x"}, tmp_path / "r.json")
+    assert [row["question_id"] for row in json.loads((tmp_path / "r.json").read_text())] == ["5", "a", 7]
 
 
 def test_nothing_answerable_is_nothing(ask):

@@ -50,6 +50,20 @@ def test_tables_by_answer_type_without_daggers_and_without_runs():
     assert tables.by_answer_type(ROWS, {"never": ([], {})}).empty
 
 
+def test_an_answer_type_of_the_file_is_a_column_of_its_own():
+    """Also one that is named as what a record keeps besides, or that has a dot."""
+    records = both(CLEAR)
+    for record in records:
+        record["result"]["test"]["further_types"] = {"overall": 7.0, "no. of": record["result"]["test"]["overall"]}
+    source = (records, {"prior": "changing"})
+    shown = tables.by_answer_type(ROWS, {"own": source, "never": ([], {})}, PRINTED, against=AGAINST)
+    kinds = ["Y/N", "Num.", "Other", "All"]
+    assert [kind for _, kind in shown.columns] == [*kinds, *kinds, "no. of", "overall"]
+    own = shown.loc["UpDn+Ours", "own (n = 4)"]
+    assert own["overall"] == mean_std([7.0] * 4) and own["no. of"] == own["All"]
+    assert len(tables.p_values(ROWS, {"own": source}, AGAINST)) == 4  # yes/no, all, and the file's two
+
+
 def test_by_chance():
     said = tables.by_chance([0.001, 0.02] + [0.5] * 48)
     assert said.startswith("1 of 50 tested cells carry †") and "about 0.5 of 50" in said

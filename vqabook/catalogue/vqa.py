@@ -13,8 +13,8 @@ import pandas as pd
 
 from vqabook.catalogue.description import Description, Picture, rank
 from vqabook.data.sets import DataSpec, load_questions, source_files
-from vqabook.data.vqa import ANSWER_TYPES, Questions, tokenise
-from vqabook.metrics.vqa import normalise
+from vqabook.data.vqa import Questions, tokenise
+from vqabook.metrics.vqa import normalise, rows_by_type
 
 MIN_ANSWER_COUNT = DataSpec.min_answer_count
 SHOWN_TYPES = SHOWN_ANSWERS = 3
@@ -80,7 +80,7 @@ def _count(values: pd.Series) -> pd.Series:
 def _describe_questions(train: Questions, test: Questions) -> dict[str, str | int | float]:
     """What the questions are about, and in which words."""
     images = [set(part.image_id.tolist()) for part in (train, test)]
-    kinds = train.answer_type + test.answer_type
+    of_kinds = rows_by_type(train.annotations + test.annotations)
     words = [tokenise(text) for text in train.text]
     types = _count(pd.Series(train.question_type))[:SHOWN_TYPES]
     return {
@@ -88,7 +88,7 @@ def _describe_questions(train: Questions, test: Questions) -> dict[str, str | in
         "images in both splits": len(set.intersection(*images)),
         "question types": len({*train.question_type, *test.question_type}),
         "most frequent question types (train)": ", ".join(f"{kind} ({n:,})" for kind, n in types.items()),
-        **{f"{name} questions (%)": _percent(kind == name for kind in kinds) for name in ANSWER_TYPES},
+        **{f"{kind} questions (%)": _percent(rows.tolist()) for kind, rows in of_kinds.items()},
         "words in the vocabulary (train)": len(set(chain.from_iterable(words))),
         "words a question (train)": round(float(np.mean([len(text) for text in words])), 2),
     }

@@ -15,7 +15,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from vqabook.core import SparseScores, Table
-from vqabook.data.vqa_files import ANSWER_TYPES, N_ANNOTATORS, Questions
+from vqabook.data.vqa_files import N_ANNOTATORS, Questions
 from vqabook.features.store import FeatureStore
 from vqabook.metrics.vqa import normalise
 
@@ -124,8 +124,8 @@ def spell(ids: Int[Tensor, " t"], words: Sequence[str]) -> list[str]:
 def make_table(questions: Questions, vocabulary: Vocabulary, features: FeatureStore, *, max_words: int = 14) -> Table:
     """The split as a Table: inputs (image row, words), looked up as (regions [b, o, d], words [b, t]).
 
-    side: "question_type" (a type that train lacks gets the id after the last), "answer_type", and "votes" [n, k]
-    beside `target.answer`.
+    side: "question_type" (a type that train lacks gets the id after the last), and "votes" [n, k] beside
+    `target.answer`.
     """
     types = {name: i for i, name in enumerate(vocabulary.question_types)}
     target, votes = soft_targets(questions, vocabulary)
@@ -136,7 +136,6 @@ def make_table(questions: Questions, vocabulary: Vocabulary, features: FeatureSt
         n_classes=len(vocabulary.answers),
         side={
             "question_type": torch.tensor([types.get(t, len(types)) for t in questions.question_type]),
-            "answer_type": torch.tensor([ANSWER_TYPES.index(t) for t in questions.answer_type]),
             "votes": votes,
         },
         lookup=lambda image, words: (features.gather(image), words),

@@ -1,30 +1,30 @@
 """Official VQA files -> `Questions`: a split as columns.
 
-VQA v1 and v2 store dicts ({"questions": [...]}, {"annotations": [...]}), VQA-CP bare lists; both may be gzipped.
+VQA v1 and v2 store dicts ({"questions": [...]}, {"annotations": [...]}), VQA-CP bare lists; both may be gzipped. Ids
+are what a file says, whole numbers or texts (VizWiz' images are file names), and so are types.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
 
 from vqabook.data.json_files import check_unique, read_entries
 from vqabook.metrics.vqa import normalise
 
 N_ANNOTATORS = 10
-ANSWER_TYPES = ("yes/no", "number", "other")  # the official three, in the papers' column order
 
 
 class Question(TypedDict):
     """What is read of an entry of the question file."""
 
-    question_id: int
-    image_id: int
+    question_id: int | str
+    image_id: int | str
     question: str
 
 
@@ -37,8 +37,8 @@ class Answer(TypedDict):
 class Annotation(TypedDict):
     """What is read of an entry of the annotation file."""
 
-    question_id: int
-    image_id: int
+    question_id: int | str
+    image_id: int | str
     question_type: str
     answer_type: str
     multiple_choice_answer: str
@@ -47,10 +47,13 @@ class Annotation(TypedDict):
 
 @dataclass(frozen=True)
 class Questions:
-    """A split as columns. `annotations` are as in the official file, for the evaluator; all lists share one order."""
+    """A split as columns. `annotations` are as in the official file, for the evaluator; all lists share one order.
 
-    question_id: Int[np.ndarray, " n"]
-    image_id: Int[np.ndarray, " n"]
+    A column of ids is int64, or text.
+    """
+
+    question_id: Shaped[np.ndarray, " n"]
+    image_id: Shaped[np.ndarray, " n"]
     text: list[str]
     annotations: list[dict]
 
@@ -87,6 +90,9 @@ def read_questions(questions: str | os.PathLike, annotations: str | os.PathLike)
     asked = _by_id(questions, read_entries(questions, "questions", Question, rule))
     rule = f"a VQA annotation has a question, an image, types and {N_ANNOTATORS} answers"
     by_id = _by_id(annotations, _share_answers(read_entries(annotations, "annotations", Annotation, rule)))
+    question_id, image_id = (_as_column([q[key] for q in asked.values()], questions) for key in _IDS)
+    for key, column in zip(_IDS, (question_id, image_id), strict=True):
+        check_alike(column, _as_column([a[key] for a in by_id.values()], annotations), f"{questions} and {annotations}")
     unmatched = by_id.keys() ^ asked.keys()
     if unmatched:
         raise ValueError(
@@ -96,18 +102,37 @@ def read_questions(questions: str | os.PathLike, annotations: str | os.PathLike)
         )
     matched = [by_id[i] for i in asked]
     for q, a in zip(asked.values(), matched, strict=True):
-        expected = (q["image_id"], N_ANNOTATORS, True)
-        if (a["image_id"], len(a["answers"]), a["answer_type"] in ANSWER_TYPES) != expected:
+        if (a["image_id"], len(a["answers"])) != (q["image_id"], N_ANNOTATORS):
             raise ValueError(
-                f"an annotation has its question's image, {N_ANNOTATORS} answers, a type: {', '.join(ANSWER_TYPES)}; "
-                f"question {q['question_id']} about image {q['image_id']} has image {a['image_id']}, "
-                f"{len(a['answers'])} answers and type {a['answer_type']!r}; fetch both files again"
+                f"an annotation has its question's image and {N_ANNOTATORS} answers; "
+                f"question {q['question_id']} about image {q['image_id']} has image {a['image_id']} and "
+                f"{len(a['answers'])} answers; fetch both files again, or write a single answer {N_ANNOTATORS} times"
             )
-    images = np.array([q["image_id"] for q in asked.values()], dtype=np.int64)
-    return Questions(np.array(list(asked), np.int64), images, [q["question"] for q in asked.values()], matched)
+    return Questions(question_id, image_id, [q["question"] for q in asked.values()], matched)
 
 
-def _by_id(path: str | os.PathLike, entries: Iterable[dict]) -> dict[int, dict]:
+_IDS = ("question_id", "image_id")
+
+
+def _as_column(ids: Sequence[int | str], path: str | os.PathLike) -> Shaped[np.ndarray, " n"]:
+    """A file's ids, which are all whole numbers of 64 bits or all texts."""
+    first_of = {type(i): i for i in reversed(ids)}
+    if len(first_of) > 1:
+        both = " and ".join(repr(first_of[kind]) for kind in (int, str))
+        raise ValueError(f"a file has ids of one kind, whole numbers or texts: {both} are in {path}; write all alike")
+    if int in first_of and not -(2**63) <= min(ids) <= max(ids) < 2**63:
+        raise ValueError(f"a file has ids below 2^63 or texts: {max(ids, key=abs)} is in {path}; write them as texts")
+    return np.array(ids, np.int64 if int in first_of else np.str_)
+
+
+def check_alike(ids: Shaped[np.ndarray, " n"], others: Shaped[np.ndarray, " m"], where: str) -> None:
+    """Raise ValueError where ids are numbers in one of two places (`where`) and texts in the other: none is equal."""
+    if ids.dtype.kind != others.dtype.kind:
+        one, other = ids[0].item(), others[0].item()
+        raise ValueError(f"ids of one kind are compared, whole numbers or texts: {where} have {one!r} and {other!r}")
+
+
+def _by_id(path: str | os.PathLike, entries: Iterable[dict]) -> dict[int | str, dict]:
     """The file's entries by question id, in its order."""
     entries = list(entries)
     check_unique([entry["question_id"] for entry in entries], "every question has an id of its own", path)

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -22,6 +22,8 @@ from jaxtyping import Bool, Int
 from vqabook.files import written_whole
 
 N_ANSWERS = 10
+ANSWER_TYPES = ("yes/no", "number", "other")  # the official three, in the papers' column order
+FURTHER = "further_types"  # where a record keeps what is scored by answer types that a file has besides
 
 _PUNCTUATION = frozenset(';/[]"{}()=+\\_-><@`,?!')  # no colon and no apostrophe
 _NUMBER_COMMA = re.compile(r"\d,\d")
@@ -52,13 +54,37 @@ class VqaAccuracy(NamedTuple):
     overall: float
     per_answer_type: dict[str, float]
     per_question_type: dict[str, float]
-    per_question: dict[int, float]
+    per_question: dict[int | str, float]
+
+    @property
+    def scores(self) -> dict:
+        """What a record keeps: "overall", the official answer types that occur, and under `FURTHER` a file's own.
+
+        Those are apart, so that a type may have any name, "overall" too.
+        """
+        return {"overall": self.overall} | nest_types(self.per_answer_type)
 
 
-def vqa_accuracy(predictions: Mapping[int, str], annotations: Sequence[Mapping]) -> VqaAccuracy:
+def nest_types(values: Mapping[str, Any]) -> dict:
+    """A value an answer type as a record keeps it: the official ones by name, a file's own under `FURTHER`."""
+    official = {kind: value for kind, value in values.items() if kind in ANSWER_TYPES}
+    further = {kind: value for kind, value in values.items() if kind not in ANSWER_TYPES}
+    return official | ({FURTHER: further} if further else {})
+
+
+def rows_by_type(annotations: Sequence[Mapping]) -> dict[str, Bool[np.ndarray, " n"]]:
+    """Which annotations have each answer type that occurs: the official ones first, then the file's own by name."""
+    types = np.array([annotation["answer_type"] for annotation in annotations], dtype=object)
+    names = set(types)
+    ordered = [kind for kind in ANSWER_TYPES if kind in names] + sorted(names.difference(ANSWER_TYPES))
+    return {kind: types == kind for kind in ordered}
+
+
+def vqa_accuracy(predictions: Mapping[int | str, str], annotations: Sequence[Mapping]) -> VqaAccuracy:
     """Score one predicted answer per question id with the official VQA metric.
 
-    `annotations`: the official dicts (question_id, question_type, answer_type, answers: ten dicts with an "answer").
+    `annotations`: the official dicts (question_id, question_type, answer_type, answers: ten dicts with an "answer");
+    ids are whole numbers or texts, types what the file says.
     They are not modified, and the ten are told apart by position (the official code does it by their answer_id).
     Means are taken over unrounded accuracies. ValueError or TypeError unless the predictions are strings for exactly
     the annotated questions, each with ten answers.
@@ -108,36 +134,41 @@ def leave_one_out_scores(answers: Sequence[str]) -> dict[str, float]:
     return {answer: min(1.0, 3 * votes / N_ANSWERS) for answer, votes in Counter(answers).items()}
 
 
-def answerable_accuracy(
-    predictions: Sequence[str], annotations: Sequence[Mapping], answers: Collection[str]
-) -> dict[str, float]:
+def answerable_accuracy(predictions: Sequence[str], annotations: Sequence[Mapping], answers: Collection[str]) -> dict:
     """What the release of Ilievski & Feng (2017) prints for validation, which is not the official accuracy.
 
-    Percent, "overall" and by answer type, over the questions whose most frequent answer is among `answers`.
+    Percent, "overall" and by answer type (as `nest_types`), over the questions whose most frequent answer is among
+    `answers`; empty if there is none.
 
     Every number is multiplied by the share of such questions among all, so a type that is rarely answerable is credited
     with the others' coverage. Texts are compared as they stand; `answers` are normalised.
     """
-    scores_of: dict[str, list[float]] = {}
+    overall: list[float] = []
+    by_type = defaultdict(list)
     for answer, annotation in zip(predictions, annotations, strict=True):
         if normalise(annotation["multiple_choice_answer"]) in answers:
             score = leave_one_out_scores([x["answer"] for x in annotation["answers"]]).get(answer, 0.0)
-            scores_of.setdefault("overall", []).append(score)
-            scores_of.setdefault(annotation["answer_type"], []).append(score)
-    share = len(scores_of.get("overall", ())) / max(len(annotations), 1)
-    return {kind: 100 * share * sum(scores) / len(scores) for kind, scores in scores_of.items()}
+            overall.append(score)
+            by_type[annotation["answer_type"]].append(score)
+    if not overall:
+        return {}
+    share = len(overall) / len(annotations)
+    mean, *means = (100 * share * sum(scores) / len(scores) for scores in (overall, *by_type.values()))
+    return {"overall": mean} | nest_types(dict(zip(by_type, means, strict=True)))
 
 
-def save_results(predictions: Mapping[int, str], path: str | os.PathLike) -> None:
+def save_results(predictions: Mapping[int | str, str], path: str | os.PathLike) -> None:
     """Write the official results JSON, [{"question_id": ..., "answer": ...}, ...], whole or not at all.
 
     The evaluation server wants the name vqa_OpenEnded_mscoco_<split>_<method>_results.json.
     """
     with written_whole(Path(path)) as partial:
-        partial.write_text(json.dumps([{"question_id": int(i), "answer": answer} for i, answer in predictions.items()]))
+        ids = (i if isinstance(i, str) else int(i) for i in predictions)
+        rows = [{"question_id": i, "answer": answer} for i, answer in zip(ids, predictions.values(), strict=True)]
+        partial.write_text(json.dumps(rows))
 
 
-def _check(ids: list[int], predictions: Mapping[int, str], annotations: Sequence[Mapping]) -> None:
+def _check(ids: Sequence[int | str], predictions: Mapping[int | str, str], annotations: Sequence[Mapping]) -> None:
     known = set(ids)
     if not ids or len(known) < len(ids):
         came = f"{len(ids)} annotations of {len(known)} questions"

@@ -9,9 +9,21 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from vqabook.report.verdicts import DAGGER, SIGNIFICANT, BySeed, by_seed, mean_std, pair, seeds_of, significance
+from vqabook.report.verdicts import (
+    DAGGER,
+    SIGNIFICANT,
+    BySeed,
+    by_seed,
+    matching,
+    mean_std,
+    pair,
+    seeds_of,
+    significance,
+    value_at,
+)
 
 ANSWER_TYPES = {"Y/N": "yes/no", "Num.": "number", "Other": "other", "All": "overall"}  # heading -> metric
+FURTHER = "further_types"  # where `metrics.vqa` keeps the numbers of answer types that a file has besides
 SELECTIONS = {"last epoch": "last", "best on validation": "best_by_valid", "best on test": "best_by_test"}
 
 Rows = Mapping[str, Mapping]
@@ -26,7 +38,7 @@ def by_answer_type(
     metric: str = "test.",
     against: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-    """Tables II to IV: for every source the columns Y/N, Num., Other and All.
+    """Tables II to IV: for every source the columns Y/N, Num., Other and All, then one a further type of its file.
 
     `printed`: heading -> row label -> answer type -> the cell as printed; `metric` is what stands before the answer
     type's name, "test.kappa." for kappa; `against`: row label -> the row that its daggers compare it with.
@@ -36,7 +48,8 @@ def by_answer_type(
         for kind in ANSWER_TYPES:
             cells[heading, kind] = {label: by_row.get(label, {}).get(kind, "–") for label in rows}
     for heading, source in sources.items():
-        columns = {kind: _cells(rows, source, f"{metric}{name}") for kind, name in ANSWER_TYPES.items()}
+        names = ANSWER_TYPES | {name: f"{FURTHER}.{name}" for name in _further(rows, source, metric)}
+        columns = {kind: _cells(rows, source, f"{metric}{name}") for kind, name in names.items()}
         if n := seeds_of(values for column in columns.values() for values in column.values()):
             cells |= {(f"{heading} ({n})", kind): _mark(column, against or {}) for kind, column in columns.items()}
     return pd.DataFrame(cells, index=list(rows))
@@ -77,11 +90,15 @@ def prior_gap(rows: Rows, records: Sequence[Mapping], metric: str = "test.overal
 
 
 def p_values(
-    rows: Rows, sources: Sources, against: Mapping[str, str], metrics: Sequence[str] = tuple(ANSWER_TYPES.values())
+    rows: Rows, sources: Sources, against: Mapping[str, str], metrics: Sequence[str] | None = None
 ) -> list[float]:
     """The p value of every cell that daggers could mark: the tests behind `by_answer_type`, one after the other."""
-    columns = (_cells(rows, source, f"test.{metric}") for source in sources.values() for metric in metrics)
-    return [p for column in columns for p in _test(column, against).values()]
+    tested = []
+    for source in sources.values():
+        further = [f"{FURTHER}.{name}" for name in _further(rows, source, "test.")]
+        for metric in metrics or (*ANSWER_TYPES.values(), *further):
+            tested += _test(_cells(rows, source, f"test.{metric}"), against).values()
+    return tested
 
 
 def by_chance(tested: Sequence[float]) -> str:
@@ -96,6 +113,13 @@ def by_chance(tested: Sequence[float]) -> str:
 def _cells(rows: Rows, source: tuple[Sequence[Mapping], Mapping], metric: str) -> dict[str, BySeed]:
     records, where = source
     return {label: by_seed(records, {**where, **row}, metric) for label, row in rows.items()}
+
+
+def _further(rows: Rows, source: tuple[Sequence[Mapping], Mapping], metric: str) -> list[str]:
+    """The answer types besides the official ones that any of the records has, by name."""
+    records, where = source
+    of_rows = (record for row in rows.values() for record in matching(records, {**where, **row}))
+    return sorted({name for record in of_rows for name in value_at(record, f"{metric}{FURTHER}") or ()})
 
 
 def _mark(column: Mapping[str, BySeed], against: Mapping[str, str]) -> dict[str, str]:

@@ -63,13 +63,22 @@ def significance(more: BySeed, less: BySeed) -> float | None:
 
 def number(record: Mapping, metric: str) -> float | None:
     """The number at a dotted path of a record's result, `history.-1.valid` for example; None where there is none."""
+    value = value_at(record, metric)
+    return None if value is None else float(value)
+
+
+def value_at(record: Mapping, metric: str) -> Any:
+    """Whatever stands at such a path; None where nothing does."""
     at: Any = record["result"]
-    for step in metric.split("."):
+    rest = metric
+    while rest:
+        whole = isinstance(at, Mapping) and rest in at  # a name may have dots
+        step, rest = (rest, "") if whole else rest.partition(".")[::2]
         try:
             at = at[int(step)] if isinstance(at, list) else at[step]
         except (KeyError, IndexError, TypeError):
             return None
-    return None if at is None else float(at)
+    return at
 
 
 def matching(records: Iterable[Mapping], where: Mapping[str, object]) -> list[Mapping]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from vqabook.data.vqa import ANSWER_TYPES
+from vqabook.metrics.vqa import ANSWER_TYPES
 from vqabook.papers.loss_rescaling import PAPER
 from vqabook.papers.loss_rescaling.evaluation import counts_of, looks
 from vqabook.papers.loss_rescaling.recipes import Run
@@ -67,8 +67,8 @@ def test_looks_are_the_same_questions_for_every_model(task):
     keys = ("question_id", "image_id", "question", "truth")
     assert [[x[k] for k in keys] for x in one] == [[x[k] for k in keys] for x in two]
     assert len(one) == 12 and len({x["question_id"] for x in one}) == 12
-    types = dict(zip(task.test_questions.question_id.tolist(), task.test.side["answer_type"].tolist(), strict=True))
-    assert [types[x["question_id"]] for x in one] == sorted([*range(len(ANSWER_TYPES))] * 4)
+    types = dict(zip(task.test_questions.question_id.tolist(), task.test_questions.answer_type, strict=True))
+    assert [types[x["question_id"]] for x in one] == [kind for kind in ANSWER_TYPES for _ in range(4)]
     assert all(sum(x["attention"]) == pytest.approx(1, abs=0.01) for x in one)
     assert [x["attention"] for x in one] != [x["attention"] for x in two]
 

@@ -30,7 +30,7 @@ def score_epoch(model: nn.Module, examples: Examples) -> dict:
     chosen = predict(model, examples.test, best_answer).tolist()
     ids, said = task.test_questions.question_id.tolist(), (task.vocabulary.answers[i] for i in chosen)
     accuracy = vqa_accuracy(dict(zip(ids, said, strict=True)), task.test_questions.annotations)
-    scores: dict = {"overall": accuracy.overall, **accuracy.per_answer_type}
+    scores = accuracy.scores
     if examples.people is not None:
         scores["human"] = compare_with_people(model, examples)
     elif examples.human is not None:
@@ -84,7 +84,7 @@ def describe_examples(model: nn.Module, examples: Examples, n: int = SHOWN) -> l
             described.append(example | {"truth": names[int(table.target[row])], "predicted": names[said]})
             continue
         questions = examples.task.test_questions
-        ids = {"question_id": int(questions.question_id[row]), "image_id": int(questions.image_id[row])}
+        ids = {"question_id": questions.question_id[row].item(), "image_id": questions.image_id[row].item()}
         answer = {"truth": questions.modal_answer[row], "predicted": examples.task.vocabulary.answers[said]}
         described.append(example | ids | {"question": questions.text[row]} | answer)
     return described

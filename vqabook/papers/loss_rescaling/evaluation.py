@@ -9,11 +9,10 @@ from torch import Tensor, nn
 
 from vqabook.core import Batch, Output, Table
 from vqabook.data.sets import Task, modal_ids
-from vqabook.data.vqa import ANSWER_TYPES
 from vqabook.losses.rescale import rescaling_weights, type_counts
 from vqabook.losses.soft import sigmoid_bce, soft_cross_entropy
 from vqabook.metrics.mistakes import cohen_kappa, confusions, finite, mistake_losses
-from vqabook.metrics.vqa import vqa_accuracy
+from vqabook.metrics.vqa import nest_types, rows_by_type, vqa_accuracy
 from vqabook.training.fit import best_answer, predict
 
 
@@ -34,21 +33,23 @@ def score(model: nn.Module, task: Task, counts: Int[Tensor, "q a"]) -> dict:
     chosen = predict(model, task.test, best_answer).numpy()
     ids = questions.question_id.tolist()
     accuracy = vqa_accuracy({q: answers[i] for q, i in zip(ids, chosen, strict=True)}, questions.annotations)
-    truth, kind = modal_ids(task, questions), task.test.side["answer_type"].cpu().numpy()
+    truth = modal_ids(task, questions)
     known, predicted = (in_type_rows(task, answer, counts) for answer in (truth, chosen))
     truth = np.where(truth < 0, len(answers), truth)  # answers outside the vocabulary: one class that no model can hit
-    groups = {"overall": np.full(len(truth), True), **{name: kind == i for i, name in enumerate(ANSWER_TYPES)}}
-    groups = {name: rows for name, rows in groups.items() if rows.any()}
+    kappa = {kind: _kappa(truth[rows], chosen[rows]) for kind, rows in rows_by_type(questions.annotations).items()}
     per_question = np.array([accuracy.per_question[q] for q in ids])
     split = {"yes": known, "no": ~known}
     return {
-        "overall": accuracy.overall,
-        **accuracy.per_answer_type,
+        **accuracy.scores,
         "per_question_type": accuracy.per_question_type,
-        "kappa": {name: finite(100 * cohen_kappa(truth[rows], chosen[rows])) for name, rows in groups.items()},
+        "kappa": {"overall": _kappa(truth, chosen)} | nest_types(kappa),
         "truth_in_type": {name: float(per_question[rows].mean()) for name, rows in split.items() if rows.any()},
         "predicted_in_type": 100 * float(predicted.mean()),
     }
+
+
+def _kappa(truth: Int[np.ndarray, " n"], chosen: Int[np.ndarray, " n"]) -> float | None:
+    return finite(100 * cohen_kappa(truth, chosen))
 
 
 def in_type_rows(task: Task, answer: Int[np.ndarray, " n"], counts: Int[Tensor, "q a"]) -> Bool[np.ndarray, " n"]:
@@ -111,21 +112,19 @@ def modal_counts(task: Task) -> Int[np.ndarray, "q a"]:
 def looks(model: nn.Module, task: Task, *, n: int = 12) -> list[dict]:
     """Where the model looks and what it says on `n` test questions: the same ones for every model, evenly spaced.
 
-    A third of them for each answer type. `attention` is over regions, rounded; None for a model without.
+    As many for each answer type. `attention` is over regions, rounded; None for a model without.
     """
-    kinds, chosen = task.test.side["answer_type"].cpu().numpy(), []
-    for kind in range(len(ANSWER_TYPES)):
-        of_kind = np.flatnonzero(kinds == kind)
-        if len(of_kind):
-            chosen += of_kind[np.linspace(0, len(of_kind) - 1, n // len(ANSWER_TYPES)).astype(int)].tolist()
+    of_kinds, chosen = [np.flatnonzero(rows) for rows in rows_by_type(task.test_questions.annotations).values()], []
+    for rows in of_kinds:
+        chosen += rows[np.linspace(0, len(rows) - 1, max(1, n // len(of_kinds))).astype(int)].tolist()
     rows = torch.tensor(chosen, device=task.test.device)
     out = model.eval()(*task.test.batch(rows).inputs)
     attention = [None] * len(chosen) if out.attention is None else out.attention.tolist()
     questions, answers = task.test_questions, task.vocabulary.answers
     return [
         {
-            "question_id": int(questions.question_id[row]),
-            "image_id": int(questions.image_id[row]),
+            "question_id": questions.question_id[row].item(),
+            "image_id": questions.image_id[row].item(),
             "question": questions.text[row],
             "truth": questions.modal_answer[row],
             "predicted": answers[int(answer)],

@@ -12,10 +12,9 @@ from vqabook.core import Batch, Output, Table
 from vqabook.data.sets import DataSpec, Task, modal_ids
 from vqabook.data.tables import deal_out
 from vqabook.data.ten_votes import agreement, find_undisputed, votes_task
-from vqabook.data.vqa import ANSWER_TYPES
 from vqabook.losses.soft import annotator_cross_entropy, annotator_weights
 from vqabook.metrics.history import curves, epochs_to_reach
-from vqabook.metrics.vqa import answerable_accuracy, vqa_accuracy
+from vqabook.metrics.vqa import answerable_accuracy, rows_by_type, vqa_accuracy
 from vqabook.models.pooling import Avg, Pool, PoolingConfig
 from vqabook.models.updn import QuestionOnly, QuestionOnlyConfig
 from vqabook.objectives.base import AnnotatorCrossEntropy
@@ -139,8 +138,7 @@ class Watched:
         contested, agreed = each[votes < 10], groups["10"]
         gap = float(contested.mean() - agreed.mean()) if len(contested) and len(agreed) else None
         return {
-            "overall": accuracy.overall,
-            **{kind: accuracy.per_answer_type[kind] for kind in ANSWER_TYPES if kind in accuracy.per_answer_type},
+            **accuracy.scores,
             "agreement": {name: float(group.mean()) for name, group in groups.items() if len(group)},
             "contested_gap": gap,  # accuracy where annotators disagree minus accuracy where all ten agree
             "released": answerable_accuracy(answers, questions.annotations, vocabulary.answer_ids),
@@ -157,12 +155,12 @@ def count(recipe: Recipe, scratch: Scratch, *, data_root: Path | None, device: s
     """What the ten answers are like: agreement by answer type, and what the vocabulary and the filter leave out."""
     task = load(recipe, data_root, device)
     questions, votes = task.train_questions, agreement(task.train_questions)
-    kinds = np.array([ANSWER_TYPES.index(kind) for kind in questions.answer_type])
+    of_kinds = rows_by_type(questions.annotations)
     weight = targets(task, "train", "votes")[1].sum(1).cpu().numpy()
     known, plain = modal_ids(task, questions) >= 0, find_undisputed(questions)
-    yes_no = kinds == ANSWER_TYPES.index("yes/no")
+    yes_no = of_kinds.get("yes/no", np.zeros(len(votes), bool))
     sizes = {part: len(getattr(task, part)) for part in ("train", "valid", "test")}
-    counts = {name: np.bincount(votes[kinds == i], minlength=11)[1:].tolist() for i, name in enumerate(ANSWER_TYPES)}
+    counts = {kind: np.bincount(votes[rows], minlength=11)[1:].tolist() for kind, rows in of_kinds.items()}
     return {
         "agreement": counts,
         "weight": {"sum": float(weight.mean()), "sum_of_answerable": float(weight[known].mean())},
