@@ -18,6 +18,7 @@ NAMES = [path.relative_to(PACKAGE).as_posix() for path in FILES]
 ROOMS = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in FILES} - {"__init__"}
 MAY_IMPORT = {  # room -> rooms, or single modules of one; an arrow only points to what stands above it
     "core": (),
+    "extras": (),
     "files": (),
     "knobs": (),
     "losses": (),
@@ -29,18 +30,18 @@ MAY_IMPORT = {  # room -> rooms, or single modules of one; an arrow only points 
     "features": ("files",),
     "world": ("files", "splits"),
     "data": ("core", "features", "files", "metrics", "splits", "world"),
-    "fetch": ("features", "files"),
+    "fetch": ("extras", "features", "files"),
     "training": ("core", "evidence", "files", "objectives"),
     "surrogates": ("core", "files"),
     "detection": ("core", "data", "files", "objectives"),
     "report": ("evidence",),
     "papers": (
-        "core", "files", "knobs", "losses", "metrics", "splits", "evidence", "models", "objectives", "features",
-        "world", "data", "training", "surrogates", "detection", "report.claims",
+        "core", "extras", "files", "knobs", "losses", "metrics", "splits", "evidence", "models", "objectives",
+        "features", "world", "data", "training", "surrogates", "detection", "report.claims",
     ),
     "catalogue": ("core", "data", "evidence", "features", "fetch", "files", "knobs", "metrics", "report"),
     "page": ("evidence", "files", "knobs", "papers", "report"),
-    "cli": ("catalogue", "evidence", "features", "fetch", "files", "page", "papers", "report"),
+    "cli": ("catalogue", "evidence", "extras", "features", "fetch", "files", "page", "papers", "report"),
     "__main__": ("cli",),
 }  # fmt: skip
 LIBRARY = (

@@ -26,7 +26,8 @@ def loss(logits, target, counts):
 {RETURN}  # really
 '''
 SHOWING = {  # rooms that make no number
-    "__init__.py", "__main__.py", "catalogue", "cli", "evidence", "fetch", "files.py", "knobs.py", "page.py", "report",
+    "__init__.py", "__main__.py", "catalogue", "cli", "evidence", "extras.py", "fetch", "files.py", "knobs.py",
+    "page.py", "report",
 }  # fmt: skip
 
 

@@ -190,9 +190,9 @@ def test_sklearn_keeps_the_images_and_not_its_cache(run, monkeypatch):
 def test_a_missing_package_says_what_to_install(run, monkeypatch, tmp_path):
     for name in ("nltk", "requests"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(RuntimeError, match=r"needs the package nltk.*pip install vqabook\[data\]"):
+    with pytest.raises(RuntimeError, match=r"needs the package nltk.*pip install 'vqabook\[data\]'"):
         run(Origin("nltk", package="qc", file="corpora/qc.zip"))
-    with pytest.raises(RuntimeError, match=r"needs the package requests.*pip install vqabook\[data\]"):
+    with pytest.raises(RuntimeError, match=r"needs the package requests.*pip install 'vqabook\[data\]'"):
         run(URL)
     with pytest.raises(RuntimeError, match=r"needs the package no_such_module"):
         prepare("no_such_module:prepare", tmp_path, tmp_path)

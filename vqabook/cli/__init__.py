@@ -1,21 +1,17 @@
-"""`vqabook`: train, execute and judge the book's pages; fetch and inspect data sets. A command's --help says more."""
+"""`vqabook`, the command line; `app` puts its commands together."""
 
 import sys
 
-import typer
-
-from vqabook.cli import data, pages
-
-app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for command in (pages.run, pages.make, pages.execute, pages.freeze, pages.live, pages.ledger, pages.recheck):
-    app.command()(command)
-app.add_typer(data.app, name="data")
+from vqabook.extras import told_if_missing
 
 
 def main() -> None:
-    """Entry point: an error of the user's or the data's is one sentence, not a traceback."""
+    """Entry point: an error of the user's, the data's or the environment's is one sentence, not a traceback."""
     try:
-        app(standalone_mode=True)
+        with told_if_missing():
+            from vqabook.cli.app import app
+
+            app(standalone_mode=True)
     except (ValueError, OSError, RuntimeError, ArithmeticError) as error:
         print(f"vqabook: {error}", file=sys.stderr)
         sys.exit(1)

@@ -16,7 +16,13 @@ app = typer.Typer(help=__doc__, no_args_is_help=True)
 for command in (features.features, features.convert):
     app.command()(command)
 
-Names = Annotated[list[str], typer.Argument(help="data sets, by the names that `vqabook data list` shows")]
+Names = Annotated[
+    list[str],
+    typer.Argument(
+        help="data sets, by the names that `vqabook data list` shows",
+        autocompletion=lambda: list(manifest.read_manifest()),
+    ),
+]
 DataRoot = Annotated[
     Path | None,
     typer.Option(help="folder of the data sets; default: $VQABOOK_DATA, else the project's data/, else the user's"),

@@ -12,7 +12,13 @@ from vqabook import files
 from vqabook.evidence import record
 from vqabook.papers import PAGES, PAPERS, paper_of
 
-Profile = Annotated[str, typer.Option(help="smoke, small, real or paper: the sizes of data, models and schedules")]
+PROFILES = ("smoke", "small", "real", "paper")
+Profile = Annotated[
+    str,
+    typer.Option(
+        help="smoke, small, real or paper: the sizes of data, models and schedules", autocompletion=lambda: PROFILES
+    ),
+]
 Runs = Annotated[
     str | None, typer.Option(help="folder of the records; default: $VQABOOK_RUNS, else runs/ where data lies")
 ]
@@ -22,7 +28,7 @@ Set = Annotated[list[str] | None, typer.Option("--set", "-s", help="another para
 
 
 def run(
-    pages: Annotated[list[str], typer.Argument(help=f"pages: {', '.join(PAGES)}")],
+    pages: Annotated[list[str], typer.Argument(help=f"pages: {', '.join(PAGES)}", autocompletion=lambda: list(PAGES))],
     profile: Profile = "small",
     runs: Runs = None,
     data_root: DataRoot = None,

@@ -4,16 +4,15 @@ A package comes through the registry's ordinary client, so that whatever index, 
 there holds here too.
 """
 
-import contextlib
 import importlib
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
+from vqabook.extras import told_if_missing
 from vqabook.fetch.archives import clear, kind_of, unpack
 from vqabook.fetch.download import download, sha256
 from vqabook.fetch.manifest import Origin
@@ -25,18 +24,7 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-@contextlib.contextmanager
-def _tell_if_missing() -> Iterator[None]:
-    """A package that is not installed becomes one sentence."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise RuntimeError(
-            f"this needs the package {error.name}, which is not installed: pip install vqabook[data]"
-        ) from None
-
-
-@_tell_if_missing()
+@told_if_missing()
 def bring(origin: Origin, downloads: Path, source: Path, *, limit_bytes: int) -> None:
     """Fill the folder `source` with what the origin gives, archives unpacked; `downloads` keeps what came.
 
@@ -66,7 +54,7 @@ def bring(origin: Origin, downloads: Path, source: Path, *, limit_bytes: int) ->
     whole.write_text(stamp)
 
 
-@_tell_if_missing()
+@told_if_missing()
 def prepare(function: str, source: Path, target: Path) -> None:
     """Call the manifest's "module:function" with (source, target)."""
     module, name = function.split(":")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from vqabook.extras import told_if_missing
+
 if TYPE_CHECKING:
     from vqabook.papers.paper import Paper
 
@@ -16,4 +18,5 @@ def paper_of(page: str) -> Paper:
     """The paper behind a page, or of a name."""
     if page not in PAGES:
         raise ValueError(f"pages are {', '.join(PAGES)}; got {page!r}")
-    return import_module(f"{__name__}.{PAGES[page]}").PAPER
+    with told_if_missing():
+        return import_module(f"{__name__}.{PAGES[page]}").PAPER

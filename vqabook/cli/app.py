@@ -1,0 +1,30 @@
+"""All commands under one name."""
+
+from importlib.metadata import version as version_of
+from typing import Annotated
+
+import typer
+
+from vqabook.cli import data, pages
+
+HELP = "Train, execute and judge the book's pages; fetch and inspect data sets. A command's --help says more."
+
+app = typer.Typer(help=HELP, no_args_is_help=True, pretty_exceptions_enable=False)
+for command in (pages.run, pages.make, pages.execute, pages.freeze, pages.live, pages.ledger, pages.recheck):
+    app.command()(command)
+app.add_typer(data.app, name="data")
+
+
+def _show_version(asked: bool | None) -> None:
+    if asked:
+        print(f"vqabook {version_of('vqabook')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool | None, typer.Option("--version", callback=_show_version, is_eager=True, help="show the version and exit")
+    ] = None,
+) -> None:
+    """What every command has; the callback of an option does it."""
