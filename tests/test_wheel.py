@@ -11,6 +11,7 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import matplotlib
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -19,13 +20,15 @@ BUILD = "from setuptools import build_meta as b; b.build_wheel('dist'), b.build_
 
 
 def list_tracked() -> list[str]:
-    """The project's files; an sdist, or a checkout without git, cannot say them."""
+    """The project's files, of the recorded runs one a paper; an sdist, or a checkout without git, cannot say them."""
     try:
         words = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
         listed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("git does not say which files are the project's")
-    return [name for name in listed.split("\0") if (ROOT / name).is_file()]
+    names = sorted(name for name in listed.split("\0") if (ROOT / name).is_file())
+    records = {Path(name).parent: name for name in names if name.startswith("book/evidence/")}
+    return [name for name in names if not name.startswith("book/evidence/")] + list(records.values())
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +56,7 @@ def away(installed, tmp_path, monkeypatch):
     """Run Python words in an empty folder, with a home of their own, by the installed package."""
     monkeypatch.chdir(tmp_path)
     own = {"HOME": tmp_path / "home", "XDG_DATA_HOME": tmp_path / "share", "XDG_CACHE_HOME": tmp_path / "cache"}
+    own |= {"MPLCONFIGDIR": matplotlib.get_configdir()}  # of this user, whose fonts are listed there
     env = {k: v for k, v in os.environ.items() if not k.startswith("VQABOOK_")} | {k: str(v) for k, v in own.items()}
 
     def run(*words: str) -> subprocess.CompletedProcess:

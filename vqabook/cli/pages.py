@@ -139,11 +139,11 @@ def ledger(
     data_root: DataRoot = None,
 ):
     """Write every claim with its verdict: ledger.json for machines, HTML for the front page, with the live runs."""
+    record.need_evidence()
     from vqabook import page
     from vqabook.evidence.recheck import read_outcome
     from vqabook.report import ledger, live, rechecked, verdicts
 
-    record.need_evidence()
     rows, stars = [], []
     for name in PAPERS:
         paper = paper_of(name)
@@ -181,11 +181,11 @@ def recheck(
 
     Exits with 1 if a digit differs, or if differences are larger than seeds explain.
     """
+    record.need_evidence()
     from vqabook.evidence import recheck
     from vqabook.page import producer
     from vqabook.report import rechecked
 
-    record.need_evidence()
     with tempfile.TemporaryDirectory() as temporary:
         folder = (runs or Path(temporary)).resolve()
         if against:
