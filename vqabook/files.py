@@ -106,8 +106,11 @@ def tell_if_full(target: Path, advice: str) -> Iterator[None]:
         raise DiskFull(f"the disk of {target} is full; free space and {advice}") from error
 
 
-def need_writable(folder: Path) -> None:
-    """Make `folder`; fail at once, not after an hour, where it takes no files. Raises NotWritable with a way out."""
+def need_writable(folder: Path, advice: str = "") -> None:
+    """Make `folder`; fail at once, not after an hour, where it takes no files. Raises NotWritable.
+
+    `advice`: what the user may do; by default the variable that names another folder.
+    """
     probe = partial_of(folder / "probe")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -116,7 +119,7 @@ def need_writable(folder: Path) -> None:
     except OSError as error:
         if error.errno in _FULL:
             raise
-        told = NotWritable(f"files are written to {folder}: {error.strerror}; {_way_out(folder)}")
+        told = NotWritable(f"files are written to {folder}: {error.strerror}; {advice or _way_out(folder)}")
         told.errno, told.strerror = error.errno, error.strerror
         raise told from error
 

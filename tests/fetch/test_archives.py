@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from vqabook.fetch.archives import kind_of, unpack
+from vqabook.fetch.archives import is_archive, kind_of, unpack
 
 MB = 1 << 20
 
@@ -210,4 +210,67 @@ def test_a_member_without_a_name_is_refused(tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(info, b"1")
     with pytest.raises(ValueError, match="'' climbs out of the folder"):
+        unpack(path, tmp_path / "out", limit_bytes=MB)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b[2Jb", "a\x7f", "a\u202etxt.exe", "a\u2028b", "folder\r/a"])
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_names_with_control_characters_are_refused(tmp_path, make, name):
+    with pytest.raises(ValueError, match="has control or other characters that cannot be shown; nothing of it is used"):
+        unpack(make(tmp_path / "archive", {"good": b"1", name: b"evil"}), tmp_path / "out", limit_bytes=MB)
+    assert not (tmp_path / "out").exists()
+    path = make(tmp_path / "fine", {"Bücher und 本.txt": b"1"})
+    assert [p.name for p in unpack(path, tmp_path / "out", limit_bytes=MB)] == ["Bücher und 本.txt"]
+
+
+@pytest.mark.parametrize("name", ["a" * 256, "本" * 86, "/".join(["a" * 200] * 6), "/".join("a" * 65)])
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_over_long_names_are_the_archives_fault(tmp_path, make, name):
+    with pytest.raises(ValueError, match="is over-long: .*; nothing of it is used") as error:
+        unpack(make(tmp_path / "archive", {"good": b"1", name: b"evil"}), tmp_path / "out", limit_bytes=MB)
+    assert len(str(error.value)) < 400 and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_many_empty_members_and_many_folders_are_a_bomb_too(tmp_path, make, monkeypatch):
+    monkeypatch.setattr("vqabook.fetch.archives.FEW", 30)
+    empty = {f"{i}": b"" for i in range(31)}
+    deep = {"/".join(f"{i}{j}" for j in range(15)): b"" for i in range(3)}  # 3 files, 42 folders
+    for members in (empty, deep):
+        path = make(tmp_path / "archive", members)
+        with pytest.raises(ValueError, match="more than 30 members and folders"):
+            unpack(path, tmp_path / "out", limit_bytes=30 * 512)
+        assert not (tmp_path / "out").exists()
+        assert len(unpack(path, tmp_path / f"{len(members)}", limit_bytes=60 * 512)) == len(members)
+
+
+def make_damaged(path: Path, members: dict[str, bytes]) -> Path:
+    make_tar(path, members).write_bytes(path.read_bytes()[:-8])
+    return path
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar, make_damaged])
+def test_what_is_refused_leaves_nothing_behind(tmp_path, make):
+    path = make(tmp_path / "archive", {"a": b"1", "deep/er/b": b"2", "c" if make is make_damaged else "../c": b"3"})
+    (tmp_path / "mine" / "deep").mkdir(parents=True)
+    (tmp_path / "mine" / "deep" / "other").write_bytes(b"mine")
+    for name in ("new", "mine"):
+        with pytest.raises(ValueError, match="climbs out|outside|damaged"):
+            unpack(path, tmp_path / name, limit_bytes=MB)
+    assert not (tmp_path / "new").exists() and [p.name for p in (tmp_path / "mine").rglob("*")] == ["deep", "other"]
+
+
+def test_a_file_that_was_there_is_not_taken_for_the_archives(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "b").write_bytes(b"mine")
+    with pytest.raises(ValueError, match="'b' is in it twice"):
+        unpack(make_zip(tmp_path / "a.zip", {"a": b"1", "b": b"2"}), tmp_path / "out", limit_bytes=MB)
+    assert everything(tmp_path / "out") == {"b": b"mine"}
+
+
+def test_a_file_that_only_its_name_calls_an_archive_is_told(tmp_path):
+    path = tmp_path / "features.zip"
+    path.write_text("Quota exceeded, come back tomorrow")
+    assert is_archive(path) and not is_archive(Path(__file__))
+    with pytest.raises(ValueError, match="features.zip is neither, it begins with b'Quota exceeded, come bac'"):
         unpack(path, tmp_path / "out", limit_bytes=MB)

@@ -8,12 +8,14 @@ import hashlib
 import http.server
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
 import threading
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,7 @@ from vqabook.fetch import fetch as module
 from vqabook.fetch.fetch import fetch, place
 from vqabook.fetch.holdings import measure, pins_of, staging, state
 from vqabook.fetch.manifest import DataSet, Download, File, Origin
-from vqabook.files import DiskFull
+from vqabook.files import DiskFull, NotWritable
 
 TEXT = b'[{"question_id": 1}]'
 SHA256 = hashlib.sha256(TEXT).hexdigest()
@@ -31,6 +33,11 @@ SHA256 = hashlib.sha256(TEXT).hexdigest()
 def prepare_upper(source: Path, target: Path) -> None:
     """A preparation for these tests: what came, in capitals."""
     (target / "questions.json").write_bytes((source / "questions.json").read_bytes().upper())
+
+
+def prepare_plain(source: Path, target: Path) -> None:
+    """Another, of a file that comes under another name."""
+    shutil.copyfile(source / "plain.json", target / "questions.json")
 
 
 def prepare_once(source: Path, target: Path) -> None:
@@ -378,3 +385,52 @@ def test_the_pin_names_its_source(toy, server, root):
     fetch("toy", root, manifest=toy("toy.zip"))
     pin = json.loads((root / "toy" / ".toy.fetched.json").read_text())
     assert pin["origin"] == f"url 127.0.0.1:{server.server_port}"
+
+
+def test_what_is_refused_leaves_nothing_whatever_its_hash(toy, server, root):
+    with zipfile.ZipFile(server.folder / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("top/images/0.png", b"0")
+        archive.writestr("top/questions.json", bytes(1 << 20))
+    (server.folder / "page.zip").write_text("Quota exceeded")
+    digest = hashlib.sha256((server.folder / "bomb.zip").read_bytes()).hexdigest()
+    sets = toy("bomb.zip", "page.zip", "missing.zip")
+    hashed = replace(sets["toy"].origins[0], downloads=(Download(f"{server.url}/bomb.zip", digest),))
+    sets["toy"] = replace(sets["toy"], origins=(hashed, *sets["toy"].origins[1:]))
+    with pytest.raises(RuntimeError, match=r"(?s)more than 1,000 bytes.*page.zip is neither, it begins with b'Quota"):
+        fetch("toy", root, manifest=sets)
+    assert [p.name for p in root.rglob("*")] == [".fetch", "toy.lock"] and state(sets["toy"], root) == "absent"
+
+
+def test_an_error_page_with_status_200_is_not_pinned(toy, server, root, monkeypatch):
+    for name, page in {"plain.json": '{"error": "quota"}', "questions.json": "<!-- x --><html>404</html>"}.items():
+        (server.folder / name).write_text(page)
+    sets = toy("questions.json", "plain.json", files=(File("questions.json"),), keep=(), strip=None)
+    renamed = replace(sets["toy"].origins[1], prepare="toy_preparation:prepare_plain")
+    sets["toy"] = replace(sets["toy"], origins=(sets["toy"].origins[0], renamed))
+    monkeypatch.setitem(sys.modules, "toy_preparation", sys.modules[__name__])
+    with pytest.raises(RuntimeError, match="(?s)got an HTML page.*it is a server's answer: .*quota"):
+        fetch("toy", root, manifest=sets)
+    assert not (root / "toy").exists()
+
+
+def test_a_set_is_on_the_disk_before_it_is_moved_into_place(toy, root, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda _: synced.append((root / "toy" / "questions.json").exists()))
+    fetch("toy", root, manifest=toy("toy.zip"))
+    assert synced.count(False) >= 4  # the archive and its three files
+
+
+def test_a_staging_folder_that_cannot_be_written_is_told_at_once(toy, server, root):
+    (root / ".fetch").mkdir(parents=True)
+    (root / ".fetch" / "toy").write_text("in the way")
+    with pytest.raises(NotWritable, match="files are written to .*toy: File exists; give a folder .*--data-root"):
+        fetch("toy", root, manifest=toy("toy.zip", "other.zip"))
+    assert server.asked == []
+
+
+def test_old_locks_go_with_the_next_fetch(toy, root):
+    (root / ".fetch").mkdir(parents=True)
+    (root / ".fetch" / "other.lock").touch()
+    os.utime(root / ".fetch" / "other.lock", (0, 0))
+    fetch("toy", root, manifest=toy("toy.zip"))
+    assert [p.name for p in (root / ".fetch").iterdir()] == ["toy.lock"]

@@ -177,3 +177,23 @@ def test_only_what_loaders_read_gzipped_counts_gzipped(root):
     features.with_name("features.h5.gz").write_bytes(gzip.compress(features.read_bytes()))
     features.unlink()
     assert state(TOY, root) == "partial"
+
+
+@pytest.mark.parametrize("answer", ['{"error": "quota"}', '{"Message": "Not Found", "status": 404}', '{"detail": {}}'])
+def test_a_servers_answer_in_json_is_no_file_of_a_set(tmp_path, answer):
+    path = tmp_path / "questions.json"
+    path.write_text(answer)
+    assert "questions.json is cut off, damaged or no json file (it is a server's answer" in structure(path)
+    path.write_text('{"questions": [], "error": ' + "1" * (1 << 16) + "}")
+    assert structure(path) is None
+
+
+def test_a_file_without_any_known_number_is_not_a_hundred_times_too_small(root):
+    plain = dataclasses.replace(TOY, files=(File("notes.txt"), File("images/")), bytes=100_000)
+    (root / "toy" / "notes.txt").write_text("Service temporarily unavailable")
+    told = "notes.txt should have 500 B at least, it has 31 B; fetch the set again"
+    assert [fault.endswith(told) for fault in measure(plain, root / "toy", {})[0]] == [True]
+    (root / "toy" / "notes.txt").write_text("a" * 500)
+    assert measure(plain, root / "toy", {})[0] == []
+    (root / "toy" / "notes.txt").write_text("a" * 31)
+    assert measure(plain, root / "toy", {"notes.txt": {"bytes": 31}})[0] == []  # somebody accepted it

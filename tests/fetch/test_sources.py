@@ -202,7 +202,7 @@ def test_several_archives_share_one_limit(run, client, bundle, tmp_path, monkeyp
     twin = bundle.with_name("twin.zip")
     with zipfile.ZipFile(twin, "w") as archive:
         archive.writestr("more", bytes(MB))
-    monkeypatch.setattr(sources, "download", lambda wanted, _: twin if wanted is URL.downloads[0] else bundle)
+    monkeypatch.setattr(sources, "download", lambda wanted, *_: twin if wanted is URL.downloads[0] else bundle)
     with pytest.raises(ValueError, match="twin.zip: it unpacks to more than"):
         run(Origin("url", (Download("https://example.org/b.zip"), *URL.downloads)))
 

@@ -1,5 +1,6 @@
 """Archives from outside, unpacked as if they were hostile: nothing leaves the folder, nothing is larger than said."""
 
+import contextlib
 import gzip
 import lzma
 import re
@@ -18,8 +19,17 @@ from tqdm import tqdm
 BLOCK = 1 << 20
 HEADER = 1 << 20  # of a long name or of attributes; Python's tarfile reads one into memory whole
 TRAILER = 64 << 20  # what may follow the end of a tar
-MEMBERS = 1_000_000
+MEMBERS = 1_000_000  # the most, and no more than files of 512 bytes would fit, but FEW always may
+FEW = 10_000
+NAMED = (".zip", ".whl", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
+NAME, PATH, DEPTH = 255, 1000, 64  # bytes of a name and of a path, folders on it
+Members = Iterator[tuple[str, BufferedIOBase | None]]  # name and content; folders have none
 _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
+
+
+def is_archive(path: Path) -> bool:
+    """Whether it is to be unpacked: an archive, or what its name says is one."""
+    return kind_of(path) is not None or path.name.lower().endswith(NAMED)
 
 
 def kind_of(path: Path) -> str | None:
@@ -42,22 +52,27 @@ def unpack(
 ) -> list[Path]:
     """Write the members that match one of the patterns `members` (all, if there is none) below `target`; their paths.
 
-    `strip`: a leading folder that their paths lose. Raises ValueError for an archive with a link, a device, a path out
-    of the folder, a member twice, a password, damage (checksums are verified), more than MEMBERS members, or more than
-    `limit_bytes` of content, counted while it is written.
+    `strip`: a leading folder that their paths lose. Raises ValueError, and leaves nothing, for an archive with a link,
+    a device, a path out of the folder, an over-long or unprintable name, a member twice, a password, damage (checksums
+    are verified), too many members, or more than `limit_bytes` of content, counted while it is written.
     """
     walk = {"zip": _walk_zip, "tar.gz": _walk_tar}.get(kind_of(archive))
     if walk is None:
-        raise ValueError(f"an archive is zip or tar.gz: {archive.name} is neither; fetch it again")
-    written, left = [], limit_bytes
+        with open(archive, "rb") as file:
+            begin = file.read(24)
+        raise ValueError(
+            f"an archive is zip or tar.gz: {archive.name} is neither, it begins with {begin!r}; fetch it again"
+        )
+    written: list[Path] = []
+    left, most = limit_bytes, min(MEMBERS, max(FEW, limit_bytes // 512))
     bar = tqdm(desc=f"unpack {archive.name}", unit="B", unit_scale=True, disable=None, leave=False)
     try:
-        with bar:
-            for path, source in _check(walk(archive, target)):
+        with bar, _all_or_none(written, target):
+            for path, source in _check(walk(archive, target), most):
                 if members and not any(fnmatchcase(path, pattern) for pattern in members):
                     continue
-                written.append(target / (path.removeprefix(f"{strip.strip('/')}/") if strip else path))
-                left = _write(source, written[-1], left, bar)
+                path = path.removeprefix(f"{strip.strip('/')}/") if strip else path
+                left = _write(source, target / path, left, bar, written)
                 if left < 0:
                     raise ValueError(f"it unpacks to more than {limit_bytes:,} bytes, the most that this set may take")
     except (ValueError, NotImplementedError, tarfile.FilterError) as error:  # zipfile raises the second
@@ -77,7 +92,19 @@ def unpack(
     return written
 
 
-Members = Iterator[tuple[str, BufferedIOBase | None]]  # name and content; folders have none
+@contextlib.contextmanager
+def _all_or_none(written: Sequence[Path], target: Path) -> Iterator[None]:
+    """If the block fails, remove the files that it wrote, and the folders that they leave empty, `target` too."""
+    try:
+        yield
+    except BaseException:
+        for path in written:
+            path.unlink()
+        for folder in sorted({folder for path in written for folder in path.parents}, reverse=True):
+            if folder.is_relative_to(target):
+                with contextlib.suppress(OSError):  # it has other files
+                    folder.rmdir()
+        raise
 
 
 def _walk_zip(archive: Path, target: Path) -> Members:
@@ -107,6 +134,7 @@ def _walk_tar(archive: Path, target: Path) -> Members:
         # As a stream, so that nothing is trusted before it is read; the rest is read for gzip's checksum at the end.
         with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member) as whole:
             for member in whole:
+                _check_name(member.name)
                 tarfile.data_filter(member, str(target))  # refuses devices, and what ends outside the folder
                 if member.issym() or member.islnk():
                     raise ValueError(f"{member.name!r} is a link")
@@ -118,30 +146,42 @@ def _walk_tar(archive: Path, target: Path) -> Members:
                 raise ValueError("much follows its end")
 
 
-def _check(members: Members) -> Iterator[tuple[str, BufferedIOBase]]:
+def _check(members: Members, most: int) -> Iterator[tuple[str, BufferedIOBase]]:
     """The files, each path in one form, if it is a portable one inside the folder, and new."""
     seen: set[str] = set()
+    folders: set[PurePosixPath] = set()
     for n, (name, source) in enumerate(members, start=1):
-        parts = PurePosixPath(name).parts
-        path = "/".join(parts)
-        if name.startswith("/") or "\\" in name or "\0" in name or re.match("[A-Za-z]:", name):
-            raise ValueError(f"{name!r} is an absolute path or not a portable one")
-        if ".." in parts or (source and not parts):
+        _check_name(name)
+        path = PurePosixPath(name)
+        folders.update(path.parents)
+        if n + len(folders) - 1 > most:  # without the folder itself
+            raise ValueError(f"it has more than {most:,} members and folders")
+        if ".." in path.parts or (source and not path.parts):
             raise ValueError(f"{name!r} climbs out of the folder")
-        if path in seen:
+        if str(path) in seen:
             raise ValueError(f"{name!r} is in it twice")
-        if n > MEMBERS:
-            raise ValueError(f"it has more than {MEMBERS:,} members")
         if source:
-            seen.add(path)
-            yield path, source
+            seen.add(str(path))
+            yield str(path), source
 
 
-def _write(source: BufferedIOBase, path: Path, left: int, bar: tqdm) -> int:
-    """Copy at most `left` bytes; how many are left then, less than none if there were more."""
+def _check_name(name: str) -> None:
+    """Raise ValueError for what is no relative, printable path that every file system takes."""
+    parts = [part.encode(errors="surrogateescape") for part in PurePosixPath(name).parts]
+    if len(parts) > DEPTH or max(map(len, parts), default=0) > NAME or sum(map(len, parts)) + len(parts) > PATH:
+        raise ValueError(f"{name[:60]!r}... is over-long: a name has {NAME} bytes at most, a path {PATH}, {DEPTH} deep")
+    if not name.isprintable():
+        raise ValueError(f"{name!r} has control or other characters that cannot be shown")
+    if name.startswith("/") or "\\" in name or re.match("[A-Za-z]:", name):
+        raise ValueError(f"{name!r} is an absolute path or not a portable one")
+
+
+def _write(source: BufferedIOBase, path: Path, left: int, bar: tqdm, written: list[Path]) -> int:
+    """Copy at most `left` bytes; how many are left then, less than none if there were more. `written` gets the path."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "xb") as out:
+            written.append(path)
             while left >= 0 and (block := source.read(BLOCK)):
                 out.write(block[:left])
                 left -= len(block)

@@ -14,29 +14,35 @@ from typing import Any
 from tqdm import tqdm
 
 from vqabook.fetch.manifest import Download
-from vqabook.files import tell_if_full
+from vqabook.files import move, tell_if_full
 
 BLOCK = 1 << 16
 CONTINUE = "fetch again, it continues where it stopped"
 TRIES = 5
 PAUSE = 1.0  # seconds before the second try, doubled with each
 TIMEOUT = 60.0  # seconds without a byte until a connection counts as stalled
+SLOW = 1000  # bytes a second: one that brings less for TIMEOUT seconds counts as stalled, too
 PROGRESS = 1 << 20  # a connection that brought this much was not in vain: the count of tries starts anew
+PAGE = re.compile(
+    rb"(?:\xef\xbb\xbf)?(?:\s|<!--.*?-->)*<(\?xml|!doctype\s+html|(?:html|head|body|title|script|style|h1|p)\b)",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 class _Again(Exception):
     """The connection broke; what came is kept and the rest can be asked for."""
 
 
-def download(wanted: Download, folder: Path) -> Path:
+def download(wanted: Download, folder: Path, limit_bytes: int | None = None) -> Path:
     """The file in `folder`, whole and with the published hash. An interrupted call is continued by the next.
 
-    Raises OSError saying what went wrong; a file of the wrong content is thrown away.
+    `limit_bytes`: the most that may come where the manifest does not know the file's size. Raises OSError saying what
+    went wrong; a file of the wrong content is thrown away.
     """
     target, url = folder / wanted.file, wanted.url
     if target.exists() and wanted.sha256 in (None, sha256(target)):
         return target
-    part, failed = Part(wanted, folder), 0
+    part, failed = Part(wanted, folder, wanted.bytes if wanted.bytes is not None else limit_bytes), 0
     with tell_if_full(folder, CONTINUE):
         while True:
             before = part.size
@@ -51,10 +57,11 @@ def download(wanted: Download, folder: Path) -> Path:
                         "fetch again to continue"
                     ) from None
                 time.sleep(PAUSE * 2**failed / 2)
+        part.refuse_page()
         if wanted.sha256 and (digest := sha256(part.path)) != wanted.sha256:
             part.forget()
             raise OSError(f"{url}: wrong content, its sha256 is not the published one ({digest})")
-        part.path.replace(target)
+        move(part.path, target)
     part.forget()
     return target
 
@@ -74,8 +81,8 @@ def sha256(path: Path, *, unpacked: bool = False) -> str:
 class Part:
     """What has come of a file so far."""
 
-    def __init__(self, wanted: Download, folder: Path):
-        self.wanted = wanted
+    def __init__(self, wanted: Download, folder: Path, most: int | None = None):
+        self.wanted, self.most = wanted, most
         self.path, self.note = (folder / f"{wanted.file}.part{suffix}" for suffix in ("", ".json"))
 
     @property
@@ -103,6 +110,9 @@ class Part:
         try:
             with requests.get(url, headers=headers, stream=True, timeout=(min(TIMEOUT, 20), TIMEOUT)) as reply:
                 reached = True
+                if start and self._is_another(reply, note):
+                    self.forget()
+                    return self.ask()
                 if reply.status_code == 416 and start:
                     if reply.headers.get("Content-Range") == f"bytes */{start}":
                         return  # nothing was left to send
@@ -116,8 +126,25 @@ class Part:
             raise OSError(f"{url}: {_explain(error)}") from None
         except requests.RequestException as error:
             raise OSError(f"{url}: {_explain(error)}") from None
+        total = self.wanted.bytes if total is None else total
         if total is not None and self.size != total:
             raise _Again(f"the connection ended after {self.size:,} of {total:,} bytes")
+
+    def _is_another(self, reply: Any, note: dict) -> bool:
+        """Whether the server goes on with another version than the part's; some ignore that If-Range forbids it."""
+        if reply.status_code not in (206, 416):
+            return False
+        told = re.search(r"/(\d+)$", reply.headers.get("Content-Range", ""))
+        if told and note.get("total") not in (None, int(told[1])):
+            return True
+        validator = note.get("validator")
+        if not validator:
+            return False  # the published hash will tell
+        kind = "ETag" if validator.startswith('"') else "Last-Modified"
+        if kind not in reply.headers:
+            tagged = kind == "ETag" or "ETag" in reply.headers
+            return tagged and not self.wanted.sha256  # a 206 may leave out the date, not the tag
+        return reply.headers[kind] != validator
 
     def _accept(self, reply: Any, start: int) -> int | None:
         """Is this what was asked for? The file's length, if the server says it."""
@@ -149,12 +176,30 @@ class Part:
         bar = tqdm(desc=self.wanted.file, initial=start, total=total, unit="B", unit_scale=True, disable=None)
         with open(self.path, "r+b" if start else "wb") as out, bar:
             out.seek(start)
-            for block in reply.raw.stream(BLOCK, decode_content=False):
-                if start == 0 and out.tell() == 0 and re.match(rb"\s*<(!doctype\s+html|html)", block[:200], re.I):
-                    self.forget()
-                    raise OSError(f"{self.wanted.url}: got an HTML page, probably a login or error page")
+            since, came = time.monotonic(), 0
+            while block := reply.raw.read1(BLOCK, decode_content=False):  # what is there, be it a byte
                 out.write(block)
                 bar.update(len(block))
+                if self.most is not None and out.tell() > self.most:
+                    self.forget()
+                    raise OSError(
+                        f"{self.wanted.url}: more comes than the {self.most:,} bytes that it may have: another "
+                        "file, or a server that sends without end"
+                    )
+                came, seconds = came + len(block), time.monotonic() - since
+                if seconds > TIMEOUT:
+                    if came < SLOW * seconds:
+                        raise _Again(f"only {came:,} bytes came in {seconds:.0f} s")
+                    since, came = time.monotonic(), 0
+
+    def refuse_page(self) -> None:
+        """Raise OSError, and forget it, if what came is a web page or a server's answer under the name of a file."""
+        with open(self.path, "rb") as file:
+            page = PAGE.match(file.read(4096))
+        if page and not self.wanted.file.endswith((".html", ".htm", ".xml", ".svg")):
+            self.forget()
+            what = "an XML answer" if page[1].startswith(b"?") else "an HTML page"
+            raise OSError(f"{self.wanted.url}: got {what}, probably a login or error page")
 
     def _read_note(self) -> dict:
         try:

@@ -21,7 +21,7 @@ from vqabook.fetch.download import CONTINUE
 from vqabook.fetch.holdings import measure, pins_of, staging, state, write_pin
 from vqabook.fetch.manifest import DataSet, Origin, pick, read_manifest
 from vqabook.fetch.sources import bring, prepare, say
-from vqabook.files import DiskFull, bytes_below, need_space, tell_if_full, written_whole
+from vqabook.files import NotWritable, bytes_below, need_space, need_writable, sweep, sync, tell_if_full, written_whole
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ def fetch(
         if state(entry, root) not in ("absent", "partial"):
             say(f"{name}: what lies in {folder} is not as it should be; bringing it anew")
         got = _try_origins(entry, root, keep_archives)
+    sweep(staging(entry, root).parent)
     return replace(got, seconds=time.monotonic() - clock)
 
 
@@ -85,6 +86,7 @@ def _adopt(entry: DataSet, root: Path, check: bool, pin: bool) -> tuple[str, ...
 def _try_origins(entry: DataSet, root: Path, keep: bool) -> Fetched:
     """The set from the first origin that gives it."""
     reasons = []
+    need_writable(staging(entry, root), "give a folder that you may write to (--data-root)")
     for number, origin in enumerate(entry.origins, start=1):
         work = staging(entry, root) / f"{number}-{origin.kind}"
         try:
@@ -92,14 +94,16 @@ def _try_origins(entry: DataSet, root: Path, keep: bool) -> Fetched:
         except KeyboardInterrupt:
             say(f"{entry.name}: interrupted; what has come is kept, fetch again to continue")
             raise
-        except DiskFull:
+        except NotWritable:
             raise
         except (OSError, ValueError, RuntimeError) as error:
             reasons.append(f"{origin.label}: {str(error).removeprefix(f'{origin.label}: ')}")
+            remove_empty(staging(entry, root))
             if number < len(entry.origins) and origin.kind != "manual":
                 say(f"{entry.name}: {reasons[-1]}; trying the next source")
             continue
         size = bytes_below(target)
+        sync(target)
         aside = tuple(place(target, root / entry.folder))
         pinned = write_pin(entry, root, origin.label, files)
         if keep:
@@ -120,11 +124,12 @@ def _stage(entry: DataSet, origin: Origin, work: Path) -> tuple[Path, dict[str, 
     downloads, source, target = work / "downloads", work / "source", work / "target"
     if origin.kind != "manual":
         _need_space(entry, origin, work)
-    limit = origin.unpacked if origin.unpacked is not None else 2 * entry.bytes + (1 << 26)
+    limit = origin.unpacked if origin.unpacked is not None else 2 * max(entry.bytes, entry.download) + (1 << 26)
     with tell_if_full(work, CONTINUE):
         try:
             bring(origin, downloads, source, limit_bytes=limit)
         except ValueError:
+            _forget(work)
             _distrust(origin, downloads)
             raise
         if origin.prepare:
@@ -153,8 +158,8 @@ def _forget(work: Path) -> None:
 
 def _distrust(origin: Origin, downloads: Path) -> None:
     """Throw away what turned out to be wrong and has no hash that says otherwise, so that it is asked for again."""
-    for wanted in origin.downloads:
-        if not wanted.sha256:
+    for wanted in origin.downloads or (origin,):
+        if not wanted.sha256 and wanted.file:
             (downloads / wanted.file).unlink(missing_ok=True)
 
 
@@ -177,6 +182,13 @@ def place(staged: Path, folder: Path) -> Iterator[Path]:
             else:
                 with written_whole(goal, CONTINUE) as partial:
                     shutil.copyfile(entry, partial)
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove the folder if it holds no file, and such folders below it."""
+    for path in sorted((folder, *folder.rglob("*")), reverse=True):
+        with contextlib.suppress(OSError):  # a file, or a folder that has one
+            path.rmdir()
 
 
 def _rename(entry: Path, goal: Path) -> bool:

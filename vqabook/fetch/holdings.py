@@ -17,8 +17,11 @@ import h5py
 
 from vqabook.features.store import check_numbers
 from vqabook.fetch.download import sha256
-from vqabook.fetch.manifest import DataSet, File
+from vqabook.fetch.manifest import DataSet, File, human
 from vqabook.files import written_whole
+
+SMALL = 1 << 16  # bytes that a server's answer may have
+ANSWER = {"error", "errors", "message", "detail", "fault"}  # a key of its object
 
 
 def state(entry: DataSet, root: Path) -> str:
@@ -38,11 +41,12 @@ def state(entry: DataSet, root: Path) -> str:
 def measure(entry: DataSet, folder: Path, pins: Mapping[str, dict]) -> tuple[list[str], dict[str, dict]]:
     """Read every file of the set once: what is wrong, and the size and sha256 (a folder's count) of the others.
 
-    A file is compared with its published hash, else with its pin; one that has neither must be whole in its format.
+    A file is compared with its published hash, else with its pin; one that has neither must be whole in its format, no
+    server's answer, and not a hundred times smaller than the set's files are.
     """
     faults, sizes = [], {}
     for file in entry.files:
-        fault = quick(folder, file, pins)
+        fault = quick(folder, file, pins) or _is_too_small(entry, folder, file, pins)
         if fault is None:
             fault, sizes[file.path] = _read(find(folder, file), file, pins.get(file.path, {}))
         faults += [fault] if fault else []
@@ -77,6 +81,19 @@ def quick(folder: Path, file: File, pins: Mapping[str, dict]) -> str | None:
     return None
 
 
+def _is_too_small(entry: DataSet, folder: Path, file: File, pins: Mapping[str, dict]) -> str | None:
+    """Whether a file of which nothing else is known can only be an error page, or some of the file."""
+    path, least = find(folder, file), entry.bytes // (100 * len(entry.files))
+    if file.is_folder or file.sha256 or file.bytes is not None or file.path in pins or path.suffix == ".gz":
+        return None
+    size = path.stat().st_size
+    return (
+        f"{path} should have {human(least)} at least, it has {human(size)}; fetch the set again"
+        if size < least
+        else None
+    )
+
+
 def _read(path: Path, file: File, pin: Mapping) -> tuple[str | None, dict]:
     if file.is_folder:
         return None, {"count": count(path)}
@@ -105,7 +122,7 @@ def structure(path: Path) -> str | None:
                 if bad := archive.testzip():
                     raise ValueError(f"its member {bad} does")
         elif path.suffix == ".json":
-            _check_ends(path)
+            _check_json(path)
         elif path.suffix == ".h5":
             with h5py.File(path, "r") as file:
                 features = "features" in file
@@ -116,14 +133,18 @@ def structure(path: Path) -> str | None:
     return None
 
 
-def _check_ends(path: Path) -> None:
-    """The ends of a JSON file: enough to tell half a file or a web page without 2 GB of memory."""
+def _check_json(path: Path) -> None:
+    """The ends of a JSON file: enough to tell half a file or a web page without 2 GB of memory; all of a small one."""
     with open(path, "rb") as file:
         head = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
         file.seek(max(0, path.stat().st_size - 64))
         tail = file.read().rstrip()
     if head[:1] + tail[-1:] not in (b"{}", b"[]"):
         raise ValueError(f"it begins with {head[:12]!r} and ends with {tail[-12:]!r}")
+    if path.stat().st_size < SMALL:
+        content = json.loads(path.read_bytes())
+        if isinstance(content, dict) and ANSWER & {str(key).lower() for key in content}:
+            raise ValueError(f"it is a server's answer: {str(content)[:80]}")
 
 
 def count(folder: Path) -> int:

@@ -13,10 +13,12 @@ import sys
 from pathlib import Path
 
 from vqabook.extras import told_if_missing
-from vqabook.fetch.archives import clear, kind_of, unpack
+from vqabook.fetch.archives import clear, is_archive, unpack
 from vqabook.fetch.download import download, sha256
 from vqabook.fetch.manifest import Origin
-from vqabook.files import DiskFull
+from vqabook.files import DiskFull, sync, written_whole
+
+SLACK = 1 << 26  # bytes that an archive may be larger than what it unpacks to
 
 
 def say(text: str) -> None:
@@ -28,7 +30,8 @@ def say(text: str) -> None:
 def bring(origin: Origin, downloads: Path, source: Path, *, limit_bytes: int) -> None:
     """Fill the folder `source` with what the origin gives, archives unpacked; `downloads` keeps what came.
 
-    Raises OSError, ValueError or RuntimeError, each one sentence, if the origin does not give it.
+    `limit_bytes`: the most that archives may unpack to, and that a file of unknown size may have. Raises OSError,
+    ValueError or RuntimeError, each one sentence, if the origin does not give it; a refused archive is thrown away.
     """
     downloads = downloads.absolute()  # a client runs in that folder
     downloads.mkdir(parents=True, exist_ok=True)
@@ -37,7 +40,8 @@ def bring(origin: Origin, downloads: Path, source: Path, *, limit_bytes: int) ->
     if origin.kind in ("nltk", "sklearn"):
         (_nltk if origin.kind == "nltk" else _sklearn)(origin, clear(source))
         return
-    files = [download(wanted, downloads) for wanted in origin.downloads] or [_package(origin, downloads)]
+    files = [download(wanted, downloads, limit_bytes + SLACK) for wanted in origin.downloads]
+    files = files or [_package(origin, downloads)]
     whole = source.with_name(f"{source.name}.whole")
     stamp = " ".join(f"{file.name}:{file.stat().st_size}" for file in files)
     if origin.resumes and whole.exists() and whole.read_text() == stamp:
@@ -46,12 +50,19 @@ def bring(origin: Origin, downloads: Path, source: Path, *, limit_bytes: int) ->
     clear(source)
     left = limit_bytes
     for file in files:
-        if kind_of(file):
-            written = unpack(file, source, members=origin.keep, strip=origin.strip, limit_bytes=left)
+        if is_archive(file):
+            try:
+                written = unpack(file, source, members=origin.keep, strip=origin.strip, limit_bytes=left)
+            except ValueError:
+                file.unlink()
+                raise
             left -= sum(path.stat().st_size for path in written)
         else:
             link(file, source / file.name)
-    whole.write_text(stamp)
+    if origin.resumes:
+        sync(source)
+        with written_whole(whole) as partial:
+            partial.write_text(stamp)
 
 
 @told_if_missing()
