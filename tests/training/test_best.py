@@ -85,3 +85,12 @@ def test_a_file_is_whole_or_not_there(tmp_path):
     assert not list(tmp_path.iterdir())
     save_whole({"x": torch.ones(2)}, tmp_path / "f")
     assert torch.equal(torch.load(tmp_path / "f")["x"], torch.ones(2))
+
+
+def test_a_training_that_is_stopped_in_its_first_epoch_has_lost_nothing(tmp_path):
+    BestEpoch(lambda model: {"valid": 1.0}, tmp_path / "c")
+    (tmp_path / "c").touch()  # kept before any epoch was judged
+    best, model = watched(tmp_path, [0.0])
+    assert (tmp_path / "c").exists()
+    best.restore(model)
+    assert model.weight.item() == 0

@@ -18,6 +18,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vqabook import stop
 from vqabook.core import Batch, Output
 from vqabook.losses import sigmoid_bce
 from vqabook.objectives import LossRescaling, Objective
@@ -142,6 +143,53 @@ def test_the_resumed_run_goes_on_where_it_stopped(toy_table, tmp_path):
         run(toy_table(), tmp_path / "c", fail_at=3)  # the third evaluation of the second process
     saved = torch.load(tmp_path / "c", weights_only=True)
     assert [row["epoch"] for row in saved["history"]] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 4, 5, 11, 24])  # of 24; the fourth ends the first epoch
+def test_a_run_that_is_asked_to_stop_keeps_its_last_batch(batch, toy_table, tmp_path, monkeypatch):
+    class Asked(Shifted):
+        def __init__(self):
+            super().__init__()
+            self.left = batch
+
+        def steps(self, model: nn.Module, batch: Batch, progress: float) -> Iterator[Tensor]:
+            self.left -= 1
+            if not self.left:
+                monkeypatch.setattr(stop, "_asked", signal.SIGTERM)
+            yield from super().steps(model, batch, progress)
+
+    table, checkpoint, whole = toy_table(), tmp_path / "run.checkpoint", run(toy_table())
+    with monkeypatch.context() as patch:
+        patch.setitem(globals(), "Shifted", Asked)
+        with pytest.raises(stop.Stopped) as stopped:
+            run(table, checkpoint)
+    assert (stopped.value.code, stopped.value.also) == (143, f"fit as it was in epoch {(batch - 1) // 4 + 1}")
+    saved = torch.load(checkpoint, weights_only=True)
+    assert 4 * len(saved["history"]) + saved["epoch"]["batches"] == batch
+    monkeypatch.setattr(stop, "_asked", None)
+    assert_same(run(table, checkpoint), whole)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_is_asked_to_stop_while_it_is_judged_keeps_the_epoch(toy_table, tmp_path):
+    checkpoint, judged = tmp_path / "run.checkpoint", []
+
+    def evaluate(model: nn.Module) -> dict:
+        judged.append(float(predict(model, toy_table(), soft_score).mean()))
+        if len(judged) == 3:
+            raise stop.Stopped
+        return {"score": judged[-1]}
+
+    def train() -> tuple:
+        model, objective = Toy(), Shifted()
+        watch = {"layer": model.layer.parameters()}
+        history = fit(model, objective, toy_table(), CONFIG, evaluate=evaluate, watch=watch, checkpoint=checkpoint)
+        return {**model.state_dict(), **objective.state_dict()}, numbers(history)
+
+    with pytest.raises(stop.Stopped):
+        train()
+    assert_same(train(), run(toy_table()))
+    assert judged[2] == judged[3] and len(judged) == 7
 
 
 KILLED = """

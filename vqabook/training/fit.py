@@ -1,14 +1,15 @@
 """The one training loop, how its rate changes, and the epoch that was best.
 
-Same seed and same machine give the same numbers, also when the run was killed and resumed.
+Same seed and same machine give the same numbers, also when the run was killed and resumed. A run that is asked to stop
+keeps what it has learnt up to its last batch.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from vqabook import stop
 from vqabook.core import Batch, Output, Table
 from vqabook.files import save_whole
 from vqabook.objectives.base import Objective
@@ -134,15 +136,24 @@ class GradientNorms:
 
 
 class Training:
-    """Everything that a run changes: model, objective, optimiser, history, random state. Saved and restored as one."""
+    """Everything that a run changes: model, objective, optimiser, history, random state, sums of the epoch at work.
 
-    def __init__(self, model: nn.Module, objective: Objective, config: FitConfig):
-        self.model, self.objective, self.config = model, objective, config
+    Saved and restored as one, between any two batches.
+    """
+
+    def __init__(self, model: nn.Module, objective: Objective, config: FitConfig, norms: GradientNorms):
+        self.model, self.objective, self.config, self.norms = model, objective, config, norms
         self.parameters = [p for module in (model, objective) for p in module.parameters() if p.requires_grad]
         own = {"momentum": config.momentum, "nesterov": config.nesterov} if config.optimizer == "sgd" else {}
         make = OPTIMIZERS[config.optimizer]
         self.optimizer = make(self.parameters, lr=config.lr, weight_decay=config.weight_decay, **own)
         self.history: list[dict] = []
+        self.begin_epoch()
+
+    def begin_epoch(self) -> None:
+        """No batch of the next epoch is done."""
+        self.batches, self.loss = 0, torch.zeros(())
+        self.norms.reset()
 
     def set_lr(self, epoch: float) -> None:
         """The rate that the schedule has after so many epochs; it depends on nothing else, and is not saved."""
@@ -154,7 +165,8 @@ class Training:
         """Write whole or not at all."""
         random = [torch.get_rng_state()] + (torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [])
         parts = {name: getattr(self, name).state_dict() for name in ("model", "objective", "optimizer")}
-        save_whole({**parts, "history": self.history, "random": random}, path)
+        epoch = {"batches": self.batches, "loss": self.loss, "norms": self.norms.total, "n": self.norms.n}
+        save_whole({**parts, "history": self.history, "random": random, "epoch": epoch}, path)
 
     def restore(self, path: Path) -> bool:
         """Whether there was something to go on from."""
@@ -163,7 +175,10 @@ class Training:
             return False
         for name in ("model", "objective", "optimizer"):
             getattr(self, name).load_state_dict(saved[name])
-        self.history = saved["history"]
+        self.history, epoch = saved["history"], saved["epoch"]
+        if epoch["batches"]:
+            self.batches, self.loss = epoch["batches"], epoch["loss"]
+            self.norms.total, self.norms.n = epoch["norms"], epoch["n"]
         torch.set_rng_state(saved["random"][0])
         if len(saved["random"]) > 1:
             torch.cuda.set_rng_state_all(saved["random"][1:])
@@ -186,15 +201,14 @@ def fit(
     """Train `model` in place and return its history, one dict an epoch.
 
     Its keys: epoch, loss, grad_<watched group>, whatever `evaluate` adds, seconds. With `checkpoint` a killed run goes
-    on from its last saved epoch to the same final weights; the file is removed at the end. With `stage` the first
-    epochs are taken from, or left for, a run that shares them. `order` draws the rows of an epoch, from a generator
+    on from its last saved epoch, and one that was asked to stop from its last batch, to the same final weights; the
+    file is removed at the end. With `stage` the first epochs are taken from, or left for, a run that shares them. `order` draws the rows of an epoch, from a generator
     that is the seed's and the epoch's own; None: every row once.
     """
     device = train.device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(config.seed)
-        run = Training(model, objective.to(device), config)
-        norms = GradientNorms(watch or {})
+        run = Training(model, objective.to(device), config, GradientNorms(watch or {}))
         for saved in (checkpoint, stage.path if stage and not stage.write else None):
             if saved is not None and run.restore(saved):
                 break
@@ -202,48 +216,66 @@ def fit(
         saved_at = time.monotonic()
         done = len(run.history)
         bar = tqdm(range(done, config.epochs), label, config.epochs, initial=done, unit="epoch", disable=None)
-        for epoch in bar:
-            started = time.monotonic()
-            loss = _epoch(run, forward, train, epoch, norms, order)
-            row = {"epoch": epoch + 1, "loss": loss, **norms.summary(), **(evaluate(model) if evaluate else {})}
-            run.history.append({**row, "seconds": time.monotonic() - started})
-            bar.set_postfix({k: f"{v:.4g}" for k, v in row.items() if isinstance(v, float)}, refresh=False)
-            if stage is not None and stage.write and epoch + 1 == stage.epochs:
-                run.save(stage.path)
-            if checkpoint is not None and time.monotonic() - saved_at >= config.checkpoint_every:
-                run.save(checkpoint)
-                saved_at = time.monotonic()
+        with _kept(run, checkpoint, label):
+            for epoch in bar:
+                started = time.monotonic()
+                loss = _epoch(run, forward, train, epoch, order)
+                row = {"epoch": epoch + 1, "loss": loss, **run.norms.summary(), **(evaluate(model) if evaluate else {})}
+                bar.set_postfix({k: f"{v:.4g}" for k, v in row.items() if isinstance(v, float)}, refresh=False)
+                with stop.held():
+                    run.history.append({**row, "seconds": time.monotonic() - started})
+                    run.begin_epoch()
+                    if stage is not None and stage.write and epoch + 1 == stage.epochs:
+                        run.save(stage.path)
+                    if checkpoint is not None and time.monotonic() - saved_at >= config.checkpoint_every:
+                        run.save(checkpoint)
+                        saved_at = time.monotonic()
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
     return run.history
 
 
-def _epoch(
-    run: Training, forward: nn.Module, train: Table, epoch: int, norms: GradientNorms, draw: Callable | None
-) -> float:
-    """One pass in a fresh order; returns the mean loss per example. The only host sync is the one at the end."""
+@contextmanager
+def _kept(run: Training, checkpoint: Path | None, label: str) -> Iterator[None]:
+    """Whoever asks the run to stop, between two batches or while an epoch is judged, finds it in `checkpoint`."""
+    try:
+        yield
+    except stop.Stopped:
+        if checkpoint is None:
+            raise
+        run.save(checkpoint)
+        raise stop.Stopped(f"{label} as it was in epoch {len(run.history) + 1}") from None
+
+
+def _epoch(run: Training, forward: nn.Module, train: Table, epoch: int, draw: Callable | None) -> float:
+    """One pass in a fresh order, or what is left of it; returns the mean loss per example.
+
+    The only host sync is the one at the end.
+    """
     config, device = run.config, train.device
     forward.train()
     run.objective.train()
-    norms.reset()
     generator = torch.Generator().manual_seed(config.seed * 1_000_003 + epoch)
     order = (torch.randperm(len(train), generator=generator) if draw is None else draw(generator)).to(device)
-    total = torch.zeros((), device=device)
+    run.loss = run.loss.to(device)
     autocast = torch.autocast(device.type, torch.bfloat16) if config.bf16 else nullcontext()
     batches = order.split(config.batch_size)
-    for i, rows in enumerate(batches):
-        run.set_lr(epoch + i / len(batches))
-        batch = train.batch(rows)
-        with autocast:
-            steps = run.objective.steps(forward, batch, epoch / config.epochs)
-            for losses in steps:
-                run.optimizer.zero_grad(set_to_none=True)
-                losses.mean().backward()
-                norms.see()
-                nn.utils.clip_grad_norm_(run.parameters, config.clip)
-                run.optimizer.step()
-                total += losses.detach().sum()
-    mean = float(total) / len(order)
+    with stop.held():
+        for i in range(run.batches, len(batches)):
+            run.set_lr(epoch + i / len(batches))
+            batch = train.batch(batches[i])
+            with autocast:
+                steps = run.objective.steps(forward, batch, epoch / config.epochs)
+                for losses in steps:
+                    run.optimizer.zero_grad(set_to_none=True)
+                    losses.mean().backward()
+                    run.norms.see()
+                    nn.utils.clip_grad_norm_(run.parameters, config.clip)
+                    run.optimizer.step()
+                    run.loss += losses.detach().sum()
+            run.batches = i + 1
+            stop.here()
+    mean = float(run.loss) / len(order)
     if not math.isfinite(mean):
         raise FloatingPointError(
             f"the loss must stay finite, got {mean} in epoch {epoch + 1}; lower lr ({config.lr}) or check the features"
@@ -286,7 +318,9 @@ class BestEpoch:
         best = load_or_set_aside(self.path)
         if best is None:
             checkpoint.unlink(missing_ok=True)
-        self.highest = -float("inf") if best is None else best["valid"]
+            best = {"valid": -float("inf"), "model": {}}  # a run stopped in its first epoch has lost nothing
+            save_whole(best, self.path)
+        self.highest = best["valid"]
 
     def __call__(self, model: nn.Module) -> dict:
         scores = self.evaluate(model)
