@@ -90,7 +90,8 @@ def test_what_takes_too_long_is_ended(tmp_path):
     """A loop that never comes to its end holds a signal back; the process ends all the same."""
     script = "import time; from vqabook import stop; stop.GRACE = 0.3; stop.listen()\n"
     script += "with stop.held():\n    print(1, flush=True); time.sleep(60)"
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen([sys.executable, "-c", script], text=True, **pipes)
     assert process.stdout.readline() == "1\n"
     status, told, seconds = end(process, signal.SIGTERM)
     assert status == 143 and told.startswith("vqabook: stopped by SIGTERM;") and seconds < 5

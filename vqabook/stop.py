@@ -1,5 +1,6 @@
 """How a command ends on Ctrl-C or SIGTERM: where its work can go on later, within five seconds, with one sentence."""
 
+import atexit
 import contextlib
 import os
 import signal
@@ -30,6 +31,7 @@ _holds = 0
 
 def listen() -> None:
     """From here on Ctrl-C and SIGTERM raise `Stopped`; call it in the main thread of a command, not of a library."""
+    atexit.register(_leave)  # first in, so last out
     for number in NAMES:
         signal.signal(number, _receive)
 
@@ -95,4 +97,12 @@ def _receive(number: int, _: FrameType | None) -> None:
 
 def _end() -> None:
     tell()
-    os._exit(128 + (_asked or signal.SIGINT))
+    _leave()
+
+
+def _leave() -> None:
+    """Without taking the interpreter and its libraries apart, which is seconds."""
+    if _asked is not None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(128 + _asked)

@@ -202,8 +202,8 @@ def fit(
 
     Its keys: epoch, loss, grad_<watched group>, whatever `evaluate` adds, seconds. With `checkpoint` a killed run goes
     on from its last saved epoch, and one that was asked to stop from its last batch, to the same final weights; the
-    file is removed at the end. With `stage` the first epochs are taken from, or left for, a run that shares them. `order` draws the rows of an epoch, from a generator
-    that is the seed's and the epoch's own; None: every row once.
+    file is removed at the end. With `stage` the first epochs are taken from, or left for, a run that shares them.
+    `order` draws the rows of an epoch, from a generator that is the seed's and the epoch's own; None: every row once.
     """
     device = train.device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
