@@ -75,7 +75,7 @@ MALFORMED = [  # what it says of the set
     ("bytes = 3", "count = 3", "files.0: count belongs to a folder, whose path ends in /, not to 'a.json'"),
     ("bytes = 3", 'sha256 = "abc"', f"files.0.sha256: String should match {HEX}'abc'"),
     ("count = 2", f'sha256 = "{"0" * 64}"', "files.1: sha256 belongs to a file, not to the folder 'images/'"),
-    ('kind = "url"', 'kind = "ftp"', "origins.0.kind: Input should be 'url', 'pypi', 'npm', 'nltk', 'sklearn' or "
+    ('kind = "url"', 'kind = "ftp"', "origins.0.kind: Input should be 'url', 'pypi', 'npm', 'sklearn' or "
      "'manual', got 'ftp'"),
     ('version = "1.0"', "", "origins.1: version must be there for kind 'npm'"),
     ('keep = ["package/*"]', 'keep = "package/*"', "origins.1.keep: Input should be a valid tuple, got 'package/*'"),

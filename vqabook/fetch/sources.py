@@ -37,8 +37,8 @@ def bring(origin: Origin, downloads: Path, source: Path, *, limit_bytes: int) ->
     downloads.mkdir(parents=True, exist_ok=True)
     if origin.kind == "manual":
         raise OSError(origin.text)
-    if origin.kind in ("nltk", "sklearn"):
-        (_nltk if origin.kind == "nltk" else _sklearn)(origin, clear(source))
+    if origin.kind == "sklearn":
+        _sklearn(origin, clear(source))
         return
     files = [download(wanted, downloads, limit_bytes + SLACK) for wanted in origin.downloads]
     files = files or [_package(origin, downloads)]
@@ -50,7 +50,10 @@ def bring(origin: Origin, downloads: Path, source: Path, *, limit_bytes: int) ->
     clear(source)
     left = limit_bytes
     for file in files:
-        if is_archive(file):
+        if origin.packed:
+            (source / origin.packed).mkdir(parents=True, exist_ok=True)
+            link(file, source / origin.packed / file.name)
+        elif is_archive(file):
             try:
                 written = unpack(file, source, members=origin.keep, strip=origin.strip, limit_bytes=left)
             except ValueError:
@@ -122,20 +125,6 @@ def _complaint(stderr: str) -> str:
     if "(from versions: none)" in stderr and "after connection broken by" in stderr:
         told.insert(0, "the package index cannot be reached (no network?)")  # pip says only that it found no version
     return "; ".join(dict.fromkeys(told[:3] or [line for line in lines if line][-1:]))[:300]
-
-
-def _nltk(origin: Origin, source: Path) -> None:
-    import nltk
-
-    try:
-        nltk.download(origin.package, download_dir=str(source), quiet=True, raise_on_error=True)
-    except (ValueError, OSError) as error:
-        raise OSError(f"{origin.label}: NLTK's download failed ({str(error)[:200]})") from None
-    if not (source / origin.file).exists():
-        raise OSError(f"{origin.label}: NLTK's download brought no {origin.file}")
-    for unpacked in (source / origin.file).parent.iterdir():
-        if unpacked.is_dir():  # NLTK reads the zip itself
-            shutil.rmtree(unpacked)
 
 
 def _sklearn(origin: Origin, source: Path) -> None:
