@@ -114,8 +114,8 @@ def ours(folder: Path) -> dict:
 def usual(folder: Path, width: int) -> dict:
     """Every answer's dict kept, normalised one by one, and a dense row of targets a question, `width` answers wide."""
     started = time.perf_counter()
-    asked = json.loads((folder / "questions.json").read_text())["questions"]
-    annotations = {a["question_id"]: a for a in json.loads((folder / "annotations.json").read_text())["annotations"]}
+    asked = json.loads((folder / "questions.json").read_bytes())["questions"]
+    annotations = {a["question_id"]: a for a in json.loads((folder / "annotations.json").read_bytes())["annotations"]}
     plain = normalise.__wrapped__  # without its memory of what it has seen
     counts = Counter(plain(a["multiple_choice_answer"]) for a in annotations.values())
     known = {a: i for i, a in enumerate(a for a, n in counts.items() if n >= 9)}

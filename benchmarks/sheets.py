@@ -28,12 +28,12 @@ def make_sheets(folder: Path, rng: np.random.Generator) -> None:
         pixels = rng.integers(0, 256, (BATCH, 1024, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{name}.png", compress_level=1)
     for name, n in (("train", 5 * BATCH), ("test", BATCH)):
-        (folder / f"{name}_lables.json").write_text(json.dumps(rng.integers(0, 10, n).tolist()))
+        (folder / f"{name}_lables.json").write_text(json.dumps(rng.integers(0, 10, n).tolist()), "utf-8")
 
 
 def usual_seconds(folder: Path, target: Path, n: int) -> float:
     """Seconds for all six sheets: decoding one, six times; and the loop over `n` images, for 60,000."""
-    labels = json.loads((folder / "test_lables.json").read_text())
+    labels = json.loads((folder / "test_lables.json").read_bytes())
     started = time.perf_counter()
     sheet = Image.open(folder / "test_batch.png")
     sheet.load()

@@ -1,12 +1,13 @@
-"""Files: written whole or not at all, swept up after killed processes, and where data sets and copies of them lie.
+"""Files: found, read, written whole or not at all, swept up after killed processes; where data sets and copies lie.
 
-What the disk or its owner refuses is told in one sentence with a way out.
+What the disk or its owner refuses is told in one sentence with a way out, and never as damage of the file.
 """
 
 import contextlib
 import errno
 import functools
 import hashlib
+import mmap
 import os
 import platform
 import re
@@ -15,6 +16,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import platformdirs
 from filelock import FileLock
@@ -24,13 +26,28 @@ LEFT = (".stage", ".damaged", ".lock")
 MANY = 1000  # files of which each is not synced by its own
 _PARTIAL = re.compile(r"\..*\.([0-9a-f]{8})-(\d+)-[0-9a-f]+\.partial")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_OF_CONTENT = (None, 0, errno.EINVAL)  # the errno of an OSError by which a library says that bytes make no sense
+_WAYS_TO_READ = {
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "get the right to read it"),
+    **dict.fromkeys((errno.EAGAIN, errno.EBUSY, errno.ETXTBSY), "close the program that holds it"),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "allow more open files (ulimit -n)"),
+    **dict.fromkeys((errno.EIO, errno.ESTALE, errno.ETIMEDOUT), "check its disk or network mount"),
+}
 
 
-class NotWritable(OSError):
-    """A folder that takes no files; no other source of the same data would help. `errno`: the system's reason."""
+class Hindered(OSError):
+    """The machine's fault, not a file's. `errno`: the system's reason."""
 
     def __str__(self) -> str:  # an OSError with an errno would leave out the sentence
         return self.args[0]
+
+
+class NotReadable(Hindered):
+    """A file that cannot be read now: forbidden, locked, away; nothing is known of its content."""
+
+
+class NotWritable(Hindered):
+    """A folder that takes no files; no other source of the same data would help."""
 
 
 class DiskFull(NotWritable):
@@ -50,14 +67,81 @@ PROJECT = find_project(Path(__file__).resolve().parents[1])
 HOME = PROJECT / "data" if PROJECT else platformdirs.user_data_path("vqabook", appauthor=False)
 
 
+def is_hindrance(error: BaseException) -> bool:
+    """Whether the machine hindered, so that nothing is known of the content: forbidden, locked, full, away, no memory.
+
+    An OSError that a library raises for bytes that make no sense has no errno, or EINVAL where it seeks by them.
+    """
+    told = isinstance(error, MemoryError | Hindered)
+    return told or (isinstance(error, OSError) and error.errno not in _OF_CONTENT)
+
+
 @contextlib.contextmanager
-def written_whole(path: Path, advice: str = "run again") -> Iterator[Path]:
+def tell_damage(
+    path: str | os.PathLike, rule: str, *damage: type[Exception], advice: str = "fetch it again"
+) -> Iterator[None]:
+    """One sentence for whatever fails while `path` is read: the one place that tells damage from the machine's faults.
+
+    A hindrance (`is_hindrance`) is NotReadable, or NotWritable of what is written on the way; errors of the kinds
+    `damage` are a ValueError that begins with `rule`. Any other error passes.
+    """
+    try:
+        yield
+    except Exception as error:
+        if is_hindrance(error):
+            _raise_hindrance(path, error)
+        if not isinstance(error, damage):
+            raise
+        reason = str(error).partition("\n")[0][:200] or type(error).__name__
+        raise ValueError(f"{rule}: {path} is not ({reason}); {advice}") from error
+
+
+def _raise_hindrance(path: str | os.PathLike, error: Exception) -> NoReturn:
+    if isinstance(error, MemoryError):
+        raise MemoryError(f"{path} needs more memory than there is ({error}); it may be whole") from error
+    if isinstance(error, Hindered):
+        raise error
+    path, way_out = error.filename or path, _WAYS_TO_READ.get(error.errno, "mend that and run again")
+    told = NotReadable(f"{path} cannot be read here ({os.strerror(error.errno)}), it may be whole; {way_out}")
+    told.errno = error.errno
+    raise told from error
+
+
+def files_below(folder: str | os.PathLike) -> Iterator[Path]:
+    """All files below `folder`, by name, also behind symbolic links to folders; none if it does not exist.
+
+    A folder is entered once, so that a link to one above it ends, and two names of one folder give its files once.
+    Raises NotReadable for one that may not be read: nothing is left out in silence.
+    """
+    entered = set()
+    for here, folders, names in os.walk(folder, followlinks=True, onerror=_tell_unless_gone):
+        real = os.path.realpath(here)
+        folders[:] = [] if real in entered else sorted(folders)
+        yield from () if real in entered else (Path(here, name) for name in sorted(names))
+        entered.add(real)
+
+
+def _tell_unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        _raise_hindrance(error.filename, error)
+
+
+def without_mark(text: bytes | memoryview | mmap.mmap) -> bytes | memoryview | mmap.mmap:
+    """UTF-8 of a text without its byte order mark; a UTF-16 one, as PowerShell writes, is converted."""
+    if text[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return bytes(text).decode("utf-16").encode()
+    return memoryview(text)[3:] if text[:3] == b"\xef\xbb\xbf" else text
+
+
+@contextlib.contextmanager
+def written_whole(path: str | os.PathLike, advice: str = "run again") -> Iterator[Path]:
     """A path beside `path` for a new file or folder, which takes its place once the block is done.
 
     It is on the disk before it is moved, and goes away if the block fails: who reads `path` never finds half of it.
     What a killed process was writing in that folder goes, too. A full disk becomes one sentence with `advice`; the
     folders above `path` are made. Raises NotWritable before the block if nothing can be written there.
     """
+    path = Path(path)
     partial = partial_of(path)
     with tell_if_full(path, advice):
         need_writable(path.parent)
@@ -86,7 +170,7 @@ def sync(path: Path) -> None:
             os.fsync(content.fileno())
 
 
-def save_whole(content: object, path: Path) -> None:
+def save_whole(content: object, path: str | os.PathLike) -> None:
     """`torch.save`, whole or not at all."""
     import torch
 
@@ -143,7 +227,7 @@ def partial_of(path: Path) -> Path:
 def _machine() -> str:
     """Whose process numbers these are: this start of this machine, or a container of it."""
     try:
-        names = Path("/proc/sys/kernel/random/boot_id").read_text() + os.readlink("/proc/self/ns/pid")
+        names = Path("/proc/sys/kernel/random/boot_id").read_text("utf-8") + os.readlink("/proc/self/ns/pid")
     except OSError:  # not Linux
         names = platform.node()
     return hashlib.sha256(names.encode()).hexdigest()[:8]
@@ -197,7 +281,7 @@ def _remove(path: Path) -> None:
 
 def bytes_below(folder: Path) -> int:
     """Size of all files below `folder`."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return sum(path.stat().st_size for path in files_below(folder) if path.is_file())
 
 
 def need_space(n_bytes: int, folder: Path, what: str, advice: str) -> None:

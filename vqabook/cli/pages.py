@@ -62,7 +62,7 @@ def make(
         settings = {page: paper.setting_of(profile=profile, data_root=data_root) for page, paper in papers.items()}
         asked = [recipe for page, paper in papers.items() for recipe in paper.asked(settings[page], page)]
     else:
-        asked = json.loads(recipes.read_text("utf-8"))
+        asked = json.loads(recipes.read_bytes())
     runs.make(asked, producer(files.data_root(data_root)), out)
 
 

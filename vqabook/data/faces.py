@@ -6,6 +6,7 @@ lfw_home/lfw_funneled/<Person_Name>/<Person_Name>_0001.jpg. LFW's official split
 recognising people there is none, so train, validation and test are cut here, seeded.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,13 +30,13 @@ class Faces:
     people: tuple[str, ...]
 
 
-def load_faces(root: Path, *, min_faces_per_person: int = 70, seed: int = 0) -> Faces:
+def load_faces(root: str | os.PathLike, *, min_faces_per_person: int = 70, seed: int = 0) -> Faces:
     """Inputs: uint8 images [n, 1, 62, 47], looked up as floats in [0, 1]. side: "photo", scikit-learn's row.
 
     `root` is data_root or the folder lfw_home. Images are scikit-learn's crop of the face at half its size. Test is a
     quarter, validation a tenth of the rest; with 70 photographs or more there are 1,288 of seven people.
     """
-    chosen = [(name, photos) for name, photos in _find_people(root) if len(photos) >= min_faces_per_person]
+    chosen = [(name, photos) for name, photos in _find_people(Path(root)) if len(photos) >= min_faces_per_person]
     people = tuple(name for name, _ in chosen)
     if len(people) < 2:
         raise ValueError(

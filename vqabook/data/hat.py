@@ -39,7 +39,7 @@ class HumanMaps:
 
 
 def read_maps(
-    folder: Path, *, grid: int = GRID, question_ids: Iterable[int] | Int[np.ndarray, " q"] | None = None
+    folder: str | os.PathLike, *, grid: int = GRID, question_ids: Iterable[int] | Int[np.ndarray, " q"] | None = None
 ) -> HumanMaps:
     """Maps of both splits as far as they are there, by split, question and annotator.
 
@@ -48,7 +48,7 @@ def read_maps(
     everywhere holds no attention and cannot be normalised: it is left out and counted. Reduced maps are kept in the
     cache folder.
     """
-    files = _find_files(folder)
+    files = _find_files(Path(folder))
     if question_ids is not None:
         wanted = {int(i) for i in question_ids}
         files = [row for row in files if row[1] in wanted]

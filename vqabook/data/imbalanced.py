@@ -7,6 +7,7 @@ nature, and scikit-learn's digits with a long tail, which need no download.
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -82,13 +83,13 @@ class Pool:
     names: tuple[str, ...]
 
 
-def divide(cut: Cut, root: Path) -> Division:
+def divide(cut: Cut, root: str | os.PathLike) -> Division:
     """The rows of a cut; both divisions hold out the same rows, and a made tail and its control have equally many.
 
     Class 0 is the most frequent of a made tail. Where the imbalance is natural each class of the control has as many
     rows as the rarest. Training rows, and held-out ones without an official split, are drawn by the cut's seed.
     """
-    pool = _pool(cut.dataset, root)
+    pool = _pool(cut.dataset, Path(root))
     rows, held_out = pool.rows, pool.held_out
     if cut.held_out is not None:
         rows, held_out = hold_out(rows, fraction=cut.held_out, seed=cut.seed)

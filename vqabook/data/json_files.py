@@ -17,6 +17,8 @@ from typing import Any
 import msgspec
 from tqdm import tqdm
 
+from vqabook.files import tell_damage, without_mark
+
 
 def plain_or_gz(path: str | os.PathLike) -> Path:
     """`path`, or else `path`.gz. Raises if neither exists."""
@@ -69,17 +71,17 @@ def _refusal(error: Exception, rule: str, where: str) -> ValueError:
     return ValueError(f"{where} must be whole, valid JSON: {error}; it is probably cut off, fetch it again")
 
 
-def _read(path: Path) -> bytes | mmap.mmap:
+def _read(path: Path) -> bytes | mmap.mmap | memoryview:
     """The file's text: unpacked, or mapped. Raises for what a failed download left in its place."""
-    try:
+    with tell_damage(path, "official files are whole, valid JSON", EOFError, OSError, zlib.error):
         if path.suffix == ".gz":
             text = gzip.decompress(path.read_bytes())
         else:
             with path.open("rb") as file:
                 text = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
-    except (EOFError, OSError, zlib.error) as error:
-        raise _refusal(error, "", str(path)) from error
-    start = text[:512].removeprefix(b"\xef\xbb\xbf").lstrip()
+    with tell_damage(path, "JSON is text in UTF-8", UnicodeDecodeError):
+        text = without_mark(text)
+    start = bytes(text[:512]).lstrip()
     if not start or start.startswith(b"<"):
         kind = "an HTML page, probably a login or error page" if start else "empty"
         raise ValueError(f"{path} must be JSON, it is {kind}; fetch it again")

@@ -5,6 +5,7 @@ layout, versions 0.5 and 1.0: one JSON dict with images, annotations and categor
 file is the list of categories alone. The images are COCO's.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -75,11 +76,12 @@ class _Listing(msgspec.Struct):
     categories: list[_Category]
 
 
-def load_lvis(path: Path) -> Lvis:
+def load_lvis(path: str | os.PathLike) -> Lvis:
     """Inputs (image row,); target: the category's place by ascending id. side: "box" [n, 4] (x, y, w, h in pixels),
     "area" (of the mask, in pixels), "frequency" (a place in `FREQUENCIES`), "image_id".
     """
     rule = f"LVIS lists images (id, width, height), annotations (image_id, category_id, bbox, area) and {_CATEGORIES}"
+    path = Path(path)
     listing = read_json(path, _Listing, rule)
     categories = _to_columns(listing.categories, path)
     ids = np.array([(x.image_id, x.category_id) for x in listing.annotations], dtype=np.int64)
@@ -106,12 +108,12 @@ def load_lvis(path: Path) -> Lvis:
     return Lvis(table, categories, image_ids)
 
 
-def category_counts(path: Path) -> Categories:
+def category_counts(path: str | os.PathLike) -> Categories:
     """The categories of an annotation file or of a category-info file, with the train split's counts as recorded."""
     return _to_columns(list(read_entries(path, "categories", _Category, f"LVIS lists {_CATEGORIES}")), path)
 
 
-def _to_columns(entries: list[_Category], path: Path) -> Categories:
+def _to_columns(entries: list[_Category], path: str | os.PathLike) -> Categories:
     entries = sorted(entries, key=lambda entry: entry.id)
     ids, images, instances = (
         np.array([(entry.id, entry.image_count, entry.instance_count) for entry in entries], dtype=np.int64)
@@ -123,7 +125,9 @@ def _to_columns(entries: list[_Category], path: Path) -> Categories:
     return Categories(ids, tuple(entry.name for entry in entries), frequency, images, instances)
 
 
-def _places(wanted: Int[np.ndarray, " n"], ids: Int[np.ndarray, " k"], what: str, path: Path) -> Int[np.ndarray, " n"]:
+def _places(
+    wanted: Int[np.ndarray, " n"], ids: Int[np.ndarray, " k"], what: str, path: str | os.PathLike
+) -> Int[np.ndarray, " n"]:
     """The place of each wanted id among the ids."""
     place_of = {number: place for place, number in enumerate(ids.tolist())}
     places = np.array([place_of.get(number, -1) for number in wanted.tolist()])

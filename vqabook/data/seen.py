@@ -1,6 +1,7 @@
 """What a model had before it when it answered: the picture of an image id, and where its regions lie in it."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -33,7 +34,12 @@ class View(NamedTuple):
 
 
 def find_views(
-    data: Mapping, image_ids: Sequence[int], n_regions: int, *, data_root: Path | None = None, side: int = 224
+    data: Mapping,
+    image_ids: Sequence[int],
+    n_regions: int,
+    *,
+    data_root: str | os.PathLike | None = None,
+    side: int = 224,
 ) -> list[View]:
     """The images of a recipe's `data`, each with its `n_regions` regions, `side` pixels wide and high.
 
@@ -88,13 +94,13 @@ def _read_photograph(folder: Path, image_id: int, side: int) -> UInt8[np.ndarray
 def _draw_scenes(knobs: Mapping, image_ids: Sequence[int], side: int) -> list[View]:
     """Scenes of the world that `knobs` make, written on first use, with the boxes of its feature file."""
     folder = source_files(DataSpec.of({"dataset": "shapes", "world": knobs}), None)[1]
-    scenes = {scene["image_id"]: scene for scene in json.loads((folder / "scenes.json").read_text())["scenes"]}
+    scenes = {scene["image_id"]: scene for scene in json.loads((folder / "scenes.json").read_bytes())["scenes"]}
     pictures = [np.asarray(render(scenes[image_id], side)) for image_id in image_ids]
     return [View(*view) for view in zip(pictures, _read_boxes(folder / "features.h5", image_ids), strict=True)]
 
 
 def relevant_maps(
-    spec: DataSpec, question_id: Int[np.ndarray, " n"], *, n_regions: int, data_root: Path | None = None
+    spec: DataSpec, question_id: Int[np.ndarray, " n"], *, n_regions: int, data_root: str | os.PathLike | None = None
 ) -> Float[np.ndarray, "n o"]:
     """For each question a map over regions that is even over the relevant ones, 0 elsewhere, and sums to 1.
 

@@ -7,6 +7,7 @@ The other division of the same questions is made by re-splitting the pool, so th
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -125,7 +126,7 @@ class Task:
     test_questions: Questions
 
 
-def source_files(spec: DataSpec, data_root: Path | None) -> tuple[Source, Path]:
+def source_files(spec: DataSpec, data_root: str | os.PathLike | None) -> tuple[Source, Path]:
     """The files of the set, and the folder below which they lie; writes the embedded world on first use.
 
     `data_root` None: `vqabook.files.data_root`'s default.
@@ -145,7 +146,7 @@ def source_files(spec: DataSpec, data_root: Path | None) -> tuple[Source, Path]:
     return SOURCES[spec.dataset], folder
 
 
-def load_questions(spec: DataSpec, data_root: Path | None) -> tuple[Questions, Questions]:
+def load_questions(spec: DataSpec, data_root: str | os.PathLike | None) -> tuple[Questions, Questions]:
     """Train and test questions as the set divides them, whether or not their features are there."""
     source, folder = source_files(spec, data_root)
     _find_files(spec.dataset, source, folder)
@@ -158,7 +159,7 @@ def load_questions(spec: DataSpec, data_root: Path | None) -> tuple[Questions, Q
     return train, test
 
 
-def data_digest(spec: DataSpec, data_root: Path | None) -> str:
+def data_digest(spec: DataSpec, data_root: str | os.PathLike | None) -> str:
     """Hash of the question and annotation files and the feature file's size: what the numbers depend on besides code.
 
     The embedded world follows from its knobs and the code, so its digest is its knobs'.
@@ -198,7 +199,7 @@ def _find_features(dataset: str, source: Source, folder: Path) -> Path:
 
 
 @lru_cache(maxsize=2)
-def load_task(spec: DataSpec, data_root: Path | None, device: torch.device) -> Task:
+def load_task(spec: DataSpec, data_root: str | os.PathLike | None, device: torch.device) -> Task:
     """Read, split and index the set. Vocabulary and validation split are train's, so that no choice needs test."""
     source, folder = source_files(spec, data_root)
     train, test = load_questions(spec, data_root)

@@ -1,6 +1,7 @@
 """The task of a paper that reads all ten votes: questions that have features, or all where no model sees an image."""
 
 import hashlib
+import os
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -23,7 +24,7 @@ REST = {  # held-out questions besides the test split that `sets.SOURCES` names
 
 
 @lru_cache
-def votes_digest(spec: DataSpec, data_root: Path | None, *, images: bool = True) -> str:
+def votes_digest(spec: DataSpec, data_root: str | os.PathLike | None, *, images: bool = True) -> str:
     """`sets.data_digest` of a set and the held-out questions that come on top; without `images`, of questions alone."""
     if spec.dataset == "shapes":
         return sets.data_digest(spec, data_root)
@@ -36,7 +37,9 @@ def votes_digest(spec: DataSpec, data_root: Path | None, *, images: bool = True)
 
 
 @lru_cache(maxsize=2)
-def votes_task(spec: DataSpec, data_root: Path | None, device: torch.device, *, images: bool = True) -> Task:
+def votes_task(
+    spec: DataSpec, data_root: str | os.PathLike | None, device: torch.device, *, images: bool = True
+) -> Task:
     """`load_task` with all held-out questions that the set has as its test split.
 
     Without `images` no question is left out for want of features, and what stands for them is one zero an image: for
@@ -74,12 +77,12 @@ def find_undisputed(questions: Questions) -> Bool[np.ndarray, " n"]:
     )  # fmt: skip
 
 
-def _find_rest(spec: DataSpec, data_root: Path | None) -> list[Path]:
+def _find_rest(spec: DataSpec, data_root: str | os.PathLike | None) -> list[Path]:
     folder = sets.source_files(spec, data_root)[1]
     return [folder / path for path in REST.get(spec.dataset, ())]
 
 
-def _read_rest(spec: DataSpec, data_root: Path | None, train: Questions) -> Questions:
+def _read_rest(spec: DataSpec, data_root: str | os.PathLike | None, train: Questions) -> Questions:
     """The held-out questions that come on top."""
     files = _find_rest(spec, data_root)
     rest = read_questions(*files)

@@ -4,6 +4,7 @@ Li and Roth, "Learning Question Classifiers", 2002, in NLTK's collection of data
 latin-1, a line `COARSE:fine the question , as tokens ?`.
 """
 
+import os
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ import torch
 
 from vqabook.core import Table
 from vqabook.data.vqa import encode_tokens
+from vqabook.files import tell_damage, without_mark
 
 LABELS = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
 NAMES = ("abbreviation", "description", "entity", "human", "location", "number")
@@ -29,14 +31,14 @@ class Trec:
     fine_labels: tuple[str, ...]
 
 
-def load_trec(root: Path) -> Trec:
+def load_trec(root: str | os.PathLike) -> Trec:
     """Inputs: word ids [n, t], right-padded to the longest question of both splits. side: "fine", a place in
     `fine_labels` (train's; one that train lacks gets the id after the last).
 
     `root` is data_root, an nltk_data folder, or the folder qc itself. Tokens are the corpus's own, split at spaces
     (punctuation is a token already) and lower-cased; those of train have an id.
     """
-    train, test = (_parse(*_read(root, name)) for name in ("train.txt", "test.txt"))
+    train, test = (_parse(*_read(Path(root), name)) for name in ("train.txt", "test.txt"))
     known = sorted({token for _, tokens in train for token in tokens})
     words = {word: i for i, word in enumerate(known, start=2)}
     fine_labels = tuple(sorted({fine for fine, _ in train}))
@@ -50,18 +52,21 @@ def _read(root: Path, name: str) -> tuple[str, str]:
     folders = [root / "nltk_data" / "corpora", root / "corpora", root]
     for place in [*(folder / "qc" / name for folder in folders), root / name]:
         if place.exists():
-            return place.read_bytes().decode("latin-1"), str(place)
+            with tell_damage(place, f"TREC has {name}"):
+                return _decode(place.read_bytes()), str(place)
     for place in (folder / "qc.zip" for folder in folders):
         if place.exists():
-            try:
-                with zipfile.ZipFile(place) as archive:
-                    return archive.read(f"qc/{name}").decode("latin-1"), f"{place}/qc/{name}"
-            except (zipfile.BadZipFile, KeyError, EOFError, zlib.error) as error:
-                raise ValueError(f"qc.zip holds qc/{name}: {place} does not ({error}); fetch it again") from error
+            damage = (zipfile.BadZipFile, KeyError, EOFError, OSError, zlib.error)
+            with tell_damage(place, f"TREC is a zip file with qc/{name}", *damage), zipfile.ZipFile(place) as archive:
+                return _decode(archive.read(f"qc/{name}")), f"{place}/qc/{name}"
     raise FileNotFoundError(
         f"TREC is read from nltk_data/corpora/qc.zip or a folder qc with {name}, and {root} has neither; "
         "check data_root or fetch the set"
     )
+
+
+def _decode(text: bytes) -> str:
+    return bytes(without_mark(text)).decode("latin-1")
 
 
 def _parse(text: str, where: str) -> list[tuple[str, list[str]]]:

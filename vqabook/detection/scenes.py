@@ -122,5 +122,6 @@ def _write(path: Path, drawn: list[tuple[dict, list[dict]]], categories: list[di
         images.append(image | {"neg_category_ids": absent, "not_exhaustive_category_ids": []})
     annotations = [entry | {"id": i} for i, entry in enumerate(chain(*(entries for _, entries in drawn)), start=1)]
     with written_whole(path) as partial:
-        partial.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+        content = {"images": images, "annotations": annotations, "categories": categories}
+        partial.write_text(json.dumps(content), encoding="utf-8")
     return path

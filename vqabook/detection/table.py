@@ -85,7 +85,7 @@ def load_annotated(path: Path, images: Path, device: torch.device | str = "cpu")
     ValueError where categories lack what LVIS says of them or an object's is not listed, FileNotFoundError without an
     image.
     """
-    categories, known = category_counts(path), json.loads(path.read_text())
+    categories, known = category_counts(path), json.loads(path.read_bytes())
     place = {category_id: i for i, category_id in enumerate(categories.id.tolist())}
     of_image: dict[int, list[dict]] = {}
     for entry in known["annotations"]:

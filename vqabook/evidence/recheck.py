@@ -89,7 +89,7 @@ def difference(old: object, new: object, at: str = "") -> str | None:
 
 def read_outcome() -> dict | None:
     """The outcome of the latest recheck that was recorded."""
-    return json.loads(OUTCOME.read_text("utf-8")) if OUTCOME.exists() else None
+    return json.loads(OUTCOME.read_bytes()) if OUTCOME.exists() else None
 
 
 def words_for_make(profile: str, pages: Sequence[str], recipes: Path | None, data_root: str | None) -> list[str]:
@@ -128,7 +128,7 @@ def _check_out(commit: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         code = Path(folder) / "code"
         words = ["git", "worktree", "add", "--detach", str(code), commit]
-        added = subprocess.run(words, cwd=CHECKOUT, capture_output=True, text=True)
+        added = subprocess.run(words, cwd=CHECKOUT, capture_output=True, encoding="utf-8", errors="replace")
         if added.returncode:
             raise ValueError(f"a commit of this repository is needed, got {commit!r}: {added.stderr.strip()}")
         try:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from vqabook.files import HOME, PROJECT, DiskFull, written_whole
+from vqabook.files import HOME, PROJECT, DiskFull, files_below, written_whole
 
 PACKAGE = Path(__file__).parents[1]
 EVIDENCE = PROJECT / "book" / "evidence" if PROJECT else HOME / "evidence"  # records of long runs, a folder a paper
@@ -58,7 +58,7 @@ def produce_or_load(recipe: Mapping, produce: Callable[[Mapping, Path], dict], *
 def read_record(path: Path) -> dict | None:
     """The record at `path`, or None if there is none or it is not one."""
     try:
-        record = json.loads(path.read_text())
+        record = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError, json.JSONDecodeError):
         return None
     return record if isinstance(record, dict) and {"recipe", "result", "provenance"} <= record.keys() else None
@@ -66,7 +66,7 @@ def read_record(path: Path) -> dict | None:
 
 def read_records(folder: Path) -> list[dict]:
     """All records below `folder`, in the order of their names."""
-    found = (read_record(path) for path in sorted(folder.rglob("*.json")))
+    found = (read_record(path) for path in sorted(files_below(folder)) if path.suffix == ".json")
     return [record for record in found if record]
 
 
@@ -83,9 +83,9 @@ def write_json(path: Path, content: object) -> None:
     """Write JSON whole or not at all; a full disk leaves the old file as it was."""
     try:
         with written_whole(path) as partial:
-            partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+            partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", "utf-8")
     except OSError as error:
-        reason = "the disk is full" if isinstance(error, DiskFull) else error.strerror
+        reason = "the disk is full" if isinstance(error, DiskFull) else os.strerror(error.errno or 0)
         raise OSError(
             f"results are written to {path.parent}: {reason}; free space or give another folder (runs=...), "
             "finished records are kept"
@@ -124,7 +124,9 @@ def commit() -> dict:
     """The repository's commit, and whether tracked files differed from it."""
 
     def git(*words: str) -> str:
-        return subprocess.run(("git", *words), cwd=PACKAGE, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ("git", *words), cwd=PACKAGE, capture_output=True, encoding="utf-8", check=True
+        ).stdout.strip()
 
     try:
         return {
@@ -170,7 +172,7 @@ def kind_of(record: Mapping) -> str:
 def _cpuinfo() -> dict[str, str]:
     """What the kernel says of the first core; empty where it does not."""
     try:
-        pairs = (line.split(":", 1) for line in Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines())
+        pairs = (line.split(":", 1) for line in Path("/proc/cpuinfo").read_text("utf-8").split("\n\n")[0].splitlines())
         return {name.strip(): value.strip() for name, value in pairs}
     except (OSError, ValueError):
         return {}

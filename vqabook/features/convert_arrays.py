@@ -5,6 +5,7 @@ goes on.
 """
 
 import hashlib
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from vqabook.features.codes import spread
 from vqabook.features.convert import SAMPLED, BadRow, Conversion, Row
 from vqabook.features.image_files import LAST_DIGITS, find_images
 from vqabook.features.writer import FeatureWriter
+from vqabook.files import is_hindrance, tell_damage
 
 LOOKED_AT = 16  # files, spread evenly, that tell the layout where one does not
 SAMPLED_REGIONS = 36  # of each sampled file: 75 MB of 2048 channels
@@ -34,8 +36,8 @@ AGAIN = "download it or extract the image again"
 
 
 def convert_arrays(
-    folder: Path,
-    out: Path,
+    folder: str | os.PathLike,
+    out: str | os.PathLike,
     *,
     dtype: str = "float16",
     adaptive: bool = False,
@@ -48,6 +50,7 @@ def convert_arrays(
     regions, as grids of images that keep their proportions have. `ids`: see `find_images`. `n_images`: how many must
     come. Boxes and image sizes are kept where the files have them.
     """
+    folder, out = Path(folder), Path(out)
     id_of = find_images(folder, ids, suffixes=SUFFIXES, rule="features are converted from a folder of arrays")
     if n_images is not None and len(id_of) != n_images:
         raise ValueError(f"{n_images} images are expected, {folder} has {len(id_of)}; download the others")
@@ -71,7 +74,7 @@ def _fingerprint(folder: Path, id_of: Mapping[str, int]) -> str:
     known = hashlib.sha256()
     for name, image_id in id_of.items():
         stat = (folder / name).stat()
-        known.update(f"{name}\0{image_id}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        known.update(os.fsencode(name) + f"\0{image_id}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
     return known.hexdigest()
 
 
@@ -113,10 +116,12 @@ class ArrayFile(NamedTuple):
     regions: int | None = None
 
 
-def read_file(path: Path) -> ArrayFile:
+def read_file(path: str | os.PathLike) -> ArrayFile:
     """Read one file; features and boxes become float32. Raises ValueError, naming it, if it is not what it must be."""
+    path = Path(path)
     try:
-        file = _READERS[path.suffix.lower()](path)
+        with tell_damage(path, "features come as whole files"):
+            file = _READERS[path.suffix.lower()](path)
         for name, values in (("features", file.features), ("boxes", file.boxes)):
             if values is not None and not np.isfinite(values).all():
                 raise BadRow(
@@ -126,7 +131,7 @@ def read_file(path: Path) -> ArrayFile:
     except BadRow:
         raise
     except Exception as error:  # a damaged header or pickle fails in any way
-        if isinstance(error, OSError) and error.filename:  # it cannot be opened
+        if is_hindrance(error):
             raise
         why = f"{type(error).__name__}: {str(error).splitlines()[0][:120]}" if str(error) else type(error).__name__
         if "pickle" in str(error).lower():  # the libraries' own advice is to load them all the same

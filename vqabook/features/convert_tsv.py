@@ -5,6 +5,7 @@ Anderson et al. 2018, arXiv:1707.07998. Memory does not grow with the files, and
 
 import binascii
 import io
+import os
 import re
 import zipfile
 import zlib
@@ -21,8 +22,10 @@ from tqdm import tqdm
 
 from vqabook.features.convert import SAMPLED, BadRow, Conversion, Row
 from vqabook.features.writer import FeatureWriter, is_whole
+from vqabook.files import files_below, tell_damage, without_mark
 
 TRAINVAL_IMAGES = 123_287  # COCO train2014 and val2014
+UNPACK = "unpack it with another program, or download it again"
 COLUMNS = ("image_id", "image_w", "image_h", "num_boxes", "boxes", "features")
 
 
@@ -45,20 +48,19 @@ class Source(NamedTuple):
                 file.seek(at)
                 yield file
         else:
-            try:
-                with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as packed:
-                    packed.seek(at)
-                    yield io.BufferedReader(packed, 1 << 20)
-            except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error) as error:
-                raise ValueError(
-                    f"an archive is a whole zip file: {self.path} is not ({error}); "
-                    "unpack it with another program, or download it again"
-                ) from error
+            damage = (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error)
+            with (
+                tell_damage(self.path, "an archive is a whole zip file", *damage, advice=UNPACK),
+                zipfile.ZipFile(self.path) as archive,
+                archive.open(self.member) as packed,
+            ):
+                packed.seek(at)
+                yield io.BufferedReader(packed, 1 << 20)
 
 
 def convert_tsv(
-    paths: Sequence[Path],
-    out: Path,
+    paths: Sequence[str | os.PathLike],
+    out: str | os.PathLike,
     *,
     adaptive: bool = False,
     dtype: str = "float16",
@@ -71,7 +73,7 @@ def convert_tsv(
     image are left out, if every image then still has a row (the released test2014 writes three images twice, the first
     time cut short). `n_images`: how many must come.
     """
-    sources = find_sources(paths)
+    sources, out = find_sources(paths), Path(out)
     recipe = {
         "sources": [[s.name, s.n_bytes, s.path.stat().st_mtime_ns] for s in sources],
         "options": [adaptive, dtype, skip_broken],
@@ -134,11 +136,12 @@ def _sample(sources: Sequence[Source]) -> Iterator[Float[np.ndarray, "n d"]]:
                         continue
 
 
-def _prepare(source: Path, target: Path, *, name: str, adaptive: bool) -> None:
+def _prepare(source: str | os.PathLike, target: str | os.PathLike, *, name: str, adaptive: bool) -> None:
     """The feature file `name` of all images of COCO train2014 and val2014, from the TSVs below `source`."""
+    source, target = Path(source), Path(target)
     if is_whole(target / name):
         return
-    paths = sorted(path for path in source.rglob("*") if is_tsv(str(path.relative_to(source))))
+    paths = sorted(path for path in files_below(source) if is_tsv(str(path.relative_to(source))))
     if not paths:
         raise FileNotFoundError(f"bottom-up features come as .tsv files: {source} has none; unpack the archive there")
     convert_tsv(paths, target / name, adaptive=adaptive, n_images=TRAINVAL_IMAGES)
@@ -148,10 +151,10 @@ prepare_36 = partial(_prepare, name="trainval36.h5", adaptive=False)  # 36 regio
 prepare_adaptive = partial(_prepare, name="trainval_adaptive.h5", adaptive=True)  # 10 to 100 regions
 
 
-def find_sources(paths: Sequence[Path]) -> list[Source]:
+def find_sources(paths: Sequence[str | os.PathLike]) -> list[Source]:
     """The TSVs behind files and zip archives, in the order given, an archive's by name."""
     sources = []
-    for path in paths:
+    for path in map(Path, paths):
         if not path.is_file():
             raise FileNotFoundError(f"features are converted from TSV files or zips of them: {path} is not a file")
         if not zipfile.is_zipfile(path):
@@ -174,7 +177,7 @@ def is_tsv(name: str) -> bool:
 
 def parse_row(line: bytes, where: str) -> Row:
     """Decode one line. Raises BadRow, naming `where` and the image."""
-    parts = line.rstrip(b"\r\n").split(b"\t")
+    parts = bytes(without_mark(line)).rstrip(b"\r\n").split(b"\t")
     try:
         image_id, w, h, n = (int(part) for part in parts[:4])
         where += f" (image {image_id})"

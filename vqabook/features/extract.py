@@ -25,14 +25,15 @@ from vqabook.features.backbones import LITE0, Backbone, open_backbone
 from vqabook.features.codes import TAIL, fit_codes, fit_components, spread
 from vqabook.features.image_files import LAST_DIGITS, find_images, import_extra, read_pixels
 from vqabook.features.writer import FeatureWriter, check_dtype
+from vqabook.files import is_hindrance
 
 SAMPLED = 1024  # images, spread evenly, whose regions decide the range of a channel's codes
 BLOCK = 256  # images encoded at once
 
 
 def extract_features(
-    images: Path,
-    out: Path,
+    images: str | os.PathLike,
+    out: str | os.PathLike,
     *,
     backbone: str = LITE0,
     size: int | None = None,
@@ -51,6 +52,7 @@ def extract_features(
     steps; `pca`: keep that many principal components, fitted to all regions; `ids`: see `find_images`; `skip_bad`:
     leave out images that do not decode. Interrupted, it goes on at the last batch; another recipe starts anew.
     """
+    images, out = Path(images), Path(out)
     check_dtype(dtype)
     if not 2 <= levels <= 256:
         raise ValueError(f"uint8 codes have 2 to 256 levels, got {levels}")
@@ -60,7 +62,7 @@ def extract_features(
     files = find_images(images, ids)
     network, device = open_backbone(backbone, size), _device(device)
     recipe = _recipe(network, grid, device)
-    listing = hashlib.sha256(json.dumps(files).encode()).hexdigest()
+    listing = hashlib.sha256(json.dumps({os.fsencode(k).hex(): v for k, v in files.items()}).encode()).hexdigest()
     with FeatureWriter(out, recipe | {"images": listing}, "float16", every=0.0, suffix=".maps") as maps:
         network.network.to(device)
         bad = _fill(maps, images, files, network, grid, batch_size)
@@ -122,6 +124,8 @@ def _fill(
             rows, pixels = [], []
             for name, image in zip(batch, decoded, strict=True):
                 error = image.exception()
+                if error is not None and is_hindrance(error):
+                    raise error
                 if error is not None:  # a decoder of damaged bytes raises anything
                     bad[name] = str(error) or type(error).__name__
                     continue

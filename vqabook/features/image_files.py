@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import os
 import re
 from collections.abc import Iterator, Set
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import numpy as np
 from jaxtyping import UInt8
+
+from vqabook.files import files_below, tell_damage, without_mark
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,18 +31,16 @@ def import_extra(module: str, package: str) -> ModuleType:
 
 
 @contextlib.contextmanager
-def open_image(path: Path, rule: str) -> Iterator["Image"]:
+def open_image(path: str | os.PathLike, rule: str) -> Iterator["Image"]:
     """The image, opened; whatever is wrong with it is one ValueError that begins with `rule`."""
     pillow = import_extra("PIL.Image", "pillow")
-    try:
-        with pillow.open(path) as image:
-            yield image
-    except (OSError, SyntaxError, ValueError, pillow.DecompressionBombError) as error:  # SyntaxError: Pillow's own
-        raise ValueError(f"{rule}: {path} is none ({error}); fetch it again") from error
+    damage = (OSError, SyntaxError, ValueError, pillow.DecompressionBombError)  # SyntaxError: Pillow's own
+    with tell_damage(path, rule, *damage), pillow.open(path) as image:
+        yield image
 
 
 def find_images(
-    folder: Path,
+    folder: str | os.PathLike,
     ids: str = LAST_DIGITS,
     *,
     suffixes: Set[str] = frozenset(SUFFIXES),
@@ -51,12 +52,13 @@ def find_images(
     {file: id}, which then also says which images to take. Raises, beginning with `rule`, where there are no files; and
     if two images have one id, or one has none.
     """
+    folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{rule}: {folder} is not a folder")
     if ids.endswith(".json"):
         id_of = _read_ids(folder, Path(ids))
     else:
-        paths = (path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
+        paths = (path for path in files_below(folder) if path.suffix.lower() in suffixes)
         names = sorted(path.relative_to(folder).as_posix() for path in paths if not path.name.startswith("."))
         id_of = {name: _find_id(name, ids) for name in names}
     if not id_of:
@@ -73,10 +75,9 @@ def find_images(
 
 
 def _read_ids(folder: Path, path: Path) -> dict[str, int]:
-    try:
-        ids = msgspec.json.decode(path.read_bytes(), type=dict[str, Annotated[int, msgspec.Meta(ge=0)]])
-    except (OSError, ValueError) as error:
-        raise ValueError(f"ids are a JSON file {{file: id}} with integers from 0: {path} is none ({error})") from error
+    rule = "ids are a JSON file {file: id} with integers from 0"
+    with tell_damage(path, rule, ValueError, advice="correct it"):
+        ids = msgspec.json.decode(without_mark(path.read_bytes()), type=dict[str, Annotated[int, msgspec.Meta(ge=0)]])
     if absent := [name for name in ids if not (folder / name).is_file()]:
         raise FileNotFoundError(f"{path} names {len(absent)} images that {folder} lacks (first: {absent[0]})")
     return dict(sorted(ids.items()))
@@ -98,14 +99,14 @@ def _find_id(name: str, pattern: str) -> int:
     return number
 
 
-def read_pixels(path: Path, side: int) -> tuple[UInt8[np.ndarray, "3 s s"], tuple[int, int]]:
+def read_pixels(path: str | os.PathLike, side: int) -> tuple[UInt8[np.ndarray, "3 s s"], tuple[int, int]]:
     """RGB, upright (EXIF), the whole image resized to side x side (bicubic); and its size (w, h).
 
     Whole, not cropped: questions are asked about the border too. Raises whatever the decoder does if it is damaged.
     """
     from PIL import Image, ImageOps
 
-    with Image.open(path) as file:
+    with tell_damage(path, "an image is a whole file"), Image.open(path) as file:
         image = ImageOps.exif_transpose(file)
         if image.mode.startswith("I"):  # 16-bit grey, which PIL would clip to white
             image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))

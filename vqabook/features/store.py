@@ -24,7 +24,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vqabook.features.codes import spread
-from vqabook.files import NotWritable, cache_folder, written_whole
+from vqabook.files import cache_folder, tell_damage, written_whole
 
 
 @dataclass(frozen=True)
@@ -114,17 +114,10 @@ def open_features(path: str | os.PathLike, *, width: int | None = None) -> Featu
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"region features are read from an HDF5 file: {path} does not exist; check data_root")
-    try:
-        with h5py.File(path, "r") as file:
-            codes, parts = _map_codes(file, path), {"image_ids": file["image_ids"][()]}
-            parts |= {k: file[k][()] for k in ("scale", "offset", "boxes", "sizes", "first") if k in file}
-    except NotWritable:  # a fault of the cache folder's
-        raise
-    except (OSError, KeyError) as error:
-        raise ValueError(
-            f"a feature file is HDF5 with `features` and `image_ids`: {path} is not ({error}); "
-            "fetch or extract it again"
-        ) from error
+    rule = "a feature file is HDF5 with `features` and `image_ids`"
+    with tell_damage(path, rule, OSError, KeyError, advice="fetch or extract it again"), h5py.File(path, "r") as file:
+        codes, parts = _map_codes(file, path), {"image_ids": file["image_ids"][()]}
+        parts |= {k: file[k][()] for k in ("scale", "offset", "boxes", "sizes", "first") if k in file}
     check_parts(path, codes, parts, width)
     ranges = {k: torch.from_numpy(parts[k].astype(np.float32)) for k in ("scale", "offset") if k in parts}
     check_finite(path, [*(parts[k] for k in ranges), *sample(codes)])
@@ -173,7 +166,7 @@ def cache_file(name: str, sources: Iterable[Path], *knobs: object) -> Path:
     digest = hashlib.sha256(repr(knobs).encode())
     for path in sources:
         stat = path.stat()
-        digest.update(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+        digest.update(os.fsencode(path.resolve()) + f" {stat.st_size} {stat.st_mtime_ns}\n".encode())
     return cache_folder() / name.format(digest.hexdigest()[:16])
 
 

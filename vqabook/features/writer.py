@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from jaxtyping import Int
 from tqdm import tqdm
 
-from vqabook.files import move, need_space, tell_if_full, written_whole
+from vqabook.files import move, need_space, need_writable, tell_if_full, written_whole
 
 START = 4096  # where HDF5 puts a large array when it aligns by the page; the raw rows leave as much room in front
 ROWS = ("image_id", "width", "height", "regions")
@@ -55,13 +55,16 @@ class FeatureWriter:
     process writes it.
     """
 
-    def __init__(self, out: Path, recipe: Mapping, dtype: str, *, every: float = 1.0, suffix: str = ".partial"):
+    def __init__(
+        self, out: str | os.PathLike, recipe: Mapping, dtype: str, *, every: float = 1.0, suffix: str = ".partial"
+    ):
         check_dtype(dtype)
+        out = Path(out)
         if out.exists():
             raise FileExistsError(f"a feature file is never overwritten: {out} exists; move it away or name another")
         self.out, self.dtype, self.every = out, np.dtype(dtype), every
         self.folder = out.with_name(out.name + suffix)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        need_writable(self.folder)
         self._lock = FileLock(self.folder / "lock")
         try:
             self._lock.acquire(timeout=0)
@@ -128,7 +131,7 @@ class FeatureWriter:
                 else:
                     tqdm.write(f"{self.out.name}: continues an interrupted run at image {self.images}", sys.stderr)
                     return
-            except (ValueError, OSError):
+            except (ValueError, FileNotFoundError):
                 why = "its state is damaged"
             tqdm.write(f"{self.out.name}: starts anew, an interrupted run cannot be continued: {why}", sys.stderr)
             state.unlink()

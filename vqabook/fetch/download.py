@@ -169,7 +169,7 @@ class Part:
             raise OSError(f"{url}: the server offers {total:,} bytes, the file has {self.wanted.bytes:,}: another file")
         etag = reply.headers.get("ETag", "")
         validator = etag if etag and not etag.startswith("W/") else reply.headers.get("Last-Modified", "")
-        self.note.write_text(json.dumps({"url": url, "validator": validator, "total": total}))
+        self.note.write_text(json.dumps({"url": url, "validator": validator, "total": total}), "utf-8")
         return total
 
     def _receive(self, reply: Any, start: int, total: int | None) -> None:
@@ -203,7 +203,7 @@ class Part:
 
     def _read_note(self) -> dict:
         try:
-            note = json.loads(self.note.read_text())
+            note = json.loads(self.note.read_bytes())
         except (OSError, ValueError):
             return {}
         return note if isinstance(note, dict) else {}

@@ -6,7 +6,6 @@ manifest alone.
 """
 
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ import h5py
 from vqabook.features.store import check_numbers
 from vqabook.fetch.download import sha256
 from vqabook.fetch.manifest import DataSet, File, human
-from vqabook.files import written_whole
+from vqabook.files import files_below, is_hindrance, written_whole
 
 SMALL = 1 << 16  # bytes that a server's answer may have
 ANSWER = {"error", "errors", "message", "detail", "fault"}  # a key of its object
@@ -31,7 +30,7 @@ def state(entry: DataSet, root: Path) -> str:
     folder, pins = root / entry.folder, pins_of(entry, root)
     missing = [file for file in entry.files if find(folder, file) is None]
     if missing:
-        begun = len(missing) < len(entry.files) or any(path.is_file() for path in staging(entry, root).rglob("*"))
+        begun = len(missing) < len(entry.files) or any(files_below(staging(entry, root)))
         return "partial" if begun else "absent"
     if any(quick(folder, file, pins) for file in entry.files):
         return "altered"
@@ -103,6 +102,8 @@ def _read(path: Path, file: File, pin: Mapping) -> tuple[str | None, dict]:
     try:
         digest = sha256(path, unpacked=bool(stand_in))
     except (OSError, EOFError, zlib.error) as error:
+        if is_hindrance(error):
+            raise
         return f"{path} is damaged ({error}); fetch the set again", {}
     if wanted and digest != wanted:
         fault = f"{path} has sha256 {digest}, not {whose}, {wanted}; fetch the set again"
@@ -129,6 +130,8 @@ def structure(path: Path) -> str | None:
             if features:
                 check_numbers(path)
     except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile) as error:
+        if is_hindrance(error):
+            raise
         return f"{path} is cut off, damaged or no {path.suffix[1:]} file ({error}); fetch the set again"
     return None
 
@@ -149,7 +152,7 @@ def _check_json(path: Path) -> None:
 
 def count(folder: Path) -> int:
     """Files below the folder, hidden ones left out."""
-    return sum(not name.startswith(".") for _, _, names in os.walk(folder) for name in names)
+    return sum(not path.name.startswith(".") for path in files_below(folder))
 
 
 def staging(entry: DataSet, root: Path) -> Path:
@@ -165,7 +168,7 @@ def pin_path(entry: DataSet, root: Path) -> Path:
 def pins_of(entry: DataSet, root: Path) -> dict[str, dict]:
     """path -> {"bytes", "sha256"} or {"count"}, as the last fetch left them; empty if none did."""
     try:
-        pins = json.loads(pin_path(entry, root).read_text())["files"]
+        pins = json.loads(pin_path(entry, root).read_bytes())["files"]
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     return pins if isinstance(pins, dict) else {}
@@ -176,5 +179,5 @@ def write_pin(entry: DataSet, root: Path, origin: str, files: Mapping[str, dict]
     date = datetime.now(UTC).isoformat(timespec="seconds")
     content = {"set": entry.name, "origin": origin, "date": date, "files": files}
     with written_whole(pin_path(entry, root)) as partial:
-        partial.write_text(json.dumps(content, indent=1) + "\n")
+        partial.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
     return tuple(file.path for file in entry.files if not file.is_folder and file.sha256 is None)

