@@ -202,6 +202,34 @@ def test_no_device_is_presumed(path):
     assert ".cuda()" not in path.read_text()
 
 
+def opens_text_by_the_locale(call: ast.Call) -> bool:
+    """Whether a call reads or writes text, of a file or a process, in whatever encoding the machine happens to have."""
+    name = getattr(call.func, "attr", getattr(call.func, "id", None))
+    known = {word.arg for word in call.keywords}
+    texts = [x.value for x in call.args if isinstance(x, ast.Constant) and isinstance(x.value, str)]
+    texts += [x.value.value for x in call.keywords if x.arg == "mode" and isinstance(x.value, ast.Constant)]
+    if name in ("read_text", "write_text"):
+        return "encoding" not in known and "utf-8" not in texts
+    if name in ("open", "fdopen", "NamedTemporaryFile", "TemporaryFile", "TextIOWrapper"):
+        of_module = isinstance(call.func, ast.Attribute) and getattr(call.func.value, "id", None)
+        if of_module in ("gzip", "lzma", "bz2") and not any("t" in text for text in texts):
+            return False
+        if of_module in ("tarfile", "pillow", "Image", "archive", "whole", "source", "Page", "webbrowser"):
+            return False  # they open no text
+        return "encoding" not in known and not any("b" in text for text in texts)
+    return (
+        name in ("run", "Popen", "check_output")
+        and bool({"text", "universal_newlines"} & known)
+        and ("encoding" not in known)
+    )
+
+
+@pytest.mark.parametrize("path", [*FILES, *sorted((ROOT / "benchmarks").glob("*.py"))], ids=lambda path: path.name)
+def test_text_is_utf_8_whatever_the_locale(path):
+    calls = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
+    assert [call.lineno for call in calls if opens_text_by_the_locale(call)] == []
+
+
 @each_file
 def test_public_things_have_docstrings(path):
     tree = ast.parse(path.read_text())

@@ -133,6 +133,11 @@ def without_mark(text: bytes | memoryview | mmap.mmap) -> bytes | memoryview | m
     return memoryview(text)[3:] if text[:3] == b"\xef\xbb\xbf" else text
 
 
+def portable(path: str | os.PathLike) -> str:
+    """A path or name as UTF-8 has it: the same text under every locale, for hashes and for what is kept in files."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
 @contextlib.contextmanager
 def written_whole(path: str | os.PathLike, advice: str = "run again") -> Iterator[Path]:
     """A path beside `path` for a new file or folder, which takes its place once the block is done.

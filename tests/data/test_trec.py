@@ -68,7 +68,7 @@ def test_missing_and_damaged_files(tmp_path):
     write(tmp_path, zipped=True)
     whole = (tmp_path / "qc.zip").read_bytes()
     (tmp_path / "qc.zip").write_bytes(whole[:-30])
-    with pytest.raises(ValueError, match=r"qc.zip holds qc/train.txt: .* does not \(.*\); fetch it again"):
+    with pytest.raises(ValueError, match=r"a zip file with qc/train.txt: .*qc.zip is not \(.*\); fetch it again"):
         load_trec(tmp_path)
     with zipfile.ZipFile(tmp_path / "qc.zip", "w") as archive:
         archive.writestr("other.txt", "x")

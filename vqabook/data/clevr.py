@@ -21,7 +21,7 @@ from jaxtyping import Int
 from vqabook.core import Table
 from vqabook.data.json_files import check_unique, plain_or_gz, read_entries
 from vqabook.data.vqa import encode_words, tokenise
-from vqabook.features.store import FeatureStore
+from vqabook.features.store import FeatureStore, Gather
 
 Split = Literal["train", "val"]
 
@@ -179,5 +179,5 @@ def _table(questions: _Questions, features: FeatureStore, words: Mapping[str, in
         target=torch.from_numpy(questions.answer),
         n_classes=len(ANSWERS),
         side={"family": torch.from_numpy(questions.family), "image": torch.from_numpy(questions.image)},
-        lookup=lambda image, ids: (features.gather(image), ids),
+        lookup=Gather(features),
     )

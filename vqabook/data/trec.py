@@ -66,7 +66,9 @@ def _read(root: Path, name: str) -> tuple[str, str]:
 
 
 def _decode(text: bytes) -> str:
-    return bytes(without_mark(text)).decode("latin-1")
+    """Latin-1, as the corpus is; UTF-8 of a file that an editor has marked as such."""
+    plain = without_mark(text)
+    return bytes(plain).decode("latin-1" if plain is text else "utf-8", errors="replace")
 
 
 def _parse(text: str, where: str) -> list[tuple[str, list[str]]]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vqabook.core import SparseScores, Table
 from vqabook.data.vqa_files import N_ANNOTATORS, Questions
-from vqabook.features.store import FeatureStore
+from vqabook.features.store import FeatureStore, Gather
 from vqabook.metrics.vqa import normalise
 
 
@@ -138,5 +138,5 @@ def make_table(questions: Questions, vocabulary: Vocabulary, features: FeatureSt
             "question_type": torch.tensor([types.get(t, len(types)) for t in questions.question_type]),
             "votes": votes,
         },
-        lookup=lambda image, words: (features.gather(image), words),
+        lookup=Gather(features),
     )

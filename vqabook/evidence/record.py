@@ -85,7 +85,7 @@ def write_json(path: Path, content: object) -> None:
         with written_whole(path) as partial:
             partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", "utf-8")
     except OSError as error:
-        reason = "the disk is full" if isinstance(error, DiskFull) else os.strerror(error.errno or 0)
+        reason = "the disk is full" if isinstance(error, DiskFull) else error.strerror
         raise OSError(
             f"results are written to {path.parent}: {reason}; free space or give another folder (runs=...), "
             "finished records are kept"

@@ -20,7 +20,7 @@ from vqabook.features.codes import spread
 from vqabook.features.convert import SAMPLED, BadRow, Conversion, Row
 from vqabook.features.image_files import LAST_DIGITS, find_images
 from vqabook.features.writer import FeatureWriter
-from vqabook.files import is_hindrance, tell_damage
+from vqabook.files import is_hindrance, portable, tell_damage
 
 LOOKED_AT = 16  # files, spread evenly, that tell the layout where one does not
 SAMPLED_REGIONS = 36  # of each sampled file: 75 MB of 2048 channels
@@ -65,8 +65,8 @@ def convert_arrays(
         left = list(zip(paths, id_of.values(), strict=True))[done:]
         for path, image_id in tqdm(left, total=len(paths), initial=done, unit="image", desc=out.name, disable=None):
             file = read_file(path)
-            conversion.append(Row(image_id, as_regions(file, columns, path), file.boxes, file.size, str(path)))
-        return conversion.finish(source=folder.resolve().name)
+            conversion.append(Row(image_id, as_regions(file, columns, path), file.boxes, file.size, portable(path)))
+        return conversion.finish(source=portable(folder.resolve().name))
 
 
 def _fingerprint(folder: Path, id_of: Mapping[str, int]) -> str:
@@ -74,7 +74,7 @@ def _fingerprint(folder: Path, id_of: Mapping[str, int]) -> str:
     known = hashlib.sha256()
     for name, image_id in id_of.items():
         stat = (folder / name).stat()
-        known.update(os.fsencode(name) + f"\0{image_id}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        known.update(f"{portable(name)}\0{image_id}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
     return known.hexdigest()
 
 

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from vqabook.features.convert import SAMPLED, BadRow, Conversion, Row
 from vqabook.features.writer import FeatureWriter, is_whole
-from vqabook.files import files_below, tell_damage, without_mark
+from vqabook.files import files_below, portable, tell_damage, without_mark
 
 TRAINVAL_IMAGES = 123_287  # COCO train2014 and val2014
 UNPACK = "unpack it with another program, or download it again"
@@ -38,7 +38,7 @@ class Source(NamedTuple):
 
     @property
     def name(self) -> str:
-        return self.member or self.path.name
+        return self.member or portable(self.path.name)
 
     @contextmanager
     def open(self, at: int = 0) -> Iterator[BinaryIO]:

@@ -25,7 +25,7 @@ from vqabook.features.backbones import LITE0, Backbone, open_backbone
 from vqabook.features.codes import TAIL, fit_codes, fit_components, spread
 from vqabook.features.image_files import LAST_DIGITS, find_images, import_extra, read_pixels
 from vqabook.features.writer import FeatureWriter, check_dtype
-from vqabook.files import is_hindrance
+from vqabook.files import is_hindrance, portable
 
 SAMPLED = 1024  # images, spread evenly, whose regions decide the range of a channel's codes
 BLOCK = 256  # images encoded at once
@@ -62,7 +62,8 @@ def extract_features(
     files = find_images(images, ids)
     network, device = open_backbone(backbone, size), _device(device)
     recipe = _recipe(network, grid, device)
-    listing = hashlib.sha256(json.dumps({os.fsencode(k).hex(): v for k, v in files.items()}).encode()).hexdigest()
+    listing = json.dumps({portable(name): image_id for name, image_id in files.items()})
+    listing = hashlib.sha256(listing.encode()).hexdigest()
     with FeatureWriter(out, recipe | {"images": listing}, "float16", every=0.0, suffix=".maps") as maps:
         network.network.to(device)
         bad = _fill(maps, images, files, network, grid, batch_size)

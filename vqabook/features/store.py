@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vqabook.features.codes import spread
-from vqabook.files import cache_folder, tell_damage, written_whole
+from vqabook.files import cache_folder, portable, tell_damage, written_whole
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,12 @@ class FeatureStore:
     boxes: Float[np.ndarray, "*o 4"] | None = None
     sizes: Int[np.ndarray, "n 2"] | None = None
     first: Int[Tensor, " n1"] | None = None
+    mapped: bool = field(default=False, init=False)  # as the file has it: a pickle names the file, to map it again
+
+    def __reduce_ex__(self, protocol: int) -> tuple:
+        if not self.mapped:
+            return super().__reduce_ex__(protocol)
+        return _map_again, (self.path.absolute(), self.image_ids, self.codes.shape)
 
     @cached_property
     def n_regions(self) -> int:
@@ -121,7 +127,7 @@ def open_features(path: str | os.PathLike, *, width: int | None = None) -> Featu
     check_parts(path, codes, parts, width)
     ranges = {k: torch.from_numpy(parts[k].astype(np.float32)) for k in ("scale", "offset") if k in parts}
     check_finite(path, [*(parts[k] for k in ranges), *sample(codes)])
-    return FeatureStore(
+    store = FeatureStore(
         path,
         parts["image_ids"].astype(np.int64),
         torch.from_numpy(codes),
@@ -130,6 +136,28 @@ def open_features(path: str | os.PathLike, *, width: int | None = None) -> Featu
         first=torch.from_numpy(parts["first"].astype(np.int64)) if "first" in parts else None,
         **ranges,
     )
+    object.__setattr__(store, "mapped", True)  # not of what `replace` makes of it
+    return store
+
+
+def _map_again(path: Path, image_ids: Int[np.ndarray, " n"], shape: torch.Size) -> FeatureStore:
+    """The store of a pickle, on another process or machine: rows mean the same images there, or nothing is read."""
+    store = open_features(path)
+    if store.codes.shape != shape or not np.array_equal(store.image_ids, image_ids):
+        raise ValueError(
+            f"a pickled table reads its feature file where it lay: {path} has other images since; make the table anew"
+        )
+    return store
+
+
+@dataclass(frozen=True)
+class Gather:
+    """The lookup of a table of questions: of an image row its regions; all other columns pass."""
+
+    features: FeatureStore
+
+    def __call__(self, image: Int[Tensor, " b"], *columns: Tensor) -> tuple[Tensor, ...]:
+        return self.features.gather(image), *columns
 
 
 def check_numbers(path: str | os.PathLike) -> FeatureStore:
@@ -166,7 +194,7 @@ def cache_file(name: str, sources: Iterable[Path], *knobs: object) -> Path:
     digest = hashlib.sha256(repr(knobs).encode())
     for path in sources:
         stat = path.stat()
-        digest.update(os.fsencode(path.resolve()) + f" {stat.st_size} {stat.st_mtime_ns}\n".encode())
+        digest.update(f"{portable(path.resolve())} {stat.st_size} {stat.st_mtime_ns}\n".encode())
     return cache_folder() / name.format(digest.hexdigest()[:16])
 
 

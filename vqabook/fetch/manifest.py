@@ -13,6 +13,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StrictBool, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from vqabook.files import without_mark
+
 MANIFEST = resources.files("vqabook.fetch") / "manifest.toml"
 # kind of origin -> the keys that it must have
 KINDS = {
@@ -155,8 +157,7 @@ def human(n: int) -> str:
 def read_manifest(path: Traversable = MANIFEST) -> dict[str, DataSet]:
     """Every set of the manifest by name. Raises ValueError naming the set and the key of a malformed entry."""
     try:
-        with path.open("rb") as file:
-            content = tomllib.load(file)
+        content = tomllib.loads(bytes(without_mark(path.read_bytes())).decode())
     except FileNotFoundError:
         raise FileNotFoundError(
             f"the data sets are listed in {path}, which does not exist; it comes with the package: install it again"
