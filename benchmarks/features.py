@@ -52,7 +52,7 @@ def usual_seconds(tsv: Path, out: Path, n: int) -> float:
     csv.field_size_limit(sys.maxsize)
     start = time.perf_counter()
     left = list(range(n))
-    with open(tsv) as file, h5py.File(out, "w") as store:
+    with open(tsv, encoding="utf-8") as file, h5py.File(out, "w") as store:
         features = store.create_dataset("image_features", (n, 36, 2048), "f")
         boxes = store.create_dataset("image_bb", (n, 36, 4), "f")
         for i, row in enumerate(csv.DictReader(file, FIELDS, delimiter="\t")):
@@ -97,7 +97,7 @@ def main() -> dict:
         copy = time.perf_counter() - start
         (folder / "copy.tsv").unlink()
         command = [sys.executable, "-c", CONVERT, tsv, folder / "x.h5"]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, encoding="utf-8")
         ours, rss = map(float, done.stdout.split())
         few = max(1, int(SAMPLE * n))
         usual = usual_seconds(tsv, folder / "usual.h5", few) * n / few

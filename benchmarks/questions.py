@@ -86,7 +86,10 @@ def rows(n: int, seed: int = 0) -> Iterator[tuple[dict, dict]]:
 def make_files(folder: Path, n: int) -> None:
     """questions.json and annotations.json in VQA v2's layout, and region features of all their images."""
     about = {"info": {"version": "2.0", "year": 2017}, "data_type": "mscoco", "data_subtype": "train2014"}
-    with open(folder / "questions.json", "w") as asked, open(folder / "annotations.json", "w") as answered:
+    with (
+        open(folder / "questions.json", "w", encoding="utf-8") as asked,
+        open(folder / "annotations.json", "w", encoding="utf-8") as answered,
+    ):
         for file, key in ((asked, "questions"), (answered, "annotations")):
             file.write(json.dumps(about)[:-1] + f', "{key}": [')
         for i, pair in enumerate(rows(n)):
@@ -133,7 +136,7 @@ def usual(folder: Path, width: int) -> dict:
 def measured(way: str, *arguments: object) -> dict:
     """One way in a fresh process, with the memory that it took beyond the bare imports, in GB."""
     done = subprocess.run(
-        [sys.executable, __file__, way, *map(str, arguments)], capture_output=True, text=True, check=True
+        [sys.executable, __file__, way, *map(str, arguments)], capture_output=True, encoding="utf-8", check=True
     )
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -204,24 +204,17 @@ def test_no_device_is_presumed(path):
 
 def opens_text_by_the_locale(call: ast.Call) -> bool:
     """Whether a call reads or writes text, of a file or a process, in whatever encoding the machine happens to have."""
-    name = getattr(call.func, "attr", getattr(call.func, "id", None))
-    known = {word.arg for word in call.keywords}
-    texts = [x.value for x in call.args if isinstance(x, ast.Constant) and isinstance(x.value, str)]
-    texts += [x.value.value for x in call.keywords if x.arg == "mode" and isinstance(x.value, ast.Constant)]
-    if name in ("read_text", "write_text"):
-        return "encoding" not in known and "utf-8" not in texts
+    name, known = getattr(call.func, "attr", getattr(call.func, "id", None)), {word.arg for word in call.keywords}
+    given = [*call.args, *(word.value for word in call.keywords if word.arg == "mode")]
+    words = [str(word.value) for arg in given for word in ast.walk(arg) if isinstance(word, ast.Constant)]
+    modes = [word for word in words if set(word) <= set("rwxabt+")]
+    if "encoding" in known or "utf-8" in words:
+        return False
+    if name == "open" and isinstance(call.func, ast.Attribute):  # a path's, or what opens bytes by default
+        return not (given or known) or any("b" not in mode for mode in modes)
     if name in ("open", "fdopen", "NamedTemporaryFile", "TemporaryFile", "TextIOWrapper"):
-        of_module = isinstance(call.func, ast.Attribute) and getattr(call.func.value, "id", None)
-        if of_module in ("gzip", "lzma", "bz2") and not any("t" in text for text in texts):
-            return False
-        if of_module in ("tarfile", "pillow", "Image", "archive", "whole", "source", "Page", "webbrowser"):
-            return False  # they open no text
-        return "encoding" not in known and not any("b" in text for text in texts)
-    return (
-        name in ("run", "Popen", "check_output")
-        and bool({"text", "universal_newlines"} & known)
-        and ("encoding" not in known)
-    )
+        return not any("b" in mode for mode in modes)
+    return name in ("read_text", "write_text") or bool({"text", "universal_newlines"} & known)
 
 
 @pytest.mark.parametrize("path", [*FILES, *sorted((ROOT / "benchmarks").glob("*.py"))], ids=lambda path: path.name)
