@@ -42,6 +42,7 @@ def _import_checked() -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Runs at smoke size are made once for all tests, notebooks and the book; the user's own are not touched."""
     if not hasattr(config, "workerinput"):  # the workers of pytest-xdist inherit it
+        os.environ["TQDM_DISABLE"] = "1"  # the notebooks' outputs are compared
         os.environ["VQABOOK_RUNS"] = tempfile.mkdtemp(prefix="vqabook-runs-")
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
         _import_checked()

@@ -19,21 +19,22 @@ ROOMS = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in FILE
 MAY_IMPORT = {  # room -> rooms, or single modules of one; an arrow only points to what stands above it
     "core": (),
     "extras": (),
+    "progress": (),
     "files": (),
     "knobs": (),
     "losses": (),
     "metrics": ("files",),
     "splits": (),
     "stop": (),
-    "evidence": ("files", "stop"),
+    "evidence": ("files", "progress", "stop"),
     "models": ("core",),
     "objectives": ("core", "losses"),
-    "features": ("files",),
+    "features": ("files", "progress"),
     "world": ("files", "splits"),
-    "data": ("core", "features", "files", "metrics", "splits", "world"),
-    "fetch": ("extras", "features", "files"),
-    "training": ("core", "evidence", "files", "objectives", "stop"),
-    "surrogates": ("core", "files"),
+    "data": ("core", "features", "files", "metrics", "progress", "splits", "world"),
+    "fetch": ("extras", "features", "files", "progress"),
+    "training": ("core", "evidence", "files", "objectives", "progress", "stop"),
+    "surrogates": ("core", "files", "progress"),
     "detection": ("core", "data", "files", "objectives"),
     "report": ("evidence",),
     "papers": (
@@ -42,12 +43,14 @@ MAY_IMPORT = {  # room -> rooms, or single modules of one; an arrow only points 
     ),
     "catalogue": ("core", "data", "evidence", "features", "fetch", "files", "knobs", "metrics", "report"),
     "page": ("evidence", "files", "knobs", "papers", "report"),
-    "cli": ("catalogue", "evidence", "extras", "features", "fetch", "files", "page", "papers", "report", "stop"),
+    "cli": (
+        "catalogue", "evidence", "extras", "features", "fetch", "files", "page", "papers", "progress", "report", "stop",
+    ),
     "__main__": ("cli", "stop"),
 }  # fmt: skip
 LIBRARY = (
     "core", "files", "splits", "data", "features", "world", "models", "losses", "objectives", "training", "metrics",
-    "surrogates", "evidence.record",
+    "surrogates", "evidence.record", "progress", "extras",
 )  # fmt: skip
 DEPENDENCIES = ("torch", "numpy", "h5py", "tqdm", "msgspec", "filelock", "jaxtyping", "platformdirs")
 each_file = pytest.mark.parametrize("path", FILES, ids=NAMES)

@@ -56,11 +56,15 @@ def test_run_trains_what_is_missing_and_the_ledger_shows_it(vqabook, runs, tmp_p
     assert (tmp_path / "recheck.html").read_text().startswith("<p>")
 
 
-def test_make_reads_no_evidence_and_makes_what_a_list_says(vqabook, cache, tmp_path):
+def test_make_reads_no_evidence_and_makes_what_a_list_says(vqabook, cache, tmp_path, caplog):
     paper, asked = paper_of("soft_cross_entropy"), tmp_path / "asked.json"
     recipes = [r for r in paper.asked(paper.setting_of(profile="smoke"), paper.name) if r["variant"] == "avg votes"]
     asked.write_text(json.dumps(recipes))
-    assert vqabook("make", "--recipes", asked, "--out", tmp_path / "made")[0] == 0
+    with caplog.at_level("NOTSET", "vqabook"):  # and sets the level back
+        assert vqabook("make", "--recipes", asked, "--out", tmp_path / "made", "--verbose")[0] == 0
+    told = [record.getMessage() for record in caplog.records if record.name == "vqabook"]
+    assert told[0].startswith("avg votes, seed 0: epoch 1 of ") and ", loss " in told[0]
+    assert told[-1] == f"made: record 1 of 1, {key_of(recipes[0])}"
     (record,) = read_records(tmp_path / "made")
     assert key_of(record["recipe"]) == key_of(recipes[0])
 

@@ -174,3 +174,20 @@ def test_no_git_is_no_error(tmp_path, monkeypatch):
     record.commit.cache_clear()
     assert record.commit() == {"commit": "unknown", "dirty": False}
     record.commit.cache_clear()
+
+
+def test_a_repository_that_does_not_track_the_package_is_not_ours(tmp_path, monkeypatch):
+    package = tmp_path / ".venv" / "site-packages" / "vqabook"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (tmp_path / "theirs.txt").touch()
+    who = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    for words in (("init", "-q"), ("add", "theirs.txt"), (*who, "commit", "-q", "-m", "theirs")):
+        subprocess.run(("git", *words), cwd=tmp_path, check=True)
+    monkeypatch.setattr(record, "PACKAGE", package)
+    record.commit.cache_clear()
+    assert record.commit() == {"commit": "unknown", "dirty": False}
+    subprocess.run(("git", "add", "-f", str(package)), cwd=tmp_path, check=True)
+    record.commit.cache_clear()
+    assert record.commit()["commit"] != "unknown" and record.commit()["dirty"]
+    record.commit.cache_clear()

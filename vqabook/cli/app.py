@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from vqabook.cli import data, pages
+from vqabook.progress import start_log
 
 HELP = "Train, execute and judge the book's pages; fetch and inspect data sets. A command's --help says more."
 
@@ -27,4 +28,5 @@ def options(
         bool | None, typer.Option("--version", callback=_show_version, is_eager=True, help="show the version and exit")
     ] = None,
 ) -> None:
-    """What every command has; the callback of an option does it."""
+    """What every command has."""
+    start_log()

@@ -1,6 +1,7 @@
 """Commands of the book's pages: train their records, execute their notebooks, write the ledger."""
 
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -11,6 +12,7 @@ import typer
 from vqabook import files
 from vqabook.evidence import record
 from vqabook.papers import PAGES, PAPERS, paper_of
+from vqabook.progress import start_log
 
 PROFILES = ("smoke", "small", "real", "paper")
 Profile = Annotated[
@@ -24,6 +26,9 @@ Runs = Annotated[
 ]
 DataRoot = Annotated[str | None, typer.Option(help="folder of the data sets; default: $VQABOOK_DATA")]
 Threads = Annotated[int, typer.Option(help="of this process: runs are small, cores are better used by processes")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="a line an epoch and a record on stderr, as VQABOOK_LOG=info")
+]
 Set = Annotated[list[str] | None, typer.Option("--set", "-s", help="another parameter of the page, as name=value")]
 
 
@@ -34,11 +39,12 @@ def run(
     data_root: DataRoot = None,
     set_: Set = None,
     threads: Threads = 1,
+    verbose: Verbose = False,
 ):
     """Train every record of PAGES that is missing. Start it several times: each process takes the next free record."""
     from vqabook.page import load_or_make_runs
 
-    _use(threads)
+    _use(threads, verbose)
     for page in pages:
         values = {"profile": profile, "runs": runs, "data_root": data_root, **_pairs(set_ or [])}
         load_or_make_runs(page, paper_of(page).setting_of(**values))
@@ -51,12 +57,13 @@ def make(
     pages: Annotated[list[str] | None, typer.Option("--page", help="only these pages")] = None,
     data_root: DataRoot = None,
     threads: Threads = 1,
+    verbose: Verbose = False,
 ):
     """Make the runs that RECIPES lists, or all of some pages, in a folder of their own; evidence is not read."""
     from vqabook.evidence import runs
     from vqabook.page import producer
 
-    _use(threads)
+    _use(threads, verbose)
     if recipes is None:
         papers = {page: paper_of(page) for page in pages or PAGES}
         settings = {page: paper.setting_of(profile=profile, data_root=data_root) for page, paper in papers.items()}
@@ -87,6 +94,7 @@ def execute(
         )
     failed = out.parent / "failed" / out.name
     failed.parent.mkdir(parents=True, exist_ok=True)
+    os.environ.update(TQDM_DISABLE="1", VQABOOK_LOG="")  # of the kernel: a page shows neither bars nor a log
     try:
         papermill.execute_notebook(
             str(notebook), str(failed), given, kernel_name="python3", progress_bar=sys.stderr.isatty()
@@ -123,11 +131,12 @@ def live(
     runs: Runs = None,
     data_root: DataRoot = None,
     threads: Threads = 1,
+    verbose: Verbose = False,
 ):
     """Train the live comparisons that today's code has not made on this machine. Start it several times to share."""
     from vqabook.page import make_live_runs
 
-    _use(threads)
+    _use(threads, verbose)
     for name in dict.fromkeys(PAGES[page] for page in pages or PAGES):
         make_live_runs(paper_of(name), profile, runs=runs, data_root=data_root)
 
@@ -176,6 +185,7 @@ def recheck(
     keep: Annotated[bool, typer.Option("--record", help="write the outcome for the book's protocol page")] = False,
     data_root: DataRoot = None,
     threads: Threads = 1,
+    verbose: Verbose = False,
 ):
     """Make recorded runs again and compare: digits where the machine kind is the same, else with the spread of seeds.
 
@@ -194,7 +204,7 @@ def recheck(
             n, lines = recheck.compare_codes(against, asked, folder)
             print("\n".join([*lines, f"{n} runs made by both codes; {len(lines)} differ or are of one code alone."]))
             raise typer.Exit(int(bool(lines)))
-        _use(threads)
+        _use(threads, verbose)
         chosen = recheck.choose(papers or PAPERS, None if every or made else sample, profile)
         if not made:
             recheck.make_again(chosen, producer(files.data_root(data_root)), folder)
@@ -206,9 +216,11 @@ def recheck(
     raise typer.Exit(int(not outcome["passed"]))
 
 
-def _use(threads: int) -> None:
+def _use(threads: int, verbose: bool) -> None:
     import torch
 
+    if verbose:
+        start_log("info")
     torch.set_num_threads(threads)
 
 

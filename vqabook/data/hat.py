@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
-from tqdm import tqdm
 
 from vqabook.features.image_files import open_image
 from vqabook.features.store import cache_file
 from vqabook.files import written_whole
+from vqabook.progress import Bar
 
 SPLITS = ("train", "val")
 GRID = 14  # Das et al. 2016 compare maps as ranks of 14 x 14 cells
@@ -93,7 +93,7 @@ def _reduce_all(paths: list[Path], grid: int) -> Float[np.ndarray, "n cells"]:
         return np.load(target, allow_pickle=False)
     with ThreadPoolExecutor(os.cpu_count()) as threads:  # Pillow decodes outside Python's lock
         reduced = threads.map(lambda path: _reduce(path, grid), paths)
-        cells = np.stack(list(tqdm(reduced, total=len(paths), desc="human maps", disable=None, delay=2)))
+        cells = np.stack(list(Bar(reduced, total=len(paths), desc="human maps", delay=2)))
     with written_whole(target) as partial, open(partial, "wb") as file:
         np.save(file, cells)
     return cells

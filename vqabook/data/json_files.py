@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from tqdm import tqdm
 
 from vqabook.files import tell_damage, without_mark
+from vqabook.progress import Bar
 
 
 def plain_or_gz(path: str | os.PathLike) -> Path:
@@ -44,7 +44,7 @@ def read_entries(path: str | os.PathLike, key: str, kind: Any, rule: str) -> Ite
     if not content:
         raise ValueError(f'{rule}, in a list or under "{key}"; {path} has none: is it the right file?')
     decoder = msgspec.json.Decoder(kind)
-    for number, entry in enumerate(tqdm(content, desc=path.name, leave=False, delay=2, disable=None)):
+    for number, entry in enumerate(Bar(content, desc=path.name, leave=False, delay=2)):
         try:
             yield decoder.decode(entry)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -121,7 +121,7 @@ def provenance(code: str, started: datetime, seconds: float) -> dict:
 
 @lru_cache
 def commit() -> dict:
-    """The repository's commit, and whether tracked files differed from it."""
+    """The commit of the repository that tracks this package, and whether files differ from it; else unknown."""
 
     def git(*words: str) -> str:
         return subprocess.run(
@@ -129,6 +129,7 @@ def commit() -> dict:
         ).stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", "__init__.py")  # not a repository that an environment happens to lie in
         return {
             "commit": git("rev-parse", "--short=12", "HEAD"),
             "dirty": bool(git("status", "--porcelain", "-uno", "--", str(PACKAGE))),

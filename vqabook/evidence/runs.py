@@ -8,11 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from filelock import Timeout
-from tqdm import tqdm
 
 from vqabook.evidence.fingerprint import code_hash
 from vqabook.evidence.record import EVIDENCE, key_of, kind_of, machine, produce_or_load, read_record, read_records
 from vqabook.files import HOME, sweep
+from vqabook.progress import Bar, tell
 
 Produce = Callable[[Mapping, Path], dict]  # (recipe, checkpoint) -> result
 
@@ -67,7 +67,7 @@ def _make_missing(
     produce: Produce, recipes: Sequence[Mapping], folder: Path, done: dict[int, dict], *, label: str, code: str
 ) -> list[dict]:
     """One record a recipe; `done` holds those that need no work. Other processes may be at it in the same folder."""
-    with tqdm(total=len(recipes), initial=len(done), desc=label, unit="run", disable=None) as bar:
+    with Bar(total=len(recipes), initial=len(done), desc=label, unit="run") as bar:
         while len(done) < len(recipes):
             before = len(done)
             for i, recipe in enumerate(recipes):
@@ -76,6 +76,7 @@ def _make_missing(
                 with suppress(Timeout):  # another process is making it
                     done[i] = produce_or_load(recipe, produce, folder=folder, code=code)
                     bar.update()
+                    tell("%s: record %d of %d, %s", label, len(done), len(recipes), key_of(recipe))
             if len(done) == before:
                 time.sleep(0.5)
     sweep(folder)

@@ -14,13 +14,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float
-from tqdm import tqdm
 
 from vqabook.features.codes import spread
 from vqabook.features.convert import SAMPLED, BadRow, Conversion, Row
 from vqabook.features.image_files import LAST_DIGITS, find_images
 from vqabook.features.writer import FeatureWriter
 from vqabook.files import is_hindrance, portable, tell_damage
+from vqabook.progress import Bar
 
 LOOKED_AT = 16  # files, spread evenly, that tell the layout where one does not
 SAMPLED_REGIONS = 36  # of each sampled file: 75 MB of 2048 channels
@@ -63,7 +63,7 @@ def convert_arrays(
             writer.reserve(len(paths) * o * d * np.dtype(dtype).itemsize)
         conversion, done = Conversion(writer, adaptive, _sample(paths, columns)), writer.images
         left = list(zip(paths, id_of.values(), strict=True))[done:]
-        for path, image_id in tqdm(left, total=len(paths), initial=done, unit="image", desc=out.name, disable=None):
+        for path, image_id in Bar(left, total=len(paths), initial=done, unit="image", desc=out.name):
             file = read_file(path)
             conversion.append(Row(image_id, as_regions(file, columns, path), file.boxes, file.size, portable(path)))
         return conversion.finish(source=portable(folder.resolve().name))
@@ -96,7 +96,7 @@ def _find_layout(paths: Sequence[Path]) -> bool:
     if len(set(shapes)) > 1:
         return len({rows for rows, _ in shapes}) == 1
     o, d = sorted(shapes[0])
-    tqdm.write(f"{paths[0].name} says no number of boxes: read as {o} regions, {d} wide (the longer side)", sys.stderr)
+    Bar.write(f"{paths[0].name} says no number of boxes: read as {o} regions, {d} wide (the longer side)", sys.stderr)
     return shapes[0] != (o, d)
 
 

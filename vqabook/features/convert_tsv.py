@@ -18,11 +18,11 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from tqdm import tqdm
 
 from vqabook.features.convert import SAMPLED, BadRow, Conversion, Row
 from vqabook.features.writer import FeatureWriter, is_whole
 from vqabook.files import files_below, portable, tell_damage, without_mark
+from vqabook.progress import Bar
 
 TRAINVAL_IMAGES = 123_287  # COCO train2014 and val2014
 UNPACK = "unpack it with another program, or download it again"
@@ -95,8 +95,8 @@ def _convert_lines(sources: Sequence[Source], conversion: Conversion, skip_broke
     at = {"source": 0, "byte": 0, "row": 0, "broken": {}} | conversion.position
     broken = {int(image_id): why for image_id, why in at["broken"].items()}
     sizes = [source.n_bytes for source in sources]
-    options = {"unit": "B", "unit_scale": True, "desc": conversion.writer.out.name, "disable": None}
-    with tqdm(total=sum(sizes), initial=sum(sizes[: at["source"]]) + at["byte"], **options) as bar:
+    options = {"unit": "B", "unit_scale": True, "desc": conversion.writer.out.name}
+    with Bar(total=sum(sizes), initial=sum(sizes[: at["source"]]) + at["byte"], **options) as bar:
         for line, where, position in _lines(sources, at["source"], at["byte"], at["row"]):
             try:
                 conversion.append(parse_row(line, where), **position, broken=broken)

@@ -19,13 +19,13 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from vqabook.features.backbones import LITE0, Backbone, open_backbone
 from vqabook.features.codes import TAIL, fit_codes, fit_components, spread
 from vqabook.features.image_files import LAST_DIGITS, find_images, import_extra, read_pixels
 from vqabook.features.writer import FeatureWriter, check_dtype
 from vqabook.files import is_hindrance, portable
+from vqabook.progress import Bar
 
 SAMPLED = 1024  # images, spread evenly, whose regions decide the range of a channel's codes
 BLOCK = 256  # images encoded at once
@@ -120,7 +120,7 @@ def _fill(
     done, bad, names = set(writer.rows()[:, 0].tolist()), {}, list(files)
     whole = (names[i : i + batch_size] for i in range(0, len(names), batch_size))
     batches = [todo for batch in whole if (todo := [name for name in batch if files[name] not in done])]
-    with tqdm(total=len(names), initial=len(done), desc=network.name, unit="image", disable=None) as bar:
+    with Bar(total=len(names), initial=len(done), desc=network.name, unit="image") as bar:
         for batch, decoded in _decode(folder, batches, network.size):
             rows, pixels = [], []
             for name, image in zip(batch, decoded, strict=True):
@@ -191,6 +191,6 @@ def _encode(maps: FeatureWriter, out: Path, about: Mapping, recipe: Mapping) -> 
         parts |= {"scale": codes.scale, "offset": codes.offset}
     # Repaired images came after the last run's: components and ranges are then others than those that it began with.
     with FeatureWriter(out, recipe | maps.recipe | {"of": maps.images}, recipe["dtype"]) as writer:
-        for i in tqdm(range(writer.images, len(source), BLOCK), desc=out.name, unit="block", disable=None):
+        for i in Bar(range(writer.images, len(source), BLOCK), desc=out.name, unit="block"):
             writer.append(rows[i : i + BLOCK], encode(project(source[i : i + BLOCK])))
         writer.finish(about, **parts)

@@ -21,9 +21,9 @@ import msgspec
 import numpy as np
 from filelock import FileLock, Timeout
 from jaxtyping import Int
-from tqdm import tqdm
 
 from vqabook.files import move, need_space, need_writable, tell_if_full, written_whole
+from vqabook.progress import Bar
 
 START = 4096  # where HDF5 puts a large array when it aligns by the page; the raw rows leave as much room in front
 ROWS = ("image_id", "width", "height", "regions")
@@ -129,11 +129,11 @@ class FeatureWriter:
                 elif any(sizes[name] < size for name, size in self._sizes().items()):
                     why = "its files are shorter than its state says"
                 else:
-                    tqdm.write(f"{self.out.name}: continues an interrupted run at image {self.images}", sys.stderr)
+                    Bar.write(f"{self.out.name}: continues an interrupted run at image {self.images}", sys.stderr)
                     return
             except (ValueError, FileNotFoundError):
                 why = "its state is damaged"
-            tqdm.write(f"{self.out.name}: starts anew, an interrupted run cannot be continued: {why}", sys.stderr)
+            Bar.write(f"{self.out.name}: starts anew, an interrupted run cannot be continued: {why}", sys.stderr)
             state.unlink()
         self._at = fresh
         for name in self._sizes():

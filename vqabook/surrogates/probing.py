@@ -17,10 +17,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from vqabook.core import Table
 from vqabook.files import save_whole
+from vqabook.progress import Bar
 
 MASKS = 500  # Sec. 4.2
 
@@ -177,7 +177,7 @@ def surrogates(probe: Probe, *, weighted: bool = False, store: Path | None = Non
     """
     done, kept = _load(store, probe)
     clock, pause = time.monotonic(), SAVE_EVERY
-    rest = tqdm(probe.pieces[done:], label, len(probe.pieces), initial=done, unit="batch", disable=None, delay=2)
+    rest = Bar(probe.pieces[done:], label, len(probe.pieces), initial=done, unit="batch", delay=2)
     for n, rows in enumerate(rest, start=done + 1):
         kept.append(Surrogates(*(x.cpu() for x in _choose(*probe.look(rows), weighted))))
         if store is not None and (n == len(probe.pieces) or time.monotonic() - clock >= pause):

@@ -17,12 +17,12 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from vqabook import stop
 from vqabook.core import Batch, Output, Table
 from vqabook.files import save_whole
 from vqabook.objectives.base import Objective
+from vqabook.progress import Bar, tell
 from vqabook.training.stages import load_or_set_aside
 
 
@@ -215,13 +215,17 @@ def fit(
         forward = torch.compile(model) if config.compile else model
         saved_at = time.monotonic()
         done = len(run.history)
-        bar = tqdm(range(done, config.epochs), label, config.epochs, initial=done, unit="epoch", disable=None)
+        bar = Bar(range(done, config.epochs), label, config.epochs, initial=done, unit="epoch")
         with _kept(run, checkpoint, label):
             for epoch in bar:
                 started = time.monotonic()
                 loss = _epoch(run, forward, train, epoch, order)
                 row = {"epoch": epoch + 1, "loss": loss, **run.norms.summary(), **(evaluate(model) if evaluate else {})}
-                bar.set_postfix({k: f"{v:.4g}" for k, v in row.items() if isinstance(v, float)}, refresh=False)
+                numbers = {k: f"{v:.4g}" for k, v in row.items() if isinstance(v, float)}
+                bar.set_postfix(numbers, refresh=False)
+                tell(
+                    "%s: epoch %d of %d, %s", label, epoch + 1, config.epochs, ", ".join(map(" ".join, numbers.items()))
+                )
                 with stop.held():
                     run.history.append({**row, "seconds": time.monotonic() - started})
                     run.begin_epoch()
