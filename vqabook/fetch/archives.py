@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
 
-from tqdm import tqdm
+from vqabook.progress import Bar
 
 BLOCK = 1 << 20
 HEADER = 1 << 20  # of a long name or of attributes; Python's tarfile reads one into memory whole
@@ -65,7 +65,7 @@ def unpack(
         )
     written: list[Path] = []
     left, most = limit_bytes, min(MEMBERS, max(FEW, limit_bytes // 512))
-    bar = tqdm(desc=f"unpack {archive.name}", unit="B", unit_scale=True, disable=None, leave=False)
+    bar = Bar(desc=f"unpack {archive.name}", unit="B", unit_scale=True, leave=False)
     try:
         with bar, _all_or_none(written, target):
             for path, source in _check(walk(archive, target), most):
@@ -176,7 +176,7 @@ def _check_name(name: str) -> None:
         raise ValueError(f"{name!r} is an absolute path or not a portable one")
 
 
-def _write(source: BufferedIOBase, path: Path, left: int, bar: tqdm, written: list[Path]) -> int:
+def _write(source: BufferedIOBase, path: Path, left: int, bar: Bar, written: list[Path]) -> int:
     """Copy at most `left` bytes; how many are left then, less than none if there were more. `written` gets the path."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,10 +11,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from vqabook.fetch.manifest import Download
 from vqabook.files import move, tell_if_full
+from vqabook.progress import Bar
 
 BLOCK = 1 << 16
 CONTINUE = "fetch again, it continues where it stopped"
@@ -70,7 +69,7 @@ def sha256(path: Path, *, unpacked: bool = False) -> str:
     """Hexadecimal digest of the file, or of what is in a .gz, with a progress bar if it is large."""
     digest = hashlib.sha256()
     size = None if unpacked else path.stat().st_size
-    bar = tqdm(desc=f"check {path.name}", total=size, unit="B", unit_scale=True, leave=False, delay=2, disable=None)
+    bar = Bar(desc=f"check {path.name}", total=size, unit="B", unit_scale=True, leave=False, delay=2)
     with (gzip.open if unpacked else open)(path, "rb") as file, bar:
         while block := file.read(1 << 20):
             digest.update(block)
@@ -173,7 +172,7 @@ class Part:
         return total
 
     def _receive(self, reply: Any, start: int, total: int | None) -> None:
-        bar = tqdm(desc=self.wanted.file, initial=start, total=total, unit="B", unit_scale=True, disable=None)
+        bar = Bar(desc=self.wanted.file, initial=start, total=total, unit="B", unit_scale=True)
         with open(self.path, "r+b" if start else "wb") as out, bar:
             out.seek(start)
             since, came = time.monotonic(), 0
