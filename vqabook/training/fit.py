@@ -223,9 +223,8 @@ def fit(
                 row = {"epoch": epoch + 1, "loss": loss, **run.norms.summary(), **(evaluate(model) if evaluate else {})}
                 numbers = {k: f"{v:.4g}" for k, v in row.items() if isinstance(v, float)}
                 bar.set_postfix(numbers, refresh=False)
-                tell(
-                    "%s: epoch %d of %d, %s", label, epoch + 1, config.epochs, ", ".join(map(" ".join, numbers.items()))
-                )
+                words = ", ".join(map(" ".join, numbers.items()))
+                tell("%s: epoch %d of %d, %s", label, epoch + 1, config.epochs, words)
                 with stop.held():
                     run.history.append({**row, "seconds": time.monotonic() - started})
                     run.begin_epoch()
