@@ -180,8 +180,8 @@ def test_a_digest_is_of_every_file_s_content(put):
 
 
 def test_questions_need_no_features(put):
-    train, test = load_questions(DataSpec("vqa_v2"), put("vqa_v2", features=False))
-    assert (len(train), len(test)) == (120, 60)
+    train, test, valid = load_questions(DataSpec("vqa_v2"), put("vqa_v2", features=False))
+    assert (len(train), len(test), valid) == (120, 60, None)
 
 
 def test_a_data_root_of_none_is_the_default(put, monkeypatch):
@@ -226,7 +226,9 @@ def test_files_of_two_splits(put):
 
 
 def test_refusals(tmp_path, unchecked):
-    with pytest.raises(ValueError, match="dataset is one of shapes, vqacp_v1_coco16k, .*, easy_vqa; got 'vqa_v9'"):
+    with pytest.raises(
+        ValueError, match="is one of shapes, .*, easy_vqa, or the path of a folder of your own; got 'vqa_v9'"
+    ):
         DataSpec("vqa_v9")
     with pytest.raises(ValueError, match=r"prior is 'changing' \(VQA-CP\) or 'same' \(VQA\), got 'new'"):
         DataSpec(prior="new")

@@ -17,9 +17,10 @@ import pandas as pd
 from vqabook.catalogue import drawings
 from vqabook.catalogue import vqa as vqa_description
 from vqabook.catalogue.description import Description
+from vqabook.data.layout import own_folder
 from vqabook.data.sets import SOURCES
 from vqabook.evidence import record
-from vqabook.fetch.manifest import DataSet, pick, read_manifest
+from vqabook.fetch.manifest import DataSet, read_manifest
 from vqabook.knobs import from_page
 from vqabook.report import figures
 from vqabook.report.show import show as show_table
@@ -44,10 +45,17 @@ def page(namespace: Mapping) -> Setting:
 
 
 def describe(name: str, root: Path) -> Description:
-    """The set in numbers, read through its loader from its folder below `root`; "shapes" is the embedded world."""
-    if name == "shapes" or name in SOURCES:
+    """The set in numbers, read through its loader from its folder below `root`; "shapes" is the embedded world.
+
+    `name` may be the path of a folder of questions of one's own.
+    """
+    manifest = read_manifest()
+    if name == "shapes" or name in SOURCES or (name not in manifest and own_folder(name)):
         return vqa_description.describe(name, root)
-    entry = pick(name, read_manifest())
+    if name not in manifest:
+        known = ", ".join(manifest)
+        raise ValueError(f"data sets are {known}, or the path of a folder of questions of your own; got {name!r}")
+    entry = manifest[name]
     if not entry.describe:
         raise ValueError(f"{name} is {entry.what}: it has no description of its own; ask for a set of examples")
     module, _, function = entry.describe.partition(":")

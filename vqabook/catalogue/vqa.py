@@ -21,12 +21,12 @@ SHOWN_TYPES = SHOWN_ANSWERS = 3
 
 
 def describe(dataset: str, data_root: Path | None) -> Description:
-    """A set of `vqabook.data.sets.SOURCES`, or "shapes", by its own division into train and test; needs no features.
+    """A VQA set, named or in a folder, or "shapes", by its own division into train and test; needs no features.
 
     Classes are train's modal answers, the vocabulary's ("answers in the vocabulary") those of 9 questions or more.
     """
     spec = DataSpec(dataset)
-    train, test = load_questions(spec, data_root)
+    train, test, valid = load_questions(spec, data_root)
     answers = list_answers(train), list_answers(test)
     mixed = pd.concat(answers).iloc[np.random.default_rng(0).permutation(len(train) + len(test))]
     shift = prior_shift(*answers)
@@ -43,7 +43,7 @@ def describe(dataset: str, data_root: Path | None) -> Description:
         "total variation of answers between train and test, within question types (%)": round(100 * shift, 1),
         "the same, had the questions been cut at random (%)": round(100 * by_chance, 1),
     }
-    rows = {"train": len(train), "test": len(test)}
+    rows = {"train": len(train)} | ({} if valid is None else {"val": len(valid)}) | {"test": len(test)}
     return Description(rows, rank(counts.index, counts), len(counts), _picture(*answers, shift, by_chance), facts)
 
 

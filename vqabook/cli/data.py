@@ -118,7 +118,7 @@ def verify(names: Names, data_root: DataRoot = None):
 
 @app.command()
 def info(
-    names: Names,
+    names: Annotated[list[str], typer.Argument(help="data sets by name, or folders of questions of your own by path")],
     data_root: DataRoot = None,
     as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
     keep: Annotated[bool, typer.Option("--record", help="write it to book/evidence/data/, for the Data page")] = False,
@@ -126,6 +126,8 @@ def info(
     """Describe NAMES from their files: rows, classes, vocabulary, question types, and the counts of the classes."""
     from vqabook.catalogue import page as catalogue
 
+    if keep and (strangers := set(names) - {"shapes", *manifest.read_manifest()}):
+        raise ValueError(f"the Data page shows sets of the manifest, not {', '.join(strangers)}; leave out --record")
     descriptions = {}
     for name in names:
         description = catalogue.describe(name, root_of(data_root))

@@ -12,13 +12,17 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from vqabook.data.json_files import read_entries
+from vqabook.data.layout import find_own
 from vqabook.data.sets import SOURCES, DataSpec, source_files
 from vqabook.features.image_files import read_pixels
+from vqabook.features.store import read_ids
 from vqabook.files import data_root as root_of
 from vqabook.world.render import render
 from vqabook.world.scenes import CANVAS
 
 COCO_FILES = tuple(f"coco_images/{part}/COCO_{part}_{{:012d}}.jpg" for part in ("train2014", "val2014"))  # the set's
+
+OWN_FILES = ("images/{}", "images/{}.jpg", "images/{}.png")
 
 
 class _Asked(msgspec.Struct):
@@ -35,7 +39,7 @@ class View(NamedTuple):
 
 def find_views(
     data: Mapping,
-    image_ids: Sequence[int],
+    image_ids: Sequence[int | str],
     n_regions: int,
     *,
     data_root: str | os.PathLike | None = None,
@@ -43,21 +47,32 @@ def find_views(
 ) -> list[View]:
     """The images of a recipe's `data`, each with its `n_regions` regions, `side` pixels wide and high.
 
-    The embedded world draws its scenes. Photographs are COCO's, resized whole; their regions are the boxes of the
-    feature file, and where it has none or is not here the cells of a square grid. Raises ValueError if `n_regions` is
-    then no square.
+    The embedded world draws its scenes. Photographs are COCO's, or those in `images` of a folder of one's own, resized
+    whole; their regions are the boxes of the feature file, and where it has none or is not here the cells of a square
+    grid. Raises ValueError if `n_regions` is then no square.
     """
     if data["dataset"] == "shapes":
         return _draw_scenes(data["world"], image_ids, side)
-    folder, coco = root_of(data_root), data["dataset"] != "easy_vqa"  # its image ids are its own
-    photographs = [_read_photograph(folder, image_id, side) if coco else None for image_id in image_ids]
-    boxes = boxes_of(data["dataset"], image_ids, folder) or [grid(n_regions)] * len(image_ids)
+    dataset, folder = data["dataset"], root_of(data_root)
+    names = COCO_FILES
+    if dataset == "easy_vqa":
+        names = ()  # its image ids are its own
+    elif dataset not in SOURCES:
+        folder, names = Path(dataset), OWN_FILES
+    photographs = [_read_photograph(folder, names, image_id, side) for image_id in image_ids]
+    boxes = boxes_of(dataset, image_ids, folder) or [grid(n_regions)] * len(image_ids)
     return [View(*view) for view in zip(photographs, boxes, strict=True)]
 
 
-def boxes_of(dataset: str, image_ids: Sequence[int], folder: Path) -> list[Float[np.ndarray, "o 4"]] | None:
-    """The regions of images of a real set below `folder`, as fractions of the image; None where its file has none."""
-    return _read_boxes(folder / SOURCES[dataset].features, image_ids)
+def boxes_of(dataset: str, image_ids: Sequence[int | str], folder: Path) -> list[Float[np.ndarray, "o 4"]] | None:
+    """The regions of images of a real set, as fractions of the image; None where its file has none or is not there.
+
+    It lies below `folder` if it is named, else where it says.
+    """
+    if dataset in SOURCES:
+        return _read_boxes(folder / SOURCES[dataset].features, image_ids)
+    own = Path(dataset)
+    return _read_boxes(own / find_own(own).features, image_ids) if own.is_dir() else None
 
 
 def grid(n_regions: int) -> Float[np.ndarray, "o 4"]:
@@ -72,22 +87,24 @@ def grid(n_regions: int) -> Float[np.ndarray, "o 4"]:
     return np.stack([left, top, left + 1, top + 1], 1) / cells
 
 
-def _read_boxes(features: Path, image_ids: Sequence[int]) -> list[Float[np.ndarray, "o 4"]] | None:
+def _read_boxes(features: Path, image_ids: Sequence[int | str]) -> list[Float[np.ndarray, "o 4"]] | None:
     """Of each image, as fractions of it; None where the file has no boxes, or is not there."""
     if not features.exists():
         return None
     with h5py.File(features) as file:
         if "boxes" not in file:
             return None
-        row_of = {image_id: row for row, image_id in enumerate(file["image_ids"][()].tolist())}
+        row_of = {image_id: row for row, image_id in enumerate(read_ids(file).tolist())}
         rows = [row_of[image_id] for image_id in image_ids]
         sizes = [np.tile(file["sizes"][row], 2) if "sizes" in file else CANVAS for row in rows]  # scenes have none
         places = [slice(*file["first"][row : row + 2]) if "first" in file else row for row in rows]
         return [file["boxes"][place] / size for place, size in zip(places, sizes, strict=True)]
 
 
-def _read_photograph(folder: Path, image_id: int, side: int) -> UInt8[np.ndarray, "s s 3"] | None:
-    paths = [folder / name.format(image_id) for name in COCO_FILES]
+def _read_photograph(
+    folder: Path, names: Sequence[str], image_id: int | str, side: int
+) -> UInt8[np.ndarray, "s s 3"] | None:
+    paths = [folder / name.format(image_id) for name in names]
     return next((read_pixels(path, side)[0].transpose(1, 2, 0) for path in paths if path.exists()), None)
 
 

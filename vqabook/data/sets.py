@@ -1,4 +1,4 @@
-"""Named VQA data sets: where their official files lie below `data_root`, and their splits as Tables.
+"""VQA data sets, named (their official files lie below `data_root`) or in a folder of one's own: splits as Tables.
 
 Every set comes with one native division into train and test: *changing* priors (VQA-CP) or the *same* priors (VQA).
 The other division of the same questions is made by re-splitting the pool, so that both can be compared on one set.
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from itertools import combinations
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,39 +21,17 @@ from jaxtyping import Int
 
 from vqabook.core import Table
 from vqabook.data.json_files import plain_or_gz
+from vqabook.data.layout import Files, Prior, Source, find_own, own_folder
 from vqabook.data.tables import to_device
 from vqabook.data.vqa import Questions, Vocabulary, build_vocabulary, make_table
-from vqabook.data.vqa_files import read_questions
+from vqabook.data.vqa_files import check_alike, read_questions
 from vqabook.features.store import FeatureStore, open_features
 from vqabook.files import cache_folder
 from vqabook.files import data_root as root_of
 from vqabook.splits import changing_prior_split, same_prior_split, validation_split
 from vqabook.world.write import World, write_world
 
-Prior = Literal["changing", "same"]
-
-
-class Files(NamedTuple):
-    """The two official files of a split, below `data_root`."""
-
-    questions: str
-    annotations: str
-
-    @classmethod
-    def of(cls, pattern: str) -> Files:
-        return cls(*(pattern.format(part=part) for part in cls._fields))
-
-
-@dataclass(frozen=True)
-class Source:
-    """Files of a data set below `data_root`, each plain or gzipped."""
-
-    train: Files
-    test: Files
-    features: str
-    native: Prior
-    drop_unseen_images: bool = False  # questions about images that the feature file lacks are left out
-    features_set: str | None = None  # what to fetch for the features, if they do not come with the set
+PIECE, N_PIECES = 1 << 20, 16  # of a feature file, for its digest
 
 
 def _vqa(folder: str, version: str) -> Source:
@@ -89,7 +68,7 @@ SOURCES = {
 class DataSpec:
     """Which questions, split how. Part of a run's identity."""
 
-    dataset: str = "shapes"
+    dataset: str = "shapes"  # a name, or the path of a folder of one's own, which becomes absolute
     prior: Prior = "changing"
     world: World | None = None  # knobs of the embedded world, for dataset "shapes"
     min_answer_count: int = 9  # UpDn preprocessing
@@ -107,9 +86,22 @@ class DataSpec:
 
     def __post_init__(self):
         if self.dataset != "shapes" and self.dataset not in SOURCES:
-            raise ValueError(f"dataset is one of shapes, {', '.join(SOURCES)}; got {self.dataset!r}")
+            if not (own := own_folder(self.dataset)):
+                names = f"shapes, {', '.join(SOURCES)}"
+                raise ValueError(
+                    f"dataset is one of {names}, or the path of a folder of your own; got {self.dataset!r}"
+                )
+            object.__setattr__(self, "dataset", str(own))
         if self.prior not in ("changing", "same"):
             raise ValueError(f"prior is 'changing' (VQA-CP) or 'same' (VQA), got {self.prior!r}")
+
+
+class Splits(NamedTuple):
+    """The questions of a set's splits; `valid` None: validation is not carved out of train yet."""
+
+    train: Questions
+    test: Questions
+    valid: Questions | None = None
 
 
 @dataclass(frozen=True)
@@ -127,7 +119,7 @@ class Task:
 
 
 def source_files(spec: DataSpec, data_root: str | os.PathLike | None) -> tuple[Source, Path]:
-    """The files of the set, and the folder below which they lie; writes the embedded world on first use.
+    """The files of the set, and the folder below which they lie, its own or `data_root`; writes the embedded world.
 
     `data_root` None: `vqabook.files.data_root`'s default.
     """
@@ -137,6 +129,8 @@ def source_files(spec: DataSpec, data_root: str | os.PathLike | None) -> tuple[S
         write_world(world, folder)
         train, test = (Files.of(f"{spec.prior}_{split}_{{part}}.json") for split in ("train", "test"))
         return Source(train, test, "features.h5", spec.prior), folder
+    if spec.dataset not in SOURCES:
+        return find_own(Path(spec.dataset)), Path(spec.dataset)
     folder = root_of(data_root)
     if not folder.is_dir():
         raise FileNotFoundError(
@@ -146,43 +140,64 @@ def source_files(spec: DataSpec, data_root: str | os.PathLike | None) -> tuple[S
     return SOURCES[spec.dataset], folder
 
 
-def load_questions(spec: DataSpec, data_root: str | os.PathLike | None) -> tuple[Questions, Questions]:
-    """Train and test questions as the set divides them, whether or not their features are there."""
+def load_questions(spec: DataSpec, data_root: str | os.PathLike | None) -> Splits:
+    """The questions as the set divides them, whether or not their features are there."""
     source, folder = source_files(spec, data_root)
     _find_files(spec.dataset, source, folder)
-    train, test = (read_questions(*(folder / path for path in split)) for split in (source.train, source.test))
-    if len(both := np.intersect1d(train.question_id, test.question_id)):
+    splits = Splits(*(read_questions(*(folder / path for path in split)) for split in source.splits))
+    for (name, one), (other_name, other) in combinations(splits._asdict().items(), 2):
+        if one is not None and other is not None:
+            check_apart(one, other, f"{name} and {other_name}", spec.dataset)
+    return splits
+
+
+def check_apart(one: Questions, other: Questions, which: str, dataset: str) -> None:
+    """Raise ValueError for a question that is in two splits (`which`), or ids that cannot be compared."""
+    for key in ("question_id", "image_id"):
+        check_alike(getattr(one, key), getattr(other, key), f"{which} of {dataset}")
+    if len(both := np.intersect1d(one.question_id, other.question_id)):
+        again = f"fetch the set again: vqabook data fetch {dataset}"
         raise ValueError(
-            f"train and test share no question: {len(both)} of {spec.dataset} are in both (first: {both[0]}); "
-            f"fetch the set again: vqabook data fetch {spec.dataset}"
+            f"{which} share no question: {len(both)} of {dataset} are in both (first: {both[0]}); "
+            f"{again if dataset in SOURCES else 'give every question an id of its own, and to one split'}"
         )
-    return train, test
 
 
 def data_digest(spec: DataSpec, data_root: str | os.PathLike | None) -> str:
     """Hash of the question and annotation files and the feature file's size: what the numbers depend on besides code.
 
-    The embedded world follows from its knobs and the code, so its digest is its knobs'.
+    Of a folder of one's own, whose features may be made anew with the same size, also of pieces of that file. The
+    embedded world follows from its knobs and the code, so its digest is its knobs'.
     """
     if spec.dataset == "shapes":
         return hashlib.sha256(repr(spec.world or World()).encode()).hexdigest()[:12]
-    return _digest(spec.dataset, source_files(DataSpec(spec.dataset), data_root)[1])
+    return _digest(spec.dataset, *source_files(DataSpec(spec.dataset), data_root))
 
 
 @lru_cache
-def _digest(dataset: str, folder: Path) -> str:
-    source = SOURCES[dataset]
-    files = _find_files(dataset, source, folder)
-    digest = hashlib.sha256(str(_find_features(dataset, source, folder).stat().st_size).encode())
+def _digest(dataset: str, source: Source, folder: Path) -> str:
+    files, features = _find_files(dataset, source, folder), _find_features(dataset, source, folder)
+    digest = hashlib.sha256(str(features.stat().st_size).encode())
+    if dataset not in SOURCES:
+        for piece in _sample(features):
+            digest.update(piece)
     for path in files:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
 
+def _sample(path: Path) -> Iterator[bytes]:
+    """Pieces of a file, spread evenly: 16 MiB in all, or the whole of a smaller one."""
+    with path.open("rb") as file:
+        for start in np.linspace(0, max(0, path.stat().st_size - PIECE), N_PIECES).astype(int).tolist():
+            file.seek(start)
+            yield file.read(PIECE)
+
+
 def _find_files(dataset: str, source: Source, folder: Path) -> list[Path]:
-    """The four question and annotation files as they lie there, plain or gzipped."""
+    """The question and annotation files as they lie there, plain or gzipped."""
     try:
-        return [plain_or_gz(folder / path) for split in (source.train, source.test) for path in split]
+        return [plain_or_gz(folder / path) for split in source.splits for path in split]
     except FileNotFoundError as error:
         raise FileNotFoundError(f"data set {dataset} is not whole: {error}: vqabook data fetch {dataset}") from None
 
@@ -190,10 +205,10 @@ def _find_files(dataset: str, source: Source, folder: Path) -> list[Path]:
 def _find_features(dataset: str, source: Source, folder: Path) -> Path:
     path = folder / source.features
     if not path.exists():
+        fetch = f"get them: vqabook data fetch {source.features_set or dataset}, or " if dataset in SOURCES else ""
         raise FileNotFoundError(
             f"data set {dataset} needs region features in {path}, which does not exist; "
-            f"get them: vqabook data fetch {source.features_set or dataset}, "
-            f"or make them from its images: vqabook data features IMAGES {path}"
+            f"{fetch}make them from its images: vqabook data features IMAGES {path}"
         )
     return path
 
@@ -202,37 +217,38 @@ def _find_features(dataset: str, source: Source, folder: Path) -> Path:
 def load_task(spec: DataSpec, data_root: str | os.PathLike | None, device: torch.device) -> Task:
     """Read, split and index the set. Vocabulary and validation split are train's, so that no choice needs test."""
     source, folder = source_files(spec, data_root)
-    train, test = load_questions(spec, data_root)
+    splits = load_questions(spec, data_root)
     features = open_features(_find_features(spec.dataset, source, folder)).to(device)
     if source.drop_unseen_images:
-        train, test = (q.subset(np.flatnonzero(np.isin(q.image_id, features.image_ids))) for q in (train, test))
-    return make_task(spec, divide(spec, source, train, test), features, device)
+        splits = Splits(*(q and q.subset(np.flatnonzero(np.isin(q.image_id, features.image_ids))) for q in splits))
+    return make_task(spec, divide(spec, source, splits), features, device)
 
 
-def divide(spec: DataSpec, source: Source, train: Questions, test: Questions) -> tuple[Questions, Questions]:
-    """Train and test with the spec's priors, not validation yet.
+def divide(spec: DataSpec, source: Source, splits: Splits) -> Splits:
+    """The splits with the spec's priors.
 
-    Other priors than the set's own: the pool of both is divided anew, keeping the test share, by the VQA-CP procedure
-    or at random.
+    Other priors than the set's own: the pool of all is divided anew, keeping the test share, by the VQA-CP procedure or
+    at random, and validation is carved out of train.
     """
     if spec.prior == source.native:
-        return train, test
-    pool, share, seed = train + test, len(test) / (len(train) + len(test)), spec.split_seed
+        return splits
+    train, test, valid = splits
+    pool = train + test if valid is None else train + test + valid
+    share, seed = len(test) / len(pool), spec.split_seed
     if spec.prior == "changing":
         rows = changing_prior_split(pool.question_type, pool.modal_answer, test_fraction=share, seed=seed)
     else:
         rows = same_prior_split(len(pool), test_fraction=share, seed=seed)
-    return pool.subset(rows[0]), pool.subset(rows[1])
+    return Splits(pool.subset(rows[0]), pool.subset(rows[1]))
 
 
-def make_task(
-    spec: DataSpec, questions: tuple[Questions, Questions], features: FeatureStore, device: torch.device
-) -> Task:
-    """Carve validation out of train, build the vocabulary of what is left, and make the Tables."""
-    train, test = questions
-    strata = ["\t".join(pair) for pair in zip(train.question_type, train.modal_answer, strict=True)]
-    kept, held_out = validation_split(strata, fraction=spec.valid_fraction, seed=spec.split_seed)
-    train, valid = train.subset(kept), train.subset(held_out)
+def make_task(spec: DataSpec, splits: Splits, features: FeatureStore, device: torch.device) -> Task:
+    """Carve validation out of train unless it is there, build train's vocabulary, and make the Tables."""
+    train, test, valid = splits
+    if valid is None:
+        strata = ["\t".join(pair) for pair in zip(train.question_type, train.modal_answer, strict=True)]
+        kept, held_out = validation_split(strata, fraction=spec.valid_fraction, seed=spec.split_seed)
+        train, valid = train.subset(kept), train.subset(held_out)
     vocabulary = build_vocabulary(train, min_answer_count=spec.min_answer_count)
     tables = [
         to_device(make_table(q, vocabulary, features, max_words=spec.max_words), device) for q in (train, valid, test)

@@ -29,7 +29,7 @@ def votes_digest(spec: DataSpec, data_root: str | os.PathLike | None, *, images:
     if spec.dataset == "shapes":
         return sets.data_digest(spec, data_root)
     source, folder = sets.source_files(spec, data_root)
-    files = [] if images else [folder / path for split in (source.train, source.test) for path in split]
+    files = [] if images else [folder / path for split in source.splits for path in split]
     digest = hashlib.sha256(sets.data_digest(spec, data_root).encode() if images else b"")
     for path in (*files, *_find_rest(spec, data_root)):
         digest.update(plain_or_gz(path).read_bytes())
@@ -55,12 +55,12 @@ def votes_task(
         table = make_table(test, task.vocabulary, task.features, max_words=spec.max_words)
         return replace(task, test=to_device(table, device), test_questions=test)
     source = sets.source_files(spec, data_root)[0]
-    train, test = sets.divide(spec, source, *sets.load_questions(spec, data_root))
+    splits = sets.divide(spec, source, sets.load_questions(spec, data_root))
     if spec.dataset in REST:
-        test = test + _read_rest(spec, data_root, train)
-    ids = np.unique(np.concatenate([train.image_id, test.image_id]))
+        splits = splits._replace(test=splits.test + _read_rest(spec, data_root, splits.train))
+    ids = np.unique(np.concatenate([questions.image_id for questions in splits if questions is not None]))
     features = FeatureStore(Path(), ids, torch.zeros(len(ids), 1, 1), None, None)
-    return sets.make_task(spec, (train, test), features, device)
+    return sets.make_task(spec, splits, features, device)
 
 
 def agreement(questions: Questions) -> Int[np.ndarray, " n"]:
@@ -86,9 +86,5 @@ def _read_rest(spec: DataSpec, data_root: str | os.PathLike | None, train: Quest
     """The held-out questions that come on top."""
     files = _find_rest(spec, data_root)
     rest = read_questions(*files)
-    if len(both := np.intersect1d(train.question_id, rest.question_id)):
-        raise ValueError(
-            f"held-out questions are not in train: {len(both)} of {files[0]} are (first: {both[0]}); "
-            f"fetch the set again: vqabook data fetch {spec.dataset}"
-        )
+    sets.check_apart(train, rest, f"train and {files[0].name}", spec.dataset)
     return rest

@@ -1,11 +1,11 @@
 """Region features: one contiguous array, memory-mapped, and on the device once if it fits. A batch is an index.
 
 File format (HDF5): `features` [n, o, d] as uint8 codes with `scale` [d] and `offset` [d] (x = codes * scale + offset),
-or as float16 / float32; `image_ids` [n]; optional `boxes` [n, o, 4] in pixels (x0, y0, x1, y1) and `sizes` [n, 2]
-(width, height). Images with unequal numbers of regions lie one after the other: `features` [regions, d], `boxes`
-[regions, 4], and `first` [n + 1], where each image's regions begin and the last one's end. Stored in one piece,
-`features` is mapped in place; a chunked or compressed file is unpacked once into the cache folder
-(`$XDG_CACHE_HOME/vqabook`), never beside the user's data.
+or as float16 / float32; `image_ids` [n], integers or texts as the questions have them; optional `boxes` [n, o, 4] in
+pixels (x0, y0, x1, y1) and `sizes` [n, 2] (width, height). Images with unequal numbers of regions lie one after the
+other: `features` [regions, d], `boxes` [regions, 4], and `first` [n + 1], where each image's regions begin and the last
+one's end. Stored in one piece, `features` is mapped in place; a chunked or compressed file is unpacked once into the
+cache folder (`$XDG_CACHE_HOME/vqabook`), never beside the user's data.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from vqabook.features.codes import spread
@@ -37,7 +37,7 @@ class FeatureStore:
     """
 
     path: Path
-    image_ids: Int[np.ndarray, " n"]
+    image_ids: Shaped[np.ndarray, " n"]
     codes: Tensor  # [n, o, d] or [regions, d], uint8, float16 or float32; memory-mapped until `to`
     scale: Float[Tensor, " d"] | None = None
     offset: Float[Tensor, " d"] | None = None
@@ -60,8 +60,13 @@ class FeatureStore:
     def width(self) -> int:
         return self.codes.shape[-1]
 
-    def rows_of(self, image_ids: Int[np.ndarray, " q"]) -> Int[np.ndarray, " q"]:
-        """Row of each image id. Raises if an image has no features."""
+    def rows_of(self, image_ids: Shaped[np.ndarray, " q"]) -> Int[np.ndarray, " q"]:
+        """Row of each image id. Raises if an image has no features, or ids are numbers here and texts there."""
+        if len(image_ids) and (image_ids.dtype.kind == "U") != (self.image_ids.dtype.kind == "U"):
+            raise ValueError(
+                f"every question's image needs features under its id: the questions have {image_ids[0].item()!r}, "
+                f"{self.path} {self.image_ids[0].item()!r}; write both as numbers, or both as texts"
+            )
         order = np.argsort(self.image_ids, kind="stable")
         at = np.searchsorted(self.image_ids, image_ids, sorter=order).clip(max=len(order) - 1)
         rows = order[at]
@@ -122,14 +127,14 @@ def open_features(path: str | os.PathLike, *, width: int | None = None) -> Featu
         raise FileNotFoundError(f"region features are read from an HDF5 file: {path} does not exist; check data_root")
     rule = "a feature file is HDF5 with `features` and `image_ids`"
     with tell_damage(path, rule, OSError, KeyError, advice="fetch or extract it again"), h5py.File(path, "r") as file:
-        codes, parts = _map_codes(file, path), {"image_ids": file["image_ids"][()]}
+        codes, parts = _map_codes(file, path), {"image_ids": read_ids(file)}
         parts |= {k: file[k][()] for k in ("scale", "offset", "boxes", "sizes", "first") if k in file}
     check_parts(path, codes, parts, width)
     ranges = {k: torch.from_numpy(parts[k].astype(np.float32)) for k in ("scale", "offset") if k in parts}
     check_finite(path, [*(parts[k] for k in ranges), *sample(codes)])
     store = FeatureStore(
         path,
-        parts["image_ids"].astype(np.int64),
+        parts["image_ids"],
         torch.from_numpy(codes),
         boxes=parts.get("boxes"),
         sizes=parts.get("sizes"),
@@ -158,6 +163,12 @@ class Gather:
 
     def __call__(self, image: Int[Tensor, " b"], *columns: Tensor) -> tuple[Tensor, ...]:
         return self.features.gather(image), *columns
+
+
+def read_ids(file: h5py.File) -> Shaped[np.ndarray, " n"]:
+    """The images' ids of an open feature file: int64, or text."""
+    ids = file["image_ids"]
+    return ids.asstr()[()].astype(np.str_) if h5py.check_string_dtype(ids.dtype) else ids[()].astype(np.int64)
 
 
 def check_numbers(path: str | os.PathLike) -> FeatureStore:
