@@ -154,6 +154,39 @@ def write_features() -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
+def write_own(ask, write_features) -> Callable[..., Path]:
+    """Writer of a folder of one's own questions like VizWiz: ids are texts, some answers of a type that VQA lacks."""
+    asked = {  # question type -> answer type, answers
+        "what color": ("other", ("red", "blue")),
+        "how many": ("number", ("1", "2")),
+        "is this": ("yes/no", ("yes", "no")),
+        "can you": ("unanswerable", ("unanswerable", "unsuitable")),
+    }
+
+    def write(folder: Path, *, pattern: str = "{split}_{part}.json", gz: bool = False, **sizes: int) -> Path:
+        folder.mkdir(exist_ok=True)
+        sizes = sizes or {"train": 160, "val": 80}
+        for split, n in sizes.items():
+            files: dict[str, list[dict]] = {"questions": [], "annotations": []}
+            for i in range(n):
+                kind, (answer_type, answers) = list(asked.items())[i % 4]
+                ids = {"question_id": f"{split} {i}", "image_id": f"{split}_{i}.jpg"}
+                answered = ask(answers[i // 4 % 2], question_type=kind, answer_type=answer_type) | ids
+                files["questions"].append(ids | {"question": f"{kind} thing{i % 3}?"})
+                files["annotations"].append({k: v for k, v in answered.items() if k != "question"})
+            for part, rows in files.items():
+                text = json.dumps({part: rows}).encode()
+                path = folder / (pattern.format(split=split, part=part) + ".gz" * gz)
+                path.write_bytes(gzip.compress(text) if gz else text)
+        images = [f"{split}_{i}.jpg" for split, n in sizes.items() for i in range(n)]
+        features = np.random.default_rng(0).random((len(images), 4, 8), dtype=np.float32)
+        write_features(folder / "features.h5", features, images)
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
 def toy_table() -> Callable:
     """Factory of a small learnable Table: a point [3], its answers' soft scores [4], its question type."""
     from vqabook.core import Table

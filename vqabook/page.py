@@ -53,9 +53,14 @@ class Page:
         return tuple(claim for claim in self.paper.claims if claim.page.partition("_")[2] == self.name)
 
     @property
+    def dataset(self) -> str:
+        """What headings call the data set of the page's runs: its name, or that of a folder of one's own."""
+        return Path(self.setting.dataset).name
+
+    @property
     def sources(self) -> dict[str, Records]:
         """Both sets of records under the headings of the page's tables."""
-        return {f"here: {self.setting.dataset}": self.here, f"recorded: {next(iter(self.paper.real))}": self.recorded}
+        return {f"here: {self.dataset}": self.here, f"recorded: {next(iter(self.paper.real))}": self.recorded}
 
     def pick(self, *starts: str) -> list[Claim]:
         """The page's claims whose names begin so."""
@@ -76,11 +81,11 @@ class Page:
         """Display claims with their verdicts here and on real data; unless given, all of the page's."""
         judged = self.claims if claims is None else claims
         real = self.recorded if recorded is None else recorded
-        show(ledger.verdicts(judged, self.here, real, dataset=self.setting.dataset), index=False)
+        show(ledger.verdicts(judged, self.here, real, dataset=self.dataset), index=False)
 
     def show_summary(self) -> None:
         """Display how many claims of each table or section hold."""
-        show(ledger.summary(self.claims, self.here, self.recorded, dataset=self.setting.dataset))
+        show(ledger.summary(self.claims, self.here, self.recorded, dataset=self.dataset))
 
     def forest(self) -> None:
         """Display the page's claims that this build has trained again: printed, recorded, and live."""

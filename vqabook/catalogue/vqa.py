@@ -35,7 +35,7 @@ def describe(dataset: str, data_root: Path | None) -> Description:
     counts = _count(answers[0]["answer"])
     kept = counts[counts >= MIN_ANSWER_COUNT]
     facts = {
-        **_describe_questions(train, test),
+        **_describe_questions(train, test, valid),
         f"answers in the vocabulary (train, {MIN_ANSWER_COUNT} or more)": len(kept),
         "train questions that the vocabulary answers (%)": round(100 * int(kept.sum()) / len(train), 1),
         "annotators who give the modal answer (%)": _percent(map(_agree, train.annotations + test.annotations)),
@@ -77,15 +77,15 @@ def _count(values: pd.Series) -> pd.Series:
     return values.value_counts().sort_index().sort_values(ascending=False, kind="stable")
 
 
-def _describe_questions(train: Questions, test: Questions) -> dict[str, str | int | float]:
-    """What the questions are about, and in which words."""
-    images = [set(part.image_id.tolist()) for part in (train, test)]
+def _describe_questions(train: Questions, test: Questions, valid: Questions | None) -> dict[str, str | int | float]:
+    """What the questions are about, and in which words; only images are counted in `valid` too."""
+    images, third = ([set(part.image_id.tolist()) for part in parts if part] for parts in ((train, test), (valid,)))
     of_kinds = rows_by_type(train.annotations + test.annotations)
     words = [tokenise(text) for text in train.text]
     types = _count(pd.Series(train.question_type))[:SHOWN_TYPES]
     return {
-        "images": len(set.union(*images)),
-        "images in both splits": len(set.intersection(*images)),
+        "images": len(set.union(*images, *third)),
+        "images in both splits" if valid is None else "images in train and test": len(set.intersection(*images)),
         "question types": len({*train.question_type, *test.question_type}),
         "most frequent question types (train)": ", ".join(f"{kind} ({n:,})" for kind, n in types.items()),
         **{f"{kind} questions (%)": _percent(rows.tolist()) for kind, rows in of_kinds.items()},

@@ -51,7 +51,7 @@ def read_entries(path: str | os.PathLike, key: str, kind: Any, rule: str) -> Ite
             raise _refusal(error, rule, f"entry {number} of {path}") from error
 
 
-def check_unique(ids: Sequence[int], rule: str, path: str | os.PathLike) -> None:
+def check_unique(ids: Sequence[int | str], rule: str, path: str | os.PathLike) -> None:
     """Raise, beginning with `rule`, for an id that comes twice."""
     if len(set(ids)) < len(ids):
         twice, times = Counter(ids).most_common(1)[0]

@@ -164,7 +164,7 @@ def provenance(records: Sequence[Mapping], setting: object, *, notebook: str) ->
     }
     listed = "".join(f"<div><dt>{name}</dt> <dd>{escape(text)}</dd></div>" for name, text in facts.items())
     seeds = shlex.quote(str(list(setting.seeds)))
-    options = f"-p profile {setting.profile} -p dataset {setting.dataset} -p seeds {seeds}"
+    options = f"-p profile {setting.profile} -p dataset {shlex.quote(setting.dataset)} -p seeds {seeds}"
     command = f"papermill notebooks/{notebook}.ipynb out.ipynb {options}"
     return (
         f'<div class="provenance"><dl>{listed}</dl><p>This page again; -p changes any parameter:</p>'
