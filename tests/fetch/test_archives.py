@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import random
 import tarfile
 import tracemalloc
 import zipfile
@@ -273,4 +274,19 @@ def test_a_file_that_only_its_name_calls_an_archive_is_told(tmp_path):
     path.write_text("Quota exceeded, come back tomorrow")
     assert is_archive(path) and not is_archive(Path(__file__))
     with pytest.raises(ValueError, match="features.zip is neither, it begins with b'Quota exceeded, come bac'"):
+        unpack(path, tmp_path / "out", limit_bytes=MB)
+
+
+@pytest.mark.parametrize("harm", ["bz2", "offset"])
+def test_damage_that_the_system_reports_is_told_as_damage(tmp_path, harm):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("a", random.Random(0).randbytes(5000))
+    content = bytearray(path.read_bytes())
+    if harm == "bz2":
+        content[2000:2020] = b"\xff" * 20
+    else:
+        content[content.index(b"PK\x05\x06") + 16] ^= 0xFF  # where the list of members begins
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="a.zip is damaged or cut off"):
         unpack(path, tmp_path / "out", limit_bytes=MB)

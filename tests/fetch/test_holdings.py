@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
+from vqabook.fetch import holdings
 from vqabook.fetch.holdings import measure, pin_path, pins_of, staging, state, structure, write_pin
 from vqabook.fetch.manifest import DataSet, File, Origin
 
@@ -197,3 +198,12 @@ def test_a_file_without_any_known_number_is_not_a_hundred_times_too_small(root):
     assert measure(plain, root / "toy", {})[0] == []
     (root / "toy" / "notes.txt").write_text("a" * 31)
     assert measure(plain, root / "toy", {"notes.txt": {"bytes": 31}})[0] == []  # somebody accepted it
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(root, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(holdings, "open", refuse, raising=False)
+    with pytest.raises(OSError, match="questions.json is there and cannot be read: Permission denied; make it readable"):
+        measure(TOY, root / "toy", {})

@@ -1,6 +1,7 @@
 """Archives from outside, unpacked as if they were hostile: nothing leaves the folder, nothing is larger than said."""
 
 import contextlib
+import errno
 import gzip
 import lzma
 import re
@@ -80,7 +81,9 @@ def unpack(
             f"archives are unpacked only if every member is a plain file inside the folder: {archive.name}: {error}; "
             "nothing of it is used"
         ) from error
-    except _DAMAGE as error:
+    except (*_DAMAGE, OSError) as error:
+        if not isinstance(error, _DAMAGE) and error.errno not in (None, errno.EINVAL):  # of bz2; of a seek before 0
+            raise
         raise ValueError(
             f"an archive must be whole: {archive.name} is damaged or cut off ({error}); fetch it again"
         ) from error

@@ -41,7 +41,8 @@ def measure(entry: DataSet, folder: Path, pins: Mapping[str, dict]) -> tuple[lis
     """Read every file of the set once: what is wrong, and the size and sha256 (a folder's count) of the others.
 
     A file is compared with its published hash, else with its pin; one that has neither must be whole in its format, no
-    server's answer, and not a hundred times smaller than the set's files are.
+    server's answer, and not a hundred times smaller than the set's files are. Raises OSError for one that the system
+    does not let you read.
     """
     faults, sizes = [], {}
     for file in entry.files:
@@ -96,6 +97,10 @@ def _is_too_small(entry: DataSet, folder: Path, file: File, pins: Mapping[str, d
 def _read(path: Path, file: File, pin: Mapping) -> tuple[str | None, dict]:
     if file.is_folder:
         return None, {"count": count(path)}
+    try:
+        open(path, "rb").close()
+    except OSError as error:  # of the system, not of the content
+        raise OSError(f"{path} is there and cannot be read: {error.strerror}; make it readable for you") from error
     wanted, whose = (file.sha256, "the published one") if file.sha256 else (pin.get("sha256"), "the first fetch's")
     fault = None if wanted else structure(path)
     stand_in = {} if path.name == Path(file.path).name else {"file": path.name}
