@@ -4,9 +4,10 @@
     snakemake book --cores 2 --config profile=smoke out=/tmp/b runs=/tmp/r
     snakemake book --profile profiles/slurm
 
-`profile` is a preset of params/, `out` holds _build/, `runs` the records, `data_root` the downloaded benchmarks, and
-`workers` is how many processes train one paper's records. A job runs again when its notebook, the records, the code or
-these settings changed; live runs also when the machine kind did.
+`profile` is a preset of params/, `out` holds _build/, `runs` the records, `data_root` the downloaded benchmarks. A
+page's records are made in `shards`, a job each, by `workers` processes each, one a GPU if the job has GPUs. A job runs
+again when its notebook, the records, the code or these settings changed; live runs also when the machine kind did.
+What a job makes and may go on from are records; its output is the list of them, since a failed job's outputs go.
 """
 
 import hashlib
@@ -17,14 +18,26 @@ from vqabook.evidence.fingerprint import code_hash
 from vqabook.evidence.record import machine
 from vqabook.papers import PAGES as PAPER_PAGES
 
+
+
+def folder(name, default):
+    """A folder of the configuration. Braces would be wildcards of the paths below."""
+    path = str(Path(str(config.get(name, default))).expanduser())
+    if set("{}") & set(path):
+        raise ValueError(f"{name} is a folder without braces in its name, got {path}; give another, or a link to it")
+    return path
+
+
 PROFILE = config.get("profile", "small")
-RUNS = config.get("runs", "data/runs")
-BUILD = f"{config.get('out', 'book')}/_build"
-SETTINGS = f"--profile {PROFILE}"  # without a folder of their own, runs that are recorded evidence are not made again
+RUNS = folder("runs", "data/runs")
+BUILD = f"{folder('out', 'book')}/_build"
+SHARDS = int(config.get("shards", 1))
+WORKERS = int(config.get("workers", 2))
+SETTINGS = ["--profile", PROFILE]  # without a folder of their own, runs that are recorded evidence are not made again
 if "runs" in config:
-    SETTINGS += f" --runs {RUNS}"
+    SETTINGS += ["--runs", RUNS]
 if "data_root" in config:
-    SETTINGS += f" --data-root {config['data_root']}"
+    SETTINGS += ["--data-root", folder("data_root", None)]
 
 # notebooks/02_loss_rescaling.ipynb is the page loss_rescaling; one whose name is no paper's page needs no runs.
 NOTEBOOKS = {path.stem: path.stem.partition("_")[2] for path in sorted(Path("notebooks").glob("[0-9]*_*.ipynb"))}
@@ -40,11 +53,18 @@ MATHJAX = str(distribution("sphinx-mathjax-offline").locate_file("sphinx-mathjax
 SOURCES = [*sorted(Path("vqabook").rglob("*.py")), *sorted(Path("book/evidence").rglob("*.json")), Path("vqabook/fetch/manifest.toml")]
 CODE = hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES)).hexdigest()
 NUMERIC = code_hash()
-LIVE = f"{RUNS}/.complete/{PROFILE}-live"
+COMPLETE = f"{RUNS}/.complete/{PROFILE}"
+LIVE = f"{COMPLETE}/live"
+
+
+def records_of(pages):
+    """The lists of these pages' records: one a shard."""
+    return expand(f"{COMPLETE}/{{trained}}.{{shard}}-of-{SHARDS}", trained=pages, shard=range(1, SHARDS + 1))
 
 
 wildcard_constraints:
-    paper="[a-z_]+",
+    trained="[a-z_]+",
+    shard="[0-9]+",
     page="[0-9]+_[a-z_]+",
 
 
@@ -68,28 +88,28 @@ rule book:
         "build the book"
     shell:
         """
-        if grep --files-with-matches '"output_type": "error"' {input.pages}; then
+        if grep --files-with-matches '"output_type": "error"' {input.pages:q}; then
             echo "These notebooks hold an error; a book is built only from notebooks that ran to their end." >&2
             exit 1
         fi
-        source={BUILD}/source
-        fonts=$source/_extra/mathjax/output/chtml/fonts
-        rm -rf $source
-        mkdir -p $fonts $source/pages
-        cp -p {input.prose} $source
-        cp -p {input.pages} $source/pages
-        cp -pR book/_static book/_templates {BUILD}/_generated $source
-        cp -p {MATHJAX:q}/tex-mml-chtml.js $source/_extra/mathjax
-        cp -pR {MATHJAX:q}/output/chtml/fonts/woff-v2 $fonts
-        jupyter-book build --quiet -W -n --keep-going --path-output {BUILD}/.. $source > {log}
-        cp {input.ledger} {BUILD}/_generated/live.json {BUILD}/html
+        source={BUILD:q}/source
+        fonts="$source/_extra/mathjax/output/chtml/fonts"
+        rm -rf "$source"
+        mkdir -p "$fonts" "$source/pages"
+        cp -p {input.prose:q} "$source"
+        cp -p {input.pages:q} "$source/pages"
+        cp -pR book/_static book/_templates {BUILD:q}/_generated "$source"
+        cp -p {MATHJAX:q}/tex-mml-chtml.js "$source/_extra/mathjax"
+        cp -pR {MATHJAX:q}/output/chtml/fonts/woff-v2 "$fonts"
+        jupyter-book build --quiet -W -n --keep-going --path-output {BUILD:q}/.. "$source" > {log:q}
+        cp {input.ledger:q} {BUILD:q}/_generated/live.json {BUILD:q}/html
         """
 
 
 rule ledger:
     """Every claim with its verdict, the live runs and the latest recheck, for people and for machines."""
     input:
-        runs=expand(f"{RUNS}/.complete/{PROFILE}-{{paper}}", paper=TRAINED),
+        runs=records_of(TRAINED),
         live=LIVE,
     output:
         f"{BUILD}/_generated/ledger.json",
@@ -102,16 +122,14 @@ rule ledger:
     message:
         "write the ledger"
     shell:
-        "vqabook ledger {SETTINGS} --out {BUILD}/_generated"
+        "exec vqabook ledger {SETTINGS:q} --out {BUILD:q}/_generated"
 
 
 rule page:
     """One executed notebook. When a cell fails, the command keeps the notebook with the error and says where."""
     input:
         notebook="notebooks/{page}.ipynb",
-        runs=lambda wildcards: expand(
-            f"{RUNS}/.complete/{PROFILE}-{{paper}}", paper={NOTEBOOKS[wildcards.page]} & set(TRAINED)
-        ),
+        runs=lambda wildcards: records_of({NOTEBOOKS[wildcards.page]} & set(TRAINED)),
         live=LIVE,
     output:
         f"{BUILD}/pages/{{page}}.ipynb",
@@ -121,7 +139,7 @@ rule page:
     message:
         "execute {input.notebook}"
     shell:
-        "vqabook execute {input.notebook} {output} {params.settings}"
+        "exec vqabook execute {input.notebook:q} {output:q} {params.settings:q}"
 
 
 rule live:
@@ -132,28 +150,23 @@ rule live:
         settings=SETTINGS,
         code=NUMERIC,
         machine=machine(),
-    threads: int(config.get("workers", 2))
+    threads: WORKERS
     message:
         "train the live comparisons"
     shell:
-        """
-        seq {threads} | xargs -P {threads} -I@ vqabook live {params.settings}
-        echo {params.code} > {output}
-        """
+        "exec vqabook live {params.settings:q} --workers {threads} --done {output:q}"
 
 
-rule runs:
-    """Every training record of one paper. Workers share the work by file locks: each takes the next free record."""
+rule records:
+    """A shard of one page's training records. Its workers share them by file locks: each takes the next free one."""
     output:
-        f"{RUNS}/.complete/{PROFILE}-{{paper}}",
+        f"{COMPLETE}/{{trained}}.{{shard}}-of-{SHARDS}",
     params:
         settings=SETTINGS,
         code=NUMERIC,
-    threads: int(config.get("workers", 2))
+    threads: WORKERS
     message:
-        "train what is missing for {wildcards.paper}, profile {PROFILE}"
+        "train what is missing for {wildcards.trained}, profile {PROFILE}, shard {wildcards.shard} of {SHARDS}"
     shell:
-        """
-        seq {threads} | xargs -P {threads} -I@ vqabook run {wildcards.paper} {params.settings}
-        echo {params.code} > {output}
-        """
+        "exec vqabook run {wildcards.trained} {params.settings:q} --shard {wildcards.shard}/{SHARDS}"
+        " --workers {threads} --done {output:q}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -22,6 +23,9 @@ pytestmark = [
     pytest.mark.skipif(bool(MISSING), reason=f"Slurm is not installed: no {MISSING} (Debian: slurm-wlm munge)"),
     pytest.mark.skipif(os.geteuid() != 0, reason="a Slurm node can only be started by root"),
 ]
+
+# The plugin looks after so many seconds, and every time that no job has ended waits ten more: one look is to be enough.
+FIRST_LOOK = "12"
 
 CONFIGURATION = """
 ClusterName=vqabook
@@ -127,17 +131,21 @@ def stop(daemon: subprocess.Popen) -> None:
         daemon.wait()
 
 
-def test_the_records_of_a_paper_are_made_by_a_slurm_job(cluster, tmp_path: Path):
+def test_a_page_s_records_are_made_by_two_slurm_jobs(cluster, tmp_path: Path):
+    """Each makes one shard, in folders whose names have a space and an accent."""
     environment, folder = cluster
-    stamp = tmp_path / "runs" / ".complete" / "smoke-class_imbalance"
-    command = [sys.executable, "-m", "snakemake", str(stamp), "--profile", "profiles/slurm"]
+    complete = tmp_path / "rüns 1" / ".complete" / "smoke"
+    lists = [complete / f"class_imbalance.{k}-of-2" for k in (1, 2)]
+    command = [sys.executable, "-m", "snakemake", *map(str, lists), "--profile", "profiles/slurm", "--quiet", "rules"]
     command += ["--nolock", "--drop-metadata", "--latency-wait", "5", "--slurm-logdir", str(tmp_path / "logs")]
-    command += ["--slurm-init-seconds-before-status-checks", "2"]
-    command += ["--config", "profile=smoke", f"out={tmp_path / 'book'}", f"runs={tmp_path / 'runs'}"]
+    command += ["--slurm-init-seconds-before-status-checks", FIRST_LOOK]
+    command += ["--config", "profile=smoke", "shards=2", "workers=1", f"out={tmp_path / 'bóok'}"]
+    command += [f"runs={tmp_path / 'rüns 1'}"]
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=150)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert stamp.exists()
-    # The scheduler's own word for it: one job was placed on the node and ended with status 0.
-    said = (folder / "slurmctld.log").read_text()
-    assert "Allocate JobId=" in said
-    assert "WEXITSTATUS 0" in said
+    names = [json.loads(path.read_text("utf-8")) for path in lists]
+    records = {path.stem for path in (tmp_path / "rüns 1" / "loss_rescaling").glob("*.json")}
+    assert all(names) and set(names[0]) | set(names[1]) == records and not set(names[0]) & set(names[1])
+    # The scheduler's own word for it: two jobs were placed on the node and ended with status 0.
+    said = (folder / "slurmctld.log").read_text("utf-8")
+    assert said.count("Allocate JobId=") == 2 and said.count("WEXITSTATUS 0") == 2

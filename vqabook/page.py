@@ -106,11 +106,14 @@ def producer(data_root: Path | None, device: str = "auto") -> Callable[[Mapping,
     return produce
 
 
-def load_or_make_runs(page: str, setting: Any) -> list[dict]:
-    """The page's records in the order of its recipes; what is missing is made."""
+def load_or_make_runs(
+    page: str, setting: Any, recipes: Sequence[Mapping] | None = None, share: tuple[int, int] = (0, 1)
+) -> list[dict]:
+    """The page's records in the order of its recipes; missing ones are made. `share` (k, n): those of node k of n."""
     paper = paper_of(page)
     produce = producer(files.data_root(setting.data_root), setting.device)
-    return load_or_make(paper.name, paper.asked(setting, page), produce, runs=setting.runs, label=page)
+    asked = paper.asked(setting, page) if recipes is None else recipes
+    return load_or_make(paper.name, asked, produce, runs=setting.runs, label=page, share=share)
 
 
 def list_live_recipes(paper: Paper, profile: str, data_root: str | None = None) -> list[dict]:
@@ -127,10 +130,9 @@ def live_claims(paper: Paper) -> list[Claim]:
     return [claim for claim in paper.claims if claim.name in paper.live]
 
 
-def make_live_runs(paper: Paper, profile: str, *, runs: str | None, data_root: str | None) -> None:
-    """Train a paper's live runs that this code has not made on this machine yet."""
-    recipes, produce = list_live_recipes(paper, profile, data_root), producer(files.data_root(data_root))
-    make(recipes, produce, runs_folder(runs) / "live" / paper.name, here=True)
+def make_live_runs(paper: str, recipes: Sequence[Mapping], *, runs: str | None, data_root: str | None) -> list[dict]:
+    """Train a paper's live runs that this code has not made on this machine yet; their records."""
+    return make(recipes, producer(files.data_root(data_root)), runs_folder(runs) / "live" / paper, here=True)
 
 
 def read_stars(paper: Paper, profile: str, runs: str | None) -> list[live.Star]:

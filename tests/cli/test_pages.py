@@ -56,6 +56,41 @@ def test_run_trains_what_is_missing_and_the_ledger_shows_it(vqabook, runs, tmp_p
     assert (tmp_path / "recheck.html").read_text().startswith("<p>")
 
 
+def test_a_shard_is_a_part_of_a_page_and_its_list_says_which(vqabook, runs, tmp_path):
+    words = ("run", "class_imbalance", "--profile", "smoke", "--runs", runs, "--done")
+    for k in (1, 2):
+        assert vqabook(*words, tmp_path / "lists" / str(k), "--shard", f"{k}/2")[0] == 0
+    lists = [json.loads((tmp_path / "lists" / k).read_text()) for k in "12"]
+    names = [path.stem for path in (runs / PAGES["class_imbalance"]).glob("*.json")]
+    assert sorted(lists[0] + lists[1]) == sorted(names) and all(lists)
+
+
+@pytest.mark.parametrize("shard", ["0/2", "3/2", "2", "1/0", "a/b", "1/2/3", "-1/2"])
+def test_a_shard_is_k_of_n(shard, vqabook, tmp_path):
+    status, _, told = vqabook("run", "class_imbalance", "--runs", tmp_path, f"--shard={shard}")
+    assert status == 1
+    assert told == f"vqabook: a shard is K/N with K from 1 to N, such as 2/8, got '{shard}'\n"
+
+
+@pytest.mark.parametrize("command", ["run", "live"])
+def test_all_pages_are_checked_before_the_first_is_trained(command, vqabook, tmp_path):
+    status, _, told = vqabook(command, "class_imbalance", "css", "--profile", "smoke", "--runs", tmp_path)
+    assert status == 1 and f"pages are {', '.join(PAGES)}; got 'css'" in told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_notebook_that_is_not_there_is_told_before_the_first_is_executed(vqabook, tmp_path):
+    status, _, told = vqabook("freeze", notebook(tmp_path / "n.ipynb", "1 / 0"), tmp_path / "none.ipynb")
+    assert status == 2 and "none.ipynb" in told and "ZeroDivisionError" not in told
+
+
+@pytest.mark.parametrize("word", ["~/a", "--runs=~/a", "runs=~/a"])
+def test_the_home_folder_may_be_spelt_short_in_every_word(word, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cli.expand_home(word) == word.replace("~", str(tmp_path))
+    assert cli.expand_home("a~b=~c") == "a~b=~c" and cli.expand_home("--set") == "--set"
+
+
 def test_make_reads_no_evidence_and_makes_what_a_list_says(vqabook, cache, tmp_path, caplog):
     paper, asked = paper_of("soft_cross_entropy"), tmp_path / "asked.json"
     recipes = [r for r in paper.asked(paper.setting_of(profile="smoke"), paper.name) if r["variant"] == "avg votes"]

@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from vqabook.evidence import runs
 from vqabook.evidence.record import key_of, machine, read_records, write_json
-from vqabook.evidence.runs import find_records, load_or_make, make, runs_folder
+from vqabook.evidence.runs import deal_out, find_records, load_or_make, make, runs_folder
 from vqabook.files import KEPT
 
 
@@ -115,6 +115,45 @@ def test_where_runs_lie(monkeypatch):
     assert (runs_folder("own"), runs_folder(None)) == (Path("own"), Path("/shared"))
     monkeypatch.delenv("VQABOOK_RUNS")
     assert runs_folder(None) == runs.HOME / "runs"
+
+
+def test_the_home_folder_may_be_spelt_short(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert runs_folder("~/runs") == tmp_path / "runs"
+    monkeypatch.setenv("VQABOOK_RUNS", "~/others")
+    assert runs_folder(None) == tmp_path / "others"
+
+
+def test_a_seed_is_one_node_s_while_there_are_seeds_enough():
+    recipes = [recipe_of(variant, seed) for seed in range(3) for variant in "abcd"]
+    assert deal_out(recipes, 1) == [0] * 12
+    assert deal_out(recipes, 2) == [0] * 4 + [1] * 4 + [0] * 4
+    assert deal_out(recipes, 3) == [0] * 4 + [1] * 4 + [2] * 4
+    assert deal_out(recipes, 6) == [0, 1, 0, 1, 2, 3, 2, 3, 4, 5, 4, 5]
+    assert set(deal_out(recipes, 5)) == set(range(5))
+    assert deal_out([], 4) == []
+
+
+def test_a_recipe_that_a_page_lists_twice_is_one_node_s():
+    assert deal_out([recipe_of("a"), recipe_of("b"), recipe_of("a")], 2) == [0, 1, 0]
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_the_nodes_make_a_page_between_them(n, tmp_path):
+    produce = Produce()
+    made = [
+        load_or_make("p", RECIPES, produce, runs=str(tmp_path), label="p", share=(k, n))[:] for k in reversed(range(n))
+    ]
+    assert sorted(map(key_of, produce.asked)) == sorted(map(key_of, RECIPES))
+    assert sum(map(len, made)) == len(RECIPES)
+    assert load_or_make("p", RECIPES, produce, runs=str(tmp_path), label="p") and len(produce.asked) == len(RECIPES)
+
+
+def test_a_node_knows_what_evidence_the_others_lack(record):
+    """Node 0 has a alone, which is recorded elsewhere; node 1's b is missing: the seed is made here whole."""
+    record(RECIPES[0], kind="another machine")
+    made = [load_or_make("p", RECIPES[:2], Produce(), runs=None, label="p", share=(k, 2)) for k in (0, 1)]
+    assert makers([*made[0], *made[1]]) == ["us", "us"]
 
 
 @pytest.mark.timeout(300)

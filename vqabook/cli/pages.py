@@ -4,12 +4,15 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from vqabook import files
+from vqabook import files, stop
+from vqabook.cli.team import Team
 from vqabook.evidence import record
 from vqabook.papers import PAGES, PAPERS, paper_of
 from vqabook.progress import start_log
@@ -29,6 +32,9 @@ Threads = Annotated[int, typer.Option(help="of this process: runs are small, cor
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="a line an epoch and a record on stderr, as VQABOOK_LOG=info")
 ]
+Workers = Annotated[int, typer.Option(min=1, help="processes that share the work, each with a GPU if there are GPUs")]
+Done = Annotated[Path | None, typer.Option(help="file to write once all is there: the names of the records")]
+Notebook = typer.Argument(exists=True, dir_okay=False)
 Set = Annotated[list[str] | None, typer.Option("--set", "-s", help="another parameter of the page, as name=value")]
 
 
@@ -40,14 +46,21 @@ def run(
     set_: Set = None,
     threads: Threads = 1,
     verbose: Verbose = False,
+    shard: Annotated[str, typer.Option(help="K/N: the K-th of N shares of each page's records, for N nodes")] = "1/1",
+    workers: Workers = 1,
+    done: Done = None,
 ):
     """Train every record of PAGES that is missing. Start it several times: each process takes the next free record."""
+    team, share = Team.of(workers), _share(shard)
     from vqabook.page import load_or_make_runs
 
     _use(threads, verbose)
-    for page in pages:
-        values = {"profile": profile, "runs": runs, "data_root": data_root, **_pairs(set_ or [])}
-        load_or_make_runs(page, paper_of(page).setting_of(**values))
+    values = {"profile": profile, "runs": runs, "data_root": data_root, **_pairs(set_ or [])}
+    settings = {page: paper_of(page).setting_of(**values) for page in pages}
+    asked = {page: paper_of(page).asked(setting, page) for page, setting in settings.items()}
+    with team.at_work():
+        made = [load_or_make_runs(page, settings[page], recipes, share) for page, recipes in asked.items()]
+    _list_records(done, [record for records in made for record in records])
 
 
 def make(
@@ -74,7 +87,7 @@ def make(
 
 
 def execute(
-    notebook: Path,
+    notebook: Annotated[Path, Notebook],
     out: Path,
     profile: Profile = "small",
     runs: Runs = None,
@@ -108,7 +121,7 @@ def execute(
     failed.replace(out)
 
 
-def freeze(notebooks: list[Path]):
+def freeze(notebooks: Annotated[list[Path], Notebook]):
     """Execute NOTEBOOKS at smoke size and store the outputs that nbval compares: of cells tagged nbval-check-output."""
     import nbformat
 
@@ -132,13 +145,19 @@ def live(
     data_root: DataRoot = None,
     threads: Threads = 1,
     verbose: Verbose = False,
+    workers: Workers = 1,
+    done: Done = None,
 ):
     """Train the live comparisons that today's code has not made on this machine. Start it several times to share."""
-    from vqabook.page import make_live_runs
+    team = Team.of(workers)
+    from vqabook.page import list_live_recipes, make_live_runs
 
     _use(threads, verbose)
-    for name in dict.fromkeys(PAGES[page] for page in pages or PAGES):
-        make_live_runs(paper_of(name), profile, runs=runs, data_root=data_root)
+    papers = {paper_of(page).name: paper_of(page) for page in pages or PAGES}
+    asked = {name: list_live_recipes(paper, profile, data_root) for name, paper in papers.items()}
+    with team.at_work():
+        made = [make_live_runs(name, recipes, runs=runs, data_root=data_root) for name, recipes in asked.items()]
+    _list_records(done, [record for records in made for record in records])
 
 
 def ledger(
@@ -196,8 +215,7 @@ def recheck(
     from vqabook.page import producer
     from vqabook.report import rechecked
 
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = (runs or Path(temporary)).resolve()
+    with _folder_of_again(runs) as folder:
         if against:
             pages = [page for name in papers or () for page in paper_of(name).pages]
             asked = recheck.words_for_make(profile or "smoke", pages, recipes, data_root)
@@ -214,6 +232,33 @@ def recheck(
     if keep:
         record.write_json(recheck.OUTCOME, outcome)
     raise typer.Exit(int(not outcome["passed"]))
+
+
+@contextmanager
+def _folder_of_again(runs: Path | None) -> Iterator[Path]:
+    """The folder of what a recheck makes."""
+    if runs is not None:
+        yield runs.resolve()
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        try:
+            yield Path(temporary).resolve()
+        except stop.Stopped:
+            raise stop.Stopped("but nothing of a recheck without --runs") from None
+
+
+def _share(shard: str) -> tuple[int, int]:
+    """`2/8` as (1, 8): counted from 0."""
+    k, _, n = shard.partition("/")
+    if not (k.isdecimal() and n.isdecimal() and 1 <= int(k) <= int(n)):
+        raise ValueError(f"a shard is K/N with K from 1 to N, such as 2/8, got {shard!r}")
+    return int(k) - 1, int(n)
+
+
+def _list_records(path: Path | None, records: list[dict]) -> None:
+    """Say in a file that these records are there."""
+    if path is not None:
+        record.write_json(path, [record.key_of(made["recipe"]) for made in records])
 
 
 def _use(threads: int, verbose: bool) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from vqabook import stop
 from vqabook.evidence.record import EVIDENCE, PACKAGE, key_of, read_record, read_records
 from vqabook.evidence.runs import make
 from vqabook.files import PROJECT
@@ -107,7 +108,8 @@ def compare_codes(commit: str, asked: Sequence[str], folder: Path) -> tuple[int,
     """
     with _check_out(commit) as old:
         makers = [_start_make(code, asked, folder / name) for name, code in (("old", old), ("new", CHECKOUT))]
-        failed = [name for name, maker in zip(("old", "new"), makers, strict=True) if maker.wait()]
+        with stop.together(makers):
+            failed = [name for name, maker in zip(("old", "new"), makers, strict=True) if maker.wait()]
     if failed:
         raise RuntimeError(f"both codes make the same runs; {' and '.join(failed)} failed, as it says above")
     old_runs, new_runs = ({key_of(r["recipe"]): r for r in read_records(folder / name)} for name in ("old", "new"))

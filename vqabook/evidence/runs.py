@@ -1,6 +1,7 @@
 """All records of a page: evidence and what lies there are loaded, the others made, by as many processes as help."""
 
 import hashlib
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,7 +20,7 @@ Produce = Callable[[Mapping, Path], dict]  # (recipe, checkpoint) -> result
 
 def runs_folder(runs: str | None) -> Path:
     """Where records lie: `runs` as given, else $VQABOOK_RUNS, else runs/ where the data sets lie."""
-    return Path(runs or os.environ.get("VQABOOK_RUNS") or HOME / "runs")
+    return Path(runs or os.environ.get("VQABOOK_RUNS") or HOME / "runs").expanduser()
 
 
 def find_records(paper: str, recipes: Iterable[Mapping], runs: str | None) -> list[dict]:
@@ -30,9 +31,17 @@ def find_records(paper: str, recipes: Iterable[Mapping], runs: str | None) -> li
 
 
 def load_or_make(
-    paper: str, recipes: Sequence[Mapping], produce: Produce, *, runs: str | None, label: str
+    paper: str,
+    recipes: Sequence[Mapping],
+    produce: Produce,
+    *,
+    runs: str | None,
+    label: str,
+    share: tuple[int, int] = (0, 1),
 ) -> list[dict]:
     """A record of each recipe in their order, made if need be; those others work on come last.
+
+    `share` (k, n): only those that `deal_out` gives to node k of n.
 
     Recorded evidence is shown as recorded, unless `runs` names a folder. A seed of which some runs must be made here is
     made here whole where evidence comes from another machine kind: both sides of a pair are from one.
@@ -45,7 +54,23 @@ def load_or_make(
 
         strange = {i for i, r in found.items() if r["recipe"]["seed"] in missing and kind_of(r) != machine()}
         found = {i: record for i, record in found.items() if i not in strange}
-    return _make_missing(produce, recipes, runs_folder(runs) / paper, found, label=label, code=code_hash())
+    ours = [i for i, k in enumerate(deal_out(recipes, share[1])) if k == share[0]]
+    done = {at: found[i] for at, i in enumerate(ours) if i in found}
+    wanted = [recipes[i] for i in ours]
+    return _make_missing(produce, wanted, runs_folder(runs) / paper, done, label=label, code=code_hash())
+
+
+def deal_out(recipes: Sequence[Mapping], n: int) -> list[int]:
+    """The node, 0 to n - 1, that makes each recipe: a seed's runs stay together, since pairs are of one machine kind.
+
+    With more nodes than seeds, a seed's runs are dealt to several; the nodes are then of one kind.
+    """
+    seeds = sorted({recipe["seed"] for recipe in recipes})
+    nodes = -(-n // max(len(seeds), 1))  # a seed
+    numbers = {seed: itertools.count() for seed in seeds}
+    unique = {key_of(recipe): recipe["seed"] for recipe in recipes}
+    dealt = {key: (seeds.index(seed) * nodes + next(numbers[seed]) % nodes) % n for key, seed in unique.items()}
+    return [dealt[key_of(recipe)] for recipe in recipes]
 
 
 def make(recipes: Iterable[Mapping], produce: Produce, folder: Path, *, here: bool = False) -> list[dict]:
