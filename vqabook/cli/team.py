@@ -47,4 +47,4 @@ def list_gpus() -> list[str]:
     if shutil.which("nvidia-smi") is None:
         return []
     asked = ("nvidia-smi", "--query-gpu=index", "--format=csv,noheader")
-    return subprocess.run(asked, capture_output=True, text=True).stdout.split()
+    return subprocess.run(asked, capture_output=True, encoding="utf-8").stdout.split()
