@@ -4,7 +4,7 @@ Statistics alone: no question or image is passed on.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from pathlib import Path
 
@@ -94,7 +94,7 @@ def _describe_questions(train: Questions, test: Questions, valid: Questions | No
     }
 
 
-def _agree(annotation: dict) -> float:
+def _agree(annotation: Mapping) -> float:
     """Share of a question's ten annotators who give the most frequent answer."""
     votes = Counter(x["answer"] for x in annotation["answers"])
     if len(votes) > 1:

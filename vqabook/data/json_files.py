@@ -19,6 +19,8 @@ import msgspec
 from vqabook.files import tell_damage, without_mark
 from vqabook.progress import Bar
 
+RELEASED = 1 << 15  # entries
+
 
 def plain_or_gz(path: str | os.PathLike) -> Path:
     """`path`, or else `path`.gz. Raises if neither exists."""
@@ -38,13 +40,16 @@ def read_json(path: str | os.PathLike, kind: Any, rule: str) -> Any:
 def read_entries(path: str | os.PathLike, key: str, kind: Any, rule: str) -> Iterator[Any]:
     """The entries of the list under `key`, or of a file that is a bare list, each a `kind`; at least one."""
     path = plain_or_gz(path)
-    content = _decode(_read(path), list[msgspec.Raw] | dict[str, msgspec.Raw], path, rule)
+    text = _read(path)
+    content = _decode(text, list[msgspec.Raw] | dict[str, msgspec.Raw], path, rule)
     if isinstance(content, dict):
         content = _decode(content.get(key, b"[]"), list[msgspec.Raw], path, rule)
     if not content:
         raise ValueError(f'{rule}, in a list or under "{key}"; {path} has none: is it the right file?')
     decoder = msgspec.json.Decoder(kind)
     for number, entry in enumerate(Bar(content, desc=path.name, leave=False, delay=2)):
+        if number % RELEASED == 0 and isinstance(text, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            text.madvise(mmap.MADV_DONTNEED)  # out of memory what was read: it is in the file
         try:
             yield decoder.decode(entry)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:

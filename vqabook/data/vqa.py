@@ -5,8 +5,9 @@ builds.
 """
 
 import re
+from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,16 +105,16 @@ def _count(ids: Int[np.ndarray, "n 10"]) -> tuple[Int[np.ndarray, "n k"], Int[np
 
 def encode_words(texts: list[str], words: dict[str, int], *, max_words: int = 14) -> Int[Tensor, "n t"]:
     """Word ids, right-padded with 0 and cut at `max_words` (14 in UpDn)."""
-    return encode_tokens([tokenise(text) for text in texts], words, max_words)
+    return encode_tokens(map(tokenise, texts), words, max_words)
 
 
-def encode_tokens(texts: list[list[str]], words: Mapping[str, int], width: int) -> Int[Tensor, "n t"]:
+def encode_tokens(texts: Iterable[list[str]], words: Mapping[str, int], width: int) -> Int[Tensor, "n t"]:
     """Ids of texts that are cut into tokens already: 1 for an unknown one, or for an empty text."""
-    ids = np.zeros((len(texts), width), dtype=np.int32)
-    for row, tokens in zip(ids, texts, strict=True):
+    ids = array("i")
+    for tokens in texts:
         known = [words.get(token, 1) for token in tokens[:width]] or [1]
-        row[: len(known)] = known
-    return torch.from_numpy(ids)
+        ids.extend(known + [0] * (width - len(known)))
+    return torch.from_numpy(np.array(ids, np.int32).reshape(-1, width))
 
 
 def spell(ids: Int[Tensor, " t"], words: Sequence[str]) -> list[str]:
@@ -125,18 +126,17 @@ def make_table(questions: Questions, vocabulary: Vocabulary, features: FeatureSt
     """The split as a Table: inputs (image row, words), looked up as (regions [b, o, d], words [b, t]).
 
     side: "question_type" (a type that train lacks gets the id after the last), and "votes" [n, k] beside
-    `target.answer`.
+    `target.answer`. A split without annotations has no side, and no answer that scores: it is there to be answered.
     """
-    types = {name: i for i, name in enumerate(vocabulary.question_types)}
-    target, votes = soft_targets(questions, vocabulary)
-    rows = torch.from_numpy(features.rows_of(questions.image_id))
-    return Table(
-        inputs=(rows, encode_words(questions.text, vocabulary.words, max_words=max_words)),
-        target=target,
-        n_classes=len(vocabulary.answers),
-        side={
-            "question_type": torch.tensor([types.get(t, len(types)) for t in questions.question_type]),
-            "votes": votes,
-        },
-        lookup=Gather(features),
+    n, n_answers = len(questions), len(vocabulary.answers)
+    target, side = SparseScores(torch.zeros(n, 1, dtype=torch.int32), torch.zeros(n, 1), n_answers), {}
+    if questions.annotations:
+        types = {name: i for i, name in enumerate(vocabulary.question_types)}
+        target, votes = soft_targets(questions, vocabulary)
+        question_type = torch.tensor([types.get(t, len(types)) for t in questions.question_type])
+        side = {"question_type": question_type, "votes": votes}
+    inputs = (
+        torch.from_numpy(features.rows_of(questions.image_id)),
+        encode_words(questions.text, vocabulary.words, max_words=max_words),
     )
+    return Table(inputs, target, n_answers, side, Gather(features))

@@ -7,10 +7,11 @@ are what a file says, whole numbers or texts (VizWiz' images are file names), an
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any
 
+import msgspec
 import numpy as np
 from jaxtyping import Int, Shaped
 
@@ -20,7 +21,23 @@ from vqabook.metrics.vqa import normalise
 N_ANNOTATORS = 10
 
 
-class Question(TypedDict):
+class _Entry(msgspec.Struct, gc=False):
+    """An entry of a file, read like the mapping that it is there, in a fifth of a dict's memory."""
+
+    def __getitem__(self, key: str) -> Any:
+        return getattr(self, key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.__struct_fields__)
+
+    def keys(self) -> tuple[str, ...]:
+        return self.__struct_fields__
+
+
+Mapping.register(_Entry)
+
+
+class Question(_Entry, gc=False):
     """What is read of an entry of the question file."""
 
     question_id: int | str
@@ -28,13 +45,13 @@ class Question(TypedDict):
     question: str
 
 
-class Answer(TypedDict):
+class Answer(_Entry, gc=False):
     """One annotator's answer: its text alone, all that the evaluator reads."""
 
     answer: str
 
 
-class Annotation(TypedDict):
+class Annotation(_Entry, gc=False):
     """What is read of an entry of the annotation file."""
 
     question_id: int | str
@@ -42,73 +59,99 @@ class Annotation(TypedDict):
     question_type: str
     answer_type: str
     multiple_choice_answer: str
-    answers: list[Answer]
+    answers: tuple[Answer, ...]
 
 
 @dataclass(frozen=True)
 class Questions:
     """A split as columns. `annotations` are as in the official file, for the evaluator; all lists share one order.
 
-    A column of ids is int64, or text.
+    A column of ids is int64, or text. A split whose answers nobody published (test-dev) has no `annotations`.
     """
 
     question_id: Shaped[np.ndarray, " n"]
     image_id: Shaped[np.ndarray, " n"]
     text: list[str]
-    annotations: list[dict]
+    annotations: Sequence[Mapping]
 
     def __len__(self) -> int:
         return len(self.text)
 
     @property
     def question_type(self) -> list[str]:
-        return [a["question_type"] for a in self.annotations]
+        return self._labels("question_type")
 
     @property
     def answer_type(self) -> list[str]:
-        return [a["answer_type"] for a in self.annotations]
+        return self._labels("answer_type")
 
     @property
     def modal_answer(self) -> list[str]:
         """The annotators' plurality answer, normalised."""
-        return [normalise(a["multiple_choice_answer"]) for a in self.annotations]
+        return [normalise(answer) for answer in self._labels("multiple_choice_answer")]
+
+    def _labels(self, key: str) -> list[str]:
+        if len(self.annotations) < len(self):
+            raise ValueError(
+                f"a question has its {key} from the annotations, these {len(self)} have none, as in test-dev; "
+                "answer them and let the evaluation server judge (save_results)"
+            )
+        return [annotation[key] for annotation in self.annotations]
 
     def subset(self, rows: Int[np.ndarray, " s"]) -> Questions:
-        text, annotations = ([column[i] for i in rows] for column in (self.text, self.annotations))
+        text, annotations = ([column[i] for i in rows if column] for column in (self.text, self.annotations))
         return Questions(self.question_id[rows], self.image_id[rows], text, annotations)
 
     def __add__(self, other: Questions) -> Questions:
+        if len({len(part.annotations) == len(part) for part in (self, other)}) > 1:
+            raise ValueError("questions with and without annotations do not make one split; keep them apart")
         ids, images = (
             np.concatenate(c) for c in ((self.question_id, other.question_id), (self.image_id, other.image_id))
         )
-        return Questions(ids, images, self.text + other.text, self.annotations + other.annotations)
+        return Questions(ids, images, self.text + other.text, [*self.annotations, *other.annotations])
 
 
-def read_questions(questions: str | os.PathLike, annotations: str | os.PathLike) -> Questions:
-    """One split from its two official files, in the order of the question file. Of an answer only its text is kept."""
+def read_questions(questions: str | os.PathLike, annotations: str | os.PathLike | None = None) -> Questions:
+    """One split from its two official files, in the order of the question file. Of an answer only its text is kept.
+
+    `annotations` None: a split whose answers nobody published, such as test-dev.
+    """
     rule = "a VQA question has an id, an image and its text"
-    asked = _by_id(questions, read_entries(questions, "questions", Question, rule))
+    ids, images, text = [], [], []
+    for q in read_entries(questions, "questions", Question, rule):
+        ids.append(q.question_id), images.append(q.image_id), text.append(q.question)
+    check_unique(ids, "every question has an id of its own", questions)
+    columns = [_as_column(column, questions) for column in (ids, images)]
+    if annotations is None:
+        return Questions(*columns, text, [])
     rule = f"a VQA annotation has a question, an image, types and {N_ANNOTATORS} answers"
-    by_id = _by_id(annotations, _share_answers(read_entries(annotations, "annotations", Annotation, rule)))
-    question_id, image_id = (_as_column([q[key] for q in asked.values()], questions) for key in _IDS)
-    for key, column in zip(_IDS, (question_id, image_id), strict=True):
-        check_alike(column, _as_column([a[key] for a in by_id.values()], annotations), f"{questions} and {annotations}")
-    unmatched = by_id.keys() ^ asked.keys()
-    if unmatched:
+    answered = list(_share_texts(read_entries(annotations, "annotations", Annotation, rule)))
+    for key, column in zip(_IDS, columns, strict=True):
+        theirs = [entry[key] for entry in answered]
+        check_alike(column, _as_column(theirs, annotations), f"{questions} and {annotations}")
+    check_unique([entry.question_id for entry in answered], "every question has an id of its own", annotations)
+    return Questions(*columns, text, _match(ids, images, answered, f"in {questions}", f"in {annotations}"))
+
+
+def _match(
+    ids: list[int | str], images: list[int | str], annotations: list[Annotation], here: str, there: str
+) -> list[Annotation]:
+    """The annotations in the order of their questions."""
+    by_id = {entry.question_id: entry for entry in annotations}
+    if unmatched := by_id.keys() ^ set(ids):
         raise ValueError(
-            f"questions and annotations come in pairs: {len(asked)} questions in {questions}, {len(by_id)} annotations "
-            f"in {annotations}, {len(unmatched)} ids in only one of them (first: {min(unmatched)}); "
-            "use two files of the same split"
+            f"questions and annotations come in pairs: {len(ids)} questions {here}, {len(by_id)} annotations {there}, "
+            f"{len(unmatched)} ids in only one of them (first: {min(unmatched)}); use two files of the same split"
         )
-    matched = [by_id[i] for i in asked]
-    for q, a in zip(asked.values(), matched, strict=True):
-        if (a["image_id"], len(a["answers"])) != (q["image_id"], N_ANNOTATORS):
+    for question, image in zip(ids, images, strict=True):
+        a = by_id[question]
+        if (a.image_id, len(a.answers)) != (image, N_ANNOTATORS):
             raise ValueError(
                 f"an annotation has its question's image and {N_ANNOTATORS} answers; "
-                f"question {q['question_id']} about image {q['image_id']} has image {a['image_id']} and "
-                f"{len(a['answers'])} answers; fetch both files again, or write a single answer {N_ANNOTATORS} times"
+                f"question {question} about image {image} has image {a.image_id} and {len(a.answers)} answers; "
+                f"fetch both files again, or write a single answer {N_ANNOTATORS} times"
             )
-    return Questions(question_id, image_id, [q["question"] for q in asked.values()], matched)
+    return [by_id[i] for i in ids]
 
 
 _IDS = ("question_id", "image_id")
@@ -132,16 +175,12 @@ def check_alike(ids: Shaped[np.ndarray, " n"], others: Shaped[np.ndarray, " m"],
         raise ValueError(f"ids of one kind are compared, whole numbers or texts: {where} have {one!r} and {other!r}")
 
 
-def _by_id(path: str | os.PathLike, entries: Iterable[dict]) -> dict[int | str, dict]:
-    """The file's entries by question id, in its order."""
-    entries = list(entries)
-    check_unique([entry["question_id"] for entry in entries], "every question has an id of its own", path)
-    return {entry["question_id"]: entry for entry in entries}
-
-
-def _share_answers(annotations: Iterable[dict]) -> Iterable[dict]:
-    """Equal answers become one dict: the official files repeat them ten times a question, most of the memory."""
-    shared: dict[str, dict] = {}
-    for annotation in annotations:
-        annotation["answers"] = [shared.setdefault(x["answer"], x) for x in annotation["answers"]]
-        yield annotation
+def _share_texts(annotations: Iterable[Annotation]) -> Iterator[Annotation]:
+    """Equal texts and answers become one: the official files repeat an answer ten times a question."""
+    texts: dict[str, str] = {}
+    answers: dict[str, Answer] = {}
+    for a in annotations:
+        a.answers = tuple(answers.setdefault(x.answer, x) for x in a.answers)
+        for key in ("question_type", "answer_type", "multiple_choice_answer"):
+            setattr(a, key, texts.setdefault(a[key], a[key]))
+        yield a
