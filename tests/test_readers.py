@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import os
@@ -11,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from vqabook.features.store import open_features
 from vqabook.fetch.holdings import count
 from vqabook.fetch.manifest import read_manifest
 from vqabook.files import NotReadable, files_below, is_hindrance, tell_damage, without_mark
+from vqabook.metrics import save_results
 
 ROOT = Path(__file__).resolve().parents[1]
 MARKS = ("utf-8-sig", "utf-16")  # as Notepad and PowerShell save
@@ -384,3 +386,36 @@ def test_every_locale_gives_the_same_fingerprints(tmp_path):
         told.add(done.stdout)
         encodings.add(done.stderr.splitlines()[-1])
     assert len(told) == 1 and len(encodings) == len(locales) and b"True" in told.pop()
+
+
+def test_a_split_without_annotations_is_answered(tmp_path):
+    """test-dev: its answers lie on the evaluation server."""
+    paths = asked(str(tmp_path))
+    train, unjudged = read_questions(*paths), read_questions(paths[0])
+    vocabulary, store = build_vocabulary(train, min_answer_count=1), open_features(features(str(tmp_path)))
+    table = make_table(unjudged, vocabulary, store)
+    judged = make_table(train, vocabulary, store)
+    rows = torch.arange(3)
+    for ours, theirs in zip(table.batch(rows).inputs, judged.batch(rows).inputs, strict=True):
+        assert torch.equal(ours, theirs)
+    assert table.batch(rows).target.tolist() == [[0.0]] * 3 and judged.batch(rows).target.tolist() == [[1.0]] * 3
+    answers = [vocabulary.answers[i] for i in table.batch(rows).target.argmax(1).tolist()]
+    save_results(dict(zip(unjudged.question_id.tolist(), answers, strict=True)), tmp_path / "results.json")
+    assert json.loads((tmp_path / "results.json").read_bytes())[2] == {"question_id": 2, "answer": "yes"}
+    assert len(unjudged.subset(np.array([2, 0])) + unjudged.subset(np.array([1]))) == 3
+    for ask in (lambda: unjudged.question_type, lambda: unjudged.modal_answer, lambda: build_vocabulary(unjudged)):
+        with pytest.raises(ValueError, match=r"these 3 have none, as in test-dev; answer them .*save_results"):
+            ask()
+    with pytest.raises(ValueError, match="with and without annotations do not make one split"):
+        train + unjudged
+
+
+def test_questions_take_half_the_memory_of_dicts(tmp_path):
+    """An entry of VQA's files with its share of all that repeats; a dict of it alone has 352 bytes."""
+    questions = read_questions(*asked(str(tmp_path)))
+    annotation = questions.annotations[0]
+    parts = [annotation, annotation["answers"], annotation["question_id"]]
+    assert sum(map(sys.getsizeof, parts)) < 320 and not gc.is_tracked(annotation)
+    assert dict(annotation).keys() == {*annotation} and isinstance(annotation, Mapping)
+    assert annotation["answers"][0] is questions.annotations[2]["answers"][9]
+    assert annotation["question_type"] is questions.annotations[2]["question_type"]
