@@ -30,6 +30,33 @@ LAST = ("tests/test_notebooks", "notebooks/")  # they show the smoke runs that t
 CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"  # an int is a float
 
 
+def _halve(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def _put_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+    (path / "something").touch()
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "0 bytes": lambda path: path.write_bytes(b""),
+    "garbage": lambda path: path.write_bytes(b"\x80garbage\n\0" * 99),
+    "half a file": _halve,
+    "a pickle of something else": lambda path: torch.save(["something else"], path),
+    "a JSON of something else": lambda path: path.write_text('{"something": ["else"]}'),
+    "a folder in its place": _put_folder,
+}
+
+
+@pytest.fixture(params=DAMAGES)
+def damage(request) -> Callable[[Path], object]:
+    """What may become of a file that the project left for itself."""
+    return DAMAGES[request.param]
+
+
 def _import_checked() -> None:
     """Import all of vqabook with its annotations checked."""
     with jaxtyping.install_import_hook("vqabook", CHECKER):

@@ -202,7 +202,7 @@ def test_a_folder_that_takes_no_files_is_told_before_the_work_with_the_way_out(t
         def refuse(*_, **__):
             raise OSError(errno.EROFS, "Read-only file system")
 
-        monkeypatch.setattr(Path, "touch", refuse)
+        monkeypatch.setattr(Path, "write_bytes", refuse)
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
     monkeypatch.setenv("VQABOOK_DATA", str(folder / "data"))
     ways = {"cache/vqabook": "set XDG_CACHE_HOME to", "data/toy": "set VQABOOK_DATA to", "out": "give"}

@@ -25,7 +25,7 @@ from PIL import Image
 from vqabook.data import cifar, clevr, easy_vqa, faces, glove, hat, lvis, trec
 from vqabook.data.vqa import build_vocabulary, make_table
 from vqabook.data.vqa_files import read_questions
-from vqabook.evidence.record import read_record, read_records
+from vqabook.evidence.record import load_json, read_record
 from vqabook.features.convert_arrays import convert_arrays
 from vqabook.features.convert_tsv import convert_tsv
 from vqabook.features.image_files import find_images
@@ -191,7 +191,7 @@ READERS: dict[str, tuple[Callable, Callable]] = {  # name -> its files, and what
     "arrays": (arrays, lambda given: convert_anew(convert_arrays, given, f"{given}/a.h5")),
     "TSV": (rows, lambda given: convert_anew(convert_tsv, [given], f"{given}.h5")),
     "ids": (ids, lambda given: find_images(f"{given}/images", f"{given}/ids.json")),
-    "record": (record, lambda given: read_record(Path(given))),
+    "record": (record, lambda given: read_record(Path(given), load_json)),
 }
 each_reader = pytest.mark.parametrize(("make", "read"), READERS.values(), ids=READERS)
 
@@ -269,7 +269,7 @@ def test_folders_behind_links_are_read(tmp_path):
     assert find_images(coco, suffixes={".npy"}) == {"train2014/9.npy": 9, "val2014/deep/42.npy": 42}
     assert convert_arrays(coco, tmp_path / "out.h5") == 2 == count(coco)
     for path in files_below(record(str(disk)) and disk):
-        assert path.suffix == ".npy" or read_records(coco) == [read_record(path)]
+        assert path.suffix == ".npy" or read_record(path, load_json)
     (disk / "deep" / "up").symlink_to(coco)  # a loop
     (coco / "again").symlink_to(disk)  # a second name of one folder
     (coco / "gone").symlink_to(tmp_path / "nothing")
@@ -341,7 +341,7 @@ FINGERPRINTS = """
 import sys, pathlib, locale
 import h5py, json, numpy as np
 from vqabook.evidence.fingerprint import code_hash
-from vqabook.evidence.record import read_record, write_json
+from vqabook.evidence.record import load_json, read_record, write_json
 from vqabook.data.sets import DataSpec, data_digest, source_files
 from vqabook.data.vqa_files import read_questions
 from vqabook.features.convert_arrays import convert_arrays
@@ -361,7 +361,7 @@ import hashlib
 digest = lambda path: hashlib.sha256(path.read_bytes()).hexdigest()
 print(locale.getencoding(), file=sys.stderr)
 print(code_hash(), data_digest(spec, None), cache_file("{}", deep.glob("*")).name, digest(out), digest(here / "r.json"),
-      digest(here / "s.json"), read_record(here / "r.json")["recipe"]["name"] == "\\u00e9\\u4e2d",
+      digest(here / "s.json"), read_record(here / "r.json", load_json)["recipe"]["name"] == "\\u00e9\\u4e2d",
       read_questions(deep.parent / "questions.json", deep.parent / "annotations.json").text[0].encode().hex())
 """
 

@@ -14,9 +14,10 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import platformdirs
 from filelock import FileLock
@@ -33,6 +34,8 @@ _WAYS_TO_READ = {
     **dict.fromkeys((errno.EMFILE, errno.ENFILE), "allow more open files (ulimit -n)"),
     **dict.fromkeys((errno.EIO, errno.ESTALE, errno.ETIMEDOUT), "check its disk or network mount"),
 }
+
+T = TypeVar("T")
 
 
 class Hindered(OSError):
@@ -72,7 +75,7 @@ def is_hindrance(error: BaseException) -> bool:
 
     An OSError that a library raises for bytes that make no sense has no errno, or EINVAL where it seeks by them.
     """
-    told = isinstance(error, MemoryError | Hindered)
+    told = isinstance(error, MemoryError | Hindered) or "allocate memory" in str(error)  # torch's, a RuntimeError
     return told or (isinstance(error, OSError) and error.errno not in _OF_CONTENT)
 
 
@@ -92,12 +95,11 @@ def tell_damage(
             _raise_hindrance(path, error)
         if not isinstance(error, damage):
             raise
-        reason = str(error).partition("\n")[0][:200] or type(error).__name__
-        raise ValueError(f"{rule}: {path} is not ({reason}); {advice}") from error
+        raise ValueError(f"{rule}: {path} is not ({_line_of(error)}); {advice}") from error
 
 
 def _raise_hindrance(path: str | os.PathLike, error: Exception) -> NoReturn:
-    if isinstance(error, MemoryError):
+    if not isinstance(error, OSError):
         raise MemoryError(f"{path} needs more memory than there is ({error}); it may be whole") from error
     if isinstance(error, Hindered):
         raise error
@@ -184,6 +186,60 @@ def save_whole(content: object, path: str | os.PathLike) -> None:
         torch.save(content, file)
 
 
+def load_saved(path: Path) -> Any:
+    """What `save_whole` wrote, on the CPU; of damaged bytes any error may come, see `read_or_set_aside`."""
+    import torch
+
+    with open(path, "rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's guesses at damaged bytes
+        return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def read_or_set_aside(path: Path, read: Callable[[Path], T]) -> T | None:
+    """What `read` makes of a file or folder that this project left for itself; None if there is none.
+
+    `read` raises unless it is whole and of the right kind: then it is renamed, in the place of one set aside before,
+    one sentence says so, None comes back, and the caller makes it again. A hindrance is told as such.
+    """
+    try:
+        return read(path)
+    except Exception as error:  # whatever damaged bytes lead to
+        if (reason := damage_of(path, error)) is not None:
+            damaged = path.with_name(f"{path.name}.damaged")
+            _remove(damaged)
+            with contextlib.suppress(FileNotFoundError):  # another process was first
+                path.replace(damaged)
+            warnings.warn(
+                f"what a run leaves can be read back: {path} cannot ({reason}), is now {damaged.name}, and is made "
+                "again",
+                stacklevel=2,
+            )
+        return None
+
+
+def read_or_make(path: Path, read: Callable[[Path], T], make: Callable[[Path], object]) -> T:
+    """`read_or_set_aside`, or what `read` makes of the file once `make` has written it."""
+    kept = read_or_set_aside(path, read)
+    if kept is None:
+        make(path)
+        return read(path)
+    return kept
+
+
+def damage_of(path: Path, error: Exception) -> str | None:
+    """Why a file of this project's own could not be read, in a line; None if it is not there. Raises a hindrance.
+
+    A folder in its place, or a file in the place of a folder of its parts, is damage.
+    """
+    if is_hindrance(error) and not isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError):
+        _raise_hindrance(path, error)
+    return _line_of(error) if os.path.lexists(path) else None
+
+
+def _line_of(error: Exception) -> str:
+    return str(error).partition("\n")[0][:200] or type(error).__name__
+
+
 @contextlib.contextmanager
 def tell_if_full(target: Path, advice: str) -> Iterator[None]:
     """A full disk met inside becomes one sentence; `advice`: what to do once there is room."""
@@ -203,14 +259,16 @@ def need_writable(folder: Path, advice: str = "") -> None:
     probe = partial_of(folder / "probe")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
+        probe.write_bytes(b"\0" * 4096)
     except OSError as error:
         if error.errno in _FULL:
             raise
         told = NotWritable(f"files are written to {folder}: {error.strerror}; {advice or _way_out(folder)}")
         told.errno, told.strerror = error.errno, error.strerror
         raise told from error
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink()
 
 
 def _way_out(folder: Path) -> str:

@@ -22,10 +22,11 @@ from vqabook.evidence.record import key_of, write_json
 
 
 def recorded(variant: str, seed: int, seconds: float, dataset: str = "a", **more: object) -> dict:
-    """A record with an empty result."""
+    """A record whose result says nothing."""
     recipe = {"paper": "p", "profile": "small", "kind": "train", "variant": variant, "prior": "same", "seed": seed}
     recipe |= {"data": {"dataset": dataset}} | more
-    return {"recipe": recipe, "result": {}, "provenance": {"seconds": seconds}}
+    stamp = {"code": "c", "commit": "a", "dirty": False, "started": "2026-01-01", "hardware": "h", "versions": {}}
+    return {"recipe": recipe, "result": {"loss": 1.0}, "provenance": stamp | {"seconds": seconds}}
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,14 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
 from vqabook.evidence import runs
-from vqabook.evidence.record import key_of, machine, read_records, write_json
+from vqabook.evidence.record import key_of, machine, provenance, read_records, write_json
 from vqabook.evidence.runs import deal_out, find_records, load_or_make, make, runs_folder
 from vqabook.files import KEPT
 
@@ -42,7 +43,7 @@ def record(tmp_path, monkeypatch) -> Callable[..., dict]:
     monkeypatch.setenv("VQABOOK_RUNS", str(tmp_path / "runs"))
 
     def write(recipe: dict, *, kind: str | None = None) -> dict:
-        stamp = {"code": "of long ago", "machine": kind or machine()}
+        stamp = provenance("of long ago", datetime.now(UTC), 1.0) | {"machine": kind or machine()}
         content = {"recipe": recipe, "result": {"by": "evidence"}, "provenance": stamp}
         write_json(tmp_path / "evidence" / "p" / f"{key_of(recipe)}.json", content)
         return content

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -14,6 +15,7 @@ from vqabook.models.pooling import Avg, PoolingConfig
 from vqabook.models.san import AttentiveSan, AttentiveSanConfig
 from vqabook.models.words import SelfAttentiveText, TextConfig
 from vqabook.surrogates import (
+    Surrogates,
     mask_scores,
     pair_masks,
     region_masks,
@@ -150,8 +152,12 @@ def test_an_answer_out_of_reach_keeps_the_plain_map(table, masks):
         assert found.mask.eq(len(masks) - 1).all()
 
 
+def attentive() -> AttentiveSan:
+    return made(AttentiveSan, AttentiveSanConfig(**SIZES, attention=8, word_attention=5))
+
+
 def test_a_killed_probe_goes_on(table, masks, tmp_path, monkeypatch):
-    """What was saved is not looked at again, and a finished file is read."""
+    """What was saved is not looked at again, but for a row that says how large maps are; a finished file is read."""
     for name in ("SAVE_EVERY", "SAVE_SHARE"):
         monkeypatch.setattr(f"vqabook.surrogates.probing.{name}", 0.0)
     model = made(AttentiveSan, AttentiveSanConfig(**SIZES, attention=8, word_attention=5))
@@ -167,11 +173,11 @@ def test_a_killed_probe_goes_on(table, masks, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         surrogates(probe._replace(look=look), store=store)
     again = surrogates(probe._replace(look=look), store=store)
-    assert looked == [0, 1, 2, 2, 3, 4]
+    assert looked == [0, 1, 2, 0, 2, 3, 4]
     for one, other in zip(again, whole, strict=True):
         assert torch.equal(one, other)
     assert torch.equal(surrogates(probe._replace(look=look), store=store).attention, whole.attention)
-    assert len(looked) == 6 and [path.name for path in tmp_path.iterdir()] == ["maps"]
+    assert len(looked) == 8 and [path.name for path in tmp_path.iterdir()] == ["maps"]
 
 
 def test_maps_of_other_pieces_are_not_gone_on_with(table, masks, tmp_path):
@@ -181,6 +187,34 @@ def test_maps_of_other_pieces_are_not_gone_on_with(table, masks, tmp_path):
     surrogates(two._replace(pieces=two.pieces[:1]), store=tmp_path / "maps")
     found = surrogates(one._replace(pieces=one.pieces[1:] + one.pieces[:1]), store=tmp_path / "maps")
     torch.testing.assert_close(found.attention, surrogates(one).attention)
+
+
+def test_a_damaged_store_is_set_aside_and_made_again(damage, table, masks, tmp_path):
+    probe, store = region_probe(attentive(), table, masks), tmp_path / "maps"
+    whole = surrogates(probe, store=store)
+    damage(store)
+    for told in (
+        pytest.warns(UserWarning, match="maps cannot .* is now maps.damaged, and is made again"),
+        nullcontext(),
+    ):
+        with told:
+            assert torch.equal(surrogates(probe, store=store).attention, whole.attention)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["maps", "maps.damaged"]
+
+
+@pytest.mark.parametrize("part", ["attention", "mask", "rows", "pieces"])
+def test_a_store_of_maps_of_another_size_is_set_aside(part, table, masks, tmp_path):
+    probe, store = region_probe(attentive(), table, masks, at_once=1), tmp_path / "maps"
+    whole = surrogates(probe, store=store)
+    saved = torch.load(store)
+    found = dict(zip(Surrogates._fields, saved["found"], strict=True))
+    if part in found:
+        found[part] = found[part][..., :-1]
+    else:
+        saved[part] = saved[part][:-1] if part == "rows" else 0
+    torch.save(saved | {"found": tuple(found.values())}, store)
+    with pytest.warns(UserWarning, match="maps cannot .* is now maps.damaged"):
+        assert torch.equal(surrogates(probe, store=store).attention, whole.attention)
 
 
 def test_a_sure_model_s_masks_are_still_told_apart():

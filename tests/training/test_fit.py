@@ -253,16 +253,61 @@ def test_a_checkpoint_is_whole_or_not_at_all(toy_table, tmp_path, monkeypatch):
     assert_same(run(toy_table(), checkpoint), run(toy_table()))
 
 
-@pytest.mark.parametrize("damage", [b"", b"garbage", b"half"])
-def test_a_checkpoint_that_cannot_be_read_is_set_aside(damage, toy_table, tmp_path):
-    checkpoint = tmp_path / "checkpoint"
+def interrupt(table, checkpoint: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        run(toy_table(), checkpoint, fail_at=4)
-    content = checkpoint.read_bytes()
-    checkpoint.write_bytes(content[: len(content) // 2] if damage == b"half" else damage)
+        run(table, checkpoint, fail_at=4)
+
+
+def test_a_damaged_checkpoint_is_set_aside(damage, toy_table, tmp_path):
+    checkpoint = tmp_path / "checkpoint"
+    interrupt(toy_table(), checkpoint)
+    damage(checkpoint)
     with pytest.warns(UserWarning, match="checkpoint.damaged, and is made again"):
         assert_same(run(toy_table(), checkpoint), run(toy_table()))
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.damaged"]
+
+
+OF_ANOTHER = {
+    "a model of other sizes": lambda saved: saved["model"].update({"layer.bias": torch.zeros(5)}),
+    "a model of other names": lambda saved: saved["model"].update({"layer.scale": torch.zeros(4)}),
+    "a model of other numbers": lambda saved: saved["model"].update({"layer.bias": torch.zeros(4).double()}),
+    "another objective": lambda saved: saved["objective"].clear(),
+    "moments of other sizes": lambda saved: saved["optimizer"]["state"][0].update(exp_avg=torch.zeros(2, 2)),
+    "moments of more parameters": lambda saved: saved["optimizer"]["state"].update({9: {"exp_avg": torch.zeros(2)}}),
+    "a history of other epochs": lambda saved: saved["history"].pop(0),
+    "a history of text": lambda saved: saved.update(history="first epoch"),
+    "a random state that is none": lambda saved: saved.update(random=[torch.zeros(3)]),
+    "no random state": lambda saved: saved.update(random=[]),
+    "no optimiser": lambda saved: saved.pop("optimizer"),
+}
+
+
+@pytest.mark.parametrize("what", OF_ANOTHER)
+def test_a_checkpoint_of_something_else_is_set_aside_before_any_of_it_is_taken(what, toy_table, tmp_path):
+    checkpoint = tmp_path / "checkpoint"
+    interrupt(toy_table(), checkpoint)
+    saved = torch.load(checkpoint)
+    OF_ANOTHER[what](saved)
+    torch.save(saved, checkpoint)
+    with pytest.warns(UserWarning, match="checkpoint.damaged, and is made again"):
+        assert_same(run(toy_table(), checkpoint), run(toy_table()))
+
+
+def test_a_checkpoint_stays_for_who_removes_it(toy_table, tmp_path):
+    """A kill between the training and its record costs the epochs since the last checkpoint."""
+    checkpoint, epochs = tmp_path / "checkpoint", []
+    for _ in range(2):
+        config = FitConfig(epochs=3, checkpoint_every=0.0)
+        fit(
+            Toy(),
+            Shifted(),
+            toy_table(),
+            config,
+            evaluate=lambda _: epochs.append(1) or {},
+            checkpoint=checkpoint,
+            keep=True,
+        )
+        assert checkpoint.exists() and len(epochs) == 3
 
 
 def test_a_checkpoint_is_replaced_not_overwritten(toy_table, tmp_path):
@@ -316,6 +361,16 @@ def test_runs_that_share_their_first_stage_get_the_same_numbers(toy_table, tmp_p
     again = staged(table, Stage(4, path, write=False), 2 / 3)  # nobody left it
     assert again[2] == 6 and not path.exists()
     assert_same(alone[:2], again[:2])
+
+
+def test_a_damaged_stage_costs_the_epochs_and_is_set_aside(damage, toy_table, tmp_path):
+    table, path = toy_table(), tmp_path / "stage"
+    staged(table, Stage(4, path, write=True), 1.0)
+    damage(path)
+    with pytest.warns(UserWarning, match="stage.damaged"):
+        again = staged(table, Stage(4, path, write=False), 2 / 3)
+    assert again[2] == 6
+    assert_same(again[:2], staged(table, None, 2 / 3)[:2])
 
 
 def test_a_killed_run_goes_on_from_its_own_checkpoint_not_from_the_stage(toy_table, tmp_path):

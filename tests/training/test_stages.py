@@ -13,7 +13,8 @@ import torch
 from filelock import FileLock, Timeout
 from torch import nn
 
-from vqabook.training.stages import Stages, load_or_set_aside
+from vqabook.files import NotReadable, load_saved, read_or_set_aside, save_whole
+from vqabook.training.stages import Stages
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = {"paper": "p", "profile": "smoke", "variant": "base", "seed": 0}
@@ -36,7 +37,7 @@ def stages(tmp_path) -> Stages:
     return Stages(tmp_path, "c1")
 
 
-def go_on(stages: Stages, train: Train, recipe: dict = RECIPE, **how: bool) -> tuple[object, float]:
+def go_on(stages: Stages, train: Train, recipe: dict = RECIPE, **how: Path) -> tuple[object, float]:
     model = nn.Linear(1, 1)
     return stages.go_on(model, recipe, train, **how), model.weight.item()
 
@@ -50,7 +51,7 @@ def test_a_first_stage_is_made_where_none_is_found_and_found_where_one_is(stages
     assert checkpoint.parent == stages.folder and checkpoint.suffix == ".checkpoint"
 
 
-@pytest.mark.parametrize("change", [{"recipe": RECIPE | {"seed": 1}}, {"anew": True}])
+@pytest.mark.parametrize("change", [{"recipe": RECIPE | {"seed": 1}}, {"anew": Path("own.checkpoint")}])
 def test_another_recipe_s_stage_is_not_found_and_a_run_of_its_own_makes_its_anew(change, stages):
     train = Train()
     go_on(stages, train)
@@ -67,18 +68,44 @@ def test_a_stage_of_other_code_is_never_found(stages):
     assert len(set(train.checkpoints)) == 2
 
 
-@pytest.mark.parametrize("damage", [b"", b"garbage", b"half"])
 def test_a_damaged_stage_is_set_aside_and_made_again(damage, stages):
     train, path = Train(), stages.path(RECIPE, "weights")
     go_on(stages, train)
-    content = path.read_bytes()
-    content = content[: len(content) // 2] if damage == b"half" else damage
-    path.write_bytes(content)
+    damage(path)
     with pytest.warns(UserWarning, match=r"what a run leaves can be read back: .* and is made again") as told:
         assert go_on(stages, train) == ("history", 2)
     assert len(told) == 1 and "\n" not in str(told[0].message)
-    assert path.with_name(f"{path.name}.damaged").read_bytes() == content
+    assert path.with_name(f"{path.name}.damaged").exists()
     assert go_on(stages, train) == (None, 2)
+
+
+@pytest.mark.parametrize("weights", [
+    {"weight": torch.zeros(2, 1), "bias": torch.zeros(1)},
+    {"weight": torch.zeros(1, 1)},
+    {"weight": torch.zeros(1, 1), "bias": torch.zeros(1), "scale": torch.zeros(1)},
+    {"weight": torch.zeros(1, 1), "bias": torch.zeros(1, dtype=torch.long)},
+    {},
+])  # fmt: skip
+def test_weights_of_another_model_are_set_aside_before_any_is_loaded(weights, stages):
+    train, path = Train(), stages.path(RECIPE, "weights")
+    save_whole(weights, path)
+    with pytest.warns(UserWarning, match="weights are of this model: (weight|bias|scale) is"):
+        assert go_on(stages, train) == ("history", 1)
+
+
+def test_a_stage_s_checkpoint_goes_once_the_stage_is_left_and_the_run_s_own_with_its_record(stages):
+    class Killed(Train):
+        def __call__(self, model: nn.Module, checkpoint: Path) -> str:
+            checkpoint.touch()
+            return super().__call__(model, checkpoint)
+
+    old = replace(stages, code="c0").path(RECIPE, "weights").with_suffix(".checkpoint")
+    old.touch()
+    train, own = Killed(), stages.folder / "own.checkpoint"
+    go_on(stages, train)
+    assert not train.checkpoints[0].exists() and not old.exists()
+    go_on(stages, train, anew=own)
+    assert train.checkpoints[1] == own and own.exists()
 
 
 def test_a_file_that_may_not_be_read_is_not_damaged(stages, monkeypatch):
@@ -87,9 +114,9 @@ def test_a_file_that_may_not_be_read_is_not_damaged(stages, monkeypatch):
 
     path = stages.path(RECIPE, "weights")
     path.write_bytes(b"of another user")
-    monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(PermissionError):
-        load_or_set_aside(path)
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(NotReadable, match="weights.stage cannot be read here"):
+        read_or_set_aside(path, load_saved)
     assert path.exists()
 
 

@@ -1,9 +1,11 @@
-"""Cached teachers: what they say, read by index; a cache of other weights, other rows or other features is refused."""
+"""Cached teachers: what they say, read by index; a cache of other weights, rows or features is made again."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import h5py
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -54,26 +56,63 @@ def test_they_are_asked_once(table, tmp_path):
     assert model.calls == before + 1  # some rows, to compare
 
 
-def test_a_cache_of_something_else_is_refused(table, features, tmp_path):
+def other_weights(table: Table) -> tuple[Teachers, Table]:
+    return Teachers(1), table
+
+
+def fewer_rows(table: Table) -> tuple[Teachers, Table]:
+    return Teachers(), table.subset(torch.arange(39))
+
+
+def other_features(table: Table) -> tuple[Teachers, Table]:
+    return Teachers(), replace(table, lookup=lambda rows: tuple(x + 1 for x in table.lookup(rows)))
+
+
+@pytest.mark.parametrize(("change", "reason"), [
+    (other_weights, "other weights or other examples"),
+    (fewer_rows, "other weights or other examples"),
+    (other_features, "features behind them have changed"),
+])  # fmt: skip
+def test_a_cache_of_something_else_is_set_aside_and_made_again(change, reason, table, tmp_path):
     path = tmp_path / "t.h5"
     teacher_logits(Teachers(), table, path)
-    with pytest.raises(ValueError, match="was made with other weights or other examples; delete it"):
-        teacher_logits(Teachers(1), table, path)
-    with pytest.raises(ValueError, match="was made with other weights or other examples; delete it"):
-        teacher_logits(Teachers(), table.subset(torch.arange(39)), path)
-    moved = replace(table, lookup=lambda rows: (features[rows] + 1,))
-    with pytest.raises(ValueError, match="the features behind the examples have changed"):
-        teacher_logits(Teachers(), moved, path)
+    model, changed = change(table)
+    with pytest.warns(UserWarning, match=f"t.h5 cannot .*{reason}.* is now t.h5.damaged"):
+        logits = teacher_logits(model, changed, path)
+    assert logits.equal(teacher_logits(model, changed)) and teacher_logits(model, changed, path).equal(logits)
 
 
-@pytest.mark.parametrize("damage", [b"", b"garbage"])
-def test_a_cache_that_cannot_be_read_is_set_aside(damage, table, tmp_path):
+def test_a_damaged_cache_is_set_aside_and_made_again(damage, table, tmp_path):
     path = tmp_path / "t.h5"
-    path.write_bytes(damage)
+    teacher_logits(Teachers(), table, path)
+    damage(path)
     with pytest.warns(UserWarning, match="t.h5.damaged, and is made again"):
         logits = teacher_logits(Teachers(), table, path)
     assert logits.equal(teacher_logits(Teachers(), table))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.h5", "t.h5.damaged"]
+
+
+def test_a_cache_of_other_shapes_is_set_aside(table, tmp_path):
+    path = tmp_path / "t.h5"
+    teacher_logits(Teachers(), table, path)
+    with h5py.File(path, "r+") as file:
+        shape = file["logits"].shape
+        del file["logits"]
+        file["logits"] = np.zeros((shape[0] - 1, *shape[1:]), np.float16)
+    with pytest.warns(UserWarning, match="t.h5.damaged, and is made again"):
+        assert len(teacher_logits(Teachers(), table, path)) == 40
+
+
+def test_a_model_that_is_none_sets_no_good_cache_aside(table, tmp_path):
+    class Broken(Teachers):
+        def forward(self, x: torch.Tensor) -> Output:
+            raise RuntimeError("out of memory")
+
+    path = tmp_path / "t.h5"
+    teacher_logits(Teachers(), table, path)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        teacher_logits(Broken(), table, path)
+    assert [path.name for path in tmp_path.iterdir()] == ["t.h5"]
 
 
 def test_logits_too_large_for_half_precision_stay_finite(table, features):

@@ -103,7 +103,7 @@ def show_overview(manifest: Mapping[str, DataSet]) -> None:
 
 def show(name: str, description: Description | None = None) -> None:
     """Display a set on a page: its facts, its picture, and when and from which commit it was described."""
-    kept = record.read_record(FOLDER / f"{name}.json") if description is None else None
+    kept = record.read_record(FOLDER / f"{name}.json", record.load_json) if description is None else None
     if description is None and kept is None:
         how = f"<code>vqabook data info {name} --record</code>"
         show_html(f"<p>Not described yet: {how} does, once it is there.</p>")

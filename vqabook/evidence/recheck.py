@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vqabook import stop
-from vqabook.evidence.record import EVIDENCE, PACKAGE, key_of, read_record, read_records
+from vqabook.evidence.record import EVIDENCE, PACKAGE, key_of, load_json, read_record, read_records
 from vqabook.evidence.runs import make
 from vqabook.files import PROJECT
 
@@ -90,7 +90,7 @@ def difference(old: object, new: object, at: str = "") -> str | None:
 
 def read_outcome() -> dict | None:
     """The outcome of the latest recheck that was recorded."""
-    return json.loads(OUTCOME.read_bytes()) if OUTCOME.exists() else None
+    return read_record(OUTCOME, load_json)
 
 
 def words_for_make(profile: str, pages: Sequence[str], recipes: Path | None, data_root: str | None) -> list[str]:
@@ -112,7 +112,9 @@ def compare_codes(commit: str, asked: Sequence[str], folder: Path) -> tuple[int,
             failed = [name for name, maker in zip(("old", "new"), makers, strict=True) if maker.wait()]
     if failed:
         raise RuntimeError(f"both codes make the same runs; {' and '.join(failed)} failed, as it says above")
-    old_runs, new_runs = ({key_of(r["recipe"]): r for r in read_records(folder / name)} for name in ("old", "new"))
+    old_runs, new_runs = (
+        {key_of(r["recipe"]): r for r in read_records(folder / name / "runs")} for name in ("old", "new")
+    )
     return len(old_runs.keys() & new_runs.keys()), list(_list_differences(old_runs, new_runs))
 
 

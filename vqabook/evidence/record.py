@@ -1,7 +1,8 @@
 """Produce-or-load: one JSON per run, named by what was asked, stamped with what ran it.
 
 A record is {"recipe": what was asked, "result": numbers, "provenance": who made it, when, from which code, on what}.
-It is written whole or not at all; of two processes that want the same record one makes it.
+It is written whole or not at all; of two processes that want the same record one makes it. A file is
+trusted if it is a record of the recipe that its name says, and its result has finite numbers.
 """
 
 import hashlib
@@ -12,18 +13,53 @@ import re
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
+from typing import Annotated, Any, TypedDict
 
+import msgspec
 from filelock import FileLock
 
-from vqabook.files import HOME, PROJECT, DiskFull, files_below, written_whole
+from vqabook.files import (
+    HOME,
+    PROJECT,
+    damage_of,
+    files_below,
+    need_writable,
+    read_or_set_aside,
+    tell_if_full,
+    written_whole,
+)  # fmt: skip
 
 PACKAGE = Path(__file__).parents[1]
 EVIDENCE = PROJECT / "book" / "evidence" if PROJECT else HOME / "evidence"  # records of long runs, a folder a paper
+UNKNOWN = {"commit": "unknown", "dirty": False}
+ELSEWHERE = "give another folder (runs=..., --runs or VQABOOK_RUNS)"
+
+
+class Stamp(TypedDict):
+    """Who made a record; newer ones say their machine kind, too."""
+
+    code: str
+    commit: str
+    dirty: bool
+    started: str
+    seconds: float
+    hardware: str
+    versions: dict[str, str]
+
+
+class Record(TypedDict):
+    """What a record has at least."""
+
+    recipe: dict[str, Any]
+    result: Annotated[dict[str, Any], msgspec.Meta(min_length=1)]
+    provenance: Stamp
 
 
 def key_of(recipe: Mapping) -> str:
@@ -36,15 +72,17 @@ def key_of(recipe: Mapping) -> str:
 def produce_or_load(recipe: Mapping, produce: Callable[[Mapping, Path], dict], *, folder: Path, code: str) -> dict:
     """The record of `recipe` in `folder`; unless the same `code` made it already, `produce(recipe, scratch path)` does.
 
-    A record of other code is made anew. Raises `filelock.Timeout` while another process is making it.
+    A record of other code is made anew, and so is a damaged one, which is set aside with a warning. What `produce`
+    leaves at the scratch path stays until the record is written. Raises `filelock.Timeout` while another process is
+    making it.
     """
     path = folder / f"{key_of(recipe)}.json"
-    found = read_record(path)
-    if found and found["provenance"]["code"] == code:
-        return found
+    with suppress(Exception):  # told below, by the one process that makes it again
+        if (record := load_record(path))["provenance"]["code"] == code:
+            return record
     ensure_writable(folder)
     with FileLock(path.with_suffix(".lock"), timeout=0):
-        found = read_record(path)
+        found = read_or_set_aside(path, load_record)
         if found and found["provenance"]["code"] == code:
             return found
         started, clock = datetime.now(UTC), time.monotonic()
@@ -52,16 +90,38 @@ def produce_or_load(recipe: Mapping, produce: Callable[[Mapping, Path], dict], *
         seconds = round(time.monotonic() - clock, 2)
         record = {"recipe": dict(recipe), "result": result, "provenance": provenance(code, started, seconds)}
         write_json(path, record)
+        for left in folder.glob(f"{path.stem}.*.checkpoint"):  # of older code, too
+            left.unlink(missing_ok=True)
         return record
 
 
-def read_record(path: Path) -> dict | None:
-    """The record at `path`, or None if there is none or it is not one."""
+def load_record(path: Path) -> dict:
+    """The record at `path`; raises unless it is one, of the recipe that its name says."""
+    record = load_json(path, Record)
+    if (key := key_of(record["recipe"])) != path.stem:
+        raise ValueError(f"it answers another recipe, {key}")
+    return record
+
+
+def load_json(path: Path, kind: Any = dict) -> dict:
+    """JSON that this project wrote; raises unless it has what a `kind` has, and finite numbers."""
+    content = msgspec.json.decode(path.read_bytes())
+    msgspec.convert(content, kind)
+    return content
+
+
+def read_record(path: Path, load: Callable[[Path], dict] = load_record) -> dict | None:
+    """The record at `path`, or None if there is none; a file that is none is named in a warning, and left out."""
     try:
-        record = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError, json.JSONDecodeError):
+        return load(path)
+    except Exception as error:  # whatever damaged bytes lead to
+        if (reason := damage_of(path, error)) is not None:
+            warnings.warn(
+                "a record is whole, answers the recipe in its name, and has finite numbers: "
+                f"{path} is left out ({reason}); restore it, or remove it to have it made again",
+                stacklevel=2,
+            )
         return None
-    return record if isinstance(record, dict) and {"recipe", "result", "provenance"} <= record.keys() else None
 
 
 def read_records(folder: Path) -> list[dict]:
@@ -81,28 +141,14 @@ def need_evidence() -> None:
 
 def write_json(path: Path, content: object) -> None:
     """Write JSON whole or not at all; a full disk leaves the old file as it was."""
-    try:
-        with written_whole(path) as partial:
-            partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", "utf-8")
-    except OSError as error:
-        reason = "the disk is full" if isinstance(error, DiskFull) else error.strerror
-        raise OSError(
-            f"results are written to {path.parent}: {reason}; free space or give another folder (runs=...), "
-            "finished records are kept"
-        ) from error
+    with written_whole(path, f"run again, or {ELSEWHERE}; finished records are kept") as partial:
+        partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", "utf-8")
 
 
 def ensure_writable(folder: Path) -> None:
     """Fail before the work rather than after it if results cannot be written to `folder`."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".{os.getpid()}.probe"
-        probe.write_bytes(b"\0" * 4096)
-        probe.unlink()
-    except OSError as error:
-        raise OSError(
-            f"results are written to {folder}: {error.strerror}; give a folder that you may write to (runs=...)"
-        ) from error
+    with tell_if_full(folder, f"run again, or {ELSEWHERE}"):
+        need_writable(folder, ELSEWHERE)
 
 
 def provenance(code: str, started: datetime, seconds: float) -> dict:
@@ -121,21 +167,26 @@ def provenance(code: str, started: datetime, seconds: float) -> dict:
 
 @lru_cache
 def commit() -> dict:
-    """The commit of the repository that tracks this package, and whether files differ from it; else unknown."""
+    """The commit of this project's repository, and whether tracked files differed from it.
+
+    Of a package that was installed or copied into another repository it is unknown: that one's says nothing of it.
+    """
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # of a hook, of theirs
 
     def git(*words: str) -> str:
-        return subprocess.run(
-            ("git", *words), cwd=PACKAGE, capture_output=True, encoding="utf-8", check=True
-        ).stdout.strip()
+        words = ("git", "-C", str(PACKAGE.parent), *words)
+        return subprocess.run(words, env=env, capture_output=True, encoding="utf-8", check=True).stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", "__init__.py")  # not a repository that an environment happens to lie in
+        git("ls-files", "--error-unmatch", "vqabook/__init__.py", "book/_toc.yml")
+        if git("rev-parse", "--show-prefix"):
+            return dict(UNKNOWN)
         return {
             "commit": git("rev-parse", "--short=12", "HEAD"),
             "dirty": bool(git("status", "--porcelain", "-uno", "--", str(PACKAGE))),
         }
     except (OSError, subprocess.CalledProcessError):
-        return {"commit": "unknown", "dirty": False}
+        return dict(UNKNOWN)
 
 
 @lru_cache

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vqabook.core import Table
-from vqabook.files import save_whole
+from vqabook.files import load_saved, read_or_set_aside, save_whole
 from vqabook.progress import Bar
 
 MASKS = 500  # Sec. 4.2
@@ -173,7 +173,8 @@ def surrogates(probe: Probe, *, weighted: bool = False, store: Path | None = Non
     worse (Sec. 3.1).
 
     With `store` they are kept in that file, written whole or not at all: a finished one is read, and a killed probe
-    goes on from its last save. Whoever gives the same path says that model, table and masks are the same.
+    goes on from its last save. Whoever gives the same path says that model, table and masks are the same. A file that
+    cannot be read back, or has maps of another size, is set aside with a warning.
     """
     done, kept = _load(store, probe)
     clock, pause = time.monotonic(), SAVE_EVERY
@@ -193,9 +194,19 @@ def _load(store: Path | None, probe: Probe) -> tuple[int, list[Surrogates]]:
     """How many pieces a file has, and what was kept; none if it was cut into other pieces, on another device say."""
     if store is None or not store.exists():
         return 0, []
-    saved = torch.load(store, weights_only=True)
-    same = torch.equal(torch.cat(probe.pieces[: saved["pieces"]]).cpu(), saved["rows"])
-    return (saved["pieces"], [Surrogates(*saved["found"])]) if same else (0, [])
+    one = _choose(*probe.look(probe.pieces[0][:1]), False)
+    saved = read_or_set_aside(store, lambda path: _check(load_saved(path), one))
+    if not saved or not torch.equal(torch.cat(probe.pieces[: saved["pieces"]]).cpu(), saved["rows"]):
+        return 0, []
+    return saved["pieces"], [Surrogates(*saved["found"])]
+
+
+def _check(saved: dict, one: Surrogates) -> dict:
+    """What `surrogates` saved, if its columns are as those of `one` row, for as many rows as it says."""
+    kinds = [(len(saved["rows"]), *x.shape[1:], x.dtype) for x in one]
+    if [(*x.shape, x.dtype) for x in Surrogates(*saved["found"])] != kinds or saved["pieces"] < 1:
+        raise ValueError("maps are a row an example, of as many regions or words as the model looks at")
+    return saved
 
 
 def _join(kept: list[Surrogates]) -> Surrogates:

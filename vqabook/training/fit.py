@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from vqabook import stop
 from vqabook.core import Batch, Output, Table
-from vqabook.files import save_whole
+from vqabook.files import load_saved, read_or_set_aside, save_whole
 from vqabook.objectives.base import Objective
 from vqabook.progress import Bar, tell
-from vqabook.training.stages import load_or_set_aside
+from vqabook.training.stages import check_state
 
 
 @dataclass(frozen=True)
@@ -138,11 +138,13 @@ class GradientNorms:
 class Training:
     """Everything that a run changes: model, objective, optimiser, history, random state, sums of the epoch at work.
 
-    Saved and restored as one, between any two batches.
+    Saved and restored as one, between any two batches, with what a `BestEpoch` remembers.
     """
 
-    def __init__(self, model: nn.Module, objective: Objective, config: FitConfig, norms: GradientNorms):
-        self.model, self.objective, self.config, self.norms = model, objective, config, norms
+    def __init__(
+        self, model: nn.Module, objective: Objective, config: FitConfig, norms: GradientNorms, best: BestEpoch | None
+    ):
+        self.model, self.objective, self.config, self.norms, self.best = model, objective, config, norms, best
         self.parameters = [p for module in (model, objective) for p in module.parameters() if p.requires_grad]
         own = {"momentum": config.momentum, "nesterov": config.nesterov} if config.optimizer == "sgd" else {}
         make = OPTIMIZERS[config.optimizer]
@@ -166,11 +168,12 @@ class Training:
         random = [torch.get_rng_state()] + (torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [])
         parts = {name: getattr(self, name).state_dict() for name in ("model", "objective", "optimizer")}
         epoch = {"batches": self.batches, "loss": self.loss, "norms": self.norms.total, "n": self.norms.n}
-        save_whole({**parts, "history": self.history, "random": random, "epoch": epoch}, path)
+        best = (self.best.highest, self.best.weights) if self.best else None
+        save_whole({**parts, "history": self.history, "random": random, "epoch": epoch, "best": best}, path)
 
     def restore(self, path: Path) -> bool:
-        """Whether there was something to go on from."""
-        saved = load_or_set_aside(path)
+        """Whether there was something to go on from. What no training like this one left is set aside."""
+        saved = read_or_set_aside(path, self._load)
         if saved is None:
             return False
         for name in ("model", "objective", "optimizer"):
@@ -180,9 +183,29 @@ class Training:
             self.batches, self.loss = epoch["batches"], epoch["loss"]
             self.norms.total, self.norms.n = epoch["norms"], epoch["n"]
         torch.set_rng_state(saved["random"][0])
-        if len(saved["random"]) > 1:
-            torch.cuda.set_rng_state_all(saved["random"][1:])
+        torch.cuda.set_rng_state_all(saved["random"][1 : 1 + torch.cuda.device_count()])
+        if self.best:
+            self.best.highest, self.best.weights = saved["best"]
         return True
+
+    def _load(self, path: Path) -> dict:
+        """What was saved, with all of it looked at before any of it is taken over."""
+        saved = load_saved(path)
+        for name in ("model", "objective"):
+            check_state(saved[name], getattr(self, name).state_dict())
+        shapes = {(i, x.shape) for i, own in saved["optimizer"]["state"].items() for x in own.values() if x is not None}
+        if any(shape and self.parameters[i].shape != shape for i, shape in shapes):
+            raise ValueError("an optimiser's state has the shapes of its parameters")
+        if [row["epoch"] for row in saved["history"]] != list(range(1, len(saved["history"]) + 1)):
+            raise ValueError("a history has a row for each epoch, in their order")
+        if [type(saved["epoch"][name]) for name in ("batches", "n", "norms")] != [int, int, dict]:
+            raise ValueError("sums of an epoch count its batches")
+        if self.best and saved["history"]:
+            highest, weights = saved["best"]
+            check_state(weights, self.model.state_dict())
+            float(highest)
+        torch.Generator().set_state(saved["random"][0])
+        return saved
 
 
 def fit(
@@ -194,6 +217,7 @@ def fit(
     evaluate: Callable[[nn.Module], dict] | None = None,
     watch: Mapping[str, Iterable[nn.Parameter]] | None = None,
     checkpoint: Path | None = None,
+    keep: bool = False,
     stage: Stage | None = None,
     order: Callable[[torch.Generator], Int[Tensor, " shown"]] | None = None,
     label: str = "fit",
@@ -202,13 +226,16 @@ def fit(
 
     Its keys: epoch, loss, grad_<watched group>, whatever `evaluate` adds, seconds. With `checkpoint` a killed run goes
     on from its last saved epoch, and one that was asked to stop from its last batch, to the same final weights; the
-    file is removed at the end. With `stage` the first epochs are taken from, or left for, a run that shares them.
-    `order` draws the rows of an epoch, from a generator that is the seed's and the epoch's own; None: every row once.
+    file is removed at the end, unless who records the results is to remove it (`keep`). One that is damaged, or of
+    another model, is set aside with a warning. With `stage` the first epochs are taken from, or left for, a run that
+    shares them. `order` draws the rows of an epoch, from a generator that is the seed's and the epoch's own; None:
+    every row once.
     """
     device = train.device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(config.seed)
-        run = Training(model, objective.to(device), config, GradientNorms(watch or {}))
+        best = evaluate if isinstance(evaluate, BestEpoch) else None
+        run = Training(model, objective.to(device), config, GradientNorms(watch or {}), best)
         for saved in (checkpoint, stage.path if stage and not stage.write else None):
             if saved is not None and run.restore(saved):
                 break
@@ -233,7 +260,7 @@ def fit(
                     if checkpoint is not None and time.monotonic() - saved_at >= config.checkpoint_every:
                         run.save(checkpoint)
                         saved_at = time.monotonic()
-    if checkpoint is not None:
+    if checkpoint is not None and not keep:
         checkpoint.unlink(missing_ok=True)
     return run.history
 
@@ -310,31 +337,23 @@ def soft_score(out: Output, batch: Batch) -> Float[Tensor, " b"]:
 class BestEpoch:
     """Wraps what `fit` calls after every epoch, whose `valid` decides; the first of equals stays.
 
-    Keeps the best weights beside `checkpoint`, whose absence says that training starts anew: what another one left is
-    forgotten, and so is a checkpoint whose best weights are lost. `restore` loads them and takes the file away.
+    Keeps the best weights in memory, and in the run's checkpoint: one file, whose parts belong together.
     """
 
-    def __init__(self, evaluate: Callable[[nn.Module], dict], checkpoint: Path):
-        self.evaluate, self.path = evaluate, checkpoint.with_name(f"{checkpoint.name}.best")
-        if not checkpoint.exists():
-            self.path.unlink(missing_ok=True)
-        best = load_or_set_aside(self.path)
-        if best is None:
-            checkpoint.unlink(missing_ok=True)
-            best = {"valid": -float("inf"), "model": {}}  # a run stopped in its first epoch has lost nothing
-            save_whole(best, self.path)
-        self.highest = best["valid"]
+    def __init__(self, evaluate: Callable[[nn.Module], dict]):
+        self.evaluate, self.highest = evaluate, -float("inf")
+        self.weights: dict[str, Tensor] | None = None
 
     def __call__(self, model: nn.Module) -> dict:
         scores = self.evaluate(model)
         if scores["valid"] > self.highest:
             self.highest = scores["valid"]
-            save_whole({"valid": self.highest, "model": model.state_dict()}, self.path)
+            self.weights = {name: x.detach().clone() for name, x in model.state_dict().items()}
         return scores
 
     def restore(self, model: nn.Module) -> None:
-        model.load_state_dict(torch.load(self.path, map_location="cpu", weights_only=True)["model"])
-        self.path.unlink()
+        """Give the model the weights of its best epoch."""
+        model.load_state_dict(self.weights)
 
 
 def fit_best(
@@ -347,9 +366,12 @@ def fit_best(
     checkpoint: Path,
     label: str,
 ) -> list[dict]:
-    """`fit`, after which the model has the weights of the epoch that was best on held-out rows; its history."""
-    best = BestEpoch(evaluate, checkpoint)
-    history = fit(model, objective, train, config, evaluate=best, checkpoint=checkpoint, label=label)
+    """`fit`, after which the model has the weights of the epoch that was best on held-out rows; its history.
+
+    The checkpoint stays: who records the results removes it.
+    """
+    best = BestEpoch(evaluate)
+    history = fit(model, objective, train, config, evaluate=best, checkpoint=checkpoint, keep=True, label=label)
     best.restore(model)
     return history
 

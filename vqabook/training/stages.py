@@ -4,19 +4,17 @@ A second stage that finds no first one makes it; one that older code left is nev
 that cannot be read back is set aside, with a warning, and made again.
 """
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import torch
 from filelock import FileLock
-from torch import nn
+from torch import Tensor, nn
 
 from vqabook.evidence.record import key_of
-from vqabook.files import save_whole
+from vqabook.files import load_saved, read_or_set_aside, save_whole
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -39,17 +37,26 @@ class Stages:
         with FileLock(f"{path}.lock"):
             yield path
 
-    def go_on(self, model: M, recipe: Mapping, train: Callable[[M, Path], object], *, anew: bool = False) -> object:
-        """Give `model` the weights that a run of `recipe` left; none did, or `anew`: `train(model, checkpoint)` first.
+    def go_on(
+        self, model: M, recipe: Mapping, train: Callable[[M, Path], object], *, anew: Path | None = None
+    ) -> object:
+        """Give `model` the weights that a run of `recipe` left; if none did, `train(model, checkpoint)` comes first.
 
-        Returns what `train` did, or None.
+        Returns what `train` did, or None. `anew`: the checkpoint of the very run that leaves them, which trains
+        whatever is there, and whose checkpoint stays until its record is written.
         """
         with self.lock(recipe, "weights") as path:
-            if not anew and (weights := load_or_set_aside(path)) is not None:
-                model.load_state_dict(weights)
-                return None
-            trained = train(model, path.with_suffix(".checkpoint"))
+            if anew is None:
+                weights = read_or_set_aside(path, lambda path: check_state(load_saved(path), model.state_dict()))
+                if weights is not None:
+                    model.load_state_dict(weights)
+                    return None
+            checkpoint = anew or path.with_suffix(".checkpoint")
+            trained = train(model, checkpoint)
             save_whole(model.state_dict(), path)
+            if anew is None:
+                for left in self.folder.glob(f"{key_of(recipe)}.*.weights.checkpoint"):  # of older code, too
+                    left.unlink(missing_ok=True)
             return trained
 
 
@@ -61,27 +68,10 @@ class Scratch:
     stages: Stages
 
 
-def load_or_set_aside(path: Path) -> Any:
-    """What `save_whole` wrote, on the CPU; None if it is not there or cannot be read back."""
-    if not path.exists():
-        return None
-    with path.open("rb") as file:  # who may not read it hears so
-        try:
-            return torch.load(file, map_location="cpu", weights_only=True)
-        except MemoryError:
-            raise
-        except Exception as error:  # whatever damaged bytes lead to
-            set_aside(path, error)
-    return None
-
-
-def set_aside(path: Path, error: Exception) -> None:
-    """Rename a file that cannot be read back, and say so in a sentence."""
-    damaged = path.with_name(f"{path.name}.damaged")
-    with suppress(FileNotFoundError):  # another process was first
-        path.replace(damaged)
-    reason = str(error).partition("\n")[0] or type(error).__name__
-    warnings.warn(
-        f"what a run leaves can be read back: {path} cannot ({reason}), is now {damaged.name}, and is made again",
-        stacklevel=3,
-    )
+def check_state(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """`state`, if it has the names, shapes and dtypes of a module's `own`; ValueError if not, before anything loads."""
+    for name in own.keys() | state.keys():
+        kinds = [(tuple(x[name].shape), x[name].dtype) if name in x else "no such" for x in (state, own)]
+        if kinds[0] != kinds[1]:
+            raise ValueError(f"weights are of this model: {name} is {kinds[0]}, expected {kinds[1]}")
+    return state

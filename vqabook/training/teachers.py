@@ -13,9 +13,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vqabook.core import Batch, Output, SparseScores, Table
-from vqabook.files import written_whole
+from vqabook.files import read_or_make, written_whole
 from vqabook.training.fit import predict
-from vqabook.training.stages import set_aside
 
 HALF = torch.finfo(torch.float16).max
 
@@ -25,42 +24,39 @@ def teacher_logits(
 ) -> Float[Tensor, "n m c"]:
     """The members' logits of all rows of `table`, in their order: `side["teacher"]` of a table that distils them.
 
-    `model` returns logits [m, b, c]. With `path` they are written there, whole or not at all, and mapped; a file that
-    is there is read, if it was made with these weights on this data: ValueError if not. One that cannot be read is set
-    aside. What the inputs are looked up in is too large to hash; some rows are answered again in its place.
+    `model` returns logits [m, b, c]. With `path` they are written there, whole or not at all, and mapped. A file that
+    is there is read, if it is whole and was made with these weights on this data; if not, it is set aside with a
+    warning, and made again. What the inputs are looked up in is too large to hash; some rows are answered again in its
+    place.
     """
-    identity = _identity(model, table)
     if path is None:
         return predict(model, table, _as_half, batch_size=batch_size)
-    if path.exists() and not h5py.is_hdf5(path):
-        set_aside(path, OSError("no HDF5"))
-    if not path.exists():
-        _write(model, table, path, identity, batch_size)
-    with h5py.File(path) as file:
-        stored, offset = file["logits"], file["logits"].id.get_offset()
-        if file.attrs.get("identity") != identity:
-            raise ValueError(
-                f"cached logits are of these base models on this data: {path} was made with other weights or other "
-                "examples; delete it or give another file"
-            )
-        logits = torch.from_numpy(np.memmap(path, stored.dtype, "c", offset, stored.shape))
     tried = torch.linspace(0, len(table) - 1, min(8, len(table))).long()
-    again = predict(model, table.subset(tried), _as_half).float()
-    if not torch.allclose(again, logits[tried].float(), atol=0.05, rtol=0.02):
-        raise ValueError(
-            f"cached logits are what the base models say: {path} says otherwise of the first rows tried, so the "
-            "features behind the examples have changed; delete it or give another file"
-        )
-    return logits
+    again, identity = predict(model, table.subset(tried), _as_half), _identity(model, table)
+
+    def read(path: Path) -> Float[Tensor, "n m c"]:
+        logits = _map(path, identity, (len(table), *again.shape[1:]))
+        if not torch.allclose(again.float(), logits[tried].float(), atol=0.05, rtol=0.02):
+            raise ValueError("the base models say otherwise of some rows, so the features behind them have changed")
+        return logits
+
+    def make(path: Path) -> None:
+        with written_whole(path) as partial, h5py.File(partial, "w") as file:
+            stored = file.create_dataset("logits", (len(table), *again.shape[1:]), np.float16)
+            for rows in torch.arange(len(table)).split(batch_size):
+                stored[int(rows[0]) : int(rows[-1]) + 1] = predict(model, table.subset(rows), _as_half).numpy()
+            file.attrs["identity"] = identity
+
+    return read_or_make(path, read, make)
 
 
-def _write(model: nn.Module, table: Table, path: Path, identity: str, batch_size: int) -> None:
-    with written_whole(path) as partial, h5py.File(partial, "w") as file:
-        first = predict(model, table.subset(torch.zeros(1, dtype=torch.long)), _as_half)
-        stored = file.create_dataset("logits", (len(table), *first.shape[1:]), np.float16)
-        for rows in torch.arange(len(table)).split(batch_size):
-            stored[int(rows[0]) : int(rows[-1]) + 1] = predict(model, table.subset(rows), _as_half).numpy()
-        file.attrs["identity"] = identity
+def _map(path: Path, identity: str, shape: tuple[int, ...]) -> Float[Tensor, "n m c"]:
+    """The logits of a file; raises unless it is whole, and of this model on this data."""
+    with h5py.File(path) as file:
+        stored = file["logits"]
+        if file.attrs.get("identity") != identity or (stored.shape, stored.dtype) != (shape, np.float16):
+            raise ValueError("it was made with other weights or other examples")
+        return torch.from_numpy(np.memmap(path, stored.dtype, "c", stored.id.get_offset(), stored.shape))
 
 
 def _as_half(out: Output, batch: Batch) -> Float[Tensor, "b m c"]:

@@ -29,7 +29,7 @@ def train(run: Run, scratch: Scratch, *, data_root: Path | None, device: str = "
     """One training run and everything the page reads off it."""
     examples = load_examples(run.task, run.data, run.seed, data_root, pick_device(device))
     if run.supervision is None:
-        model, history = train_or_load(run, examples, scratch.stages, data_root, anew=True)
+        model, history = train_or_load(run, examples, scratch.stages, data_root, anew=scratch.checkpoint)
         about: dict = {"surrogates": {}}
     else:
         model, history, about = train_supervised(run, examples, scratch, data_root)
@@ -142,7 +142,7 @@ def fit_run(
 
 
 def train_or_load(
-    run: Run, examples: Examples, stages: Stages, data_root: Path | None, *, anew: bool = False
+    run: Run, examples: Examples, stages: Stages, data_root: Path | None, *, anew: Path | None = None
 ) -> tuple[nn.Module, list[dict] | None]:
     """The baseline of a run with the weights that another run left; none did, or `anew`: trained, with its history."""
     baseline = run.baseline

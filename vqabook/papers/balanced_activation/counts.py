@@ -100,7 +100,7 @@ def fit_classifier(model: nn.Module, checkpoint: Path, recipe: CountsRun, tail: 
     )  # fmt: skip
     weights = sampling_weights(method, tail, labels)
     order = None if weights is None else lambda draw: torch.multinomial(weights, len(labels), True, generator=draw)
-    return fit(model, objective, table, config, checkpoint=checkpoint, order=order, label=recipe.label)
+    return fit(model, objective, table, config, checkpoint=checkpoint, keep=True, order=order, label=recipe.label)
 
 
 def sampling_weights(method: Method, tail: Tail, labels: Int[Tensor, " n"]) -> Float[Tensor, " n"] | None:

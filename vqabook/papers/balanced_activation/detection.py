@@ -45,7 +45,7 @@ def train(recipe: DetectionRun, scratch: Scratch, *, data_root: Path | None, dev
         first, whole = recipe.first_stage(), recipe.method == recipe.FIRST
         model = build(recipe, train).to(on)
         fit_whole = partial(fit_detector, recipe=first, train=train, epochs=recipe.epochs)
-        history = scratch.stages.go_on(model, first.asked(), fit_whole, anew=whole)
+        history = scratch.stages.go_on(model, first.asked(), fit_whole, anew=scratch.checkpoint if whole else None)
         if not whole:
             free_classifier(model, recipe, train)
             history = fit_detector(Still(model), scratch.checkpoint, recipe, train, recipe.second_epochs)
@@ -121,7 +121,7 @@ def fit_detector(model: nn.Module, checkpoint: Path, recipe: DetectionRun, train
     def order(generator: torch.Generator) -> Int[Tensor, " shown"]:
         return repeated_order(factors, generator=generator)
 
-    return fit(model, DetectionLoss(), table, config, checkpoint=checkpoint, order=order, label=recipe.label)
+    return fit(model, DetectionLoss(), table, config, checkpoint=checkpoint, keep=True, order=order, label=recipe.label)
 
 
 def image_factors(method: Method, train: Annotated) -> Float[Tensor, " n"]:

@@ -58,7 +58,9 @@ def fit_stages(
     if not recipe.shares:
         return model, fit_row(model, scratch.checkpoint, recipe=recipe)
     first, alone = recipe.first_stage(), recipe.method.second is None
-    history = scratch.stages.go_on(model, first.asked(), partial(fit_row, recipe=first), anew=alone)
+    history = scratch.stages.go_on(
+        model, first.asked(), partial(fit_row, recipe=first), anew=scratch.checkpoint if alone else None
+    )
     if alone:
         return model, history
     classifier = ScaledClassifier(model.classifier) if recipe.method.second == "lws" else renew()
@@ -99,6 +101,7 @@ def fit_network(model: nn.Module, checkpoint: Path, recipe: Run, data: Division)
         fit_config(recipe, len(table), table.device),
         evaluate=lambda model: {"test_accuracy": measure_accuracy(model, data.held_out, recipe)},
         checkpoint=checkpoint,
+        keep=True,
         order=(lambda generator: class_balanced_order(labels, generator=generator)) if recipe.method.evenly else None,
         label=recipe.label,
     )

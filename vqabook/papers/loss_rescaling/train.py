@@ -58,6 +58,7 @@ def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str 
         evaluate=evaluate,
         watch={"question": core.question_encoder.parameters(), "classifier": core.classifier.parameters()},
         checkpoint=scratch.checkpoint,
+        keep=True,
         stage=first_stage(recipe, scratch.stages),
         label=recipe.label,
     )

@@ -47,7 +47,9 @@ def train(recipe: VisionRun, scratch: Scratch, *, data_root: Path | None, device
     model, objective = build(recipe, data)
     config = FitConfig.of(recipe, data.train.device)
     rows = replace(data.train, lookup=Augment(data.train.lookup, recipe.shift, recipe.flip))
-    history = fit(model, objective, rows, config, evaluate=evaluate, checkpoint=scratch.checkpoint, label=recipe.label)
+    history = fit(
+        model, objective, rows, config, evaluate=evaluate, checkpoint=scratch.checkpoint, keep=True, label=recipe.label
+    )
     diagnosed = {name: diagnose(model, table, data) for name, table in tables.items()}
     return {
         "test": {"overall": diagnosed["held_out"]["accuracy"], "per_class": diagnosed["held_out"]["per_class"]},

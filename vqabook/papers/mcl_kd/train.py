@@ -31,7 +31,7 @@ def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str 
     base, ensemble = recipe.base, recipe.ensemble
     model = members_of(build(recipe, examples), examples)
     fit_base = partial(fit_members, recipe=base, examples=examples)
-    history = scratch.stages.go_on(model, base.asked(), fit_base, anew=ensemble is None)
+    history = scratch.stages.go_on(model, base.asked(), fit_base, anew=scratch.checkpoint if ensemble is None else None)
     if ensemble is not None:
         if ensemble.rule == "mcl_kd":
             examples = replace(examples, train=with_teachers(base, model, examples.train, scratch))

@@ -97,6 +97,7 @@ def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str 
         FitConfig.of(recipe, task.train.device, optimizer="adam", clip=NO_CLIP),  # neither paper nor release clips
         evaluate=Watched(task),
         checkpoint=scratch.checkpoint,
+        keep=True,
         label=recipe.label,
     )
     selection = select(history, first=0)
