@@ -14,7 +14,7 @@ import pytest
 from vqabook.catalogue import drawings
 from vqabook.catalogue import page as catalogue
 from vqabook.catalogue.description import Description, Picture
-from vqabook.evidence.record import read_record
+from vqabook.evidence.record import load_json
 from vqabook.fetch.manifest import read_manifest
 
 MANIFEST = read_manifest()
@@ -82,7 +82,7 @@ def test_a_description_is_kept_and_read_again(tmp_path, monkeypatch, shown):
     catalogue.show("any")
     assert "vqabook data info any --record" in html(shown)
     description = described("bars")
-    found = read_record(catalogue.keep("any", description))
+    found = load_json(catalogue.keep("any", description))
     assert found["result"] == json.loads(json.dumps(asdict(description)))
     assert found["provenance"].keys() == {"commit", "dirty", "started", "versions"}
 

@@ -22,7 +22,7 @@ def run(variant: str, seed: int, score: float, machine: str) -> dict:
     return {
         "recipe": recipe | {"data": {"dataset": "shapes"}},
         "result": {"test": {"overall": score}, "seconds": 1.0},
-        "provenance": stamp | {"seconds": 7.0, "versions": {"torch": "2"}},
+        "provenance": stamp | {"code": "c", "hardware": "h", "seconds": 7.0, "versions": {"torch": "2"}},
     }
 
 

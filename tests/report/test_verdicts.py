@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vqabook.evidence.record import write_json
+from vqabook.evidence.record import key_of, write_json
 from vqabook.report import verdicts
 from vqabook.report.claims import Claim, Side
 from vqabook.report.verdicts import (
@@ -162,8 +162,8 @@ def test_evidence_is_the_newest_of_one_setting(tmp_path, monkeypatch, run):
     old, new = run("both", 40.0, **real), run("both", 50.0, lr=0.5, **real)
     new["provenance"]["started"] = "2026-02-02T03:04:05+00:00"
     others = run("both", 60.0, profile="paper"), run("both", 70.0, profile="real")
-    for i, record in enumerate((new, old, *others)):
-        write_json(tmp_path / "p" / f"{i}.json", record)
+    for record in (new, old, *others):
+        write_json(tmp_path / "p" / f"{key_of(record['recipe'])}.json", record)
     assert verdicts.evidence("p", profile="real", dataset="vqacp_v1") == [new]
     assert verdicts.evidence("p", profile="paper") == [others[0]]
     both = verdicts.evidence("p", dataset=("shapes", "vqacp_v1"))
@@ -175,8 +175,8 @@ def test_parts_that_need_another_environment_are_shown_as_recorded(tmp_path, mon
     monkeypatch.setattr(verdicts, "EVIDENCE", tmp_path)
     here, apart = run("both", 40.0), run("detector", 50.0, part="detection")
     others = run("detector", 60.0, part="detection", profile="real"), run("counts", 70.0, part="counts")
-    for i, record in enumerate((apart, *others)):
-        write_json(tmp_path / "p" / f"{i}.json", record)
+    for record in (apart, *others):
+        write_json(tmp_path / "p" / f"{key_of(record['recipe'])}.json", record)
     assert verdicts.with_parts([here], "p", ("detection",), profile="small") == [here, apart]
     mine = run("detector", 30.0, part="detection")
     assert verdicts.with_parts([here, mine], "p", ("detection",), profile="small") == [here, mine]  # never both
