@@ -200,10 +200,10 @@ class Training:
             raise ValueError("a history has a row for each epoch, in their order")
         if [type(saved["epoch"][name]) for name in ("batches", "n", "norms")] != [int, int, dict]:
             raise ValueError("sums of an epoch count its batches")
-        if self.best and saved["history"]:
+        if self.best:
             highest, weights = saved["best"]
-            check_state(weights, self.model.state_dict())
-            float(highest)
+            if math.isfinite(highest) or saved["history"]:  # else none was judged yet
+                check_state(weights, self.model.state_dict())
         torch.Generator().set_state(saved["random"][0])
         return saved
 
