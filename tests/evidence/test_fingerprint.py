@@ -27,7 +27,7 @@ def loss(logits, target, counts):
 '''
 SHOWING = {  # rooms that make no number
     "__init__.py", "__main__.py", "catalogue", "cli", "evidence", "extras.py", "fetch", "files.py", "knobs.py",
-    "page.py", "progress.py", "report",
+    "page.py", "progress.py", "report", "stop.py",
 }  # fmt: skip
 
 
