@@ -21,7 +21,7 @@ MAY_IMPORT = {  # room -> rooms, or single modules of one; an arrow only points 
     "extras": (),
     "progress": (),
     "files": (),
-    "knobs": (),
+    "knobs": ("core", "files"),
     "losses": (),
     "metrics": ("files",),
     "splits": (),
@@ -29,7 +29,7 @@ MAY_IMPORT = {  # room -> rooms, or single modules of one; an arrow only points 
     "evidence": ("files", "progress", "stop"),
     "models": ("core",),
     "objectives": ("core", "losses"),
-    "features": ("files", "progress"),
+    "features": ("core", "files", "progress"),
     "world": ("files", "splits"),
     "data": ("core", "features", "files", "metrics", "progress", "splits", "world"),
     "fetch": ("extras", "features", "files", "progress"),
@@ -90,7 +90,7 @@ def test_no_room_is_a_house():
     for path in FILES:
         sizes[module_of(path)[1] if len(module_of(path)) > 1 else "core"] += len(path.read_text("utf-8").splitlines())
     assert max(sizes.values()) <= 0.25 * sum(sizes.values()), sizes
-    assert sum(sizes.values()) < 20_400  # 18,818 for the features of the first edition
+    assert sum(sizes.values()) < 20_500  # 18,818 for the features of the first edition
 
 
 @each_file

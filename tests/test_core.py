@@ -6,7 +6,7 @@ import jaxtyping
 import pytest
 import torch
 
-from vqabook.core import SparseScores, Table
+from vqabook.core import SparseScores, Table, pick_device
 from vqabook.losses import soft_cross_entropy
 
 
@@ -60,3 +60,19 @@ def test_columns_of_unequal_length_are_refused():
         Table((torch.zeros(3),), torch.zeros(2, 4), 4)
     with pytest.raises(ValueError, match="one length"):
         Table((torch.zeros(3),), torch.zeros(3, 4), 4, {"kind": torch.zeros(2)})
+
+
+@pytest.mark.parametrize(("gpus", "auto"), [(0, "cpu"), (2, "cuda")])
+def test_the_first_gpu_is_taken_where_there_is_one(gpus, auto, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert pick_device() == torch.device(auto) and pick_device("cpu") == torch.device("cpu")
+    there = ("cuda", "cuda:0", "cuda:1") if gpus else ()
+    assert [str(pick_device(name)) for name in there] == list(there)
+    for name in {"cuda", "cuda:1", "cuda:2", "mps", "cpu:1"}.difference(there):
+        with pytest.raises(ValueError, match=f"^device {name} is not here, torch sees . of .*; use auto or cpu$"):
+            pick_device(name)
+    for name in ("gpu", "", "cuda:", "cuda:-1", "cuda:a", "cuda:0:1", "CPU"):
+        with pytest.raises(ValueError, match=f"^device is auto, cpu, cuda, cuda:N or mps, got '{name}'; choose one$"):
+            pick_device(name)

@@ -12,7 +12,7 @@ import pytest
 
 from vqabook.evidence.recheck import choose, find_again, make_again
 from vqabook.evidence.record import EVIDENCE, key_of
-from vqabook.page import producer
+from vqabook.page import Producer
 from vqabook.papers import PAGES, PAPERS, paper_of
 from vqabook.report import rechecked
 from vqabook.report.verdicts import evidence, of_claim
@@ -67,6 +67,6 @@ def test_no_verdict_pairs_two_machine_kinds(name):
 def test_a_sample_comes_out_again(paper, tmp_path: Path):
     """One run a paper, of another method every day; what is compared depends on the machine kind."""
     chosen = choose([paper], 1, "small", longest=LONGEST)
-    make_again(chosen, producer(None), tmp_path)
+    make_again(chosen, Producer(None), tmp_path)
     outcome = rechecked.compare(find_again(chosen, tmp_path), {paper: ()})
     assert outcome["passed"], "\n".join([*rechecked.tell(outcome), *(str(row) for row in outcome["runs"])])

@@ -82,7 +82,7 @@ def test_live_runs_get_a_star_in_the_forest(page, shown, tmp_path):
     recipes = list_live_recipes(page.paper, "smoke")
     assert [(r["variant"], r["seed"]) for r in recipes] == [("avg modal", SEED), ("avg votes", SEED)]
     (before,) = read_stars(page.paper, "smoke", runs)
-    make_live_runs(page.paper, "smoke", runs=runs, data_root=None)
+    make_live_runs(NAME, recipes, runs=runs, data_root=None)
     (star,) = read_stars(page.paper, "smoke", runs)
     assert before.value is None and star.value is not None and star.inside is None  # no smoke run is recorded
     assert read_stars(page.paper, "small", runs)[0].value is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,10 +12,11 @@ import yaml
 
 from vqabook.evidence.record import key_of
 from vqabook.knobs import from_page
-from vqabook.page import list_live_recipes
+from vqabook.page import list_live_recipes, load_or_make_runs
 from vqabook.papers import PAGES, PAPERS, paper_of
 from vqabook.papers.balanced_activation.setting import ROWS
 from vqabook.papers.mcl_kd.setting import runs_of as ensembles_of
+from vqabook.papers.paper import Paper
 from vqabook.report import live
 from vqabook.report.claims import Claim, Side
 from vqabook.report.verdicts import MIN_SEEDS, evidence, number, with_parts
@@ -176,7 +178,7 @@ def test_knobs_enter_the_recipes():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"lxmert_layers": (1, 1)}, r"lxmert_layers are language, regions, cross, got \[1, 1\]; give three"),
+        ({"lxmert_layers": (1, 1)}, r"lxmert_layers must be a list of 3 int, got \(1, 1\)"),
         ({"lxmert_hidden": 56}, "lxmert_hidden has heads of 16, of 64 from 512 on, got 56; give a multiple"),
         ({"backbones": ("lstm",)}, "backbones is one of lm, lmh, css"),
     ],
@@ -250,3 +252,26 @@ def test_statistics(prior, cache, tmp_path):
         assert [w for _, w in sorted(voted)] == sorted((w for _, w in voted), reverse=True)  # rarer is heavier
     if prior == "changing":
         assert result["in_type"]["by_plurality"] == 0
+
+
+@pytest.mark.parametrize(
+    ("page", "values", "message"),
+    [
+        ("mcl_kd", {"depth": 9}, r"depth is 6 n \+ 2 with n >= 1, got 9"),
+        ("mcl_kd", {"networks": ["resnet", "vgg"]}, "a side is halved four times, got 8 pixels; use a multiple of 16"),
+        ("attention_supervision", {"glove": True, "data_root": "/none"}, "GloVe of 8 numbers is .*; check data_root"),
+        ("attention_supervision", {"image_scale": 9}, "1 <= scale <= the longer side; got 10 masks, scale 9"),
+        ("soft_cross_entropy", {"min_answer_count": 300}, "no answer occurs 300 times in 360 train questions"),
+        ("balanced_activation", {"detection": True}, "torchvision, which is not in this environment; make another one"),
+    ],
+)
+def test_what_a_run_would_end_with_is_told_before_the_first(page, values, message, cache, tmp_path, monkeypatch):
+    """Also what only a late run's model, masks or environment would tell."""
+    monkeypatch.setattr(Paper, "produce", lambda *_, **__: pytest.fail("something ran"))
+    if "detection" in values:
+        monkeypatch.setitem(sys.modules, "torchvision.models.detection", None)
+        monkeypatch.delitem(sys.modules, "vqabook.papers.balanced_activation.detection", raising=False)
+    setting = paper_of(page).setting_of(profile="smoke", runs=str(tmp_path), **values)
+    with pytest.raises((ValueError, OSError, RuntimeError), match=message):
+        load_or_make_runs(page, setting)
+    assert list(tmp_path.rglob("*")) == []

@@ -106,3 +106,17 @@ class Table:
             target = target[rows]
         side = {name: column[rows] for name, column in self.side.items()}
         return replace(self, inputs=tuple(c[rows] for c in self.inputs), target=target, side=side)
+
+
+def pick_device(device: str = "auto") -> torch.device:
+    """`auto` is the first GPU that torch sees, else the CPU. ValueError for a device that is not here."""
+    there = {"cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0}
+    there |= {"mps": int(torch.backends.mps.is_available()), "cpu": 1}
+    if device == "auto":
+        device = next(kind for kind, n in there.items() if n)
+    kind, _, index = device.partition(":")
+    if kind not in there or not (index.isdecimal() or device == kind):
+        raise ValueError(f"device is auto, cpu, cuda, cuda:N or mps, got {device!r}; choose one")
+    if int(index or 0) >= there[kind]:
+        raise ValueError(f"device {device} is not here, torch sees {there[kind]} of {kind}; use auto or cpu")
+    return torch.device(kind, int(index)) if index else torch.device(kind)

@@ -357,9 +357,17 @@ def need_space(n_bytes: int, folder: Path, what: str, advice: str) -> None:
         )
 
 
+def at_home(path: str | os.PathLike) -> Path:
+    """A path as a user writes it, with ~ for the home folder."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(f"~NAME is the home folder of a user here, got {path}; write the folder out") from None
+
+
 def data_root(given: str | os.PathLike | None = None) -> Path:
     """The folder of the data sets: as given, else $VQABOOK_DATA, else of the project or the user (`HOME`)."""
-    return Path(given or os.environ.get("VQABOOK_DATA") or HOME).expanduser()
+    return at_home(given or os.environ.get("VQABOOK_DATA") or HOME)
 
 
 def cache_folder() -> Path:

@@ -6,6 +6,8 @@ papermill only warns about a parameter that the notebook lacks and hands every `
 import ast
 import contextlib
 import dataclasses
+import math
+import os
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -13,28 +15,38 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from vqabook.files import at_home
+
 T = TypeVar("T")
+Rule = tuple[str, Callable[[Any], bool]]  # what a value must be, in words and as a test
 _IPYTHON = {"In", "Out", "exit", "quit", "get_ipython", "open"}
+MOST_THREADS = 4096
+LARGEST = 2**31  # of whole numbers: nothing here is counted beyond it
 
 
-def knob(default: Any, *, rule: tuple[str, Callable[[Any], bool]] | None = None) -> Any:
-    """A dataclass field with an optional (text, test) rule for its value."""
-    return dataclasses.field(default=default, metadata={"rule": rule})
+def knob(default: Any, *, rule: Rule | None = None, empty: bool = False) -> Any:
+    """A dataclass field with an optional rule for its value, or for each item of a list; `empty`: a list may be."""
+    return dataclasses.field(default=default, metadata={"rule": rule, "empty": empty})
 
 
-def positive() -> tuple[str, Callable]:
+def positive() -> Rule:
     """Rule: greater than zero."""
     return "must be positive", lambda x: x > 0
 
 
-def within(low: float, high: float) -> tuple[str, Callable]:
+def within(low: float, high: float) -> Rule:
     """Rule: from `low` to `high`, both included."""
     return f"must be in [{low}, {high}]", lambda x: low <= x <= high
 
 
-def one_of(*choices: Any) -> tuple[str, Callable]:
+def one_of(*choices: Any) -> Rule:
     """Rule: one of `choices`."""
     return f"is one of {', '.join(map(str, choices))}", lambda x: x in choices
+
+
+def folder() -> Rule:
+    """Rule: the name of a folder, there or not."""
+    return "names a folder", lambda text: bool(text.strip()) and not at_home(text).is_file()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,10 +54,16 @@ class PageSetting:
     """What a reader may change on every page. None in a notebook means the profile's value."""
 
     profile: str
-    data_root: str | None = None  # default: $VQABOOK_DATA, else data/ of the project, else the user's
-    runs: str | None = None  # folder of records; default: $VQABOOK_RUNS, else runs/ below that
+    data_root: str | None = knob(None, rule=folder())  # default: $VQABOOK_DATA, else data/ of the project or the user
+    runs: str | None = knob(None, rule=folder())  # folder of records; default: $VQABOOK_RUNS, else runs/ below that
     device: str = "auto"
+    threads: int = knob(1, rule=within(1, MOST_THREADS))  # of a run: runs are small, cores are better used by processes
     seeds: tuple[int, ...] = knob((0, 1, 2), rule=within(0, 2**31))
+
+    def __post_init__(self):
+        from vqabook.core import pick_device  # brings torch, which this room does not need
+
+        pick_device(self.device)
 
 
 def from_page(cls: type[T], profiles: Mapping[str, Mapping], namespace: Mapping[str, Any]) -> T:
@@ -70,25 +88,70 @@ def from_values(cls: type[T], profiles: Mapping[str, Mapping], values: Mapping[s
             f"parameters of this page are {', '.join(fields)}; got {', '.join(unknown)}: check the spelling"
         )
     profile = values.get("profile")
-    if profile not in profiles:
-        raise ValueError(f"profile is one of {', '.join(profiles)}; got {profile!r}")
+    if not isinstance(profile, str) or profile not in profiles:
+        raise ValueError(f"profile is one of {', '.join(profiles)}; got {_show(profile)}")
     hints = typing.get_type_hints(cls)
-    merged = {**profiles[profile], **{k: v for k, v in values.items() if v not in (None, "None")}}
+    given = {k: v for k, v in values.items() if v is not None and not (isinstance(v, str) and v == "None")}
+    merged = {**profiles[profile], **given}
     return cls(**{name: _check(fields[name], hints[name], value) for name, value in merged.items()})
 
 
 def _check(field: dataclasses.Field, hint: Any, value: Any) -> Any:
-    """`value` as the type of the field; text as papermill hands it over is read as a Python literal."""
-    if isinstance(value, str) and hint not in (str, str | None):
-        with contextlib.suppress(SyntaxError, ValueError):
-            value = ast.literal_eval(value)
-    try:
-        value = msgspec.convert(value, hint)
-    except msgspec.ValidationError:
-        kind = hint.__name__ if isinstance(hint, type) else hint
-        raise ValueError(f"{field.name} must be {kind}, got {value!r} ({type(value).__name__})") from None
-    rule = field.metadata.get("rule")
-    for item in value if isinstance(value, tuple) else (value,):
-        if rule and item is not None and not rule[1](item):
-            raise ValueError(f"{field.name} {rule[0]}, got {item!r}; its default is {field.default!r}")
+    """`value` as the type of the field, where it keeps to its rule; lists of choices name each once."""
+    rule, listed = field.metadata.get("rule"), typing.get_origin(hint) is tuple
+    value = _read_list(field.name, typing.get_args(hint), value) if listed else _read(field.name, hint, value)
+    if listed and not value and not field.metadata.get("empty", True):
+        raise ValueError(f"{field.name} lists one or more, got none; leave it out for its default, {field.default!r}")
+    if listed and typing.get_args(hint)[-1] is ... and len(set(value)) < len(value):
+        twice = next(item for i, item in enumerate(value) if item in value[:i])
+        raise ValueError(f"{field.name} lists each value once, got {_show(twice)} twice: leave one out")
+    for item in value if listed else (value,):
+        if rule and not rule[1](item):
+            raise ValueError(f"{field.name} {rule[0]}, got {_show(item)}; its default is {field.default!r}")
     return value
+
+
+def _read_list(name: str, kinds: tuple, value: Any) -> tuple:
+    """A list, or text that spells one, of the first of `kinds`; as many as `kinds` are unless these end in `...`."""
+    value, n = _literal(value), None if kinds[-1] is ... else len(kinds)
+    if not isinstance(value, list | tuple) or n not in (None, len(value)):
+        what = f"a list of {kinds[0].__name__}" if n is None else f"a list of {n} {kinds[0].__name__}"
+        raise ValueError(f"{name} must be {what}, got {_show(value)} ({type(value).__name__})")
+    return tuple(_read(f"item {i} of {name}", kinds[0], item) for i, item in enumerate(value, 1))
+
+
+def _read(name: str, hint: Any, value: Any) -> Any:
+    """`value` as text, a number or a truth value; text as papermill hands it over is read as a Python literal."""
+    if hint in (str, str | None):
+        value = os.fspath(value) if isinstance(value, os.PathLike) else value
+    else:
+        value = _literal(value)
+    try:
+        read = msgspec.convert(value, hint)
+    except msgspec.ValidationError:
+        kind = hint.__name__ if isinstance(hint, type) else "str"
+        raise ValueError(f"{name} must be {kind}, got {_show(value)} ({type(value).__name__})") from None
+    if isinstance(read, str) and "\0" in read:
+        raise ValueError(f"{name} is text without NUL characters, got {_show(read)}; leave them out")
+    if isinstance(read, float) and not math.isfinite(read):
+        raise ValueError(f"{name} must be a finite number, got {read}; give a large one if you want no limit")
+    if isinstance(read, int) and abs(read) > LARGEST:
+        raise ValueError(f"{name} must be at most {LARGEST}, got {_show(read)}; give a smaller one")
+    return read
+
+
+def _literal(value: Any) -> Any:
+    """What text spells as a Python literal; other text and other values as they are."""
+    if isinstance(value, str):
+        with contextlib.suppress(SyntaxError, ValueError, MemoryError, RecursionError):
+            return ast.literal_eval(value.strip())
+    return value
+
+
+def _show(value: Any) -> str:
+    """A value in a sentence, in a line at most."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python spells no number of more than 4,300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 80 else f"{text[:77]}..."

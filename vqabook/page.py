@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 from vqabook import files
 from vqabook.evidence.record import key_of, need_evidence, read_records
 from vqabook.evidence.runs import find_records, load_or_make, make, runs_folder
-from vqabook.knobs import from_page
+from vqabook.knobs import MOST_THREADS, from_page
 from vqabook.papers import paper_of
 from vqabook.papers.paper import Paper
 from vqabook.report import figures, ledger, live, verdicts
@@ -97,13 +97,34 @@ class Page:
         show_html(ledger.provenance(self.here, self.setting, notebook=self.claims[0].page))
 
 
-def producer(data_root: Path | None, device: str = "auto") -> Callable[[Mapping, Path], dict]:
-    """What makes a run of any paper: (recipe, checkpoint) -> result."""
+@dataclass(frozen=True)
+class Producer:
+    """What makes a run of any paper: (recipe, checkpoint) -> result.
 
-    def produce(asked: Mapping, checkpoint: Path) -> dict:
-        return paper_of(asked["paper"]).produce(asked, checkpoint, data_root=data_root, device=device)
+    Every run has so many threads, wherever it is asked for: more of them add up other parts, and numbers differ. It
+    stays the process's number, which the record's provenance tells.
+    """
 
-    return produce
+    data_root: Path | None
+    device: str = "auto"
+    threads: int = 1
+
+    def __post_init__(self):
+        if not 1 <= self.threads <= MOST_THREADS:
+            raise ValueError(f"threads must be in [1, {MOST_THREADS}], got {self.threads}; one is right for small runs")
+
+    def __call__(self, asked: Mapping, checkpoint: Path) -> dict:
+        import torch
+
+        torch.set_num_threads(self.threads)
+        paper = paper_of(asked["paper"])
+        return paper.produce(asked, checkpoint, data_root=self.data_root, device=self.device)
+
+    def check(self, recipes: Sequence[Mapping]) -> None:
+        """Raise what one of these recipes would end with, before anything is trained."""
+        for paper in dict.fromkeys(asked["paper"] for asked in recipes):
+            own = [asked for asked in recipes if asked["paper"] == paper]
+            paper_of(paper).check(own, data_root=self.data_root, device=self.device)
 
 
 def load_or_make_runs(
@@ -111,7 +132,7 @@ def load_or_make_runs(
 ) -> list[dict]:
     """The page's records in the order of its recipes; missing ones are made. `share` (k, n): those of node k of n."""
     paper = paper_of(page)
-    produce = producer(files.data_root(setting.data_root), setting.device)
+    produce = Producer(files.data_root(setting.data_root), setting.device, setting.threads)
     asked = paper.asked(setting, page) if recipes is None else recipes
     return load_or_make(paper.name, asked, produce, runs=setting.runs, label=page, share=share)
 
@@ -130,9 +151,12 @@ def live_claims(paper: Paper) -> list[Claim]:
     return [claim for claim in paper.claims if claim.name in paper.live]
 
 
-def make_live_runs(paper: str, recipes: Sequence[Mapping], *, runs: str | None, data_root: str | None) -> list[dict]:
+def make_live_runs(
+    paper: str, recipes: Sequence[Mapping], *, runs: str | None, data_root: str | None, threads: int = 1
+) -> list[dict]:
     """Train a paper's live runs that this code has not made on this machine yet; their records."""
-    return make(recipes, producer(files.data_root(data_root)), runs_folder(runs) / "live" / paper, here=True)
+    produce = Producer(files.data_root(data_root), threads=threads)
+    return make(recipes, produce, runs_folder(runs) / "live" / paper, here=True)
 
 
 def read_stars(paper: Paper, profile: str, runs: str | None) -> list[live.Star]:

@@ -8,10 +8,17 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 
 from vqabook import cli
+from vqabook.evidence.recheck import difference
 from vqabook.evidence.record import key_of, read_records
+from vqabook.page import load_or_make_runs
 from vqabook.papers import PAGES, PAPERS, paper_of
+from vqabook.papers.paper import Paper
+
+SOFT = "soft_cross_entropy"
+SHORT = {"profile": "smoke", "models": ["avg"], "further": False, "disagreements": []}
 
 
 @pytest.fixture
@@ -113,6 +120,46 @@ def test_live_trains_the_live_comparisons_once(vqabook, runs):
     assert {path: path.stat().st_mtime_ns for path in (runs / "live").rglob("*.json")} == made
 
 
+@pytest.fixture
+def threads():
+    """Setter of the process's threads, as a kernel has them; back to one afterwards."""
+    yield torch.set_num_threads
+    torch.set_num_threads(1)
+
+
+def test_a_run_has_one_thread_wherever_it_is_made(threads, vqabook, tmp_path):
+    """A kernel starts with all cores: its numbers are `vqabook run`'s all the same, and the record says how many."""
+    short, made = {**SHORT, "targets": ["votes"]}, {}
+    paper, options = paper_of(SOFT), [word for name, value in short.items() for word in ("-s", f"{name}={value}")]
+    for name, before in (("kernel", 2), ("command", 1)):
+        threads(before)
+        if name == "kernel":
+            load_or_make_runs(SOFT, paper.setting_of(**short, runs=str(tmp_path / name)))
+        else:
+            assert vqabook("run", SOFT, "--runs", tmp_path / name, *options)[0] == 0
+        made[name] = {key_of(record["recipe"]): record for record in read_records(tmp_path / name)}
+    assert made["kernel"].keys() == made["command"].keys() != set()
+    for key, record in made["kernel"].items():
+        assert difference(record["result"], made["command"][key]["result"]) is None
+        assert record["provenance"]["hardware"].endswith(", 1 thread a run")
+
+
+def test_threads_are_a_parameter_that_the_record_tells(threads, vqabook, tmp_path, monkeypatch):
+    monkeypatch.setattr(Paper, "produce", lambda *_, **__: {"threads": torch.get_num_threads()})
+    assert vqabook("run", SOFT, "--runs", tmp_path, "--profile", "smoke", "--threads", 2)[0] == 0
+    records = read_records(tmp_path)
+    assert {record["result"]["threads"] for record in records} == {2}
+    assert {r["provenance"]["hardware"].rpartition(", ")[2] for r in records} == {"2 threads a run"}
+
+
+@pytest.mark.parametrize("words", [("run", SOFT), ("make", "--out", "o"), ("live", SOFT), ("recheck",)])
+def test_no_threads_are_refused_before_anything_runs(words, vqabook, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, _, told = vqabook(*words, "--profile", "smoke", "--threads", "0")
+    assert status == 1 and "threads must be in [1, 4096], got 0" in told
+    assert told.count("\n") == 1 and list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(("lines", "status"), [([], 0), (["a: loss from 1 to 2"], 1)])
 def test_recheck_against_a_commit_asks_for_all_pages_of_a_paper(lines, status, vqabook, tmp_path, monkeypatch):
     asked = []
@@ -138,7 +185,7 @@ def test_a_recheck_of_nothing_is_one_sentence(vqabook, tmp_path):
     ("words", "message"),
     [
         (["-s", "epochs=0"], "vqabook: epochs must be positive, got 0; its default is 20\n"),
-        (["-s", "seeds=0"], "vqabook: seeds must be tuple[int, ...], got 0 (int)\n"),
+        (["-s", "seeds=0"], "vqabook: seeds must be a list of int, got 0 (int)\n"),
         (["-s", "nonsense"], "vqabook: a parameter is given as name=value, got 'nonsense'\n"),
         (["-s", "epoch=1"], "got epoch: check the spelling\n"),
         (["--profile", "tiny"], "vqabook: profile is one of smoke, small, real, paper; got 'tiny'\n"),

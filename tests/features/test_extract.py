@@ -374,7 +374,7 @@ def test_options_that_cannot_be(tiny, folder, tmp_path):
         with pytest.raises(ValueError, match=sentence):
             extract_features(folder, tmp_path / "f.h5", **options)
     if not torch.cuda.is_available():
-        with pytest.raises(ValueError, match="device cuda is a GPU, and torch sees none"):
+        with pytest.raises(ValueError, match="device cuda is not here, torch sees 0 of cuda"):
             extract_features(folder, tmp_path / "f.h5", device="cuda")
 
 

@@ -30,7 +30,6 @@ from vqabook.training.fit import (
     Stage,
     best_answer,
     fit,
-    pick_device,
     predict,
     soft_score,
 )
@@ -539,8 +538,3 @@ def test_predict_keeps_the_order_and_leaves_dropout_off(toy_table):
     assert whole.equal(model.layer(table.inputs[0]).argmax(1))
     scores = predict(model, table, soft_score, batch_size=7)
     torch.testing.assert_close(scores, table.target[torch.arange(50), whole])
-
-
-def test_devices():
-    assert pick_device("cpu") == torch.device("cpu")
-    assert pick_device("auto").type in ("cpu", "cuda", "mps")

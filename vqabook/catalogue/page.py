@@ -21,7 +21,7 @@ from vqabook.data.layout import own_folder
 from vqabook.data.sets import SOURCES
 from vqabook.evidence import record
 from vqabook.fetch.manifest import DataSet, read_manifest
-from vqabook.knobs import from_page
+from vqabook.knobs import folder, from_page, knob
 from vqabook.report import figures
 from vqabook.report.show import show as show_table
 from vqabook.report.show import show_html
@@ -34,8 +34,10 @@ class Setting:
     """What a reader may change on the Data page."""
 
     profile: str  # every page has one; nothing is trained on this one
-    runs: str | None = None  # as well
-    data_root: str | None = None  # default: $VQABOOK_DATA, else data/ of the project, else the user's
+    runs: str | None = knob(None, rule=folder())  # as well
+    data_root: str | None = knob(
+        None, rule=folder()
+    )  # default: $VQABOOK_DATA, else data/ of the project, else the user's
     recompute: tuple[str, ...] = ()  # sets to describe anew from their files
 
 

@@ -28,7 +28,7 @@ Runs = Annotated[
     str | None, typer.Option(help="folder of the records; default: $VQABOOK_RUNS, else runs/ where data lies")
 ]
 DataRoot = Annotated[str | None, typer.Option(help="folder of the data sets; default: $VQABOOK_DATA")]
-Threads = Annotated[int, typer.Option(help="of this process: runs are small, cores are better used by processes")]
+Threads = Annotated[int, typer.Option(help="of a run: runs are small, cores are better used by processes")]
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="a line an epoch and a record on stderr, as VQABOOK_LOG=info")
 ]
@@ -54,8 +54,8 @@ def run(
     team, share = Team.of(workers), _share(shard)
     from vqabook.page import load_or_make_runs
 
-    _use(threads, verbose)
-    values = {"profile": profile, "runs": runs, "data_root": data_root, **_pairs(set_ or [])}
+    _log(verbose)
+    values = {"profile": profile, "runs": runs, "data_root": data_root, "threads": threads, **_pairs(set_ or [])}
     settings = {page: paper_of(page).setting_of(**values) for page in pages}
     asked = {page: paper_of(page).asked(setting, page) for page, setting in settings.items()}
     with team.at_work():
@@ -74,16 +74,16 @@ def make(
 ):
     """Make the runs that RECIPES lists, or all of some pages, in a folder of their own; evidence is not read."""
     from vqabook.evidence import runs
-    from vqabook.page import producer
+    from vqabook.page import Producer
 
-    _use(threads, verbose)
+    _log(verbose)
     if recipes is None:
         papers = {page: paper_of(page) for page in pages or PAGES}
         settings = {page: paper.setting_of(profile=profile, data_root=data_root) for page, paper in papers.items()}
         asked = [recipe for page, paper in papers.items() for recipe in paper.asked(settings[page], page)]
     else:
         asked = json.loads(recipes.read_bytes())
-    runs.make(asked, producer(files.data_root(data_root)), out)
+    runs.make(asked, Producer(files.data_root(data_root), threads=threads), out)
 
 
 def execute(
@@ -152,11 +152,12 @@ def live(
     team = Team.of(workers)
     from vqabook.page import list_live_recipes, make_live_runs
 
-    _use(threads, verbose)
+    _log(verbose)
     papers = {paper_of(page).name: paper_of(page) for page in pages or PAGES}
     asked = {name: list_live_recipes(paper, profile, data_root) for name, paper in papers.items()}
     with team.at_work():
-        made = [make_live_runs(name, recipes, runs=runs, data_root=data_root) for name, recipes in asked.items()]
+        how = {"runs": runs, "data_root": data_root, "threads": threads}
+        made = [make_live_runs(name, recipes, **how) for name, recipes in asked.items()]
     _list_records(done, [record for records in made for record in records])
 
 
@@ -212,7 +213,7 @@ def recheck(
     """
     record.need_evidence()
     from vqabook.evidence import recheck
-    from vqabook.page import producer
+    from vqabook.page import Producer
     from vqabook.report import rechecked
 
     with _folder_of_again(runs) as folder:
@@ -222,10 +223,10 @@ def recheck(
             n, lines = recheck.compare_codes(against, asked, folder)
             print("\n".join([*lines, f"{n} runs made by both codes; {len(lines)} differ or are of one code alone."]))
             raise typer.Exit(int(bool(lines)))
-        _use(threads, verbose)
+        _log(verbose)
         chosen = recheck.choose(papers or PAPERS, None if every or made else sample, profile)
         if not made:
-            recheck.make_again(chosen, producer(files.data_root(data_root)), folder)
+            recheck.make_again(chosen, Producer(files.data_root(data_root), threads=threads), folder)
         pairs = recheck.find_again(chosen, folder)
     outcome = rechecked.compare(pairs, {name: paper_of(name).claims for name in papers or PAPERS})
     print("\n".join(rechecked.tell(outcome)))
@@ -261,12 +262,9 @@ def _list_records(path: Path | None, records: list[dict]) -> None:
         record.write_json(path, [record.key_of(made["recipe"]) for made in records])
 
 
-def _use(threads: int, verbose: bool) -> None:
-    import torch
-
+def _log(verbose: bool) -> None:
     if verbose:
         start_log("info")
-    torch.set_num_threads(threads)
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:

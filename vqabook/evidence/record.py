@@ -189,14 +189,14 @@ def commit() -> dict:
         return dict(UNKNOWN)
 
 
-@lru_cache
 def hardware() -> str:
-    """Processor or accelerator and count, as short text."""
+    """Processor or accelerator and count, and the threads of a run, as short text."""
     torch = sys.modules.get("torch")
+    n = torch.get_num_threads() if torch is not None else 1
+    threads = f"{n} thread{'s'[: n > 1]} a run"
     if torch is not None and torch.cuda.is_available():
-        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
-    threads = torch.get_num_threads() if torch is not None else 1
-    return f"{_processor()}, {os.cpu_count()} cores, {threads} thread{'s'[: threads > 1]} a run"
+        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}, {threads}"
+    return f"{_processor()}, {os.cpu_count()} cores, {threads}"
 
 
 def _processor() -> str:

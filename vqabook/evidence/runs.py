@@ -12,7 +12,7 @@ from filelock import Timeout
 
 from vqabook.evidence.fingerprint import code_hash
 from vqabook.evidence.record import EVIDENCE, key_of, kind_of, machine, produce_or_load, read_record, read_records
-from vqabook.files import HOME, sweep
+from vqabook.files import HOME, at_home, sweep
 from vqabook.progress import Bar, tell
 
 Produce = Callable[[Mapping, Path], dict]  # (recipe, checkpoint) -> result
@@ -20,7 +20,7 @@ Produce = Callable[[Mapping, Path], dict]  # (recipe, checkpoint) -> result
 
 def runs_folder(runs: str | None) -> Path:
     """Where records lie: `runs` as given, else $VQABOOK_RUNS, else runs/ where the data sets lie."""
-    return Path(runs or os.environ.get("VQABOOK_RUNS") or HOME / "runs").expanduser()
+    return at_home(runs or os.environ.get("VQABOOK_RUNS") or HOME / "runs")
 
 
 def find_records(paper: str, recipes: Iterable[Mapping], runs: str | None) -> list[dict]:
@@ -91,7 +91,14 @@ def _evidence(paper: str, runs: str | None) -> dict[str, dict]:
 def _make_missing(
     produce: Produce, recipes: Sequence[Mapping], folder: Path, done: dict[int, dict], *, label: str, code: str
 ) -> list[dict]:
-    """One record a recipe; `done` holds those that need no work. Other processes may be at it in the same folder."""
+    """One record a recipe; `done` holds those that need no work. Other processes may be at it in the same folder.
+
+    Where `produce` has a `check`, it is asked about what is to be made before the first is.
+    """
+    if check := getattr(produce, "check", None):
+        absent = [recipe for i, recipe in enumerate(recipes) if i not in done]
+        made = (read_record(folder / f"{key_of(recipe)}.json") for recipe in absent)
+        check([r for r, record in zip(absent, made, strict=True) if not record or record["provenance"]["code"] != code])
     with Bar(total=len(recipes), initial=len(done), desc=label, unit="run") as bar:
         while len(done) < len(recipes):
             before = len(done)

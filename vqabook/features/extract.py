@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float
 from torch.nn import functional as F
 
+from vqabook.core import pick_device
 from vqabook.features.backbones import LITE0, Backbone, open_backbone
 from vqabook.features.codes import TAIL, fit_codes, fit_components, spread
 from vqabook.features.image_files import LAST_DIGITS, find_images, import_extra, read_pixels
@@ -56,11 +57,11 @@ def extract_features(
     check_dtype(dtype)
     if not 2 <= levels <= 256:
         raise ValueError(f"uint8 codes have 2 to 256 levels, got {levels}")
-    if min(batch_size, grid, size or 1, 1 if pca is None else pca) < 1:
+    if min(batch_size, grid, *(n for n in (size, pca) if n is not None)) < 1:
         raise ValueError(f"sizes are positive: batch_size {batch_size}, grid {grid}, size {size}, pca {pca}")
     import_extra("PIL.Image", "pillow")
     files = find_images(images, ids)
-    network, device = open_backbone(backbone, size), _device(device)
+    network, device = open_backbone(backbone, size), pick_device(device)
     recipe = _recipe(network, grid, device)
     listing = json.dumps({portable(name): image_id for name, image_id in files.items()})
     listing = hashlib.sha256(listing.encode()).hexdigest()
@@ -81,14 +82,6 @@ def extract_features(
             _encode(maps, out, about, recipe)
             maps.discard()
     return out
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"device {name} is a GPU, and torch sees none here; use auto or cpu")
-    return torch.device(name)
 
 
 def _recipe(network: Backbone, grid: int, device: torch.device) -> dict:

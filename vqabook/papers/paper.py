@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar
 
 from pydantic import TypeAdapter
@@ -56,7 +58,7 @@ class QuestionSetting(PageSetting):
 
     dataset: str = "shapes"
     questions: int = knob(20_000, rule=positive())  # of the embedded world's training split
-    world_objects: tuple[int, ...] = knob(World.objects, rule=within(1, 10))  # fewest and most in a scene
+    world_objects: tuple[int, int] = knob(World.objects, rule=within(1, 10))  # fewest and most in a scene
     world_noise: float = knob(World.noise, rule=within(0, 5))  # of its region features
     world_prior: float = knob(World.prior, rule=within(0, 5))  # Zipf exponent of its answers; 0 is uniform
 
@@ -72,11 +74,13 @@ class QuestionSetting(PageSetting):
 class Part:
     """Runs that one function produces, "module:function": (recipe, scratch, *, data_root, device) -> a record's result.
 
-    It is imported when a run is made: claims and recipes need no model.
+    It is imported when a run is made: claims and recipes need no model. `ready`, a function of the same module: builds
+    what a recipe's run trains, (recipe, *, data_root, device), and raises what the run would.
     """
 
     call: str
     recipe: type[Recipe]
+    ready: str | None = None
     apart: bool = False  # needs an environment of its own: elsewhere its recorded runs are shown
 
 
@@ -116,8 +120,20 @@ class Paper:
 
     def produce(self, asked: Mapping, checkpoint: Path, *, data_root: Path | None, device: str = "auto") -> dict:
         """Train, probe or count what a recipe says; the record's result."""
-        part = self.parts[asked.get("part") or asked["kind"]]
         scratch = Scratch(checkpoint, Stages(checkpoint.parent, code_hash()))
-        module, function = part.call.split(":")
-        make = getattr(import_module(module), function)
+        part, module = self._part(asked)
+        make = getattr(module, part.call.partition(":")[2])
         return make(part.recipe.of(asked), scratch, data_root=data_root, device=device)
+
+    def check(self, recipes: Sequence[Mapping], *, data_root: Path | None, device: str = "auto") -> None:
+        """Raise what some of these recipes would end with, before anything is trained; of equal runs one seed's."""
+        unique = {(asked["variant"], asked["prior"]): asked for asked in reversed(recipes)}
+        for asked in sorted(unique.values(), key=lambda asked: json.dumps(asked["data"])):  # data are loaded once
+            part, module = self._part(asked)
+            if part.ready:
+                getattr(module, part.ready)(part.recipe.of(asked), data_root=data_root, device=device)
+
+    def _part(self, asked: Mapping) -> tuple[Part, ModuleType]:
+        """The part that a recipe names, and its module, which an environment may lack."""
+        part = self.parts[asked.get("part") or asked["kind"]]
+        return part, import_module(part.call.partition(":")[0])

@@ -95,13 +95,6 @@ class FitConfig:
         return cls(**{"bf16": device.type == "cuda", **known, **more})
 
 
-def pick_device(device: str = "auto") -> torch.device:
-    """`auto` is the first GPU that torch sees, else the CPU."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    return torch.device(device)
-
-
 @dataclass(frozen=True)
 class Stage:
     """The first `epochs` of training, common to several runs: one writes its state to `path`, the others go on from it.

@@ -18,7 +18,10 @@ PAPER = Paper(
     recipes=list_recipes,
     claims=CLAIMS,
     live=("attention-text-adv-over-baseline", "attention-image-mse-over-baseline"),
-    parts={"train": Part(f"{__name__}.train:train", Run), "probe": Part(f"{__name__}.train:probe", Probing)},
+    parts={
+        "train": Part(f"{__name__}.train:train", Run, "prepare"),
+        "probe": Part(f"{__name__}.train:probe", Probing, "prepare"),
+    },
     real={
         "trec": "the paper's own sentences: 5,452 to train on, 500 to test",
         "cifar10": "the paper's own images, 20,000 of them trained on for six epochs",

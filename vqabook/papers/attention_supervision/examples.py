@@ -23,6 +23,7 @@ from vqabook.world.scenes import CANVAS
 
 TEXT_HELD_OUT = 0.1  # of TREC's training questions
 HAT = "vqa_hat"
+RELEVANT = "relevant regions"
 JUDGED = 1000  # test examples whose maps are compared with human ones
 ASKED_BY_HAT = ("vqa_v1", "vqacp_v1", "vqacp_v1_coco16k")  # sets with VQA v1's question ids
 
@@ -54,7 +55,7 @@ class Examples:
 def choose_human_maps(dataset: str, data_root: Path | None) -> str | None:
     """Whose maps a VQA set is compared with: the world's own, VQA-HAT's if it is at hand and has its ids, or none."""
     if dataset == "shapes":
-        return "relevant regions"
+        return RELEVANT
     return HAT if dataset in ASKED_BY_HAT and (files.data_root(data_root) / HAT).is_dir() else None
 
 

@@ -38,6 +38,7 @@ def make_maps(head: str, run: Run, model: nn.Module, examples: Examples, stages:
     kind = run.supervision.maps
     if kind in UNTRIED:
         drawn = kind == "random"
+        check_maps(run, examples)
         maps = draw_maps(there(head, model, examples), run.seed) if drawn else torch.from_numpy(examples.human["train"])
         unknown = torch.full((len(maps),), torch.nan, dtype=torch.double)
         return Surrogates(maps, unknown, unknown, torch.zeros(len(maps), dtype=torch.long))
@@ -45,6 +46,12 @@ def make_maps(head: str, run: Run, model: nn.Module, examples: Examples, stages:
         best, length = find_maps(head, "best", run, model, examples, stages), there(head, model, examples).sum(1)
         return best._replace(attention=deal_out(best.attention, length, run.seed))  # among texts as long
     return find_maps(head, kind, run, model, examples, stages)
+
+
+def check_maps(run: Run, examples: Examples) -> None:
+    """ValueError where nobody knows the maps that are to supervise a run."""
+    if run.supervision.maps == "relevant" and examples.human is None:
+        raise ValueError(f"questions of {run.data['dataset']} name no relevant regions; leave {run.variant!r} out")
 
 
 def find_maps(head: str, kind: str, run: Run, baseline: nn.Module, examples: Examples, stages: Stages) -> Surrogates:

@@ -11,7 +11,7 @@ import torch
 from vqabook.data.sets import DataSpec, data_digest
 from vqabook.data.tables import digest_tables
 from vqabook.files import data_root
-from vqabook.papers.attention_supervision.examples import choose_human_maps, load_examples
+from vqabook.papers.attention_supervision.examples import RELEVANT, choose_human_maps, load_examples
 from vqabook.papers.attention_supervision.setting import HEADS, NAME, Setting, Supervision, list_supervised
 from vqabook.papers.paper import Recipe
 
@@ -66,7 +66,8 @@ class Probing(Run):
 def list_recipes(s: Setting, page: str) -> list[Recipe]:
     """Every run of the page, baselines first.
 
-    `variant` is "<task> baseline", "<task> [question | image | both] <loss>", or either with "@ <what is ours>";
+    Maps of the relevant regions supervise where questions name these: in the embedded world. `variant` is "<task>
+    baseline", "<task> [question | image | both] <loss>", or either with "@ <what is ours>";
     "<task> probe" looks at what masks do to the baseline.
     """
     baselines = [_baseline(s, task, seed) for seed in s.seeds for task in s.tasks]
@@ -79,7 +80,9 @@ def list_recipes(s: Setting, page: str) -> list[Recipe]:
         others += [
             _supervise(s, baseline, name, supervision)
             for name, supervision in list_supervised(baseline.task)
-            if supervision.loss in s.losses and (s.controls or "@" not in name)
+            if supervision.loss in s.losses
+            and (s.controls or "@" not in name)
+            and (supervision.maps != "relevant" or baseline.data["human"] == RELEVANT)
         ]
     others += [_supervise(s, baseline, "adv @ GloVe", Supervision("adv", HEADS["text"])) for baseline in glove]
     return [*baselines, *glove, *others]

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from vqabook.core import Table
+from vqabook.core import Table, pick_device
 from vqabook.losses.soft import annotator_weights
 from vqabook.models.images import SmallCnn, SmallCnnConfig
 from vqabook.models.san import AttentiveSan, AttentiveSanConfig
@@ -16,9 +16,9 @@ from vqabook.objectives.attention import AttentionLoss, AttentionSupervision, Ho
 from vqabook.objectives.base import AnnotatorCrossEntropy, CrossEntropy, Objective
 from vqabook.papers.attention_supervision.evaluation import describe_examples, score_epoch
 from vqabook.papers.attention_supervision.examples import Examples, glove_vectors, load_examples
-from vqabook.papers.attention_supervision.maps import UNTRIED, make_maps, read_masks, summarise
+from vqabook.papers.attention_supervision.maps import UNTRIED, check_maps, draw_masks, make_maps, read_masks, summarise
 from vqabook.papers.attention_supervision.recipes import Probing, Run
-from vqabook.training.fit import NO_CLIP, FitConfig, fit_best, pick_device, select
+from vqabook.training.fit import NO_CLIP, FitConfig, fit_best, select
 from vqabook.training.stages import Scratch, Stages
 
 TINY = 1e-9  # a loss below it is none
@@ -42,6 +42,16 @@ def train(run: Run, scratch: Scratch, *, data_root: Path | None, device: str = "
         "parameters": {"model": sum(p.numel() for p in model.parameters())},
         "history": history,
     }
+
+
+def prepare(run: Run, *, data_root: Path | None, device: str = "auto") -> None:
+    """Build what a run trains and what it is judged by: whatever cannot be raises now."""
+    examples = load_examples(run.task, run.data, run.seed, data_root, pick_device(device))
+    model = build(run, examples, data_root)
+    if run.supervision is not None:
+        check_maps(run, examples)
+    for asked in (run.masks or {}).values():
+        draw_masks(asked, model, examples, run.seed)
 
 
 def probe(run: Probing, scratch: Scratch, *, data_root: Path | None, device: str = "auto") -> dict:

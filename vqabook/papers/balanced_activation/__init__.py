@@ -15,7 +15,7 @@ PAPER = Paper(
     claims=CLAIMS,
     live=("balanced-10-100-over-softmax", "balanced-10-100-over-cbs"),
     parts={
-        "train": Part(f"{__name__}.train:train", Run),
+        "train": Part(f"{__name__}.train:train", Run, "prepare"),
         "counts": Part(f"{__name__}.counts:train", CountsRun),
         "detection": Part(f"{__name__}.detection:train", DetectionRun, apart=True),
     },

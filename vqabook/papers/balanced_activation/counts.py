@@ -16,17 +16,19 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqabook import files
-from vqabook.core import Table
+from vqabook.core import Table, pick_device
 from vqabook.data.lvis import FREQUENCIES
 from vqabook.data.sampling import class_factors
+from vqabook.features.image_files import import_extra
 from vqabook.models.heads import LinearModel
 from vqabook.objectives.longtail import long_tail
 from vqabook.papers.balanced_activation.recipes import CountsRun, Features, Tail, read_tail
 from vqabook.papers.balanced_activation.setting import Method
 from vqabook.papers.balanced_activation.train import average, fit_stages
-from vqabook.training.fit import NO_CLIP, FitConfig, Schedule, fit, pick_device, predict
+from vqabook.training.fit import NO_CLIP, FitConfig, Schedule, fit, predict
 from vqabook.training.stages import Scratch
 
+metrics = import_extra("sklearn.metrics", "scikit-learn")
 TEST_ROWS = 10  # of a category; of background as many in all
 BATCH = 512
 THRESHOLD = 1e-3  # of repeat-factor sampling: Gupta et al. 2019
@@ -121,12 +123,10 @@ def judge(scores: Float[np.ndarray, "n c"], truth: Int[np.ndarray, " n"], tail: 
     """Of rare, common and frequent categories and of all, in percent: `test`, how many regions of a category have it as
     their highest score; `ap`, average precision of all scores of a category; `ap_top`, of regions whose highest it is.
     """
-    from sklearn.metrics import average_precision_score
-
     n, top = scores.shape[1], scores.argmax(1)
     alone = np.where(np.arange(n) == top[:, None], scores, -1.0)
     values = {"test": np.array([np.mean(top[truth == i] == i) for i in range(n)])}
     for name, column in (("ap", scores), ("ap_top", alone)):
-        values[name] = np.array([average_precision_score(truth == i, column[:, i]) for i in range(n)])
+        values[name] = np.array([metrics.average_precision_score(truth == i, column[:, i]) for i in range(n)])
     groups = {"overall": np.ones(n, bool)} | {name: tail.frequency == i for i, name in enumerate(FREQUENCIES)}
     return {name: average(100 * value, groups) for name, value in values.items()}

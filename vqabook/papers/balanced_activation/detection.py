@@ -14,7 +14,7 @@ import torch
 
 try:
     from torchvision.models.detection import MaskRCNN
-except ModuleNotFoundError as error:
+except ImportError as error:
     raise RuntimeError(
         "Mask R-CNN comes with torchvision, which is not in this environment; make another one: pip install "
         "vqabook[detection], or leave detection out"
@@ -23,6 +23,7 @@ except ModuleNotFoundError as error:
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from vqabook.core import pick_device
 from vqabook.data.sampling import repeat_factors, repeated_order
 from vqabook.detection.mask_rcnn import Classification, DetectionLoss, DetectorConfig, mask_rcnn
 from vqabook.detection.scenes import write_scenes
@@ -30,7 +31,7 @@ from vqabook.detection.table import Annotated, average_precision, detections, lo
 from vqabook.models.heads import ScaledClassifier
 from vqabook.papers.balanced_activation.recipes import DetectionRun
 from vqabook.papers.balanced_activation.setting import Method
-from vqabook.training.fit import FitConfig, Schedule, fit, pick_device
+from vqabook.training.fit import FitConfig, Schedule, fit
 from vqabook.training.stages import Scratch
 
 THRESHOLD = 0.1  # of repeat factors; LVIS' 0.001 would repeat nothing among some hundred images

@@ -71,7 +71,9 @@ class Setting(PageSetting):
 
     dataset: str = knob("cifar10", rule=one_of("cifar10", "cifar100", "digits"))  # Sec. 4.1; the other is cifar100
     imbalances: tuple[float, ...] = knob((200.0, 100.0, 10.0), rule=within(1, 1e6))  # Table 1
-    further_at: tuple[float, ...] = knob((100.0,), rule=within(1, 1e6))  # imbalances at which rows of ours are run
+    further_at: tuple[float, ...] = knob(
+        (100.0,), rule=within(1, 1e6), empty=True
+    )  # imbalances at which rows of ours are run
 
     depth: int = knob(32, rule=positive())  # Sec. 4.1: ResNet-32
     width: int = knob(16, rule=positive())  # of its first stage

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqabook import files
-from vqabook.core import Table
+from vqabook.core import Table, pick_device
 from vqabook.data.auto_augment import Augment, AutoAugment
 from vqabook.data.imbalanced import Division, divide
 from vqabook.data.sampling import class_balanced_order
@@ -22,7 +22,7 @@ from vqabook.models.images import ResNet, ResNetConfig
 from vqabook.objectives.longtail import SCALE, LabelLoss, long_tail
 from vqabook.papers.balanced_activation.recipes import Row, Run
 from vqabook.papers.balanced_activation.setting import DROPS
-from vqabook.training.fit import NO_CLIP, FitConfig, Schedule, fit, pick_device, predict
+from vqabook.training.fit import NO_CLIP, FitConfig, Schedule, fit, predict
 from vqabook.training.stages import Scratch
 
 START = 0.5  # of the warm-up: release, 0.05 to 0.1
@@ -46,6 +46,13 @@ def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str 
         "parameters": sum(p.numel() for p in model.parameters()),
         "history": history,
     }
+
+
+def prepare(recipe: Run, *, data_root: Path | None, device: str = "auto") -> None:
+    """Build what a run trains and what it is judged by: whatever cannot be raises now."""
+    data = divide(recipe.data, files.data_root(data_root)).to(pick_device(device))
+    build(recipe, data)
+    build_objective(recipe, data)
 
 
 def fit_stages(

@@ -21,10 +21,10 @@ PAPER = Paper(
         "table-v-ce-re-scaling-over-baseline",
     ),
     parts={
-        "train": Part(f"{__name__}.train:train", Run),
+        "train": Part(f"{__name__}.train:train", Run, "prepare"),
         "statistics": Part(f"{__name__}.train:count", Recipe),
-        "backbones": Part(f"{__name__}.train:train", Run),
-        "vision": Part(f"{__name__}.vision:train", VisionRun),
+        "backbones": Part(f"{__name__}.train:train", Run, "prepare"),
+        "vision": Part(f"{__name__}.vision:train", VisionRun, "prepare"),
     },
     real={
         "vqacp_v1_coco16k": "28,666 training and 14,726 test questions whose priors change, about 16,217 images",

@@ -124,8 +124,6 @@ def _run(s: Setting, prior: str, row: str, what: str = "", change: Mapping | Non
 
 
 def _lxmert_sizes(s: Setting) -> dict:
-    if len(s.lxmert_layers) != 3:
-        raise ValueError(f"lxmert_layers are language, regions, cross, got {list(s.lxmert_layers)}; give three")
     large = s.lxmert_hidden >= 512
     heads = max(1, s.lxmert_hidden // (64 if large else 16))
     if s.lxmert_hidden % heads:

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from vqabook.core import pick_device
 from vqabook.data.sets import DataSpec, Task, load_task
 from vqabook.data.vqa import tokenise
 from vqabook.losses.debias import bias_table
@@ -22,7 +23,7 @@ from vqabook.papers.loss_rescaling.evaluation import Diagnosis, counts_of, looks
 from vqabook.papers.loss_rescaling.recipes import Run
 from vqabook.papers.loss_rescaling.setting import UPDN, Method
 from vqabook.papers.paper import Recipe
-from vqabook.training.fit import FitConfig, Stage, fit, pick_device, predict, select, soft_score
+from vqabook.training.fit import FitConfig, Stage, fit, predict, select, soft_score
 from vqabook.training.stages import Scratch, Stages
 
 WEIGHT_DECAY = {"adamw": 0.01}  # LXMERT's release
@@ -74,6 +75,12 @@ def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str 
         "looks": looks(model, task),
     }
     return result | ({"matrices": diagnosis.matrices(model)} if diagnosis else {})
+
+
+def prepare(recipe: Run, *, data_root: Path | None, device: str = "auto") -> None:
+    """Build what a run trains and what it is judged by: whatever cannot be raises now."""
+    task = load(recipe, data_root, device)
+    build(recipe, task, counts_of(task))
 
 
 def fit_config(recipe: Run, device: torch.device) -> FitConfig:

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import update_bn
 
 from vqabook import files
-from vqabook.core import Table
+from vqabook.core import Table, pick_device
 from vqabook.data.auto_augment import Augment
 from vqabook.data.imbalanced import Division, divide
 from vqabook.metrics.mistakes import confusions, finite, mistake_losses
@@ -25,7 +25,7 @@ from vqabook.models.images import ResNet, ResNetConfig
 from vqabook.objectives.base import CentreLoss, CrossEntropy, Objective
 from vqabook.papers.loss_rescaling.evaluation import find_losses
 from vqabook.papers.loss_rescaling.recipes import VisionRun
-from vqabook.training.fit import FitConfig, fit, pick_device
+from vqabook.training.fit import FitConfig, fit
 from vqabook.training.stages import Scratch
 
 SETTLE_BATCH = 500
@@ -58,6 +58,11 @@ def train(recipe: VisionRun, scratch: Scratch, *, data_root: Path | None, device
         "parameters": sum(p.numel() for p in model.parameters()),
         "history": history,
     }
+
+
+def prepare(recipe: VisionRun, *, data_root: Path | None, device: str = "auto") -> None:
+    """Build what a run trains and what it is judged by: whatever cannot be raises now."""
+    build(recipe, divide(recipe.data, files.data_root(data_root)).to(pick_device(device)))
 
 
 def build(recipe: VisionRun, data: Division) -> tuple[ResNet, Objective]:

@@ -14,7 +14,7 @@ PAPER = Paper(
     recipes=list_recipes,
     claims=CLAIMS,
     live=("mcl-resnet-mcl-kd-k3-over-base-overall", "mcl-resnet-mcl-k3-over-base-oracle"),
-    parts={"train": Part(f"{__name__}.train:train", Run)},
+    parts={"train": Part(f"{__name__}.train:train", Run, "prepare")},
     real={
         "clevr_1500": "10,000 of CLEVR's training questions, 5,000 official validation ones, true states of objects",
         "cifar100": "10,000 training images of CIFAR-100, 16 pixels wide, and its official test",

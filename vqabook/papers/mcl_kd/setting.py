@@ -54,9 +54,9 @@ class Setting(QuestionSetting):
     epochs: int = knob(50, rule=positive())  # release
     batch_size: int = knob(64, rule=positive())  # Sec. 4.1
     lr: float = knob(5e-4, rule=positive())  # Sec. 4.1
-    beta: float = knob(50 / 28, rule=within(0, 1e6))  # Sec. 4.1: 50, averaged over the 28 answers; here they are summed
+    beta: float = knob(50 / 28, rule=positive())  # Sec. 4.1: 50, averaged over the 28 answers; here they are summed
     temperature: float = knob(0.1, rule=positive())  # Sec. 4.1
-    cmcl_beta: float = knob(0.5, rule=within(0, 1e6))  # release
+    cmcl_beta: float = knob(0.5, rule=positive())  # release
     word: int = knob(300, rule=positive())  # release
     hidden: int = knob(256, rule=positive())  # release
     attention: int = knob(512, rule=positive())  # release
@@ -68,7 +68,7 @@ class Setting(QuestionSetting):
     vqa_epochs: int = knob(30, rule=positive())  # the same again
     vqa_batch: int = knob(256, rule=positive())  # Sec. 4.1
     vqa_lr: float = knob(2e-3, rule=positive())  # UpDn
-    vqa_beta: float = knob(5000 / 3129, rule=within(0, 1e6))  # Sec. 4.1: 5,000, averaged over the answers
+    vqa_beta: float = knob(5000 / 3129, rule=positive())  # Sec. 4.1: 5,000, averaged over the answers
     vqa_temperature: float = knob(0.5, rule=positive())  # Sec. 4.1
     vqa_word: int = knob(300, rule=positive())  # UpDn
     vqa_hidden: int = knob(1024, rule=positive())  # UpDn
@@ -82,9 +82,9 @@ class Setting(QuestionSetting):
     image_epochs: int = knob(160, rule=positive())  # the same again
     image_batch: int = knob(128, rule=positive())  # CMCL
     image_lr: float = knob(1e-3, rule=positive())  # ours, Adam; CMCL: SGD at 0.1 in three steps
-    image_beta: float = knob(50 / 28, rule=within(0, 1e6))  # not printed; CLEVR's
+    image_beta: float = knob(50 / 28, rule=positive())  # not printed; CLEVR's
     image_temperature: float = knob(1.0, rule=positive())  # not printed
-    image_cmcl_beta: float = knob(0.75, rule=within(0, 1e6))  # CMCL's example
+    image_cmcl_beta: float = knob(0.75, rule=positive())  # CMCL's example
     depth: int = knob(20, rule=positive())  # of the residual network
     image_width: int = knob(16, rule=positive())  # of its first stage
     vgg_width: int = knob(64, rule=positive())  # of VGGNet's first stage
@@ -92,6 +92,7 @@ class Setting(QuestionSetting):
     world_disagreement: float = knob(0.0, rule=within(0, 1))  # of its annotators; CLEVR's answers are certain
 
     def __post_init__(self):
+        super().__post_init__()
         for asked in (self.specialists, self.vqa_specialists):
             if max(asked) > self.members:
                 raise ValueError(

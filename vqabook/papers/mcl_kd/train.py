@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from vqabook.core import Table
+from vqabook.core import Table, pick_device
 from vqabook.losses.soft import soft_cross_entropy
 from vqabook.models.images import ResNet, ResNetConfig, Vgg, VggConfig
 from vqabook.models.members import FeatureSharing, Members
@@ -18,7 +18,7 @@ from vqabook.papers.mcl_kd.evaluation import judge, score_epoch
 from vqabook.papers.mcl_kd.examples import Examples, load_examples
 from vqabook.papers.mcl_kd.recipes import Run
 from vqabook.papers.mcl_kd.setting import Ensemble
-from vqabook.training.fit import NO_CLIP, FitConfig, fit_best, pick_device
+from vqabook.training.fit import NO_CLIP, FitConfig, fit_best
 from vqabook.training.stages import Scratch
 from vqabook.training.teachers import teacher_logits
 
@@ -42,6 +42,13 @@ def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str 
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)  # shared features are drawn at test time, too
         return judge(model, objective_of(recipe, examples.train), history, examples)
+
+
+def prepare(recipe: Run, *, data_root: Path | None, device: str = "auto") -> None:
+    """Build what a run trains and what it is judged by: whatever cannot be raises now."""
+    examples = load_examples(recipe.data, data_root, pick_device(device))
+    build(recipe, examples)
+    objective_of(recipe, examples.train)
 
 
 def build(recipe: Run, examples: Examples) -> list[nn.Module]:

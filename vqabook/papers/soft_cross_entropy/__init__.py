@@ -14,6 +14,9 @@ PAPER = Paper(
     recipes=list_recipes,
     claims=CLAIMS,
     live=("soft-ce-table-1-avg-overall",),
-    parts={"train": Part(f"{__name__}.train:train", Run), "statistics": Part(f"{__name__}.train:count", Recipe)},
+    parts={
+        "train": Part(f"{__name__}.train:train", Run, "prepare"),
+        "statistics": Part(f"{__name__}.train:count", Recipe),
+    },
     real={"vqa_v2_60k": "60,000 questions with all ten answers; 11,727 of them about images at hand"},
 )

@@ -61,7 +61,7 @@ class Setting(QuestionSetting):
     reach: float = knob(45.0, rule=within(0, 100))
     pool_reach: float = knob(55.0, rule=within(0, 100))  # the same for POOL
     world_disagreement: float = knob(World.disagreement, rule=within(0, 1))  # of the embedded world's annotators
-    disagreements: tuple[float, ...] = knob((), rule=within(0, 1))  # embedded world: AVG at these, too
+    disagreements: tuple[float, ...] = knob((), rule=within(0, 1), empty=True)  # embedded world: AVG at these, too
 
 
 PROFILES: dict[str, dict] = {

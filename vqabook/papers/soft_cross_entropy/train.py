@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vqabook.core import Batch, Output, Table
+from vqabook.core import Batch, Output, Table, pick_device
 from vqabook.data.sets import DataSpec, Task, modal_ids
 from vqabook.data.tables import deal_out
 from vqabook.data.ten_votes import agreement, find_undisputed, votes_task
@@ -21,7 +21,7 @@ from vqabook.objectives.base import AnnotatorCrossEntropy
 from vqabook.papers.paper import Recipe
 from vqabook.papers.soft_cross_entropy.recipes import Run
 from vqabook.papers.soft_cross_entropy.setting import Options
-from vqabook.training.fit import NO_CLIP, FitConfig, best_answer, fit, pick_device, predict, select, soft_score
+from vqabook.training.fit import NO_CLIP, FitConfig, best_answer, fit, predict, select, soft_score
 from vqabook.training.stages import Scratch
 
 AGREEMENT = {"1-3": (1, 3), "4-6": (4, 6), "7-9": (7, 9), "10": (10, 10)}  # votes of the most frequent answer
@@ -112,6 +112,13 @@ def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str 
         "history": history,
         "parameters": {"model": sum(p.numel() for p in model.parameters())},
     }
+
+
+def prepare(recipe: Run, *, data_root: Path | None, device: str = "auto") -> None:
+    """Build what a run trains and what it is judged by: whatever cannot be raises now."""
+    task = load(recipe, data_root, device)
+    build(recipe, task)
+    training_table(task, recipe.target, recipe.options, recipe.seed)
 
 
 class Watched:
