@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from torchvision.ops import box_convert
 
 from vqabook.core import Table
 from vqabook.data.lvis import category_counts
+from vqabook.detection.outlines import read_annotations
 
 KINDS = {"mask": "segm", "box": "bbox"}
 LABELS = {"overall": "AP_all", "r": "APr", "c": "APc", "f": "APf"}
@@ -78,14 +79,15 @@ class Lookup:
         return [x.flip(2) if flip else x for x, flip in zip(images, mirrored, strict=True)], targets
 
 
-def load_annotated(path: Path, images: Path, device: torch.device | str = "cpu") -> Annotated:
-    """The annotations of a file and the images below a folder. Images without an object are left out.
+def load_annotated(path: str | os.PathLike, images: str | os.PathLike, device: torch.device | str = "cpu") -> Annotated:
+    """The annotations of a file (`read_annotations`) and the images below a folder; those without an object go.
 
     Annotations are kept in memory, as run lengths; images stay on disk, and go to `device` when they are read.
     ValueError where categories lack what LVIS says of them or an object's is not listed, FileNotFoundError without an
     image.
     """
-    categories, known = category_counts(path), json.loads(path.read_bytes())
+    path, images = Path(path), Path(images)
+    categories, known = category_counts(path), read_annotations(path)
     place = {category_id: i for i, category_id in enumerate(categories.id.tolist())}
     of_image: dict[int, list[dict]] = {}
     for entry in known["annotations"]:
@@ -125,9 +127,15 @@ def mirror_half(table: Table) -> Table:
 
 def _objects(entries: list[dict], place: dict[int, int], image: dict) -> Objects:
     boxes = box_convert(torch.tensor([entry["bbox"] for entry in entries], dtype=torch.float), "xywh", "xyxy")
-    shapes = (rle.frPyObjects(entry["segmentation"], image["height"], image["width"]) for entry in entries)
+    outlines = tuple(_to_runs(entry["segmentation"], image["height"], image["width"]) for entry in entries)
     labels = torch.tensor([place[entry["category_id"]] + 1 for entry in entries])
-    return Objects(boxes, labels, tuple(map(rle.merge, shapes)))
+    return Objects(boxes, labels, outlines)
+
+
+def _to_runs(outline: list[list[float]] | dict, height: int, width: int) -> dict:
+    if isinstance(outline, list):
+        return rle.merge(rle.frPyObjects(outline, height, width))
+    return outline if isinstance(outline["counts"], str) else rle.frPyObjects(outline, height, width)
 
 
 def _name(image: dict) -> str:
@@ -158,13 +166,13 @@ def _results(annotated: Annotated, row: int, out: dict[str, Tensor]) -> list[dic
     ]  # fmt: skip
 
 
-def average_precision(path: Path, results: list[dict]) -> dict[str, dict[str, float | None]]:
+def average_precision(path: str | os.PathLike, results: list[dict]) -> dict[str, dict[str, float | None]]:
     """{"mask", "box"} -> {"overall", "r", "c", "f"} -> percent; None without such a category. `path`: annotations."""
     if not results:
         return {kind: dict.fromkeys(LABELS, 0.0) for kind in KINDS}
     without_masks = [{k: v for k, v in result.items() if k != "segmentation"} for result in results]
     with contextlib.redirect_stdout(io.StringIO()):
-        truth, precision = COCO(str(path)), {}
+        truth, precision = COCO(read_annotations(path)), {}
         for kind, theirs in KINDS.items():
             detected = truth.loadRes(results if kind == "mask" else without_masks)
             evaluator = COCOeval_faster(truth, detected, theirs, lvis_style=True)
