@@ -54,7 +54,7 @@ test: lint ## lint, then every test, the notebooks and the rendered book include
 	@pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 test-detection: $(READY_DETECTION) ## the tests of the detector, in an environment with torchvision (5 GB, once)
-	@.venv-detection/bin/python -m pytest tests/detection
+	@.venv-detection/bin/python -m pytest tests/detection tests/test_readme.py
 
 notebooks: $(READY) ## store the notebook outputs that the tests compare (after a change to a notebook)
 	@vqabook freeze notebooks/*.ipynb

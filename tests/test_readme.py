@@ -1,0 +1,89 @@
+"""What README, the book's prose and its notebooks' text tell a reader to type runs as it is written there."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+import typer
+import yaml
+
+from vqabook.cli.app import app
+from vqabook.knobs import from_values
+from vqabook.papers import paper_of
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("book/*.md"), *ROOT.glob("notebooks/*.ipynb")])
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+HAS_TORCHVISION = importlib.util.find_spec("torchvision") is not None
+
+
+def read_text(path: Path) -> str:
+    """A page's text; of a notebook its cells of text."""
+    if path.suffix == ".md":
+        return path.read_text("utf-8")
+    return "\n".join(cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown")
+
+
+def list_blocks(language: str) -> list:
+    """The fenced blocks of all pages in a language; each is named by its page and its place there."""
+    return [
+        pytest.param(found[2], id=f"{path.stem}-{n}")
+        for path in PAGES
+        for n, found in enumerate(FENCE.finditer(read_text(path)))
+        if found[1] == language
+    ]
+
+
+COMMANDS = [
+    pytest.param(line, id=line)
+    for block in list_blocks("bash")
+    for line in block.values[0].replace("\\\n", " ").splitlines()
+    if line.startswith(("vqabook ", "papermill "))
+]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("block", list_blocks("python"))
+def test_a_block_runs_as_it_is_written(block, tmp_path, monkeypatch):
+    if "vqabook.detection" in block and not HAS_TORCHVISION:
+        pytest.skip("torchvision is in the detector's environment: make test-detection")
+    monkeypatch.chdir(tmp_path)
+    with torch.random.fork_rng():
+        exec(compile(block, "block", "exec"), {"__name__": "block"})
+
+
+def test_a_block_is_as_wide_as_code_on_a_page():
+    wide = [line for block in list_blocks("python") for line in block.values[0].splitlines() if len(line) > 120]
+    assert wide == []
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command_has_the_arguments_it_is_given(line):
+    program, *words = shlex.split(line, comments=True)
+    if program == "vqabook":
+        command = typer.main.get_command(app)
+        while hasattr(command, "commands"):  # a group: the next word names the command
+            command, words = command.commands[words[0]], words[1:]
+        command.make_context(command.name, words)
+        return
+    notebook, _, *rest = words
+    given = {}
+    while rest:
+        if rest[0] == "-f":
+            _, preset, *rest = rest
+            given |= yaml.safe_load((ROOT / preset).read_text("utf-8"))
+        else:
+            option, name, value, *rest = rest
+            assert option == "-p"
+            given[name] = value
+    page = paper_of(Path(notebook).stem.partition("_")[2])
+    from_values(page.setting, page.profiles, given)
+    cells = nbformat.read(ROOT / notebook, 4).cells
+    (known,) = (cell.source for cell in cells if "parameters" in cell.metadata.get("tags", []))
+    assert given.keys() <= set(re.findall(r"^(\w+):", known, re.MULTILINE))
