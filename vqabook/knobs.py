@@ -46,7 +46,7 @@ def one_of(*choices: Any) -> Rule:
 
 def folder() -> Rule:
     """Rule: the name of a folder, there or not."""
-    return "names a folder", lambda text: bool(text.strip()) and not at_home(text).is_file()
+    return "names a folder", lambda text: not at_home(text).is_file()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,8 +131,8 @@ def _read(name: str, hint: Any, value: Any) -> Any:
     except msgspec.ValidationError:
         kind = hint.__name__ if isinstance(hint, type) else "str"
         raise ValueError(f"{name} must be {kind}, got {_show(value)} ({type(value).__name__})") from None
-    if isinstance(read, str) and "\0" in read:
-        raise ValueError(f"{name} is text without NUL characters, got {_show(read)}; leave them out")
+    if isinstance(read, str) and (not read.strip() or "\0" in read):
+        raise ValueError(f"{name} is text, not empty and without NUL, got {_show(read)}; leave it out for its default")
     if isinstance(read, float) and not math.isfinite(read):
         raise ValueError(f"{name} must be a finite number, got {read}; give a large one if you want no limit")
     if isinstance(read, int) and abs(read) > LARGEST:

@@ -50,6 +50,13 @@ def test_too_few_votes_are_out_of_type():
     assert few[0, 1] == 1
 
 
+def test_the_release_leaves_id_0_out_of_every_type():
+    table = counts([100, 9, 50])
+    table[:, 0] = 0
+    assert in_type(table).tolist() == [[0, 1, 1]] and rescaling_weights(table)[0, 0] == 1
+    torch.testing.assert_close(rescaling_weights(table)[:, 1:], rescaling_weights(counts([9, 50])))
+
+
 def test_rarer_is_heavier_and_more_data_changes_nothing():
     table = torch.randint(1, 1000, (5, 20), generator=torch.Generator().manual_seed(0))
     weights = rescaling_weights(table)

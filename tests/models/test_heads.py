@@ -26,6 +26,9 @@ def test_scales_alone_are_learnt():
     head.scale.data = torch.tensor([1.0, 2.0, 0.5])
     torch.testing.assert_close(head(hidden) - trained.bias, (trained(hidden) - trained.bias) * head.scale)
     assert ScaledClassifier(nn.Linear(5, 3, bias=False))(hidden).shape == (4, 3)
+    whole = ScaledClassifier(trained, scale_bias=True)  # as released
+    whole.scale.data = head.scale.data
+    torch.testing.assert_close(whole(hidden), trained(hidden) * head.scale)
 
 
 def test_a_second_stage_keeps_the_features():

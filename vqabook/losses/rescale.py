@@ -35,6 +35,7 @@ def rescaling_weights(
     Σ runs over the in-type answers (those with `min_votes` or more). Eq. 8 prints max(100, ·), which would make every
     weight at least 100; min is meant and released. `out_of_type` is 1 in the paper; its release smooths that,
     too, and adds 1: 1 + log 2. An answer that has its type to itself gets log 2, since µ = 0 before smoothing.
+    The release leaves the answer with id 0 out of every type, by a slip: so do counts with `counts[:, 0] = 0`.
     """
     inside = counts >= min_votes
     n = torch.where(inside, counts, 0).float()

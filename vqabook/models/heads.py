@@ -24,17 +24,21 @@ class CosineClassifier(nn.Module):
 class ScaledClassifier(nn.Module):
     """A trained classifier with one learnt factor a class: learnable weight scaling (Kang et al. 2020, LWS).
 
-    Class vectors and biases stay; only `scale` has a gradient. It begins at one, as the classifier was.
+    Class vectors and biases stay; only `scale` has a gradient. It begins at one, as the classifier was. The paper
+    scales class vectors; its release the whole logit, its bias too: `scale_bias`.
     """
 
-    def __init__(self, classifier: nn.Linear):
+    def __init__(self, classifier: nn.Linear, *, scale_bias: bool = False):
         super().__init__()
+        self.scale_bias = scale_bias
         self.register_buffer("weight", classifier.weight.detach().clone())
         bias = classifier.bias
         self.register_buffer("bias", None if bias is None else bias.detach().clone())
         self.scale = nn.Parameter(torch.ones(len(self.weight)))
 
     def forward(self, hidden: Float[Tensor, "b d"]) -> Float[Tensor, "b c"]:
+        if self.scale_bias:
+            return self.scale * F.linear(hidden, self.weight, self.bias)
         return F.linear(hidden, self.weight * self.scale[:, None], self.bias)
 
 
