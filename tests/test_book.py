@@ -70,7 +70,8 @@ def open_page(page: Page, html: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_opens_from_a_folder_with_its_formulas_set(html: Path, page: Page, name: str):
+def test_a_page_opens_from_a_folder_as_it_should_look(html: Path, page: Page, name: str):
+    """Its formulas are set, a phone scrolls only downwards, and of a figure's two versions the mode's own shows."""
     open_page(page, html, name)
     assert page.locator("h1").first.inner_text()
     # Sphinx marks a formula with class "math"; MathJax puts its own element in place of the TeX.
@@ -79,23 +80,13 @@ def test_a_page_opens_from_a_folder_with_its_formulas_set(html: Path, page: Page
     assert page.locator("mjx-merror").count() == 0
     prose = page.locator("article :is(p, li, td):not(:has(code))").all_inner_texts()
     assert [text for text in prose if re.search(r"\$\$|\\\(|\\\[|\\frac", text)] == []
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_a_phone_scrolls_only_downwards(html: Path, page: Page, name: str):
+    for scheme, other in (("light", "dark"), ("dark", "light")):
+        page.emulate_media(color_scheme=scheme)
+        for mode, visible in ((scheme, True), (other, False)):
+            shown = "images => images.map(image => image.checkVisibility())"
+            assert set(page.locator(f"article img.only-{mode}").evaluate_all(shown)) <= {visible}, (scheme, mode)
     page.set_viewport_size({"width": 390, "height": 800})
-    open_page(page, html, name)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_figure_with_two_versions_shows_the_one_of_the_mode(html: Path, page: Page, scheme: str):
-    page.emulate_media(color_scheme=scheme)
-    other = {"light": "dark", "dark": "light"}[scheme]
-    for name in PAGES:
-        open_page(page, html, name)
-        assert all(image.is_visible() for image in page.locator(f"article img.only-{scheme}").all())
-        assert not any(image.is_visible() for image in page.locator(f"article img.only-{other}").all())
 
 
 def test_the_search_finds_the_method(html: Path, page: Page):
