@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from vqabook.files import (
     PROJECT,
     DiskFull,
     NotWritable,
+    advise,
     find_project,
     move,
     save_whole,
@@ -221,3 +223,17 @@ def test_a_user_without_a_home_is_told_how_to_name_a_cache(monkeypatch):
     monkeypatch.setattr(Path, "home", nobody)
     with pytest.raises(NotWritable, match="this user has none; set XDG_CACHE_HOME to a folder"):
         files.cache_folder()
+
+
+def test_a_whole_copy_comes_from_where_the_file_came(tmp_path):
+    """What `vqabook data fetch` brought is fetched again, also gzipped since or in a folder or archive of the set."""
+    pins = {"vqa_v2": ["train.json"], "lfw": ["lfw_funneled/"], "trec": ["corpora/qc.zip"]}
+    for name, listed in pins.items():
+        (tmp_path / f".{name}.fetched.json").write_text(json.dumps({"files": dict.fromkeys(listed, {})}))
+    (tmp_path / ".bad.fetched.json").write_text("{")
+    fetched = {"train.json": "vqa_v2", "train.json.gz": "vqa_v2", "lfw_funneled/A/A_1.jpg": "lfw"}
+    fetched |= {"corpora/qc.zip/qc/train.txt": "trec"}
+    for path, name in fetched.items():
+        assert advise(tmp_path / path) == f"fetch it again: vqabook data fetch {name}"
+    own = "bring a whole copy of it from where it came, or write it anew"
+    assert {advise(tmp_path / path) for path in ("my_train.json", "mine/train.json", "train.json2")} == {own}

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import functools
 import hashlib
+import json
 import mmap
 import os
 import platform
@@ -81,12 +82,12 @@ def is_hindrance(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def tell_damage(
-    path: str | os.PathLike, rule: str, *damage: type[Exception], advice: str = "fetch it again"
+    path: str | os.PathLike, rule: str, *damage: type[Exception], advice: str | None = None
 ) -> Iterator[None]:
     """One sentence for whatever fails while `path` is read: the one place that tells damage from the machine's faults.
 
     A hindrance (`is_hindrance`) is NotReadable, or NotWritable of what is written on the way; errors of the kinds
-    `damage` are a ValueError that begins with `rule`. Any other error passes.
+    `damage` are a ValueError that begins with `rule`. Any other error passes. `advice` None: `advise`'s.
     """
     try:
         yield
@@ -95,7 +96,22 @@ def tell_damage(
             _raise_hindrance(path, error)
         if not isinstance(error, damage):
             raise
-        raise ValueError(f"{rule}: {path} is not ({_line_of(error)}); {advice}") from error
+        raise ValueError(f"{rule}: {path} is not ({_line_of(error)}); {advice or advise(path)}") from error
+
+
+def advise(path: str | os.PathLike) -> str:
+    """How to get a whole copy of a file: the command if `vqabook data fetch` brought it, else from whoever made it.
+
+    What was fetched, or the folder or archive that it is in, stands in a pin `.NAME.fetched.json` in its set's folder.
+    """
+    path = Path(os.path.abspath(path))
+    for folder in path.parents[:4]:  # LFW's photographs lie three folders below the set's
+        name = f"{path.relative_to(folder).as_posix().removesuffix('.gz')}/"
+        for pin in sorted(folder.glob(".*.fetched.json")):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                if any(name.startswith(f"{file.rstrip('/')}/") for file in json.loads(pin.read_bytes())["files"]):
+                    return f"fetch it again: vqabook data fetch {pin.name[1:].removesuffix('.fetched.json')}"
+    return "bring a whole copy of it from where it came, or write it anew"
 
 
 def _raise_hindrance(path: str | os.PathLike, error: Exception) -> NoReturn:

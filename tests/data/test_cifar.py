@@ -173,7 +173,7 @@ def test_sheets_become_the_official_files(sheets, made10, tmp_path):
 def test_npms_own_folder_will_do(sheets, tmp_path):
     (tmp_path / "package").symlink_to(sheets)
     (tmp_path / "file").touch()
-    with pytest.raises(FileExistsError, match="file"):  # the sheet is read, the target is no folder
+    with pytest.raises(OSError, match="file"):  # the sheet is read, the target is no folder
         prepare_sheets(tmp_path, tmp_path / "file")
 
 
@@ -216,9 +216,9 @@ def png(width: int, height: int, mode: str = "RGB") -> bytes:
     [
         (
             {"data_batch_1": b"<html>"},
-            "a whole PNG of 10000 rows of 1024 RGB pixels: .*data_batch_1.png is none .cannot identify",
+            "a whole PNG of 10000 rows of 1024 RGB pixels: .*data_batch_1.png is not .cannot identify",
         ),
-        ({"data_batch_1": png(1024, 5000)}, "data_batch_1.png is none .it has 5000 rows of 1024 RGB pixels"),
+        ({"data_batch_1": png(1024, 5000)}, "data_batch_1.png is not .it has 5000 rows of 1024 RGB pixels"),
         ({"data_batch_1": png(1024, 10000, "L")}, "it has 10000 rows of 1024 L pixels"),
         ({"data_batch_1": png(20000, 20000, "1")}, "a sheet of CIFAR-10 is a whole PNG .* decompression bomb"),
         ({"train_lables": b"[1, 2"}, "train_lables.json must be whole, valid JSON"),
@@ -237,7 +237,7 @@ def test_damaged_sheets_get_one_clear_sentence(sheets, tmp_path, files, sentence
 
 def test_a_sheet_cut_off_or_missing_says_so(sheets, tmp_path):
     whole = (sheets / "data_batch_1.png").read_bytes()
-    with pytest.raises(ValueError, match="a sheet of CIFAR-10 is a whole PNG .*data_batch_1.png is none"):
+    with pytest.raises(ValueError, match="a sheet of CIFAR-10 is a whole PNG .*data_batch_1.png is not"):
         prepare_sheets(with_files(sheets, tmp_path / "cut", data_batch_1=whole[: len(whole) // 2]), tmp_path)
     with pytest.raises(FileNotFoundError, match="data_batch_1.png does not exist"):
         prepare_sheets(with_files(sheets, tmp_path / "none", data_batch_1=None), tmp_path)

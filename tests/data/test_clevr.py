@@ -136,7 +136,7 @@ def test_regions_from_image_features(tmp_path, write_features):
         ({"scenes": [scene(7, thing(pixel_coords=[1, 2, float("nan")]))]}, "must be whole, valid JSON"),
         (
             {"scenes": [scene(7), scene(3), scene(7)]},
-            "each image has one scene: 7 comes 2 times among 3 in .*; fetch it again",
+            "each image has one scene: 7 comes 2 times among 3 in .*; bring a whole",
         ),
         ({"scenes": [scene(7, *[thing()] * 11)]}, "at most 10 objects .*; entry 0 of .* length <= 10"),
         ({"scenes": []}, 'in a list or under "scenes"; .* has none: is it the right file'),

@@ -99,7 +99,7 @@ def test_a_photograph_that_does_not_decode(folder, size):
     photo = folder / "lfw_home/lfw_funneled/Ann_Bee/Ann_Bee_0007.jpg"
     os.truncate(photo, size)
     with pytest.raises(
-        ValueError, match="every photograph of LFW is a whole JPEG: .*Bee_0007.jpg is none .*; fetch it again"
+        ValueError, match="every photograph of LFW is a whole JPEG: .*Bee_0007.jpg is not .*; bring a whole"
     ):
         load_faces(folder, min_faces_per_person=10)
 

@@ -193,7 +193,7 @@ def test_half_a_json_gets_one_clear_sentence(tmp_path, part):
     write_wink(tmp_path, WORDS, numbers(len(WORDS)))
     path = tmp_path / "package" / WINK
     path.write_bytes(path.read_bytes()[: int(part * path.stat().st_size)])
-    with pytest.raises(ValueError, match="must be whole, valid JSON: .*cut off, fetch it again"):
+    with pytest.raises(ValueError, match="must be whole, valid JSON: .*cut off: bring a whole"):
         prepare_wink(tmp_path, tmp_path)
     assert not list(tmp_path.glob("glove*"))
 

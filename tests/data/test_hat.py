@@ -79,7 +79,7 @@ def test_blank_maps_are_dropped_and_counted(folder):
     save(folder / "vqahat_train", "11_1.png", np.zeros((8, 8), dtype=np.uint8))
     found = read_maps(folder)
     assert found.n_blank == 1 and 11 not in found.question_id and len(found.maps) == 5
-    with pytest.raises(ValueError, match="has attention somewhere, all 1 in .* are blank; fetch it again"):
+    with pytest.raises(ValueError, match="has attention somewhere, all 1 in .* are blank; bring a whole"):
         read_maps(folder, question_ids=[11])
 
 
@@ -119,7 +119,7 @@ def test_bad_files(folder, tmp_path):
 def test_a_map_that_does_not_decode(folder, content):
     path = folder / "vqahat_val" / "3506232_2.png"
     path.write_bytes(path.read_bytes()[:200] if content is None else content)
-    with pytest.raises(ValueError, match=r"a whole PNG image: .*3506232_2.png is none \(.*\); fetch it again"):
+    with pytest.raises(ValueError, match=r"a whole PNG image: .*3506232_2.png is not \(.*\); bring a whole"):
         read_maps(folder)
 
 

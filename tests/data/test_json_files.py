@@ -50,7 +50,7 @@ def test_memory_is_not_that_of_the_file(tmp_path):
 @pytest.mark.parametrize("cut", range(1, 100, 9))
 def test_a_file_that_is_cut_off(tmp_path, cut):
     (tmp_path / "a.json").write_text(TEXT[:-cut])
-    with pytest.raises(ValueError, match=r"a.json must be whole, valid JSON: .*; it is probably cut off, fetch it"):
+    with pytest.raises(ValueError, match=r"a.json must be whole, valid JSON: .*; it is probably cut off: bring"):
         read(tmp_path / "a.json")
 
 
@@ -102,7 +102,7 @@ def test_no_entries(tmp_path, text):
 def test_what_came_instead_of_json(content, kind, gz, tmp_path):
     path = tmp_path / f"questions.json{'.gz' if gz else ''}"
     path.write_bytes(gzip.compress(content) if gz else content)
-    with pytest.raises(ValueError, match=f"questions.json.* must be JSON, it is {kind}; fetch it again"):
+    with pytest.raises(ValueError, match=f"questions.json.* must be JSON, it is {kind}; bring a whole copy"):
         read_json(tmp_path / "questions.json", Any, RULE)
 
 

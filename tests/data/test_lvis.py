@@ -97,7 +97,7 @@ def test_counts_of_a_whole_file_and_of_a_list(tmp_path, whole):
         (lambda w: w["images"].clear(), "image 90 is not among the 0 in"),
         (
             lambda w: w["images"].append({"id": 10, "width": 1, "height": 1}),
-            "each image is listed once: 10 comes 2 times among 3 in .*; fetch it again",
+            "each image is listed once: 10 comes 2 times among 3 in .*; bring a whole",
         ),
         (lambda w: w["categories"].append(CATEGORIES[0]), "each category is listed once: 7 comes 2 times among 4 in"),
         (lambda w: w["categories"][0].update(frequency="x"), "frequency one of r, c, f, .* does not fit .*'x'"),
@@ -117,7 +117,7 @@ def test_half_a_file_and_none(tmp_path, whole):
     path = write(tmp_path / "a.json", whole)
     path.write_text(path.read_text()[: path.stat().st_size // 2])
     for read in (load_lvis, category_counts):
-        with pytest.raises(ValueError, match="a.json must be whole, valid JSON: .*; it is probably cut off, fetch it"):
+        with pytest.raises(ValueError, match="a.json must be whole, valid JSON: .*; it is probably cut off: bring"):
             read(path)
     with pytest.raises(FileNotFoundError, match="does not exist; check data_root"):
         load_lvis(tmp_path / "none.json")

@@ -153,7 +153,7 @@ def as_numbers(rows: list[dict]) -> None:
         ),
         (
             lambda f: edit(f / "val_annotations.json", lambda rows: rows[0]["answers"].pop()),
-            "10 answers; question val 0 .* 9 answers; .*write a single answer 10 times",
+            "question val 0 .* 9 answers in .*val_annotations.json; bring .* an answer that stands alone 10 times",
         ),
     ],
 )  # fmt: skip

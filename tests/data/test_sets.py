@@ -220,7 +220,7 @@ def test_files_of_two_splits(put):
     train, test = (root / path for path in OFFICIAL["vqa_v2"][1::2])
     train.write_bytes(test.read_bytes())
     with pytest.raises(
-        ValueError, match="come in pairs: 120 questions in .*, 60 annotations in .*; use two files of the"
+        ValueError, match="come in pairs: 120 questions in .*, 60 annotations in .*; use two files of one"
     ):
         load_questions(DataSpec("vqa_v2"), root)
 

@@ -57,7 +57,7 @@ def test_words_and_fine_labels(tmp_path):
 def test_bad_lines(tmp_path, line):
     write(tmp_path, test=TEST + line + "\n")
     with pytest.raises(
-        ValueError, match="a line is COARSE:fine and a question, .*; line 3 of .*test.txt is .*fetch it"
+        ValueError, match="a line is COARSE:fine and a question, .*; line 3 of .*test.txt is .*bring a whole"
     ):
         load_trec(tmp_path)
 
@@ -68,7 +68,7 @@ def test_missing_and_damaged_files(tmp_path):
     write(tmp_path, zipped=True)
     whole = (tmp_path / "qc.zip").read_bytes()
     (tmp_path / "qc.zip").write_bytes(whole[:-30])
-    with pytest.raises(ValueError, match=r"a zip file with qc/train.txt: .*qc.zip is not \(.*\); fetch it again"):
+    with pytest.raises(ValueError, match=r"a zip file with qc/train.txt: .*qc.zip is not \(.*\); bring a whole copy"):
         load_trec(tmp_path)
     with zipfile.ZipFile(tmp_path / "qc.zip", "w") as archive:
         archive.writestr("other.txt", "x")

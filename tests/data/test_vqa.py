@@ -70,7 +70,7 @@ def test_a_cut_off_archive(rows, write_split, tmp_path):
     asked, answered = write_split(tmp_path, rows, gz=True)
     archive = asked.with_name("questions.json.gz")
     archive.write_bytes(archive.read_bytes()[:-12])
-    with pytest.raises(ValueError, match=r"whole, valid JSON: .*questions.json.gz is not .*fetch it again"):
+    with pytest.raises(ValueError, match=r"whole, valid JSON: .*questions.json.gz is not .*bring a whole"):
         read_questions(asked, answered)
     archive.write_bytes(b"no archive")
     with pytest.raises(ValueError, match="whole, valid JSON"):
@@ -101,7 +101,7 @@ def edited(path, change) -> None:
     [
         (lambda a: a.pop(), r"4 questions in .*, 3 annotations in .*, 1 ids in only one of them \(first: 3\)"),
         (lambda a: a[0].update(question_id=77), r"come in pairs: .*, 2 ids in only one of them \(first: 0\)"),
-        (lambda a: a[2].update(image_id=4), "question 2 about image 3 has image 4 and 10 answers; fetch"),
+        (lambda a: a[2].update(image_id=4), "question 2 about image 3 has image 4 and 10 answers in .*; bring"),
         (lambda a: a[1].update(answers=[]), "has its question.s image and 10 answers; question 1 .* 0 answers"),
         (lambda a: a[1]["answers"].pop(), "question 1 .* 9 answers"),
         (lambda a: a[1].pop("answer_type"), "entry 1 of .* does not fit .*`answer_type`"),
@@ -120,7 +120,7 @@ def edited(path, change) -> None:
         (lambda a: a[2]["answers"][3].pop("answer"), "entry 2 of .*required field `answer`"),
         (
             lambda a: a.append(a[1]),
-            "an id of its own: 1 comes 2 times among 5 in .*annotations.json; fetch it again",
+            "an id of its own: 1 comes 2 times among 5 in .*annotations.json; bring a whole",
         ),
     ],
 )
@@ -134,7 +134,7 @@ def test_a_question_asked_twice(files):
     content = json.loads(files[0].read_text())
     content["questions"] += [content["questions"][3]] * 2
     files[0].write_text(json.dumps(content))
-    with pytest.raises(ValueError, match="an id of its own: 3 comes 3 times among 6 in .*questions.json; fetch"):
+    with pytest.raises(ValueError, match="an id of its own: 3 comes 3 times among 6 in .*questions.json; bring"):
         read_questions(*files)
 
 
@@ -144,7 +144,7 @@ def test_a_damaged_archive(rows, write_split, tmp_path):
     damaged = bytearray(archive.read_bytes())
     damaged[40:60] = bytes(20)
     archive.write_bytes(damaged)
-    with pytest.raises(ValueError, match=r"whole, valid JSON: .*questions.json.gz is not .*fetch it again"):
+    with pytest.raises(ValueError, match=r"whole, valid JSON: .*questions.json.gz is not .*bring a whole"):
         read_questions(asked, answered)
 
 
@@ -156,7 +156,7 @@ def test_two_splits_of_one_set(ask, write_split, tmp_path):
         for path in (asked, answered):
             path.write_text(path.read_text().replace('"question_id": ', f'"question_id": {i + 1}'))
         paths.append((asked, answered))
-    with pytest.raises(ValueError, match=r"4 ids in only one of them \(first: 10\); use two files of the same split"):
+    with pytest.raises(ValueError, match=r"4 ids in only one of them \(first: 10\); use two files of one split"):
         read_questions(paths[0][0], paths[1][1])
 
 

@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 
 from vqabook.features.image_files import open_image
 from vqabook.features.store import cache_file
-from vqabook.files import written_whole
+from vqabook.files import advise, written_whole
 from vqabook.progress import Bar
 
 SPLITS = ("train", "val")
@@ -61,7 +61,8 @@ def read_maps(
     total = sums.sum(1)
     kept = total > 0
     if not kept.any():
-        raise ValueError(f"a human map has attention somewhere, all {len(files)} in {folder} are blank; fetch it again")
+        again = advise(files[0][-1])
+        raise ValueError(f"a human map has attention somewhere, all {len(files)} in {folder} are blank; {again}")
     split, question, annotator = np.array([row[:3] for row in files], dtype=np.int64).T
     maps = (sums[kept] / total[kept, None]).astype(np.float32)
     return HumanMaps(question[kept], annotator[kept], split[kept], maps, int((~kept).sum()))
@@ -74,9 +75,7 @@ def _find_files(folder: Path) -> list[tuple[int, int, int, Path]]:
         for path in (folder / f"vqahat_{name}").glob("[!.]*.png"):
             match = _NAME.fullmatch(path.name)
             if not match:
-                raise ValueError(
-                    f"VQA-HAT's maps are named <question id>_<annotator>.png, got {path}; fetch the set again"
-                )
+                raise ValueError(f"VQA-HAT's maps are named <question id>_<annotator>.png, got {path}; {advise(path)}")
             files.append((split, int(match[1]), int(match[2]), path))
     if not files:
         raise FileNotFoundError(

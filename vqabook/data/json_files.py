@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from vqabook.files import tell_damage, without_mark
+from vqabook.files import advise, tell_damage, without_mark
 from vqabook.progress import Bar
 
 RELEASED = 1 << 15  # entries
@@ -28,7 +28,9 @@ def plain_or_gz(path: str | os.PathLike) -> Path:
     for place in (path, path.with_name(path.name + ".gz")):
         if place.exists():
             return place
-    raise FileNotFoundError(f"{path} (or the same name with .gz) does not exist; check data_root or fetch the data set")
+    raise FileNotFoundError(
+        f"{path} (or the same name with .gz) does not exist; check data_root or the path, or fetch the set"
+    )
 
 
 def read_json(path: str | os.PathLike, kind: Any, rule: str) -> Any:
@@ -53,27 +55,27 @@ def read_entries(path: str | os.PathLike, key: str, kind: Any, rule: str) -> Ite
         try:
             yield decoder.decode(entry)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise _refusal(error, rule, f"entry {number} of {path}") from error
+            raise _refusal(error, rule, path, f"entry {number} of ") from error
 
 
 def check_unique(ids: Sequence[int | str], rule: str, path: str | os.PathLike) -> None:
     """Raise, beginning with `rule`, for an id that comes twice."""
     if len(set(ids)) < len(ids):
         twice, times = Counter(ids).most_common(1)[0]
-        raise ValueError(f"{rule}: {twice} comes {times} times among {len(ids)} in {path}; fetch it again")
+        raise ValueError(f"{rule}: {twice} comes {times} times among {len(ids)} in {path}; {advise(path)}")
 
 
 def _decode(text: Any, kind: Any, path: Path, rule: str) -> Any:
     try:
         return msgspec.json.decode(text, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _refusal(error, rule, str(path)) from error
+        raise _refusal(error, rule, path) from error
 
 
-def _refusal(error: Exception, rule: str, where: str) -> ValueError:
+def _refusal(error: Exception, rule: str, path: Path, entry: str = "") -> ValueError:
     if isinstance(error, msgspec.ValidationError):
-        return ValueError(f"{rule}; {where} does not fit ({error}): is it the right file?")
-    return ValueError(f"{where} must be whole, valid JSON: {error}; it is probably cut off, fetch it again")
+        return ValueError(f"{rule}; {entry}{path} does not fit ({error}): is it the right file?")
+    return ValueError(f"{entry}{path} must be whole, valid JSON: {error}; it is probably cut off: {advise(path)}")
 
 
 def _read(path: Path) -> bytes | mmap.mmap | memoryview:
@@ -89,5 +91,5 @@ def _read(path: Path) -> bytes | mmap.mmap | memoryview:
     start = bytes(text[:512]).lstrip()
     if not start or start.startswith(b"<"):
         kind = "an HTML page, probably a login or error page" if start else "empty"
-        raise ValueError(f"{path} must be JSON, it is {kind}; fetch it again")
+        raise ValueError(f"{path} must be JSON, it is {kind}; {advise(path)}")
     return text

@@ -17,6 +17,7 @@ from jaxtyping import Int
 
 from vqabook.core import Table
 from vqabook.data.json_files import check_unique, read_entries, read_json
+from vqabook.files import advise
 
 FREQUENCIES = ("r", "c", "f")  # rare: 1 to 10 train images, common: 11 to 100, frequent: more
 BOUNDS = (10, 100)
@@ -149,5 +150,5 @@ def _check_boxes(
         i = int(np.flatnonzero(~inside)[0])
         raise ValueError(
             f"a box (x, y, w, h) lies in its image: {boxes[i].tolist()} in image {image[i]} of {width[i]} x {height[i]}"
-            f" pixels does not, nor do {(~inside).sum() - 1} more in {path}; fetch it again"
+            f" pixels does not, nor do {(~inside).sum() - 1} more in {path}; {advise(path)}"
         )

@@ -15,7 +15,7 @@ import torch
 
 from vqabook.core import Table
 from vqabook.data.vqa import encode_tokens
-from vqabook.files import tell_damage, without_mark
+from vqabook.files import advise, tell_damage, without_mark
 
 LABELS = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
 NAMES = ("abbreviation", "description", "entity", "human", "location", "number")
@@ -80,11 +80,11 @@ def _parse(text: str, where: str) -> list[tuple[str, list[str]]]:
         if coarse not in LABELS or not detail or not question.split():
             raise ValueError(
                 f"a line is COARSE:fine and a question, COARSE one of {', '.join(LABELS)}; line {number} of {where} is "
-                f"{line[:60]!r}; fetch it again"
+                f"{line[:60]!r}; {advise(where)}"
             )
         lines.append((fine, question.lower().split()))
     if not lines:
-        raise ValueError(f"a split has a question a line, {where} is empty; fetch it again")
+        raise ValueError(f"a split has a question a line, {where} is empty; {advise(where)}")
     return lines
 
 

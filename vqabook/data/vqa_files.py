@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Int, Shaped
 
 from vqabook.data.json_files import check_unique, read_entries
+from vqabook.files import advise
 from vqabook.metrics.vqa import normalise
 
 N_ANNOTATORS = 10
@@ -130,26 +131,30 @@ def read_questions(questions: str | os.PathLike, annotations: str | os.PathLike 
         theirs = [entry[key] for entry in answered]
         check_alike(column, _as_column(theirs, annotations), f"{questions} and {annotations}")
     check_unique([entry.question_id for entry in answered], "every question has an id of its own", annotations)
-    return Questions(*columns, text, _match(ids, images, answered, f"in {questions}", f"in {annotations}"))
+    return Questions(*columns, text, _match(ids, images, answered, questions, annotations))
 
 
 def _match(
-    ids: list[int | str], images: list[int | str], annotations: list[Annotation], here: str, there: str
+    ids: list[int | str],
+    images: list[int | str],
+    annotations: list[Annotation],
+    here: str | os.PathLike,
+    there: str | os.PathLike,
 ) -> list[Annotation]:
-    """The annotations in the order of their questions."""
+    """The annotations, which are in the file `there`, in the order of their questions, which are in `here`."""
     by_id = {entry.question_id: entry for entry in annotations}
     if unmatched := by_id.keys() ^ set(ids):
         raise ValueError(
-            f"questions and annotations come in pairs: {len(ids)} questions {here}, {len(by_id)} annotations {there}, "
-            f"{len(unmatched)} ids in only one of them (first: {min(unmatched)}); use two files of the same split"
+            f"questions and annotations come in pairs: {len(ids)} questions in {here}, {len(by_id)} annotations in "
+            f"{there}, {len(unmatched)} ids in only one of them (first: {min(unmatched)}); use two files of one split"
         )
     for question, image in zip(ids, images, strict=True):
         a = by_id[question]
         if (a.image_id, len(a.answers)) != (image, N_ANNOTATORS):
             raise ValueError(
-                f"an annotation has its question's image and {N_ANNOTATORS} answers; "
-                f"question {question} about image {image} has image {a.image_id} and {len(a.answers)} answers; "
-                f"fetch both files again, or write a single answer {N_ANNOTATORS} times"
+                f"an annotation has its question's image and {N_ANNOTATORS} answers; question {question} about image "
+                f"{image} has image {a.image_id} and {len(a.answers)} answers in {there}; "
+                f"{advise(there)}, an answer that stands alone {N_ANNOTATORS} times"
             )
     return [by_id[i] for i in ids]
 
@@ -172,7 +177,8 @@ def check_alike(ids: Shaped[np.ndarray, " n"], others: Shaped[np.ndarray, " m"],
     """Raise ValueError where ids are numbers in one of two places (`where`) and texts in the other: none is equal."""
     if ids.dtype.kind != others.dtype.kind:
         one, other = ids[0].item(), others[0].item()
-        raise ValueError(f"ids of one kind are compared, whole numbers or texts: {where} have {one!r} and {other!r}")
+        came = f"{where} have {one!r} and {other!r}"
+        raise ValueError(f"ids of one kind are compared, whole numbers or texts: {came}; write all alike")
 
 
 def _share_texts(annotations: Iterable[Annotation]) -> Iterator[Annotation]:

@@ -145,7 +145,7 @@ def open_features(path: str | os.PathLike, *, width: int | None = None) -> Featu
     return store
 
 
-def _map_again(path: Path, image_ids: Int[np.ndarray, " n"], shape: torch.Size) -> FeatureStore:
+def _map_again(path: Path, image_ids: Shaped[np.ndarray, " n"], shape: torch.Size) -> FeatureStore:
     """The store of a pickle, on another process or machine: rows mean the same images there, or nothing is read."""
     store = open_features(path)
     if store.codes.shape != shape or not np.array_equal(store.image_ids, image_ids):

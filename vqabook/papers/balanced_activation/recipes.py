@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from vqabook.data.imbalanced import Cut, CutImages, divide
 from vqabook.data.lvis import BOUNDS, category_counts
 from vqabook.detection.scenes import Scenes
-from vqabook.files import data_root
+from vqabook.files import advise, data_root
 from vqabook.papers.balanced_activation.setting import COUNTS_ROWS, DETECTION_ROWS, NAME, ROWS, TABLE, Method, Setting
 from vqabook.papers.paper import Recipe
 
@@ -134,7 +134,7 @@ def read_tail(name: str, classes: int, share: float, folder: Path) -> Tail:
     categories = category_counts(path)
     if (categories.instance_count < 1).any():
         empty = categories.name[int(np.argmin(categories.instance_count))]
-        raise ValueError(f"every category has training instances, {empty} of {path} has none; fetch it again")
+        raise ValueError(f"every category has training instances, {empty} of {path} has none; {advise(path)}")
     counts = np.maximum(1, np.rint(categories.instance_count * share)).astype(np.int64)
     return Tail(counts, categories.image_count / IMAGES, categories.frequency)
 
