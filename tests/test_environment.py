@@ -13,6 +13,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+import vqabook
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCK_LINES = (ROOT / "requirements.lock").read_text().split()
@@ -50,6 +52,12 @@ def test_the_detector_s_environment_lies_in_them_too(line: str):
     assert (LOCK | pins(DETECTION_LINES))[canonicalize_name(requirement.name)] in requirement.specifier
 
 
+@pytest.mark.parametrize("line", PROJECT["dependencies"])
+def test_what_the_library_needs_has_a_floor_and_no_cap(line: str):
+    # A cap would take back the torch of whoever imports a loss, under the torchvision beside it.
+    assert [part.operator for part in Requirement(line).specifier] == [">="]
+
+
 def test_what_is_installed_is_the_lock():
     installed = {canonicalize_name(d.name): Version(Version(d.version).public) for d in distributions()}
     assert {name: pin for name, pin in installed.items() if not BESIDE.fullmatch(name)} == LOCK
@@ -62,5 +70,6 @@ def test_conda_users_get_the_same_set():
     assert pip == {"pip": ["-r requirements.lock", "-e ."]}
 
 
-def test_the_citation_names_this_version():
+def test_the_citation_and_the_package_name_this_version():
+    assert vqabook.__version__ == PROJECT["version"]
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == PROJECT["version"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vqabook import page as module
+from vqabook.evidence import record
 from vqabook.evidence.record import key_of
 from vqabook.page import Page, draw_forest, list_live_recipes, make_live_runs, read_embedded, read_stars
 from vqabook.report import verdicts
@@ -43,6 +44,12 @@ def test_a_bad_parameter_ends_before_anything_runs(monkeypatch):
         Page.open(NAME, {"profile": "smoke", "epochs": 0})
     with pytest.raises(ValueError, match="got epochz: check the spelling"):
         Page.open(NAME, {"profile": "smoke", "epochz": 1})
+
+
+def test_a_page_away_from_the_project_warns_that_evidence_is_not_at_hand(cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(record, "EVIDENCE", tmp_path / "none")
+    with pytest.warns(UserWarning, match="not run on real data: recorded evidence comes with the project, .*git clone"):
+        Page.open(NAME, SHORT)
 
 
 def test_claims_are_picked_by_how_their_names_begin(page):

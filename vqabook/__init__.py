@@ -1,3 +1,3 @@
 """What the loss does to visual question answering: models, losses, objectives, and the runs behind the book."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
