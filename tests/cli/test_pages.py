@@ -221,11 +221,13 @@ def test_a_parameter_that_the_notebook_lacks_is_refused(vqabook, tmp_path):
 
 
 @pytest.mark.slow
-def test_execute(vqabook, tmp_path):
-    source, out = notebook(tmp_path / "n.ipynb", "print(profile, runs)"), tmp_path / "out" / "n.ipynb"
+def test_execute(vqabook, tmp_path, monkeypatch):
+    monkeypatch.setenv("TQDM_DISABLE", "0")  # a page shows no bars whatever its kernel would
+    code = "from vqabook.progress import Bar\nprint(profile, runs, sum(Bar(range(3))))"
+    source, out = notebook(tmp_path / "n.ipynb", code), tmp_path / "out" / "n.ipynb"
     assert vqabook("execute", source, out, "--profile", "smoke", "--runs", "/r")[0] == 0
     texts = [o["text"] for cell in nbformat.read(out, 4).cells for o in cell.get("outputs", []) if "text" in o]
-    assert texts == ["smoke /r\n"]
+    assert texts == ["smoke /r 3\n"]
 
 
 @pytest.mark.slow
