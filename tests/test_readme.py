@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import shlex
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 import torch
 import typer
 import yaml
 
 from vqabook.cli.app import app
+from vqabook.data.sets import DataSpec, load_task
 from vqabook.knobs import from_values
 from vqabook.papers import paper_of
 
@@ -54,8 +57,36 @@ def test_a_block_runs_as_it_is_written(block, tmp_path, monkeypatch):
     if "vqabook.detection" in block and not HAS_TORCHVISION:
         pytest.skip("torchvision is in the detector's environment: make test-detection")
     monkeypatch.chdir(tmp_path)
+    if "VizWiz" in block:
+        write_vizwiz(tmp_path / "VizWiz")
     with torch.random.fork_rng():
         exec(compile(block, "block", "exec"), {"__name__": "block"})
+
+
+def write_vizwiz(folder: Path) -> None:
+    """Files as VizWiz publishes them: no ids of questions, no question types, the image's file name."""
+    folder.mkdir()
+    for split in ("train", "val"):
+        entries = []
+        for i, (answer, answer_type) in enumerate([("yes", "yes/no"), ("unanswerable", "unanswerable")] * 20):
+            ten = [{"answer_confidence": "yes", "answer": answer}] * 9 + [{"answer_confidence": "no", "answer": "no"}]
+            said = {"question": f"Is this {i % 2}?", "answers": ten, "answer_type": answer_type, "answerable": 1}
+            entries.append({"image": f"VizWiz_{split}_{i:08d}.jpg"} | said)
+        (folder / f"{split}.json").write_text(json.dumps(entries), "utf-8")
+
+
+def test_own_questions_are_a_data_set_once_written_as_readme_says(tmp_path, monkeypatch, write_features):
+    monkeypatch.chdir(tmp_path)
+    write_vizwiz(tmp_path / "VizWiz")
+    (block,) = (block.values[0] for block in list_blocks("python") if "VizWiz" in block.values[0])
+    exec(compile(block, "block", "exec"), {"__name__": "block"})
+    images = [f"VizWiz_{split}_{i:08d}.jpg" for split in ("train", "val") for i in range(40)]
+    write_features(Path("vizwiz/features.h5"), np.ones((80, 4, 3), np.float32), images)
+    task = load_task(DataSpec("vizwiz", "same", min_answer_count=2), None, torch.device("cpu"))
+    assert len(task.test) == 40 and task.vocabulary.answers == ("unanswerable", "yes")
+    assert set(task.test_questions.answer_type) == {"yes/no", "unanswerable"}
+    assert set(task.test_questions.question_type) == {"is this"}
+    assert task.test_questions.image_id[1] == "VizWiz_val_00000001.jpg"
 
 
 def test_a_block_is_as_wide_as_code_on_a_page():

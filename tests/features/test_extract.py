@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -221,6 +222,25 @@ def test_ids(tmp_path):
     assert find_images(tmp_path, r"(\d)") == {"COCO_val2014_000000000042.jpg": 2, "deep/er/x7y.PNG": 7}
     (tmp_path / "ids.json").write_text('{"deep/er/x7y.PNG": 1000}')
     assert find_images(tmp_path, str(tmp_path / "ids.json")) == {"deep/er/x7y.PNG": 1000}
+    names = {"COCO_val2014_000000000042.jpg": "COCO_val2014_000000000042.jpg", "deep/er/x7y.PNG": "x7y.PNG"}
+    assert find_images(tmp_path, "name") == names
+    (tmp_path / "ids.json").write_text('{"deep/er/x7y.PNG": "a cat"}')
+    assert find_images(tmp_path, str(tmp_path / "ids.json")) == {"deep/er/x7y.PNG": "a cat"}
+    (tmp_path / "ids.json").write_text('{"deep/er/x7y.PNG": "a cat", "COCO_val2014_000000000042.jpg": 42}')
+    with pytest.raises(ValueError, match="all of one kind: .*ids.json has both; write all alike"):
+        find_images(tmp_path, str(tmp_path / "ids.json"))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "uint8"])
+def test_file_names_are_ids(dtype, tiny, folder, tmp_path):
+    """VizWiz' questions are about VizWiz_train_00000000.jpg; its other splits count from 0 too."""
+    (folder / "COCO_train2014_000000000001.png").rename(folder / "zoë.png")  # the first image is the last
+    store = open_features(extract_features(folder, tmp_path / "f.h5", grid=4, dtype=dtype, batch_size=5, ids="name"))
+    assert store.image_ids.tolist() == sorted(path.name for path in folder.iterdir())
+    asked = np.array(["zoë.png", "COCO_train2014_000000000011.png"])
+    found = store.gather(torch.from_numpy(store.rows_of(asked))).numpy()
+    np.testing.assert_allclose(found, expected(folder)[[11, 0]], atol=2e-2)
+    assert pickle.loads(pickle.dumps(store)).image_ids.tolist() == store.image_ids.tolist()
 
 
 def test_ids_that_cannot_be(tmp_path):

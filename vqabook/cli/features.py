@@ -10,8 +10,8 @@ Dtype = Annotated[str, typer.Option(help="float16, or uint8: codes with a range 
 Ids = Annotated[
     str | None,
     typer.Option(
-        help="of a folder: pattern whose first group in a file name is the image id, or a JSON file {file: id}; "
-        "default: the last digits, COCO_train2014_000000000009.jpg -> 9"
+        help="of a folder: pattern whose first group in a file name is the image id; or `name`, the file name itself; "
+        "or a JSON file {file: id}; default: the last digits, COCO_train2014_000000000009.jpg -> 9"
     ),
 ]
 

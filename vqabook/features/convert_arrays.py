@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from vqabook.features.codes import spread
 from vqabook.features.convert import SAMPLED, BadRow, Conversion, Row
-from vqabook.features.image_files import LAST_DIGITS, find_images
+from vqabook.features.image_files import LAST_DIGITS, find_images, number_ids
 from vqabook.features.writer import FeatureWriter
 from vqabook.files import is_hindrance, portable, tell_damage
 from vqabook.progress import Bar
@@ -55,7 +55,8 @@ def convert_arrays(
     if n_images is not None and len(id_of) != n_images:
         raise ValueError(f"{n_images} images are expected, {folder} has {len(id_of)}; download the others")
     recipe = {"folder": _fingerprint(folder, id_of), "options": [adaptive, dtype]}
-    with FeatureWriter(out, recipe, dtype) as writer:
+    id_of, names = number_ids(id_of)
+    with FeatureWriter(out, recipe, dtype, names=names) as writer:
         paths = [folder / name for name in id_of]
         columns = _find_layout(paths)
         if not adaptive:

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from vqabook.core import pick_device
 from vqabook.features.backbones import LITE0, Backbone, open_backbone
 from vqabook.features.codes import TAIL, fit_codes, fit_components, spread
-from vqabook.features.image_files import LAST_DIGITS, find_images, import_extra, read_pixels
+from vqabook.features.image_files import LAST_DIGITS, find_images, import_extra, number_ids, read_pixels
 from vqabook.features.writer import FeatureWriter, check_dtype
 from vqabook.files import is_hindrance, portable
 from vqabook.progress import Bar
@@ -65,7 +65,9 @@ def extract_features(
     recipe = _recipe(network, grid, device)
     listing = json.dumps({portable(name): image_id for name, image_id in files.items()})
     listing = hashlib.sha256(listing.encode()).hexdigest()
-    with FeatureWriter(out, recipe | {"images": listing}, "float16", every=0.0, suffix=".maps") as maps:
+    files, names = number_ids(files)
+    kept = {"every": 0.0, "suffix": ".maps", "names": names}
+    with FeatureWriter(out, recipe | {"images": listing}, "float16", **kept) as maps:
         network.network.to(device)
         bad = _fill(maps, images, files, network, grid, batch_size)
         if bad and not (skip_bad and maps.images):
@@ -183,7 +185,7 @@ def _encode(maps: FeatureWriter, out: Path, about: Mapping, recipe: Mapping) -> 
         encode = codes.encode
         parts |= {"scale": codes.scale, "offset": codes.offset}
     # Repaired images came after the last run's: components and ranges are then others than those that it began with.
-    with FeatureWriter(out, recipe | maps.recipe | {"of": maps.images}, recipe["dtype"]) as writer:
+    with FeatureWriter(out, recipe | maps.recipe | {"of": maps.images}, recipe["dtype"], names=maps.names) as writer:
         for i in Bar(range(writer.images, len(source), BLOCK), desc=out.name, unit="block"):
             writer.append(rows[i : i + BLOCK], encode(project(source[i : i + BLOCK])))
         writer.finish(about, **parts)

@@ -4,7 +4,7 @@ import contextlib
 import importlib
 import os
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 LAST_DIGITS = r"(\d+)\D*$"  # COCO_train2014_000000000009 -> 9
+FILE_NAME = "name"  # stands for a pattern: a file's own name is its image's id
+
+_IDS = dict[str, Annotated[int, msgspec.Meta(ge=0)] | str]
 
 
 def import_extra(module: str, package: str) -> ModuleType:
@@ -45,12 +48,12 @@ def find_images(
     *,
     suffixes: Set[str] = frozenset(SUFFIXES),
     rule: str = "features are extracted from a folder of images",
-) -> dict[str, int]:
+) -> dict[str, int] | dict[str, str]:
     """File of an image, by suffix -> id, sorted; files are named from `folder` on, at any depth.
 
-    `ids`: a regular expression whose first group, searched in the name without its suffix, is the id; or a JSON file
-    {file: id}, which then also says which images to take. Raises, beginning with `rule`, where there are no files; and
-    if two images have one id, or one has none.
+    `ids`: a regular expression whose first group, searched in the name without its suffix, is the id; `FILE_NAME`; or a
+    JSON file {file: id}, numbers or texts, which then also says which images to take. Raises, beginning with `rule`,
+    where there are no files; and if two images have one id, or one has none.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -60,10 +63,10 @@ def find_images(
     else:
         paths = (path for path in files_below(folder) if path.suffix.lower() in suffixes)
         names = sorted(path.relative_to(folder).as_posix() for path in paths if not path.name.startswith("."))
-        id_of = {name: _find_id(name, ids) for name in names}
+        id_of = {name: Path(name).name if ids == FILE_NAME else _find_id(name, ids) for name in names}
     if not id_of:
         raise ValueError(f"{rule}: {folder} has none ({', '.join(sorted(suffixes))})")
-    owner: dict[int, str] = {}
+    owner: dict[int | str, str] = {}
     for name, image_id in id_of.items():
         if image_id in owner:
             raise ValueError(
@@ -74,12 +77,20 @@ def find_images(
     return id_of
 
 
-def _read_ids(folder: Path, path: Path) -> dict[str, int]:
-    rule = "ids are a JSON file {file: id} with integers from 0"
+def number_ids(id_of: Mapping[str, int] | Mapping[str, str]) -> tuple[dict[str, int], list[str] | None]:
+    """Every file's id as an integer, and the texts that those are places in; None where ids are integers."""
+    texts = [image_id for image_id in id_of.values() if isinstance(image_id, str)]
+    return ({name: i for i, name in enumerate(id_of)}, texts) if texts else (dict(id_of), None)
+
+
+def _read_ids(folder: Path, path: Path) -> dict[str, int] | dict[str, str]:
+    rule = "ids are a JSON file {file: id} with integers from 0, or texts"
     with tell_damage(path, rule, ValueError, advice="correct it"):
-        ids = msgspec.json.decode(without_mark(path.read_bytes()), type=dict[str, Annotated[int, msgspec.Meta(ge=0)]])
+        ids = msgspec.json.decode(without_mark(path.read_bytes()), type=_IDS)
     if absent := [name for name in ids if not (folder / name).is_file()]:
         raise FileNotFoundError(f"{path} names {len(absent)} images that {folder} lacks (first: {absent[0]})")
+    if len({type(image_id) for image_id in ids.values()}) > 1:
+        raise ValueError(f"{rule}, all of one kind: {path} has both; write all alike")
     return dict(sorted(ids.items()))
 
 

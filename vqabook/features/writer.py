@@ -13,7 +13,7 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import h5py
@@ -52,17 +52,24 @@ class FeatureWriter:
 
     An interrupted run with an equal `recipe` (JSON) is continued: `position` is then what its last checkpoint said,
     else None. `every`: seconds between checkpoints. Raises FileExistsError if `out` exists, RuntimeError if another
-    process writes it.
+    process writes it. `names`: ids of images that are texts; what is appended has places in it.
     """
 
     def __init__(
-        self, out: str | os.PathLike, recipe: Mapping, dtype: str, *, every: float = 1.0, suffix: str = ".partial"
+        self,
+        out: str | os.PathLike,
+        recipe: Mapping,
+        dtype: str,
+        *,
+        every: float = 1.0,
+        suffix: str = ".partial",
+        names: Sequence[str] | None = None,
     ):
         check_dtype(dtype)
         out = Path(out)
         if out.exists():
             raise FileExistsError(f"a feature file is never overwritten: {out} exists; move it away or name another")
-        self.out, self.dtype, self.every = out, np.dtype(dtype), every
+        self.out, self.dtype, self.every, self.names = out, np.dtype(dtype), every, names
         self.folder = out.with_name(out.name + suffix)
         need_writable(self.folder)
         self._lock = FileLock(self.folder / "lock")
@@ -221,7 +228,8 @@ class FeatureWriter:
         # h5py keeps no times: the same features give the same bytes
         with h5py.File(path, "w", alignment_threshold=threshold, alignment_interval=START) as file:
             begin = file.create_dataset("features", shape, self.dtype, dcpl=hole).id.get_offset()
-            file["image_ids"] = rows[:, 0]
+            texts = None if self.names is None else np.array(self.names, h5py.string_dtype())
+            file["image_ids"] = rows[:, 0] if texts is None else texts[rows[:, 0]]
             if rows[:, 1:3].any():  # zeros where the sources say no sizes
                 file["sizes"] = rows[:, 1:3].astype(np.int32)
             if len(shape) == 2:
