@@ -122,10 +122,20 @@ def test_a_text_is_converted_once_into_the_cache(tmp_path, monkeypatch):
     folder.chmod(0o500)
     first = load_glove(folder, ["yes", "no"])
     assert [path.name for path in folder.iterdir()] == [text.name]
-    monkeypatch.setattr(glove, "_convert_text", lambda *_: pytest.fail("converted again"))
+    monkeypatch.setattr(glove, "_convert_text", lambda *_, **__: pytest.fail("converted again"))
     again = load_glove(text, ["yes", "no"])
     assert torch.equal(first[0], again[0]) and again[1].tolist() == [True, False]
     folder.chmod(0o700)
+
+
+def test_a_damaged_converted_text_is_set_aside_and_made_again(damage, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    text = write_text(tmp_path / "mine.txt", ["a"], [[1.0, 2.0]])
+    load_glove(text, ["a"], dim=2)
+    (kept,) = (tmp_path / "cache" / "vqabook").iterdir()
+    damage(kept)
+    with pytest.warns(UserWarning, match=rf"{kept.name} cannot .* is now {kept.name}.damaged"):
+        assert load_glove(text, ["a"], dim=2)[0].tolist() == [[1.0, 2.0]]
 
 
 def test_a_text_that_changed_is_converted_again(tmp_path, monkeypatch):

@@ -89,6 +89,15 @@ def test_some_questions(folder):
         read_maps(folder, question_ids=[487025000])
 
 
+def test_a_damaged_cache_is_set_aside_and_made_again(damage, folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
+    first = read_maps(folder)
+    (kept,) = (tmp_path / "own" / "vqabook").iterdir()
+    damage(kept)
+    with pytest.warns(UserWarning, match=rf"{kept.name} cannot .* is now {kept.name}.damaged"):
+        assert np.array_equal(read_maps(folder).maps, first.maps)
+
+
 def test_the_cache_follows_the_files(folder, monkeypatch):
     first = read_maps(folder)
 

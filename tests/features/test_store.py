@@ -65,6 +65,17 @@ def test_what_does_not_fit_stays_mapped(codes, write_features, tmp_path):
     assert store.to("cpu", budget_bytes=4 * 3 * 5 * 4) is not store
 
 
+@pytest.mark.parametrize("shape", [None, (3, 3, 5), (4, 3, 5, 1), (4, 3, 5)])
+def test_a_damaged_unpacked_copy_is_set_aside_and_made_again(damage, shape, pixels, write_features, tmp_path):
+    """So is one of another shape, or of other numbers' kind."""
+    chunked = write_features(tmp_path / "f.h5", pixels, IDS, chunked=True)
+    want = open_features(chunked).gather(torch.arange(4))
+    (unpacked,) = (tmp_path / "cache" / "vqabook").iterdir()
+    damage(unpacked) if shape is None else np.save(unpacked, np.zeros(shape, np.float64))
+    with pytest.warns(UserWarning, match=rf"{unpacked.name} cannot .* is now {unpacked.name}.damaged"):
+        torch.testing.assert_close(open_features(chunked).gather(torch.arange(4)), want)
+
+
 def test_one_piece_is_mapped_in_place_and_chunks_are_unpacked_once(pixels, write_features, tmp_path):
     cache = tmp_path / "cache" / "vqabook"
     open_features(write_features(tmp_path / "whole.h5", pixels, IDS))

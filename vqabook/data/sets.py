@@ -29,7 +29,7 @@ from vqabook.features.store import FeatureStore, open_features
 from vqabook.files import cache_folder
 from vqabook.files import data_root as root_of
 from vqabook.splits import changing_prior_split, same_prior_split, validation_split
-from vqabook.world.write import World, write_world
+from vqabook.world.write import World, find_world
 
 PIECE, N_PIECES = 1 << 20, 16  # of a feature file, for its digest
 
@@ -124,9 +124,7 @@ def source_files(spec: DataSpec, data_root: str | os.PathLike | None) -> tuple[S
     `data_root` None: `vqabook.files.data_root`'s default.
     """
     if spec.dataset == "shapes":
-        world = spec.world or World()
-        folder = cache_folder() / f"shapes-{hashlib.sha256(repr(world).encode()).hexdigest()[:12]}"
-        write_world(world, folder)
+        folder = find_world(spec.world or World(), cache_folder())
         train, test = (Files.of(f"{spec.prior}_{split}_{{part}}.json") for split in ("train", "test"))
         return Source(train, test, "features.h5", spec.prior), folder
     if spec.dataset not in SOURCES:

@@ -14,7 +14,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import h5py
@@ -24,7 +24,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from vqabook.features.codes import spread
-from vqabook.files import cache_folder, portable, tell_damage, written_whole
+from vqabook.files import cache_folder, portable, read_or_make, tell_damage, written_whole
 
 
 @dataclass(frozen=True)
@@ -195,9 +195,9 @@ def _map_codes(file: h5py.File, path: Path) -> np.ndarray:
     if offset is not None:
         return np.memmap(path, mode="c", dtype=features.dtype, shape=features.shape, offset=offset)
     unpacked = cache_file(f"{path.stem}-{{}}.npy", [path])
-    if not unpacked.exists():
-        _unpack(features, unpacked)
-    return np.load(unpacked, mmap_mode="c")
+    return read_or_make(
+        unpacked, lambda target: map_array(target, features.shape, features.dtype), partial(_unpack, features)
+    )
 
 
 def cache_file(name: str, sources: Iterable[Path], *knobs: object) -> Path:
@@ -207,6 +207,14 @@ def cache_file(name: str, sources: Iterable[Path], *knobs: object) -> Path:
         stat = path.stat()
         digest.update(f"{portable(path.resolve())} {stat.st_size} {stat.st_mtime_ns}\n".encode())
     return cache_folder() / name.format(digest.hexdigest()[:16])
+
+
+def map_array(path: Path, shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
+    """The array of an .npy file, mapped; raises unless it has this shape and dtype."""
+    array = np.load(path, mmap_mode="c", allow_pickle=False)
+    if (array.shape, array.dtype) != (shape, dtype):
+        raise ValueError(f"an array of {shape} {np.dtype(dtype)} was kept, this is {array.shape} {array.dtype}")
+    return array
 
 
 def _unpack(features: h5py.Dataset, target: Path) -> None:

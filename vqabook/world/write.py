@@ -6,20 +6,25 @@
   changing_{train,test}_{questions,annotations}.json   the VQA-CP layout, split by `changing_prior_split`
   same_{train,test}_{questions,annotations}.json       the VQA v2 layout, the same pool split at random, same sizes
   world.json                   the knobs
+  checksums                    CRC-32 of each file
 Beyond the official keys a question has `question_family` and `relevant_regions`, the stand-in for human attention.
 """
 
+import hashlib
 import json
 import os
+import zlib
 from collections import Counter
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 
 import h5py
 import numpy as np
 from jaxtyping import Float
 
-from vqabook.files import written_whole
+from vqabook import splits
+from vqabook.files import damage_of, read_or_make, written_whole
 from vqabook.splits import changing_prior_split, same_prior_split
 from vqabook.world.questions import annotate, ask, modal_answer
 from vqabook.world.render import render
@@ -31,8 +36,8 @@ COCO_SPLIT = {"coco_split": "shapes"}  # a key of the VQA-CP layout: where the i
 def write_world(world: World, folder: str | os.PathLike) -> None:
     """Write the world into `folder`, whole or not at all; equal worlds give equal bytes.
 
-    A folder that holds this very world is kept as it is; a folder or file with anything else in it is refused with
-    FileExistsError.
+    A folder that holds this very world is kept as it is; a folder or file with anything else in it, also with files
+    that are damaged, is refused with FileExistsError.
     """
     folder = Path(folder)
     if not _holds(folder, world):
@@ -45,6 +50,28 @@ def write_world(world: World, folder: str | os.PathLike) -> None:
                 raise
 
 
+def find_world(world: World, cache: Path) -> Path:
+    """The folder of the world below `cache`; written on first use, when its code was edited, and if it is damaged."""
+    folder = cache / f"shapes-{hashlib.sha256(repr(world).encode() + _code()).hexdigest()[:12]}"
+    return read_or_make(folder, lambda folder: check_world(world, folder), lambda folder: write_world(world, folder))
+
+
+@lru_cache
+def _code() -> bytes:
+    """The source of what makes a world."""
+    return b"".join(path.read_bytes() for path in (*sorted(Path(__file__).parent.glob("*.py")), Path(splits.__file__)))
+
+
+def check_world(world: World, folder: Path) -> Path:
+    """`folder`, if every byte of it is as this world was written; raises if not."""
+    if json.loads((folder / "world.json").read_bytes()) != _identity(world):
+        raise ValueError("it is of other knobs")
+    for name, value in json.loads((folder / "checksums").read_bytes()).items():
+        if zlib.crc32((folder / name).read_bytes()) != value:
+            raise ValueError(f"{name} has other bytes")
+    return folder
+
+
 def _identity(world: World) -> dict:
     return json.loads(json.dumps(asdict(world)))
 
@@ -53,13 +80,14 @@ def _holds(folder: Path, world: World) -> bool:
     """Whether the folder holds this world; raises FileExistsError if it holds something else."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
-    knobs = folder / "world.json"
-    if knobs.is_file() and json.loads(knobs.read_bytes()) == _identity(world):
-        return True
-    raise FileExistsError(
-        f"a world is written into a new or empty folder, or reused if every knob is the same: {folder} holds "
-        f"something else; choose another folder or remove it"
-    )
+    try:
+        check_world(world, folder)
+    except Exception as error:  # whatever damaged bytes lead to
+        raise FileExistsError(
+            "a world is written into a new or empty folder, or reused if every knob is the same: "
+            f"{folder} holds something else ({damage_of(folder, error)}); choose another folder or remove it"
+        ) from error
+    return True
 
 
 def _write_files(world: World, folder: Path) -> None:
@@ -80,6 +108,7 @@ def _write_files(world: World, folder: Path) -> None:
             _dump([entries[i] | COCO_SPLIT for i in changed], folder / f"changing_{name}_{part}.json")
             _dump(headers[part] | {part: [entries[i] for i in kept]}, folder / f"same_{name}_{part}.json")
     _dump(_identity(world), folder / "world.json")
+    _dump({path.name: zlib.crc32(path.read_bytes()) for path in sorted(folder.iterdir())}, folder / "checksums")
 
 
 def _dump(content: dict | list, path: Path) -> None:
