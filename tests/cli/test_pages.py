@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -52,7 +53,16 @@ def test_run_trains_what_is_missing_and_the_ledger_shows_it(vqabook, runs, tmp_p
     assert {path: path.stat().st_mtime_ns for path in folder.glob("*.json")} == before
     assert list(folder.glob("*.checkpoint")) == []
 
-    assert vqabook("ledger", "--out", tmp_path, "--runs", runs, "--profile", "smoke")[0] == 0
+    damaged, renamed = (next(folder.glob(f"*{name}*.json")) for name in ("digits-balanced", "digits-imbalanced"))
+    whole = {path: path.read_bytes() for path in (damaged, renamed)}
+    damaged.write_bytes(b"")
+    renamed.write_bytes(next(folder.glob("*statistics*.json")).read_bytes())
+    status, _, told = vqabook("ledger", "--out", tmp_path, "--runs", runs, "--profile", "smoke")
+    for path, reason in ((damaged, "Input data was truncated"), (renamed, "it answers another recipe, .*statistics.*")):
+        sentence = rf"^vqabook: a record is whole, .*: {path} is left out \({reason}\); restore it, or remove it.*$"
+        assert re.search(sentence, told, re.MULTILINE), told
+        path.write_bytes(whole[path])
+    assert status == 0 and list(folder.glob("*.damaged")) == []
     rows = {row["name"]: row for row in json.loads((tmp_path / "ledger.json").read_text())}
     assert rows["assumption-2-bce"]["embedded"]["n"] == 1 and rows["assumption-2-bce"]["verdict_embedded"] == "not run"
     assert rows["table-v-bce-both-over-baseline"]["embedded"] is None
@@ -61,6 +71,16 @@ def test_run_trains_what_is_missing_and_the_ledger_shows_it(vqabook, runs, tmp_p
     assert {star["claim"] for star in stars} == {name for paper in PAPERS for name in paper_of(paper).live}
     assert "No live run has a recorded interval" in (tmp_path / "live.html").read_text()
     assert (tmp_path / "recheck.html").read_text().startswith("<p>")
+
+
+def test_the_ledger_asks_for_its_folder_before_its_work(vqabook, tmp_path, monkeypatch):
+    monkeypatch.setattr("vqabook.page.read_embedded", lambda *_: pytest.fail("the work began"))
+    (tmp_path / "file").touch()
+    status, _, told = vqabook("ledger", "--out", tmp_path / "file" / "out")
+    assert status == 1 and told.startswith(
+        f"vqabook: files are written to {tmp_path / 'file' / 'out'}: Not a directory;"
+    )
+    assert told.endswith("give another folder (--out)\n") and told.count("\n") == 1
 
 
 def test_a_shard_is_a_part_of_a_page_and_its_list_says_which(vqabook, runs, tmp_path):

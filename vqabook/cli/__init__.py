@@ -3,12 +3,14 @@
 import os
 import re
 import sys
+import warnings
 
 from vqabook.extras import told_if_missing
 
 
 def main() -> None:
-    """An error of the user's, the data's or the environment's is one sentence; ~ is the home folder in every word."""
+    """What is wrong with words, data or the environment is one sentence, and so is a warning; ~ is the home folder."""
+    warnings.showwarning = lambda message, *_, **__: print(f"vqabook: {message}", file=sys.stderr)
     sys.argv[1:] = [expand_home(word) for word in sys.argv[1:]]
     try:
         with told_if_missing():

@@ -169,6 +169,7 @@ def ledger(
 ):
     """Write every claim with its verdict: ledger.json for machines, HTML for the front page, with the live runs."""
     record.need_evidence()
+    files.need_writable(out, "give another folder (--out)")
     from vqabook import page
     from vqabook.evidence.recheck import read_outcome
     from vqabook.report import ledger, live, rechecked, verdicts
