@@ -290,3 +290,15 @@ def test_damage_that_the_system_reports_is_told_as_damage(tmp_path, harm):
     path.write_bytes(content)
     with pytest.raises(ValueError, match="a.zip is damaged or cut off"):
         unpack(path, tmp_path / "out", limit_bytes=MB)
+
+
+@pytest.mark.parametrize("n", [8_000, 70_000], ids=["zip", "zip64"])
+def test_a_zips_list_of_members_is_not_read_into_memory(tmp_path, monkeypatch, n):
+    path = make_zip(tmp_path / "many.zip", {f"{i}": b"" for i in range(n)})
+    assert len(zipfile.ZipFile(path).infolist()) == n
+    monkeypatch.setattr("vqabook.fetch.archives.FEW", n // 100)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=f"more than {n // 100:,} members and folders; nothing of it is used"):
+        unpack(path, tmp_path / "out", limit_bytes=1000)
+    assert tracemalloc.get_traced_memory()[1] < MB
+    tracemalloc.stop()

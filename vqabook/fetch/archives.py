@@ -68,6 +68,8 @@ def unpack(
     left, most = limit_bytes, min(MEMBERS, max(FEW, limit_bytes // 512))
     bar = Bar(desc=f"unpack {archive.name}", unit="B", unit_scale=True, leave=False)
     try:
+        if _bytes_of_list(archive) > most * (46 + NAME):  # a line of a zip's list is 46 bytes and a name
+            raise ValueError(f"it has more than {most:,} members and folders")
         with bar, _all_or_none(written, target):
             for path, source in _check(walk(archive, target), most):
                 if members and not any(fnmatchcase(path, pattern) for pattern in members):
@@ -108,6 +110,19 @@ def _all_or_none(written: Sequence[Path], target: Path) -> Iterator[None]:
                 with contextlib.suppress(OSError):  # it has other files
                     folder.rmdir()
         raise
+
+
+def _bytes_of_list(archive: Path) -> int:
+    """How long a zip says that its list of members is, which Python's zipfile reads into memory whole; 0 for a tar."""
+    with open(archive, "rb") as file:
+        file.seek(max(0, archive.stat().st_size - (1 << 16) - 98))
+        tail = file.read()
+    end = tail.rfind(b"PK\x05\x06")
+    if end < 0:
+        return 0
+    long = tail[max(0, end - 76) : end]  # zip64: a record of 56 bytes, then 20 that say where it is
+    at, size = (long, slice(40, 48)) if long.startswith(b"PK\x06\x06") else (tail[end:], slice(12, 16))
+    return int.from_bytes(at[size], "little")
 
 
 def _walk_zip(archive: Path, target: Path) -> Members:
