@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import gzip
+import io
 import json
 import os
 import pickle
@@ -422,3 +423,14 @@ def test_questions_take_half_the_memory_of_dicts(tmp_path):
     assert dict(annotation).keys() == {*annotation} and isinstance(annotation, Mapping)
     assert annotation["answers"][0] is questions.annotations[2]["answers"][9]
     assert annotation["question_type"] is questions.annotations[2]["question_type"]
+
+
+def test_a_sign_that_the_locale_lacks_ends_no_command(monkeypatch):
+    from vqabook import cli
+
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "latin-1", write_through=True))
+    monkeypatch.setattr(sys, "argv", ["vqabook"])
+    monkeypatch.setattr("vqabook.cli.app.app", lambda **_: print("é \u2192"))
+    cli.main()
+    assert written.getvalue() == b"\xe9 ?\n"

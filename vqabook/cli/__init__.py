@@ -12,6 +12,9 @@ def main() -> None:
     """What is wrong with words, data or the environment is one sentence, and so is a warning; ~ is the home folder."""
     warnings.showwarning = lambda message, *_, **__: print(f"vqabook: {message}", file=sys.stderr)
     sys.argv[1:] = [expand_home(word) for word in sys.argv[1:]]
+    for stream in (sys.stdout, sys.stderr):
+        if getattr(stream, "errors", None) == "strict":  # a sign that the locale lacks is a "?", and ends no command
+            stream.reconfigure(errors="replace")
     try:
         with told_if_missing():
             from vqabook.cli.app import app
