@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -24,6 +24,19 @@ class Output(NamedTuple):
     mask: Float[Tensor, "b a"] | None = None  # answer mask in [0, 1], Guo et al. Eq. 4
     word_attention: Float[Tensor, "b t"] | None = None  # over words, sums to 1
     penalty: Float[Tensor, " b"] | None = None  # what an objective may add to the loss
+
+    @classmethod
+    def of(cls, returned: Any) -> Output:
+        """What a model returned, as an Output: a bare tensor is its logits. TypeError for what has no logits."""
+        if isinstance(returned, cls):
+            return returned
+        logits = getattr(returned, "logits", returned)
+        if not isinstance(logits, Tensor):
+            raise TypeError(
+                f"a model returns its logits, a tensor, or an Output, got {type(returned).__name__}; return "
+                "Output(logits, ...)"
+            )
+        return cls(logits)
 
 
 class Batch(NamedTuple):

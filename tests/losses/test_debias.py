@@ -280,7 +280,7 @@ def test_focal_gradient_is_finite_whatever_the_focus(gamma, softmax):
 
 def test_focal_refuses_a_negative_focus():
     logits, target, *_ = example()
-    with pytest.raises(ValueError, match="gamma must be at least 0 .* got -1"):
+    with pytest.raises(ValueError, match="gamma is a finite number >= 0, got -1.*; 0 is the plain loss"):
         focal(logits, target, gamma=-1)
 
 
@@ -349,7 +349,7 @@ WRONG = {
     "a bias of others": (
         learned_mixin,
         {"bias": torch.ones(1, 6), "gate": torch.ones(4), "smooth": S},
-        r"bias must have the shape of logits, \[4, 6\], got \[1, 6\]",
+        r"bias has the shape of logits, \[4, 6\], got \[1, 6\]",
     ),
     "a gate an answer": (
         learned_mixin,
@@ -388,9 +388,11 @@ def test_entropy_refuses_a_gate_an_answer(unchecked):
 @pytest.mark.parametrize("smooth", [0, 0.0, -0.1, float("nan")])
 def test_smoothing_of_nothing_is_refused(smooth):
     logits, target, bias, gate = example()
-    with pytest.raises(ValueError, match="smooth must be > 0, or a bias of 0 or 1 has infinite log-odds"):
+    with pytest.raises(
+        ValueError, match="smooth is a finite number > 0, got .*; a bias of 0 or 1 has infinite log-odds"
+    ):
         learned_mixin(logits, target, bias=bias, gate=gate, smooth=smooth)
-    with pytest.raises(ValueError, match="smooth must be > 0"):
+    with pytest.raises(ValueError, match="smooth is a finite number > 0"):
         bias_product(logits, target, bias=bias, smooth=smooth)
-    with pytest.raises(ValueError, match="smooth must be > 0"):
+    with pytest.raises(ValueError, match="smooth is a finite number > 0"):
         bias_entropy(bias, gate=gate, smooth=smooth)

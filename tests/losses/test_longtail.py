@@ -154,10 +154,10 @@ def test_equal_counts_are_the_plain_sigmoid():
     want = F.binary_cross_entropy_with_logits(logits, F.one_hot(target, 5).double(), reduction="none").sum(1)
     for name in ("balanced sigmoid", "equalisation, sigmoid"):
         torch.testing.assert_close(LOSSES[name][0](logits, target, 10 * EQUAL), want)
-    torch.testing.assert_close(lt.sigmoid_offsets(EQUAL), torch.zeros(5, dtype=torch.double))
+    torch.testing.assert_close(lt.sigmoid_offsets(EQUAL), torch.zeros(5))
     for weights in (lt.inverse_weights(EQUAL), lt.effective_weights(EQUAL)):
-        torch.testing.assert_close(weights, torch.ones(5, dtype=torch.double))
-    torch.testing.assert_close(lt.ldam_margins(EQUAL), torch.full((5,), 0.5, dtype=torch.double))
+        torch.testing.assert_close(weights, torch.ones(5))
+    torch.testing.assert_close(lt.ldam_margins(EQUAL), torch.full((5,), 0.5))
 
 
 def test_balanced_softmax_is_the_posterior_of_training():
@@ -189,7 +189,7 @@ def test_balanced_sigmoid_is_the_posterior_of_training():
 def test_released_offsets_differ_by_a_constant():
     """Where every image shows one object, they are Eq. 44's plus log(k - 1)."""
     released = lt.released_sigmoid_offsets(COUNTS, int(COUNTS.sum()))
-    torch.testing.assert_close(released - lt.sigmoid_offsets(COUNTS), torch.full((5,), log(4), dtype=torch.double))
+    torch.testing.assert_close(released - lt.sigmoid_offsets(COUNTS), torch.full((5,), log(4)))
     with pytest.raises(ValueError, match="n_images 500; give the number of all images"):
         lt.released_sigmoid_offsets(COUNTS, 500)
 
@@ -213,13 +213,13 @@ def test_background():
 
 def test_weights():
     """Of mean one; from all alike to one over the counts as β goes from 0 to 1."""
-    assert torch.equal(lt.effective_weights(COUNTS, beta=0), torch.ones(5, dtype=torch.double))
+    assert torch.equal(lt.effective_weights(COUNTS, beta=0), torch.ones(5))
     torch.testing.assert_close(
         lt.effective_weights(COUNTS, beta=1 - 1e-9), lt.inverse_weights(COUNTS), rtol=1e-6, atol=0
     )
     torch.testing.assert_close(lt.inverse_weights(COUNTS) * COUNTS, (lt.inverse_weights(COUNTS) * COUNTS)[:1].expand(5))
     for weights in (lt.inverse_weights(COUNTS), lt.effective_weights(COUNTS)):
-        torch.testing.assert_close(weights.mean(), torch.tensor(1.0).double())
+        torch.testing.assert_close(weights.mean(), torch.tensor(1.0))
     with pytest.raises(ValueError, match=r"beta is in \[0, 1\), got 1"):
         lt.effective_weights(COUNTS, beta=1)
 

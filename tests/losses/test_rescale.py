@@ -91,7 +91,7 @@ def test_mask_loss_is_eq_5():
     mask, label = masks()
     expected = F.binary_cross_entropy(mask, label, reduction="none")
     torch.testing.assert_close(mask_loss(mask, label), expected.sum(1))
-    torch.testing.assert_close(mask_loss(mask, label, reduction="mean"), expected.mean(1))
+    torch.testing.assert_close(mask_loss(mask, label, over_answers="mean"), expected.mean(1))
     assert mask_loss(torch.full((1, 3), 0.5), torch.tensor([[0.0, 1.0, 0.0]])).item() == pytest.approx(3 * log(2))
     assert mask_loss(label, label).max() < 1e-4
 

@@ -162,7 +162,7 @@ def test_hops_are_kept_apart_by_their_penalty(table):
     (plain,) = CrossEntropy().steps(model, batch, 0.0)
     (loss,) = HopPenalty(CrossEntropy(), 2.0).steps(model, batch, 0.0)
     torch.testing.assert_close(loss, plain + torch.tensor([0.0, 2.0, 4.0]))
-    with pytest.raises(ValueError, match="weight is at least 0, got -1"):
+    with pytest.raises(ValueError, match="weight is a finite number >= 0, got -1"):
         HopPenalty(CrossEntropy(), -1)
 
 

@@ -110,9 +110,11 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path):
 
 
 def test_bad_inputs_are_refused(batch):
-    with pytest.raises(ValueError, match=r"rate is α in \[0, 1\].*got 1.5; the paper uses 0.5"):
+    with pytest.raises(
+        ValueError, match=r"rate is a finite number in \[0, 1\], got 1.5; it is α .*, the paper uses 0.5"
+    ):
         CentreLoss(3, 2, rate=1.5)
-    with pytest.raises(ValueError, match="weight is λ >= 0, got -1"):
+    with pytest.raises(ValueError, match="weight is a finite number >= 0, got -1"):
         CentreLoss(3, 2, weight=-1.0)
     with pytest.raises(ValueError, match="centre loss reads the model's hidden"):
         next(iter(CentreLoss(3, 2).steps(Small(hidden=False), batch, 0.0)))

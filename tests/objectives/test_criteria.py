@@ -152,7 +152,7 @@ def test_what_the_data_knows_is_in_no_checkpoint():
 
 
 def test_a_negative_entropy_is_refused():
-    with pytest.raises(ValueError, match=r"entropy weighs a penalty and is at least 0 .* got -1"):
+    with pytest.raises(ValueError, match=r"entropy is a finite number >= 0, got -1.*; it weighs a penalty"):
         LearnedMixin(BIAS, HIDDEN, entropy=-1.0)
 
 

@@ -467,10 +467,10 @@ def test_further_inputs_are_passed_on():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"hint": "attention"}, "hint is 'gradient' or 'released_order', got 'attention'"),
-        ({"q_share": 1.5}, r"q_share is in \[0, 1\], .* got 1.5, 0.65 and 10.0"),
-        ({"mass": 65.0}, r"mass in \(0, 1\] and temperature above 0, got 0.5, 65.0 and 10.0"),
-        ({"temperature": 0.0}, "temperature above 0, got 0.5, 0.65 and 0.0"),
+        ({"hint": "attention"}, "hint is one of gradient, released_order, got 'attention'"),
+        ({"q_share": 1.5}, r"q_share is a finite number in \[0, 1\], got 1.5"),
+        ({"mass": 65.0}, r"mass is a finite number in \(0, 1\], got 65.0"),
+        ({"temperature": 0.0}, "temperature is a finite number > 0, got 0.0"),
         ({"top_answers": 0}, "top_answers is at least 1, got 0"),
     ],
 )
@@ -501,7 +501,7 @@ def test_what_q_css_reads_is_asked_for():
 
 
 def test_a_base_of_two_steps_is_refused():
-    with pytest.raises(ValueError, match="CSS wraps an objective of one step a batch, got 2; give it one that yields"):
+    with pytest.raises(ValueError, match="here an objective takes one step a batch, got 2; give it one that yields"):
         list(css(css()).steps(updn(), whole(table()), 0.0))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import get_args
 
 import pytest
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 
 from vqabook.core import Batch, Output
 from vqabook.losses import longtail as losses
-from vqabook.objectives.longtail import DEFERRED, LabelLoss, Rule, long_tail, weigh
+from vqabook.objectives.longtail import DEFERRED, LabelLoss, Rule, long_tail
 
 COUNTS = torch.tensor([900, 90, 10, 3])
 
@@ -41,7 +42,9 @@ def test_every_rule_gives_a_loss_an_example(rule):
     assert loss.shape == (6,) and loss.isfinite().all()
     equal = torch.full((4,), 50)
     plain = F.cross_entropy(*batch().inputs, batch().target, reduction="none")
-    if rule not in ("focal", "effective_focal", "ldam", "ldam_drw") and not rule.endswith("sigmoid"):
+    if rule not in ("focal", "effective_focal", "ldam", "ldam_drw", "ldam_drw_released") and not rule.endswith(
+        "sigmoid"
+    ):
         torch.testing.assert_close(step(long_tail(rule, equal)), plain)
 
 
@@ -77,17 +80,58 @@ def test_sigmoids_are_their_losses():
 
 
 def test_re_weighting_is_deferred():
-    objective = long_tail("ldam_drw", COUNTS)
+    objective = long_tail("ldam_drw_released", COUNTS)
     early, late = step(objective, DEFERRED - 0.01), step(objective, DEFERRED)
     torch.testing.assert_close(early, step(long_tail("ldam", COUNTS)))
-    torch.testing.assert_close(late, losses.effective_weights(COUNTS).float()[batch().target] * early)
+    weight = losses.effective_weights(COUNTS)[batch().target]
+    torch.testing.assert_close(late.mean(), (weight * early).sum() / weight.sum())
+    torch.testing.assert_close(step(long_tail("ldam_drw", COUNTS), DEFERRED), weight * early)
 
 
-def test_a_weighted_loss_is_a_mean_over_examples():
-    loss = weigh(lambda x, y: torch.ones(len(y)), torch.tensor([1.0, 2.0, 3.0, 4.0]))
-    assert loss(torch.zeros(2, 4), torch.tensor([3, 0])).tolist() == [4, 1]
+def test_a_weighted_mean_is_over_examples_or_over_weights():
+    weight, y = torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor([3, 0])
+    each, over = (LabelLoss(lambda x, y: 7 * torch.ones(len(y)), weight=weight, over_weights=w) for w in (False, True))
+    assert each.cost(torch.zeros(2, 4), y).tolist() == [28, 7]
+    assert over.cost(torch.zeros(2, 4), y).mean() == 7
 
 
 def test_unknown_rules_are_refused(unchecked):
     with pytest.raises(ValueError, match="rule is one of softmax, inverse, .*, got 'eql'; choose one"):
         long_tail("eql", COUNTS)
+
+
+@pytest.mark.parametrize("rule", get_args(Rule))
+def test_rules_travel(rule):
+    """Through pickle, as spawned processes need; with what the counts say as buffers, which `.to` moves."""
+    objective = long_tail(rule, COUNTS)
+    again = pickle.loads(pickle.dumps(objective))
+    torch.manual_seed(0)
+    want = step(objective, 0.9)
+    torch.manual_seed(0)
+    torch.testing.assert_close(step(again, 0.9), want)
+    assert rule == "focal" or list(again.buffers())
+    assert all(buffer.device.type == "meta" for buffer in again.to("meta").buffers())
+    assert not objective.state_dict()
+
+
+@pytest.mark.parametrize("rule", get_args(Rule))
+def test_labels_may_be_bytes(rule, unchecked):
+    objective, of = long_tail(rule, COUNTS), batch()
+    costs = []
+    for target in (of.target, of.target.to(torch.uint8), of.target.to(torch.int32)):
+        torch.manual_seed(0)
+        costs.append(objective.cost(of.inputs[0], target, 0.9))
+    torch.testing.assert_close(costs[1], costs[0])
+    torch.testing.assert_close(costs[2], costs[0])
+
+
+def test_ignored_labels_are_in_no_mean():
+    (x,), y = batch().inputs, batch().target.clone()
+    y[1] = -100
+    kept = torch.arange(6) != 1
+    for rule in ("softmax", "inverse", "effective_focal", "ldam_drw", "ldam_drw_released"):
+        objective = long_tail(rule, COUNTS)
+        got = objective.cost(x, y, 0.9)
+        assert got[1] == 0
+        torch.testing.assert_close(got.mean(), objective.cost(x[kept], y[kept], 0.9).mean())
+    assert not long_tail("softmax", COUNTS).cost(x, torch.full((6,), -100)).any()

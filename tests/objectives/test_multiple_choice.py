@@ -97,7 +97,7 @@ def test_any_loss_of_one_model_serves_members(table):
 def test_beta_on_the_wrong_scale_is_said(table):
     """The release's 5,000 read as a weight of Eq. 5."""
     with pytest.warns(
-        UserWarning, match="times the task's loss, got beta 5000 of a sum over the answers; .* is 1.25e.03 here"
+        UserWarning, match="times the task's loss, got beta 5000 on the summed scale; .* is 1.25e.03 of a sum"
     ):
         first(MultipleChoice("mcl_kd", k=1, beta=5000, temperature=0.1), table)
     with warnings.catch_warnings():

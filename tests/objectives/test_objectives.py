@@ -83,7 +83,7 @@ def test_the_second_stage_starts_at_its_epoch(epochs, more):
 def test_the_mask_loss_is_added(toy_table):
     table, model = toy_table(), toy(masked=True)
     out = model(table.inputs[0])
-    options = {"second_sigmoid": True, "reduction": "mean"}
+    options = {"second_sigmoid": True, "over_answers": "mean"}
     objective = LossRescaling("bce", label=LABEL, mask_weight=0.3, mask_second_sigmoid=True, mask_reduction="mean")
     extra = 0.3 * mask_loss(out.mask, LABEL[table.side["question_type"]], **options)
     torch.testing.assert_close(losses(objective, model, table, 0.0), sigmoid_bce(out.logits, table.target) + extra)
@@ -96,5 +96,5 @@ def test_tables_travel_with_the_objective():
 
 
 def test_unknown_loss_is_refused(unchecked):
-    with pytest.raises(ValueError, match=r"loss is 'bce' \(Sigm-BCE\) or 'ce' \(Soft-CE\), got 'hinge'"):
+    with pytest.raises(ValueError, match=r"loss is one of bce, ce, got 'hinge'"):
         LossRescaling("hinge")

@@ -71,7 +71,7 @@ class Classification(nn.Module):
     def forward(self, logits: Float[Tensor, "r k"], labels: Int[Tensor, " r"]) -> Float[Tensor, " r"]:
         """`logits` [r, c + 1] of background and categories, `labels` 0 to c."""
         target = torch.where(labels == 0, self.n, labels - 1)
-        return self.rule.loss(logits[:, 1:] if self.sigmoid else logits.roll(-1, 1), target)
+        return self.rule.cost(logits[:, 1:] if self.sigmoid else logits.roll(-1, 1), target)
 
     def scores(self, logits: Float[Tensor, "r k"]) -> Float[Tensor, "r c"]:
         """Of each category, 0 to 1."""

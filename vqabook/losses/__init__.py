@@ -1,4 +1,8 @@
-"""Losses: pure functions from logits and targets to one value an example [b]. Take one into your own training loop."""
+"""Losses: pure functions from logits and targets to one value an example [b], or to their mean or sum (`reduction`).
+
+Take one into your own training loop: as it is, or as a module with its constants, `Loss(balanced_softmax, log_n=...)`.
+What is checked of arguments, and where, `losses.base` tells.
+"""
 
 from vqabook.losses.attention import (
     attention_adversarial,
@@ -7,8 +11,27 @@ from vqabook.losses.attention import (
     attention_mse,
     reverse_gradient,
 )
-from vqabook.losses.choice import assignment, distillation, multiple_choice, random_label_loss, uniform_divergence
-from vqabook.losses.debias import bias_entropy, bias_product, bias_reweight, bias_table, focal, learned_mixin, rubi
+from vqabook.losses.base import Loss
+from vqabook.losses.choice import (
+    assignment,
+    distillation,
+    member_cross_entropy,
+    multiple_choice,
+    random_label_loss,
+    released_distillation,
+    uniform_divergence,
+)
+from vqabook.losses.debias import (
+    bias_entropy,
+    bias_product,
+    bias_reweight,
+    bias_table,
+    centre_loss,
+    centre_update,
+    focal,
+    learned_mixin,
+    rubi,
+)
 from vqabook.losses.longtail import (
     adjust,
     balanced_sigmoid,

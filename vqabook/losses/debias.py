@@ -11,6 +11,17 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from vqabook.losses.base import (
+    Reduction,
+    check_ids,
+    check_number,
+    check_range,
+    check_same,
+    follow,
+    reduce,
+    scores_of,
+    settle,
+)
 from vqabook.losses.soft import sigmoid_bce, soft_cross_entropy
 
 
@@ -26,6 +37,9 @@ def bias_table(
 
     Clark et al. 2019, as released: counted on train alone. `answer` and `score` are the columns of `SparseScores`.
     """
+    check_same("answer", answer, score=score)
+    check_ids("a question type", question_type, n_types)
+    check_ids("an answer", answer, n_answers)
     total = score.new_zeros(n_types, n_answers)
     total.index_put_((question_type[:, None].expand_as(answer), answer.long()), score, accumulate=True)
     return total / torch.bincount(question_type.long(), minlength=n_types).clamp(min=1)[:, None]
@@ -39,7 +53,8 @@ def learned_mixin(
     gate: Float[Tensor, " b"] | Float[Tensor, "b 1"],
     smooth: Float[Tensor, ""] | float,
     weight: Float[Tensor, "#b a"] | None = None,
-) -> Float[Tensor, " b"]:
+    reduction: Reduction = "none",
+) -> Float[Tensor, "*b"]:
     """LM: sigmoid BCE of the model together with the bias, by the factor g: BCE(logits + g log((b + s) / (1 - b + s))).
 
     Clark et al. 2019, Sec. 3, for sigmoid outputs as released: [log σ(x), log σ(-x)] + g [log(b + s), log(1 - b + s)]
@@ -49,13 +64,18 @@ def learned_mixin(
     at -1; both are trained, so both must reach the optimiser. `weight` multiplies both terms of the ensemble's BCE
     (Guo et al. 2021, Eq. 11), as their release does for this loss.
     """
-    _refuse_other_shapes(logits, bias=bias)
-    return sigmoid_bce(logits + _gated_log_odds(bias, gate, smooth), target, weight=weight)
+    check_same("logits", logits, bias=bias)
+    bias = follow(bias, logits)
+    return sigmoid_bce(logits + _gated_log_odds(bias, gate, smooth), target, weight=weight, reduction=reduction)
 
 
 def bias_entropy(
-    bias: Float[Tensor, "b a"], *, gate: Float[Tensor, " b"] | Float[Tensor, "b 1"], smooth: Float[Tensor, ""] | float
-) -> Float[Tensor, " b"]:
+    bias: Float[Tensor, "b a"],
+    *,
+    gate: Float[Tensor, " b"] | Float[Tensor, "b 1"],
+    smooth: Float[Tensor, ""] | float,
+    reduction: Reduction = "none",
+) -> Float[Tensor, "*b"]:
     """The penalty that makes LM to LMH: binary entropy (nats) of the gated, renormalised bias, mean over answers.
 
     Clark et al. 2019, Sec. 3: a small entropy keeps the gate from closing, at which it is log 2.
@@ -63,7 +83,7 @@ def bias_entropy(
     """
     size = _gated_log_odds(bias, gate, smooth).abs()
     # of log-odds ±x, by the smaller probability: softplus(x) - x σ(x) would cancel for a bias that is sure
-    return (F.softplus(-size) + size * (-size).sigmoid()).mean(-1)
+    return reduce((F.softplus(-size) + size * (-size).sigmoid()).mean(-1), reduction)
 
 
 def bias_product(
@@ -73,25 +93,34 @@ def bias_product(
     bias: Float[Tensor, "b a"],
     smooth: Float[Tensor, ""] | float,
     weight: Float[Tensor, "#b a"] | None = None,
-) -> Float[Tensor, " b"]:
+    reduction: Reduction = "none",
+) -> Float[Tensor, "*b"]:
     """The product of experts: `learned_mixin` with g = 1. Clark et al. 2019, Sec. 3; arguments as there."""
-    _refuse_other_shapes(logits, bias=bias)
-    return sigmoid_bce(logits + _log_odds(bias, smooth), target, weight=weight)
+    check_same("logits", logits, bias=bias)
+    bias = follow(bias, logits)
+    return sigmoid_bce(logits + _log_odds(bias, smooth), target, weight=weight, reduction=reduction)
 
 
 def bias_reweight(
-    logits: Float[Tensor, "b a"], target: Float[Tensor, "b a"], *, bias: Float[Tensor, "b a"]
-) -> Float[Tensor, " b"]:
+    logits: Float[Tensor, "b a"],
+    target: Float[Tensor, "b a"],
+    *,
+    bias: Float[Tensor, "b a"],
+    reduction: Reduction = "none",
+) -> Float[Tensor, "*b"]:
     """Answers weigh 1 - `bias`; the *mean over the batch* is Σ (1 - b) BCE / Σ (1 - b) over examples and answers.
 
     Clark et al. 2019, as released. Σ (1 - b) runs over the batch, so that an example's value depends on its neighbours:
     no per-example loss gives this mean. It is an average over answers, |A| times smaller than the summed losses.
-    For a sum that no neighbour changes, use `sigmoid_bce(logits, target, weight=1 - bias)`.
+    For a sum that no neighbour changes, use `sigmoid_bce(logits, target, weight=1 - bias)`. A batch that the bias
+    solves everywhere weighs nothing: 0.
     """
-    _refuse_other_shapes(logits, bias=bias)
-    weight = 1 - bias
-    total = weight.sum().clamp(min=torch.finfo(weight.dtype).tiny)  # a batch that the bias solves weighs nothing
-    return sigmoid_bce(logits, target, weight=weight) * (len(logits) / total)
+    check_same("logits", logits, bias=bias)
+    check_range("a bias", bias)
+    weight = 1 - follow(bias, logits)
+    total = weight.sum()
+    total = total.masked_fill(total == 0, torch.inf)
+    return reduce(sigmoid_bce(logits, target, weight=weight) * (len(logits) / total), reduction)
 
 
 def focal(
@@ -102,7 +131,8 @@ def focal(
     alpha: float = 0.25,
     weight: Float[Tensor, "#b a"] | None = None,
     softmax: bool = False,
-) -> Float[Tensor, " b"]:
+    reduction: Reduction = "none",
+) -> Float[Tensor, "*b"]:
     """Focal loss α (1 - p_t)^γ (-log p_t): an answer that is already right weighs little.
 
     Guo et al. 2021, Eq. 10, which says p_t for a binary decision: p_t is σ(x) in the term that `target` weighs and
@@ -110,16 +140,18 @@ def focal(
     `softmax` is their release: one p_t an example, exp(-Soft-CE), and γ = 0, α = 1 is `soft_cross_entropy`; but stable
     where softmax underflows. `weight` multiplies an answer's terms, never p_t.
     """
-    if gamma < 0:
-        raise ValueError(f"gamma must be at least 0 (0 is the plain loss), got {gamma}")
+    check_number("gamma", gamma, note="0 is the plain loss")
+    check_number("alpha", alpha, note="1 leaves the loss as it is")
+    target, weight = scores_of(logits, target, weight, high=torch.inf if softmax else 1.0)
     if softmax:
         plain = soft_cross_entropy(logits, target)
         loss = plain if weight is None else soft_cross_entropy(logits, target, weight=weight)
-        return alpha * _unlikely(plain) ** gamma * loss
+        return reduce(alpha * _unlikely(plain) ** gamma * loss, reduction)
+    logits = settle(logits, target)
     no = F.softplus(logits)  # -log σ(-x)
     yes = F.softplus(-logits)  # -log σ(x)
     loss = target * (-gamma * no).exp() * yes + (1 - target) * (-gamma * yes).exp() * no
-    return alpha * (loss if weight is None else weight * loss).sum(-1)
+    return reduce(alpha * (loss if weight is None else weight * loss).sum(-1), reduction)
 
 
 def rubi(
@@ -130,7 +162,8 @@ def rubi(
     question_logits: Float[Tensor, "b a"],
     question_weight: float = 1.0,
     weight: Float[Tensor, "#b a"] | None = None,
-) -> Float[Tensor, " b"]:
+    reduction: Reduction = "none",
+) -> Float[Tensor, "*b"]:
     """L(logits · σ(mask)) + `question_weight` L(question_logits), with Soft-CE as L.
 
     Cadene et al. 2019, Sec. 3. `mask` is the question-only branch before its sigmoid, `question_logits` a linear
@@ -140,15 +173,16 @@ def rubi(
     No gradient is stopped here: the first loss trains the branch too, and neither may train the question encoder
     through it, so the *caller* detaches the question feature that the branch reads.
     """
-    _refuse_other_shapes(logits, mask=mask, question_logits=question_logits)
+    check_same("logits", logits, mask=mask, question_logits=question_logits)
+    check_number("question_weight", question_weight, note="0 leaves the branch to the first loss")
     fused = soft_cross_entropy(logits * mask.sigmoid(), target, weight=weight)
-    return fused + question_weight * soft_cross_entropy(question_logits, target)
+    return reduce(fused + question_weight * soft_cross_entropy(question_logits, target), reduction)
 
 
 def _log_odds(bias: Float[Tensor, "b a"], smooth: Float[Tensor, ""] | float) -> Float[Tensor, "b a"]:
     """log((b + s) / (1 - b + s)); the ratio itself would overflow where s is tiny and the bias is sure."""
-    if not isinstance(smooth, Tensor) and not smooth > 0:
-        raise ValueError(f"smooth must be > 0, or a bias of 0 or 1 has infinite log-odds, got {smooth}; try 1e-6")
+    check_number("smooth", smooth, above=True, note="a bias of 0 or 1 has infinite log-odds else; try 1e-6")
+    check_range("a bias", bias)
     return (bias + smooth).log() - (1 - bias + smooth).log()
 
 
@@ -167,21 +201,19 @@ def _unlikely(loss: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
     return (-(-loss).expm1()).clamp(min=torch.finfo(loss.dtype).tiny)
 
 
-def _refuse_other_shapes(logits: Float[Tensor, "b a"], **others: Tensor) -> None:
-    """Raise for an argument that has another shape than `logits`: it would broadcast in silence."""
-    for name, other in others.items():
-        if other.shape != logits.shape:
-            raise ValueError(f"{name} must have the shape of logits, {list(logits.shape)}, got {list(other.shape)}")
-
-
 def centre_loss(
-    hidden: Float[Tensor, "b h"], target: Int[Tensor, " b"], centres: Float[Tensor, "c h"]
-) -> Float[Tensor, " b"]:
+    hidden: Float[Tensor, "b h"],
+    target: Int[Tensor, " b"],
+    centres: Float[Tensor, "c h"],
+    *,
+    reduction: Reduction = "none",
+) -> Float[Tensor, "*b"]:
     """½ ‖x - c_y‖², half the squared distance of each feature from the centre of its class.
 
     Wen et al. 2016, Eq. 2. The paper sums this and the softmax loss over the batch; with means of both λ is the same.
     """
-    return (hidden - centres[target]).square().sum(1) / 2
+    target = _classes(hidden, target, centres)
+    return reduce((hidden - centres[target].to(hidden)).square().sum(1) / 2, reduction)
 
 
 def centre_update(
@@ -191,6 +223,18 @@ def centre_update(
 
     Wen et al. 2016, Eq. 4. A class that is not in the batch stays where it is; the one damps the pull of few examples.
     """
-    total = torch.zeros_like(centres).index_add_(0, target, centres[target] - hidden)
+    target = _classes(hidden, target, centres)
+    total = torch.zeros_like(centres).index_add_(0, target, centres[target] - hidden.to(centres))
     number = torch.bincount(target, minlength=len(centres))
     return total / (1 + number)[:, None]
+
+
+def _classes(hidden: Float[Tensor, "b h"], target: Int[Tensor, " b"], centres: Float[Tensor, "c h"]) -> Tensor:
+    """The class of each feature as it may index the centres."""
+    if target.shape != hidden.shape[:1] or hidden.shape[1:] != centres.shape[1:] or target.is_floating_point():
+        raise ValueError(
+            "a feature [b, h] has one class id [b], and a class one centre [c, h], got hidden "
+            f"{list(hidden.shape)}, target {target.dtype} {list(target.shape)} and centres {list(centres.shape)}"
+        )
+    check_ids("target", target, len(centres))
+    return target.long()

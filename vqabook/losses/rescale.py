@@ -7,6 +7,17 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from vqabook.losses.base import (
+    Reduction,
+    check_choice,
+    check_ids,
+    check_number,
+    check_range,
+    check_same,
+    follow,
+    reduce,
+)
+
 
 def type_counts(
     question_type: Int[Tensor, " n"],
@@ -17,6 +28,9 @@ def type_counts(
     n_answers: int,
 ) -> Int[Tensor, "q a"]:
     """n_i^j: annotator votes for answer i over all questions of type j (before Eq. 7)."""
+    check_same("answer", answer, votes=votes)
+    check_ids("a question type", question_type, n_types)
+    check_ids("an answer", answer, n_answers)
     counts = votes.new_zeros(n_types, n_answers, dtype=torch.long)
     at = (question_type[:, None].expand_as(answer), answer.long())
     return counts.index_put_(at, votes.long(), accumulate=True)
@@ -37,6 +51,9 @@ def rescaling_weights(
     too, and adds 1: 1 + log 2. An answer that has its type to itself gets log 2, since µ = 0 before smoothing.
     The release leaves the answer with id 0 out of every type, by a slip: so do counts with `counts[:, 0] = 0`.
     """
+    if not cap > 0:
+        raise ValueError(f"cap is the largest weight, greater than 0, got {cap}; the paper has 100, inf is no cap")
+    check_number("out_of_type", out_of_type, note="the paper has 1")
     inside = counts >= min_votes
     n = torch.where(inside, counts, 0).float()
     mu = (n.sum(1, keepdim=True) - n) / n.clamp(min=1)
@@ -48,18 +65,24 @@ def mask_loss(
     label: Float[Tensor, "b a"],
     *,
     second_sigmoid: bool = False,
-    reduction: Literal["sum", "mean"] = "sum",
-) -> Float[Tensor, " b"]:
+    over_answers: Literal["sum", "mean"] = "sum",
+    reduction: Reduction = "none",
+) -> Float[Tensor, "*b"]:
     """BCE between the predicted mask m_p in [0, 1] and m_a: Eq. 5, with the minus sign it lacks.
 
-    Over answers by sum (paper) or mean (release).
+    `over_answers`: their sum (paper) or mean (release).
     `second_sigmoid` feeds the already activated mask to a sigmoid again, as the release does: the loss then cannot fall
     below 0.313 a positive and 0.693 a negative answer.
     """
+    check_choice("over_answers", over_answers, ("sum", "mean"))
+    check_same("mask", mask, label=label)
+    check_range("a label of an answer", label)
+    label = follow(label, mask)
     if second_sigmoid:
         loss = F.binary_cross_entropy_with_logits(mask, label, reduction="none")
     else:
         # F.binary_cross_entropy refuses to run under autocast, and 1 - 1e-6 is 1 in half precision
+        check_range("a mask", mask)
         p = mask.to(torch.promote_types(mask.dtype, torch.float32)).clamp(1e-6, 1 - 1e-6)
         loss = -(label * p.log() + (1 - label) * (-p).log1p())
-    return loss.sum(-1) if reduction == "sum" else loss.mean(-1)
+    return reduce(loss.sum(-1) if over_answers == "sum" else loss.mean(-1), reduction)

@@ -1,7 +1,7 @@
 """Objectives: a paper's training rule, from model and batch to per-example losses."""
 
 from vqabook.objectives.attention import AttentionLoss, AttentionSupervision, HopPenalty
-from vqabook.objectives.base import AnnotatorCrossEntropy, CentreLoss, CrossEntropy, Objective
+from vqabook.objectives.base import AnnotatorCrossEntropy, CentreLoss, CrossEntropy, JointStep, Objective
 from vqabook.objectives.css import Css
 from vqabook.objectives.longtail import LabelLoss, long_tail
 from vqabook.objectives.multiple_choice import MultipleChoice, per_member

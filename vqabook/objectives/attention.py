@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from vqabook.core import Batch, Output
 from vqabook.losses import attention as losses
+from vqabook.losses.base import check_choice, check_number
 from vqabook.objectives.base import Objective
 
 Kind = Literal["mse", "mmd", "coral", "adv"]
@@ -30,8 +31,8 @@ class AttentionLoss(nn.Module):
         self, kind: Kind, *, width: int, bandwidth: float = 0.3, paired: bool = False, hidden: int = 64, given: int = 0
     ):
         super().__init__()
-        if kind not in KINDS:
-            raise ValueError(f"attention is supervised by {', '.join(KINDS)}, got {kind!r}; choose one")
+        check_choice("kind", kind, KINDS)
+        check_number("bandwidth", bandwidth, above=True)
         self.kind, self.width, self.bandwidth, self.paired, self.given = kind, width, bandwidth, paired, given
         layers = [nn.Linear(width + given, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, hidden), nn.LeakyReLU(0.2)]
         self.discriminator = nn.Sequential(*layers, nn.Linear(hidden, 1)) if kind == "adv" else None
@@ -67,7 +68,7 @@ class _Watched(nn.Module):
         self.model = model
 
     def forward(self, *inputs: Tensor) -> Output:
-        self.seen = self.model(*inputs)
+        self.seen = Output.of(self.model(*inputs))
         return self.seen
 
 
@@ -114,8 +115,7 @@ class HopPenalty(Objective):
 
     def __init__(self, objective: Objective, weight: float):
         super().__init__()
-        if not weight >= 0:
-            raise ValueError(f"weight is at least 0, got {weight}; 0 is no penalty")
+        check_number("weight", weight, note="0 is no penalty")
         self.objective, self.weight = objective, weight
 
     def steps(self, model: nn.Module, batch: Batch, progress: float) -> Iterator[Tensor]:

@@ -6,14 +6,15 @@ not give are no longer right. "Release" is the authors' code, repository yanxinz
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from vqabook.core import Batch
-from vqabook.objectives.base import Objective
+from vqabook.core import Batch, Output
+from vqabook.losses.base import check_choice, check_number
+from vqabook.objectives.base import Objective, only_step
 
 Hint = Literal["gradient", "released_order"]
 PAD = 0  # the word of padding
@@ -49,13 +50,10 @@ class Css(Objective):
         gradients only say how many regions are critical; those with the highest `side["hint"]` [b, o] are.
         """
         super().__init__()
-        if hint not in ("gradient", "released_order"):
-            raise ValueError(f"hint is 'gradient' or 'released_order', got {hint!r}")
-        if not (0 <= q_share <= 1 and 0 < mass <= 1 and temperature > 0):
-            raise ValueError(
-                "q_share is in [0, 1], mass in (0, 1] and temperature above 0, "
-                f"got {q_share}, {mass} and {temperature}; change the one outside"
-            )
+        check_choice("hint", hint, get_args(Hint))
+        check_number("q_share", q_share, high=1.0, note="it is the share of batches whose question is changed")
+        check_number("mass", mass, high=1.0, above=True)
+        check_number("temperature", temperature, above=True)
         if top_answers < 1:
             raise ValueError(f"top_answers is at least 1, got {top_answers}; raise it")
         self.base, self.mask_word, self.top_answers, self.q_share = base, mask_word, top_answers, q_share
@@ -71,7 +69,7 @@ class Css(Objective):
         target = remove_answers(batch.target, _answers(model, only), self.top_answers)
         target = torch.where(critical.any(1, keepdim=True), target, batch.target)
         torch.clear_autocast_cache()  # it has weights that know no gradient
-        yield _only(self.base.steps(model, batch._replace(inputs=without, target=target), progress))
+        yield only_step(self.base.steps(model, batch._replace(inputs=without, target=target), progress))
 
     def _explain(self, model: nn.Module, batch: Batch, progress: float, *, ask: bool) -> tuple[Tensor, Tensor]:
         """The base loss [b], and from the same forward pass what each word [b, t] or region [b, o] adds to the answers.
@@ -83,8 +81,8 @@ class Css(Objective):
         batch = batch._replace(inputs=(regions, *batch.inputs[1:]))
         inputs = _keep_outputs(self._embedding(model)) if ask else nullcontext([regions])
         with _keep_outputs(model) as outputs, inputs as explained:
-            loss = _only(self.base.steps(model, batch, progress))
-        right = (outputs[0].logits * (batch.target > 0)).sum()
+            loss = only_step(self.base.steps(model, batch, progress))
+        right = (Output.of(outputs[0]).logits * (batch.target > 0)).sum()
         (gradient,) = torch.autograd.grad(right, explained[0], retain_graph=True)
         return loss, gradient.sum(-1)
 
@@ -157,13 +155,6 @@ def remove_answers(target: Float[Tensor, "b a"], logits: Float[Tensor, "b a"], t
     return target.scatter(1, logits.topk(min(top, logits.shape[1])).indices, 0.0)
 
 
-def _only(steps: Iterator[Tensor]) -> Tensor:
-    losses = list(steps)
-    if len(losses) != 1:
-        raise ValueError(f"CSS wraps an objective of one step a batch, got {len(losses)}; give it one that yields once")
-    return losses[0]
-
-
 @contextmanager
 def _keep_outputs(module: nn.Module) -> Iterator[list[Any]]:
     """What `module` returns meanwhile; a tensor among it is made to take gradients (an embedding may be frozen)."""
@@ -182,7 +173,7 @@ def _answers(model: nn.Module, inputs: tuple[Tensor, ...]) -> Float[Tensor, "b a
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:
-        return model(*inputs).logits
+        return Output.of(model(*inputs)).logits
     finally:
         for module in training:
             module.training = True

@@ -11,11 +11,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vqabook.core import Batch
+from vqabook.core import Batch, Output
 from vqabook.losses import choice
+from vqabook.losses.base import check_choice, check_number
 from vqabook.objectives.base import Objective
 
 Rule = Literal["ie", "mcl", "cmcl", "cmcl_v1", "mcl_kd"]
+Scale = Literal["summed", "averaged"]
 DWARFS = 1000.0  # times the task's loss, beyond which what the others do is likely on another scale
 
 
@@ -23,10 +25,13 @@ class MultipleChoice(Objective):
     """Eq. 4 for a model of m members, which returns logits [m, b, c]; `k` of them learn an example.
 
     `task(logits, target)` is [m, b], by default Eq. 6 on labels [b]; `per_member` makes one of any loss of one model.
-    "mcl_kd" reads the members' base models, as they answered, from `batch.side["teacher"]` [b, m, c]; `beta` weighs
-    D_KL over the answers (Eq. 5), which the release averages: its β is c times as large. "cmcl_v1" assigns as "cmcl"
-    does and gives the other members random labels. `by_chance` draws k members in place of the best: the same losses,
-    and nothing to specialise in.
+    "mcl_kd" reads the members' base models, as they answered, from `batch.side["teacher"]` [b, m, c]. "cmcl_v1" assigns
+    as "cmcl" does and gives the other members random labels. `by_chance` draws k members in place of the best: the same
+    losses, and nothing to specialise in.
+
+    `scale` is of what `beta` weighs: "summed", D_KL over the answers (Eqs. 3, 5), or "averaged", as in the release,
+    whose β is c times as large: CMCL's D_KL(U || P) / c (the loss of random labels is not divided), and MCL-KD's
+    cross-entropy with the base model over c, of which the base model's entropy moves the assignment.
 
     The sum over members is not divided: each has parameters of its own, and learns as if alone where k = m. (The
     release divides an independent ensemble by m.) Warns once if what β weighs dwarfs the task's loss.
@@ -39,19 +44,22 @@ class MultipleChoice(Objective):
         k: int,
         beta: float = 0.0,
         temperature: float = 1.0,
+        scale: Scale = "summed",
         task: Callable[[Tensor, Tensor], Tensor] = choice.member_cross_entropy,
         by_chance: bool = False,
     ):
         super().__init__()
-        if rule not in get_args(Rule):
-            raise ValueError(f"rule is one of {', '.join(get_args(Rule))}, got {rule!r}")
+        check_choice("rule", rule, get_args(Rule))
+        check_choice("scale", scale, get_args(Scale))
+        check_number("beta", beta, note="it weighs what members do with examples of others")
+        check_number("temperature", temperature, above=True, note="1 leaves logits as they are")
         if beta == 0 and rule not in ("ie", "mcl"):
             raise ValueError(f"{rule} weighs what members do with examples of others, got beta 0; that is mcl")
         self.rule, self.k, self.beta, self.temperature, self.task = rule, k, beta, temperature, task
-        self.by_chance, self.checked = by_chance, None
+        self.scale, self.by_chance, self.checked = scale, by_chance, None
 
     def steps(self, model: nn.Module, batch: Batch, progress: float) -> Iterator[Tensor]:
-        logits = model(*batch.inputs).logits
+        logits = Output.of(model(*batch.inputs)).logits
         if logits.dim() != 3:
             raise ValueError(
                 f"a multiple choice is among members, logits [m, b, c], got {tuple(logits.shape)}; wrap models in "
@@ -74,7 +82,7 @@ class MultipleChoice(Objective):
         if self.rule in ("ie", "mcl"):
             return None
         if self.rule != "mcl_kd":
-            return choice.uniform_divergence(logits)
+            return choice.uniform_divergence(logits) / (logits.shape[-1] if self.scale == "averaged" else 1)
         teacher = batch.side.get("teacher")
         if teacher is None:
             raise ValueError(
@@ -86,7 +94,8 @@ class MultipleChoice(Objective):
                 f"a member has one base model with its answers: {len(logits)} members of {logits.shape[-1]} answers, "
                 f"got base models' logits [b, {there[1]}, {there[0]}]; cache those of these members"
             )
-        return choice.distillation(logits, teacher.transpose(0, 1).to(logits.dtype), temperature=self.temperature)
+        divergence = choice.distillation if self.scale == "summed" else choice.released_distillation
+        return divergence(logits, teacher.transpose(0, 1).to(logits.dtype), temperature=self.temperature)
 
     def _warn(self, task: Tensor, other: Tensor, n_answers: int, progress: float) -> None:
         """Once an epoch, which is one wait for a GPU; once for all if it speaks."""
@@ -98,8 +107,8 @@ class MultipleChoice(Objective):
             self.checked = float("inf")
             warnings.warn(
                 f"beta times what members do with examples of others is {ratio:.0f} times the task's loss, got beta "
-                f"{self.beta} of a sum over the answers; the release averages over them, where {self.beta} is "
-                f"{self.beta / n_answers:.3g} here",
+                f"{self.beta} on the {self.scale} scale; the release averages over the answers, where {self.beta} is "
+                f"{self.beta / n_answers:.3g} of a sum",
                 stacklevel=2,
             )
 

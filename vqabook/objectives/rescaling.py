@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vqabook.core import Batch, Output
+from vqabook.losses.base import check_choice, check_number
 from vqabook.losses.debias import bias_entropy, bias_product, bias_reweight, focal, learned_mixin, rubi
 from vqabook.losses.rescale import mask_loss
 from vqabook.losses.soft import sigmoid_bce, soft_cross_entropy
@@ -36,8 +37,7 @@ class Plain(Criterion):
 
     def __init__(self, loss: Loss, *, positive_only: bool = False):
         super().__init__()
-        if loss not in ("bce", "ce"):
-            raise ValueError(f"loss is 'bce' (Sigm-BCE) or 'ce' (Soft-CE), got {loss!r}")
+        check_choice("loss", loss, ("bce", "ce"))
         self.loss, self.positive_only = loss, positive_only
 
     def forward(self, out: Output, batch: Batch, weight: Float[Tensor, "b a"] | None) -> Float[Tensor, " b"]:
@@ -67,8 +67,7 @@ class LearnedMixin(_BiasCriterion):
 
     def __init__(self, bias: Float[Tensor, "q a"], hidden: int, *, entropy: float = 0.0, frozen: bool = False):
         super().__init__(bias)
-        if entropy < 0:
-            raise ValueError(f"entropy weighs a penalty and is at least 0 (0 is LM, 0.36 LMH), got {entropy}")
+        check_number("entropy", entropy, note="it weighs a penalty, 0 is LM, 0.36 LMH")
         self.entropy = entropy
         self.gate = nn.Linear(hidden, 1)
         self.smooth = nn.Parameter(torch.tensor(-1.0))  # sigmoid 0.269; release of Clark et al.
@@ -76,6 +75,8 @@ class LearnedMixin(_BiasCriterion):
             self.requires_grad_(False)
 
     def forward(self, out: Output, batch: Batch, weight: Float[Tensor, "b a"] | None) -> Float[Tensor, " b"]:
+        if out.hidden is None:
+            raise ValueError("the gate reads the model's hidden [b, h], got None; use a model that returns it")
         bias, gate, smooth = self.bias_of(batch), F.softplus(self.gate(out.hidden)), self.smooth.sigmoid()
         loss = learned_mixin(out.logits, batch.target, bias=bias, gate=gate, smooth=smooth, weight=weight)
         return loss + self.entropy * bias_entropy(bias, gate=gate, smooth=smooth) if self.entropy else loss
@@ -107,6 +108,8 @@ class Focal(Criterion):
 
     def __init__(self, *, gamma: float = 2.0, alpha: float = 0.25, softmax: bool = False):
         super().__init__()
+        check_number("gamma", gamma, note="0 is the plain loss")
+        check_number("alpha", alpha, note="1 leaves the loss as it is")
         self.options = {"gamma": gamma, "alpha": alpha, "softmax": softmax}
 
     def forward(self, out: Output, batch: Batch, weight: Float[Tensor, "b a"] | None) -> Float[Tensor, " b"]:
@@ -122,6 +125,7 @@ class Rubi(Criterion):
 
     def __init__(self, branch: nn.Module, n_answers: int, *, question_weight: float = 1.0):
         super().__init__()
+        check_number("question_weight", question_weight)
         self.branch, self.classify, self.question_weight = branch, nn.Linear(n_answers, n_answers), question_weight
 
     def forward(self, out: Output, batch: Batch, weight: Float[Tensor, "b a"] | None) -> Float[Tensor, " b"]:
@@ -129,7 +133,7 @@ class Rubi(Criterion):
             raise ValueError(
                 "RUBi's branch reads the question encoding, got an Output without question; use UpDn or SAN"
             )
-        mask = self.branch(out.question.detach()).logits
+        mask = Output.of(self.branch(out.question.detach())).logits
         return rubi(
             out.logits,
             batch.target,
@@ -160,14 +164,17 @@ class LossRescaling(Objective):
         mask_reduction: Literal["sum", "mean"] = "sum",
     ):
         super().__init__()
+        check_number("after", after, high=1.0, note="it is a share of training")
+        check_number("mask_weight", mask_weight, note="0 trains the mask by the answers alone")
+        check_choice("mask_reduction", mask_reduction, ("sum", "mean"))
         self.criterion = criterion if isinstance(criterion, Criterion) else Plain(criterion)
         self.after, self.mask_weight = after, mask_weight
-        self.mask_options = {"second_sigmoid": mask_second_sigmoid, "reduction": mask_reduction}
+        self.mask_options = {"second_sigmoid": mask_second_sigmoid, "over_answers": mask_reduction}
         self.register_buffer("weight", weight, persistent=False)  # known from the data
         self.register_buffer("label", label, persistent=False)
 
     def steps(self, model: nn.Module, batch: Batch, progress: float) -> Iterator[Tensor]:
-        out = model(*batch.inputs)
+        out = Output.of(model(*batch.inputs))
         kind = batch.side["question_type"]
         weight = self.weight[kind] if self.weight is not None and progress >= self.after else None
         loss = self.criterion(out, batch, weight)

@@ -217,12 +217,12 @@ def fit(
 ) -> list[dict]:
     """Train `model` in place and return its history, one dict an epoch.
 
-    Its keys: epoch, loss, grad_<watched group>, whatever `evaluate` adds, seconds. With `checkpoint` a killed run goes
-    on from its last saved epoch, and one that was asked to stop from its last batch, to the same final weights; the
-    file is removed at the end, unless who records the results is to remove it (`keep`). One that is damaged, or of
-    another model, is set aside with a warning. With `stage` the first epochs are taken from, or left for, a run that
-    shares them. `order` draws the rows of an epoch, from a generator that is the seed's and the epoch's own; None:
-    every row once.
+    The model returns an `Output`, or a tensor: its logits. Keys of the history: epoch, loss, grad_<watched group>,
+    whatever `evaluate` adds, seconds. With `checkpoint` a killed run goes on from its last saved epoch, and one
+    that was asked to stop from its last batch, to the same final weights; the file is removed at the end, unless
+    who records the results is to remove it (`keep`). One that is damaged, or of another model, is set aside with a
+    warning. With `stage` the first epochs are taken from, or left for, a run that shares them. `order` draws the
+    rows of an epoch, from a generator that is the seed's and the epoch's own; None: every row once.
     """
     device = train.device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -314,7 +314,7 @@ def predict(
     model.eval()
     rows = torch.arange(len(table), device=table.device)
     batches = (table.batch(some) for some in rows.split(batch_size))
-    return torch.cat([read(model(*batch.inputs), batch).cpu() for batch in batches])
+    return torch.cat([read(Output.of(model(*batch.inputs)), batch).cpu() for batch in batches])
 
 
 def best_answer(out: Output, batch: Batch) -> Int[Tensor, " b"]:

@@ -157,7 +157,9 @@ def _image_runs(s: Setting, imbalance: float, seed: int) -> list[Run]:
     cut = Cut(s.dataset, "imbalanced", imbalance, HELD_OUT.get(s.dataset), seed)
     division = divide(cut, data_root(s.data_root))
     shared = _what(s, Run) | {"seed": seed, "data": division.describe(cut), "classes": len(division.names)}
-    rows = ROWS if imbalance in s.further_at else TABLE
+    rows = dict(ROWS if imbalance in s.further_at else TABLE)
+    if "ldam @ drw" in rows and s.drw == "weights":
+        rows["ldam @ drw"] = replace(rows["ldam @ drw"], rule="ldam_drw_released")
     return [Run(**shared, variant=f"{row} at {imbalance:g}", method=method) for row, method in rows.items()]
 
 

@@ -87,6 +87,7 @@ class Setting(PageSetting):
     weight_decay: float = knob(5e-4, rule=within(0, 1))  # release
     # release: with Cutout; LDAM: crop and flip
     augment: str = knob("autoaugment", rule=one_of("none", "shift", "crop and flip", "autoaugment"))
+    drw: str = knob("weights", rule=one_of("weights", "examples"))  # LDAM-DRW's later mean is over; release: weights
     many: int = knob(100, rule=positive())  # a class of more training rows is many, of the release
     few: int = knob(20, rule=positive())  # a class of fewer is few
 
@@ -118,6 +119,7 @@ PROFILES: dict[str, dict] = {
         "counts_steps": 20,
     },
     "small": {
+        "drw": "examples",  # as recorded
         "seeds": tuple(range(10)), "dataset": "digits", "imbalances": (100.0, 10.0), "depth": 8, "width": 8,
         "steps": 400, "second_steps": 130, "batch_size": 64, "warmup": 40, "augment": "shift", "many": 40, "few": 15,
         "counts": "made", "counts_classes": 200, "counts_share": 1.0, "counts_width": 32, "counts_noise": 1.5,
@@ -125,7 +127,7 @@ PROFILES: dict[str, dict] = {
         "detection_epochs": 6, "detection_second_epochs": 3,
     },
     "real": {
-        "imbalances": (100.0,), "depth": 8, "stem_stride": 2, "steps": 1_500,
+        "drw": "examples", "imbalances": (100.0,), "depth": 8, "stem_stride": 2, "steps": 1_500,
         "second_steps": 500, "batch_size": 128, "warmup": 100,
     },
     "paper": {},
