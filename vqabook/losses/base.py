@@ -172,13 +172,7 @@ def check_ids(what: str, ids: Tensor, n: int, *, ignore_index: int | None = None
 
 
 def check_number(
-    name: str,
-    value: float | Tensor,
-    low: float = 0.0,
-    high: float = inf,
-    *,
-    above: bool = False,
-    note: str = "",
+    name: str, value: float | Tensor, low: float = 0.0, high: float = inf, *, above: bool = False, note: str = ""
 ) -> None:
     """ValueError unless `low` <= `value` <= `high` and it is finite; `above`: unless `low` < `value`. Tensors pass."""
     if isinstance(value, Tensor):
