@@ -16,6 +16,7 @@ def main() -> None:
         if getattr(stream, "errors", None) == "strict":  # a sign that the locale lacks is a "?", and ends no command
             stream.reconfigure(errors="replace")
     try:
+        refuse_empty(sys.argv[1:])
         with told_if_missing():
             from vqabook.cli.app import app
 
@@ -23,6 +24,13 @@ def main() -> None:
     except (ValueError, OSError, RuntimeError, ArithmeticError) as error:
         print(f"vqabook: {error}", file=sys.stderr)
         sys.exit(1)
+
+
+def refuse_empty(words: list[str]) -> None:
+    """ValueError for a word or an option's value with nothing in it: a path of none would be the current folder."""
+    for before, word in zip(["vqabook", *words], words, strict=False):
+        if not word.strip() or re.fullmatch(r"--[\w-]+=\s*", word):
+            raise ValueError(f"words of a command are not empty, got {word!r} after {before}; is a variable unset?")
 
 
 def expand_home(word: str) -> str:

@@ -195,7 +195,7 @@ def ledger(
 def recheck(
     papers: Annotated[list[str] | None, typer.Option("--paper", help="only these papers")] = None,
     sample: Annotated[
-        int, typer.Option(help="records a paper, the cheapest of a method each; another day, others")
+        int, typer.Option(min=1, help="records a paper, the cheapest of a method each; another day, others")
     ] = 3,
     every: Annotated[bool, typer.Option("--all", help="every record")] = False,
     against: Annotated[str | None, typer.Option(help="commit: its code and today's make the same runs")] = None,
