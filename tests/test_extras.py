@@ -38,6 +38,12 @@ def test_a_module_may_have_another_name_than_its_package():
         import no_such  # noqa: F401
 
 
+def test_a_package_that_does_not_load_says_why():
+    said = r"the package scikit-learn, which does not load \(no libgomp\): pip install 'vqabook\[data\]'"
+    with pytest.raises(RuntimeError, match=said), told_if_missing():
+        raise ImportError("no libgomp", name="sklearn")
+
+
 def test_a_module_of_ours_that_is_not_there_is_our_fault():
     with pytest.raises(ModuleNotFoundError), told_if_missing():
         import vqabook.no_such  # noqa: F401

@@ -246,7 +246,9 @@ def test_a_sheet_cut_off_or_missing_says_so(sheets, tmp_path):
 def test_without_pillow_the_error_says_what_to_install(sheets, made10, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL.Image", None)
     for call in (lambda: prepare_sheets(sheets, tmp_path), lambda: describe_cifar10(made10)):
-        with pytest.raises(RuntimeError, match=r"this needs pillow .*: pip install vqabook\[data\]"):
+        with pytest.raises(
+            RuntimeError, match=r"needs the package pillow, which is not installed: pip install 'vqabook\[data\]'"
+        ):
             call()
 
 

@@ -106,7 +106,9 @@ def test_a_photograph_that_does_not_decode(folder, size):
 
 def test_without_pillow(folder, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "PIL.Image", None)
-    with pytest.raises(RuntimeError, match=r"this needs pillow .*: pip install vqabook\[data\]"):
+    with pytest.raises(
+        RuntimeError, match=r"needs the package pillow, which is not installed: pip install 'vqabook\[data\]'"
+    ):
         load_faces(folder, min_faces_per_person=10)
 
 

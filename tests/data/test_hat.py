@@ -134,5 +134,7 @@ def test_a_map_that_does_not_decode(folder, content):
 
 def test_without_pillow(folder, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "PIL.Image", None)
-    with pytest.raises(RuntimeError, match=r"this needs pillow .*: pip install vqabook\[data\]"):
+    with pytest.raises(
+        RuntimeError, match=r"needs the package pillow, which is not installed: pip install 'vqabook\[data\]'"
+    ):
         read_maps(folder, grid=5)

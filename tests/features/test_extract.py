@@ -369,11 +369,16 @@ def test_weights_that_are_missing_are_not_made_up(resnet):
 
 
 def test_a_package_that_is_missing(tiny, folder, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match=r"needs pillow .*: pip install"):
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(RuntimeError, match=r"needs the package pillow, .*: pip install"),
+    ):
         patch.setitem(sys.modules, "PIL.Image", None)
         extract_features(folder, tmp_path / "f.h5")
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
-    with pytest.raises(RuntimeError, match=r"needs efficientnet-lite-pytorch .*: pip install vqabook\[data\]"):
+    with pytest.raises(
+        RuntimeError, match=r"needs the package efficientnet_lite_pytorch, .*: pip install 'vqabook\[data\]'"
+    ):
         backbones.open_backbone("efficientnet-lite0")
 
 

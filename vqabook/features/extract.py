@@ -21,9 +21,10 @@ from jaxtyping import Float
 from torch.nn import functional as F
 
 from vqabook.core import pick_device
+from vqabook.extras import import_extra
 from vqabook.features.backbones import LITE0, Backbone, open_backbone
 from vqabook.features.codes import TAIL, fit_codes, fit_components, spread
-from vqabook.features.image_files import LAST_DIGITS, find_images, import_extra, number_ids, read_pixels
+from vqabook.features.image_files import LAST_DIGITS, find_images, number_ids, read_pixels
 from vqabook.features.writer import FeatureWriter, check_dtype
 from vqabook.files import is_hindrance, portable
 from vqabook.progress import Bar
@@ -59,7 +60,7 @@ def extract_features(
         raise ValueError(f"uint8 codes have 2 to 256 levels, got {levels}")
     if min(batch_size, grid, *(n for n in (size, pca) if n is not None)) < 1:
         raise ValueError(f"sizes are positive: batch_size {batch_size}, grid {grid}, size {size}, pca {pca}")
-    import_extra("PIL.Image", "pillow")
+    import_extra("PIL.Image")
     files = find_images(images, ids)
     network, device = open_backbone(backbone, size), pick_device(device)
     recipe = _recipe(network, grid, device)

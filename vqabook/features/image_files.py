@@ -1,18 +1,17 @@
 """A folder of images: which files, whose ids, and their pixels as a network reads them."""
 
 import contextlib
-import importlib
 import os
 import re
 from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import numpy as np
 from jaxtyping import UInt8
 
+from vqabook.extras import import_extra
 from vqabook.files import files_below, tell_damage, without_mark
 
 if TYPE_CHECKING:
@@ -25,18 +24,10 @@ FILE_NAME = "name"  # stands for a pattern: a file's own name is its image's id
 _IDS = dict[str, Annotated[int, msgspec.Meta(ge=0)] | str]
 
 
-def import_extra(module: str, package: str) -> ModuleType:
-    """The module, or one sentence that says what to install."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise RuntimeError(f"this needs {package} ({error}): pip install vqabook[data]") from error
-
-
 @contextlib.contextmanager
 def open_image(path: str | os.PathLike, rule: str) -> Iterator["Image"]:
     """The image, opened; whatever is wrong with it is one ValueError that begins with `rule`."""
-    pillow = import_extra("PIL.Image", "pillow")
+    pillow = import_extra("PIL.Image")
     damage = (OSError, SyntaxError, ValueError, pillow.DecompressionBombError)  # SyntaxError: Pillow's own
     with tell_damage(path, rule, *damage), pillow.open(path) as image:
         yield image

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from vqabook.extras import import_extra
+
 _MOST_PIVOTS = 10_000_000  # of the network simplex; two maps of 196 cells take thousands
 _SLACK = 1e-3  # a box may end this far outside the image: rounding of its corners
-_MISSING = "maps are compared with SciPy and POT, and one of them is missing; pip install vqabook[data]"
 
 
 class HumanAgreement(NamedTuple):
@@ -69,10 +70,7 @@ def rank_correlation(maps: Float[np.ndarray, "n o"], human: Float[np.ndarray, "n
     NaN where one of both is the same everywhere, as even attention is, or has one column: it ranks nothing. Average
     with nanmean, and say how many were left out. Float rounding ranks, too: values that should be equal must be.
     """
-    try:
-        from scipy.stats import rankdata
-    except ImportError as error:
-        raise RuntimeError(_MISSING) from error
+    rankdata = import_extra("scipy.stats").rankdata
     _check_pairs(maps, human)
     centred = []  # multiples of 1/2, so that all sums are exact
     for name, values in (("maps", maps), ("human", human)):
@@ -170,11 +168,7 @@ def _overlaps(n: int, m: int) -> Float[np.ndarray, "{m} {n}"]:
 
 
 def _transport(a: Float[np.ndarray, " o"], b: Float[np.ndarray, " o"], cost: Float[np.ndarray, "o o"]) -> float:
-    try:
-        from ot.lp import emd2
-    except ImportError as error:
-        raise RuntimeError(_MISSING) from error
-    moved, log = emd2(a, b, cost, numItermax=_MOST_PIVOTS, log=True)
+    moved, log = import_extra("ot.lp").emd2(a, b, cost, numItermax=_MOST_PIVOTS, log=True)
     if log["warning"] is not None:
         raise RuntimeError(f"the cheapest transport between two maps was not found: {log['warning']}")
     return float(moved)

@@ -5,11 +5,9 @@ Imports transformers only when a model is made.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -17,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqabook.core import Output
+from vqabook.extras import import_extra
 from vqabook.models.words import is_region
 
 THEIRS = {  # our names of sizes and transformers'
@@ -76,7 +75,7 @@ class Lxmert(nn.Module):
         super().__init__()
         self.config = config
         if network is None:
-            transformers = _transformers()
+            transformers = import_extra("transformers")
             sizes = {theirs: getattr(config, ours) for ours, theirs in THEIRS.items()}
             sizes["vocab_size"] += config.add_cls  # [CLS] is the last word
             network = transformers.LxmertForQuestionAnswering(transformers.LxmertConfig(**sizes))
@@ -90,7 +89,7 @@ class Lxmert(nn.Module):
         Its questions are BERT's word pieces: give the Table's column of words through `bert_words`.
         `n_answers`: of a new answer head with random weights; None keeps the file's.
         """
-        theirs = _transformers().LxmertForQuestionAnswering
+        theirs = import_extra("transformers").LxmertForQuestionAnswering
         how = {"dtype": torch.float32, "output_loading_info": True}
         network, report = _load(theirs, "config.json and weights", name_or_path, **how)
         new = "answer_head." if n_answers is not None else ()
@@ -151,7 +150,7 @@ class Lxmert(nn.Module):
 
 def bert_words(questions: Sequence[str], name_or_path: str | Path, *, at_most: int = 20) -> Int[Tensor, "n t"]:
     """Questions as the word pieces of a pretrained LXMERT: [CLS] ... [SEP], then 0s; its release cuts them at 20."""
-    tokenizer = _load(_transformers().AutoTokenizer, "a tokenizer beside its weights", name_or_path)
+    tokenizer = _load(import_extra("transformers").AutoTokenizer, "a tokenizer beside its weights", name_or_path)
     pieces = tokenizer(list(questions), padding=True, truncation=True, max_length=at_most, return_tensors="pt")
     return pieces["input_ids"].masked_fill(pieces["attention_mask"] == 0, 0)
 
@@ -172,10 +171,3 @@ def _load(theirs: type, what: str, name_or_path: str | Path, **how: Any) -> Any:
             f"a pretrained LXMERT is {what}, local or on the hub: {name_or_path} cannot be read ({reason}); "
             "give a local path, or fetch it where there is a network"
         ) from error
-
-
-def _transformers() -> ModuleType:
-    try:
-        return importlib.import_module("transformers")
-    except ImportError as error:
-        raise RuntimeError("LXMERT is built on transformers, which is missing: pip install vqabook[data]") from error

@@ -19,7 +19,7 @@ from vqabook import files
 from vqabook.core import Table, pick_device
 from vqabook.data.lvis import FREQUENCIES
 from vqabook.data.sampling import class_factors
-from vqabook.features.image_files import import_extra
+from vqabook.extras import import_extra
 from vqabook.models.heads import LinearModel
 from vqabook.objectives.longtail import long_tail
 from vqabook.papers.balanced_activation.recipes import CountsRun, Features, Tail, read_tail
@@ -28,7 +28,7 @@ from vqabook.papers.balanced_activation.train import average, fit_stages
 from vqabook.training.fit import NO_CLIP, FitConfig, Schedule, fit, predict
 from vqabook.training.stages import Scratch
 
-metrics = import_extra("sklearn.metrics", "scikit-learn")
+metrics = import_extra("sklearn.metrics")
 TEST_ROWS = 10  # of a category; of background as many in all
 BATCH = 512
 THRESHOLD = 1e-3  # of repeat-factor sampling: Gupta et al. 2019
