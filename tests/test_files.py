@@ -237,3 +237,19 @@ def test_a_whole_copy_comes_from_where_the_file_came(tmp_path):
         assert advise(tmp_path / path) == f"fetch it again: vqabook data fetch {name}"
     own = "bring a whole copy of it from where it came, or write it anew"
     assert {advise(tmp_path / path) for path in ("my_train.json", "mine/train.json", "train.json2")} == {own}
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_is_full_already_is_told_before_the_work(tmp_path, monkeypatch, number):
+    def refuse(*_, **__):
+        raise OSError(number, "no room")
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    with (
+        pytest.raises(DiskFull, match="is full; free space and fetch again$"),
+        written_whole(tmp_path / "a", "fetch again"),
+    ):
+        raise AssertionError("the work began")
+    with pytest.raises(DiskFull, match="is full; free space and run again$"):
+        files.need_writable(tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -167,7 +167,7 @@ def written_whole(path: str | os.PathLike, advice: str = "run again") -> Iterato
     path = Path(path)
     partial = partial_of(path)
     with tell_if_full(path, advice):
-        need_writable(path.parent)
+        need_writable(path.parent, room=advice)
         _sweep_partials_once(path.parent)
         try:
             yield partial
@@ -267,18 +267,19 @@ def tell_if_full(target: Path, advice: str) -> Iterator[None]:
         raise DiskFull(f"the disk of {target} is full; free space and {advice}") from error
 
 
-def need_writable(folder: Path, advice: str = "") -> None:
+def need_writable(folder: Path, advice: str = "", room: str = "run again") -> None:
     """Make `folder`; fail at once, not after an hour, where it takes no files. Raises NotWritable.
 
-    `advice`: what the user may do; by default the variable that names another folder.
+    `advice`: what the user may do, by default the variable that names another folder; `room`: once there is room.
     """
     probe = partial_of(folder / "probe")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"\0" * 4096)
+        with tell_if_full(folder, room):
+            folder.mkdir(parents=True, exist_ok=True)
+            probe.write_bytes(b"\0" * 4096)
+    except DiskFull:
+        raise
     except OSError as error:
-        if error.errno in _FULL:
-            raise
         told = NotWritable(f"files are written to {folder}: {error.strerror}; {advice or _way_out(folder)}")
         told.errno, told.strerror = error.errno, error.strerror
         raise told from error

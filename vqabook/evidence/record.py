@@ -32,7 +32,6 @@ from vqabook.files import (
     files_below,
     need_writable,
     read_or_set_aside,
-    tell_if_full,
     written_whole,
 )  # fmt: skip
 
@@ -147,8 +146,7 @@ def write_json(path: Path, content: object) -> None:
 
 def ensure_writable(folder: Path) -> None:
     """Fail before the work rather than after it if results cannot be written to `folder`."""
-    with tell_if_full(folder, f"run again, or {ELSEWHERE}"):
-        need_writable(folder, ELSEWHERE)
+    need_writable(folder, ELSEWHERE, f"run again, or {ELSEWHERE}")
 
 
 def provenance(code: str, started: datetime, seconds: float) -> dict:

@@ -71,7 +71,7 @@ class FeatureWriter:
             raise FileExistsError(f"a feature file is never overwritten: {out} exists; move it away or name another")
         self.out, self.dtype, self.every, self.names = out, np.dtype(dtype), every, names
         self.folder = out.with_name(out.name + suffix)
-        need_writable(self.folder)
+        need_writable(self.folder, room=AGAIN)
         self._lock = FileLock(self.folder / "lock")
         try:
             self._lock.acquire(timeout=0)

@@ -86,7 +86,7 @@ def _adopt(entry: DataSet, root: Path, check: bool, pin: bool) -> tuple[str, ...
 def _try_origins(entry: DataSet, root: Path, keep: bool) -> Fetched:
     """The set from the first origin that gives it."""
     reasons = []
-    need_writable(staging(entry, root), "give a folder that you may write to (--data-root)")
+    need_writable(staging(entry, root), "give a folder that you may write to (--data-root)", CONTINUE)
     for number, origin in enumerate(entry.origins, start=1):
         work = staging(entry, root) / f"{number}-{origin.kind}"
         try:
