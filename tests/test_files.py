@@ -179,6 +179,10 @@ def test_locks_and_damaged_files_go_after_a_day_but_no_lock_that_is_held(tmp_pat
         sweep(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["held.lock", "old.json", "young.damaged", "young.lock"]
     sweep(tmp_path / "nowhere")  # nothing to do
+    (tmp_path / "old.damaged" / "a").mkdir(parents=True)  # a folder lay in the place of a file
+    os.utime(tmp_path / "old.damaged", (0, 0))
+    sweep(tmp_path)
+    assert not (tmp_path / "old.damaged").exists()
 
 
 def test_many_files_are_synced_together(tmp_path, monkeypatch):

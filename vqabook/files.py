@@ -325,7 +325,7 @@ def sweep(folder: Path) -> None:
             with contextlib.suppress(OSError):  # held, or another process was first
                 if _is_old(path):
                     with FileLock(path, timeout=0) if path.suffix == ".lock" else contextlib.nullcontext():
-                        path.unlink()
+                        _remove(path)
 
 
 def _sweep_partials(folder: Path) -> None:
