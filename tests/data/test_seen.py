@@ -70,6 +70,13 @@ def test_a_feature_file_without_boxes_is_a_grid(tmp_path):
     assert np.array_equal(one.boxes, grid(4))
 
 
+def test_boxes_in_pixels_of_images_of_unknown_size_are_a_grid(tmp_path):
+    boxes = [[[0, 0, 40, 20]] * 4]
+    write_features(tmp_path / SOURCES["vqacp_v2"].features, image_ids=[3], boxes=boxes)
+    (one,) = find_views({"dataset": "vqacp_v2"}, [3], 4, data_root=tmp_path)
+    assert np.array_equal(one.boxes, grid(4))
+
+
 def test_regions_without_boxes_are_a_square_grid(tmp_path):
     with pytest.raises(ValueError, match="cells of a square grid, got 35; give the feature file boxes"):
         find_views(PHOTOGRAPHS, [9], 35, data_root=tmp_path)

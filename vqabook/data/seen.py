@@ -87,16 +87,21 @@ def grid(n_regions: int) -> Float[np.ndarray, "o 4"]:
     return np.stack([left, top, left + 1, top + 1], 1) / cells
 
 
-def _read_boxes(features: Path, image_ids: Sequence[int | str]) -> list[Float[np.ndarray, "o 4"]] | None:
-    """Of each image, as fractions of it; None where the file has no boxes, or is not there."""
+def _read_boxes(
+    features: Path, image_ids: Sequence[int | str], side: int | None = None
+) -> list[Float[np.ndarray, "o 4"]] | None:
+    """Of each image, as fractions of it; None where the file has no boxes, or is not there.
+
+    `side`: of all images, in pixels, where the file has no sizes; without it boxes in pixels tell no fractions.
+    """
     if not features.exists():
         return None
     with h5py.File(features) as file:
-        if "boxes" not in file:
+        if "boxes" not in file or ("sizes" not in file and side is None):
             return None
         row_of = {image_id: row for row, image_id in enumerate(read_ids(file).tolist())}
         rows = [row_of[image_id] for image_id in image_ids]
-        sizes = [np.tile(file["sizes"][row], 2) if "sizes" in file else CANVAS for row in rows]  # scenes have none
+        sizes = [np.tile(file["sizes"][row], 2) if "sizes" in file else side for row in rows]
         places = [slice(*file["first"][row : row + 2]) if "first" in file else row for row in rows]
         return [file["boxes"][place] / size for place, size in zip(places, sizes, strict=True)]
 
@@ -113,7 +118,7 @@ def _draw_scenes(knobs: Mapping, image_ids: Sequence[int], side: int) -> list[Vi
     folder = source_files(DataSpec.of({"dataset": "shapes", "world": knobs}), None)[1]
     scenes = {scene["image_id"]: scene for scene in json.loads((folder / "scenes.json").read_bytes())["scenes"]}
     pictures = [np.asarray(render(scenes[image_id], side)) for image_id in image_ids]
-    return [View(*view) for view in zip(pictures, _read_boxes(folder / "features.h5", image_ids), strict=True)]
+    return [View(*view) for view in zip(pictures, _read_boxes(folder / "features.h5", image_ids, CANVAS), strict=True)]
 
 
 def relevant_maps(

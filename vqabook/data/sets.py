@@ -203,10 +203,11 @@ def _find_files(dataset: str, source: Source, folder: Path) -> list[Path]:
 def _find_features(dataset: str, source: Source, folder: Path) -> Path:
     path = folder / source.features
     if not path.exists():
+        names = "" if dataset in SOURCES else " (with --ids name where ids are file names)"
         fetch = f"get them: vqabook data fetch {source.features_set or dataset}, or " if dataset in SOURCES else ""
         raise FileNotFoundError(
             f"data set {dataset} needs region features in {path}, which does not exist; "
-            f"{fetch}make them from its images: vqabook data features IMAGES {path}"
+            f"{fetch}make them from its images: vqabook data features IMAGES {path}{names}"
         )
     return path
 
