@@ -13,8 +13,21 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from vqabook.core import Batch, Output
-from vqabook.objectives import CentreLoss, CrossEntropy, JointStep, LearnedMixin, LossRescaling, long_tail
+from vqabook.core import Batch, Output, Table
+from vqabook.objectives import (
+    AttentionLoss,
+    CentreLoss,
+    CrossEntropy,
+    Focal,
+    JointStep,
+    LabelLoss,
+    LearnedMixin,
+    LossRescaling,
+    MultipleChoice,
+    Rubi,
+    long_tail,
+)
+from vqabook.training.fit import FitConfig, best_answer, fit, predict
 
 BIAS = torch.tensor([[0.7, 0.1, 0.2], [0.1, 0.3, 0.6]])
 
@@ -130,6 +143,41 @@ def test_labels_may_be_bytes_and_a_model_a_plain_module(objective, unchecked):
     torch.testing.assert_close(other, want)
     with pytest.raises(TypeError, match=r"returns its logits, a tensor, or an Output, got dict; return Output\(logits"):
         list(objective.steps(lambda x: {"out": plain(x)}, batch, 0.9))
+
+
+def test_fit_trains_a_module_that_returns_a_tensor():
+    rng = torch.Generator().manual_seed(0)
+    x = torch.randn(64, 4, generator=rng)
+    table, model = Table((x,), x[:, :3].argmax(1), 3), nn.Linear(4, 3)
+    history = fit(model, CrossEntropy(), table, FitConfig(epochs=5, batch_size=16, lr=0.05, bf16=False))
+    assert history[-1]["loss"] < history[0]["loss"]
+    assert predict(model, table, best_answer).shape == (64,)
+    with pytest.raises(ValueError, match=r"the gate reads the model's hidden \[b, h\], got None"):
+        next(LossRescaling(LearnedMixin(BIAS, 5)).steps(model, made()[2], 0.0))
+
+
+NAN = float("nan")
+OBJECTIVES = {
+    "weight": lambda x: CentreLoss(3, 5, weight=x),
+    "rate": lambda x: CentreLoss(3, 5, rate=x),
+    "entropy": lambda x: LearnedMixin(BIAS, 5, entropy=x),
+    "gamma": lambda x: Focal(gamma=x),
+    "alpha": lambda x: Focal(alpha=x),
+    "question_weight": lambda x: Rubi(nn.Identity(), 3, question_weight=x),
+    "after": lambda x: LossRescaling("bce", after=x),
+    "mask_weight": lambda x: LossRescaling("bce", mask_weight=x),
+    "since": lambda x: LabelLoss(nn.Identity(), since=x),
+    "beta": lambda x: MultipleChoice("cmcl", k=1, beta=x),
+    "temperature": lambda x: MultipleChoice("mcl", k=1, temperature=x),
+    "bandwidth": lambda x: AttentionLoss("mmd", width=4, bandwidth=x),
+}
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("value", [NAN, -1.0, torch.inf])
+def test_numbers_that_mean_nothing_are_refused_when_an_objective_is_made(name, value):
+    with pytest.raises(ValueError, match=f"{name} is a finite number .*, got {value}"):
+        OBJECTIVES[name](value)
 
 
 if __name__ == "__main__":

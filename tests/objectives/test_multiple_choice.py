@@ -55,6 +55,26 @@ def test_each_rule_is_its_equation(table):
         torch.testing.assert_close(first(MultipleChoice(rule, k=1, beta=beta, temperature=0.5), table), want)
 
 
+def test_the_release_averages_over_the_answers(table):
+    """There β is c times as large: c β on its scale is β of the sum; for MCL-KD up to the teacher's entropy."""
+    for rule in ("cmcl", "cmcl_v1"):
+        torch.manual_seed(0)
+        summed = MultipleChoice(rule, k=1, beta=0.7)
+        torch.manual_seed(0)
+        averaged = MultipleChoice(rule, k=1, beta=0.7 * C, scale="averaged")
+        logits, batch = Several()(table.inputs[0]).logits, table.batch(torch.arange(300))
+        torch.testing.assert_close(0.7 * C * averaged.other(logits, batch), 0.7 * summed.other(logits, batch))
+    torch.testing.assert_close(
+        first(MultipleChoice("cmcl", k=1, beta=0.7 * C, scale="averaged"), table),
+        first(MultipleChoice("cmcl", k=1, beta=0.7), table),
+    )
+    batch = table.batch(torch.arange(50))
+    logits, teacher = Several()(*batch.inputs).logits, batch.side["teacher"].float().transpose(0, 1)
+    got = MultipleChoice("mcl_kd", k=1, beta=1.0, scale="averaged").other(logits, batch)
+    entropy = torch.special.entr(teacher.softmax(-1)).sum(-1)
+    torch.testing.assert_close(C * got - entropy, distillation(logits, teacher))
+
+
 def test_random_labels_for_the_others_alone(table):
     """CMCL's version 1: members that learn an example are untouched by the noise, which differs from call to call."""
     objective = MultipleChoice("cmcl_v1", k=M, beta=0.5)
@@ -108,6 +128,8 @@ def test_beta_on_the_wrong_scale_is_said(table):
 def test_what_does_not_fit_is_refused(table, unchecked):
     with pytest.raises(ValueError, match="rule is one of ie, mcl, cmcl, cmcl_v1, mcl_kd, got 'kd'"):
         MultipleChoice("kd", k=1)
+    with pytest.raises(ValueError, match="scale is one of summed, averaged, got 'mean'; choose one"):
+        MultipleChoice("mcl_kd", k=1, beta=1.0, scale="mean")
     with pytest.raises(ValueError, match="got beta 0; that is mcl"):
         MultipleChoice("cmcl", k=1)
     with pytest.raises(ValueError, match="k = 4 with m = 3 members"):

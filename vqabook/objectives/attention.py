@@ -87,6 +87,8 @@ class AttentionSupervision(Objective):
                 f"losses and weights are for the same ones of {', '.join(HEADS)}, got {sorted(losses)} and "
                 f"{sorted(weights)}"
             )
+        for head, weight in weights.items():
+            check_number(f"the weight of {head}", weight)
         self.objective, self.losses, self.weights = objective, nn.ModuleDict(losses), dict(weights)
 
     def steps(self, model: nn.Module, batch: Batch, progress: float) -> Iterator[Tensor]:
