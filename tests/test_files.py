@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import signal
@@ -257,3 +258,37 @@ def test_a_disk_that_is_full_already_is_told_before_the_work(tmp_path, monkeypat
     with pytest.raises(DiskFull, match="is full; free space and run again$"):
         files.need_writable(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+class Small(io.FileIO):
+    """A file on a disk that has room for some bytes."""
+
+    room = 0
+
+    def write(self, content: bytes) -> int:
+        if self.tell() + len(content) > self.room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(content)
+
+
+@pytest.mark.parametrize("room", [0, 10, 100, 500, 700, 1000, 5000, 100_000])
+def test_a_disk_that_fills_up_while_weights_are_saved_is_one_sentence(tmp_path, monkeypatch, room):
+    """torch raises a RuntimeError of its own, of positions in the file, once some bytes were written."""
+    monkeypatch.setattr(Small, "room", room)
+    monkeypatch.setattr(files, "open", lambda path, mode: Small(path, mode), raising=False)
+    with pytest.raises(DiskFull, match="^the disk of .*a is full; free space and run again$"):
+        save_whole({str(i): torch.ones(1000) for i in range(50)}, tmp_path / "a")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("error", "full"), [
+    (RuntimeError("Can't decrement id ref count (file write failed: errno = 28, error message = 'No space'"), True),
+    (RuntimeError("Can't decrement id ref count (file write failed: errno = 5, error message = 'I/O error'"), False),
+    (OSError("Can't write data (errno = 122, error message = 'Disk quota exceeded')"), True),
+    (RuntimeError("out of memory"), False),
+    (PermissionError(errno.EACCES, "Permission denied"), False),
+])  # fmt: skip
+def test_a_full_disk_that_hdf5_tells_is_told_from_other_errors(tmp_path, error, full):
+    with pytest.raises(DiskFull if full else type(error)) as told, written_whole(tmp_path / "a"):
+        raise error
+    assert isinstance(told.value, DiskFull) == full

@@ -261,10 +261,20 @@ def tell_if_full(target: Path, advice: str) -> Iterator[None]:
     """A full disk met inside becomes one sentence; `advice`: what to do once there is room."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in _FULL or isinstance(error, DiskFull):
+    except Exception as error:
+        if isinstance(error, DiskFull) or not _is_of_full_disk(error):
             raise
         raise DiskFull(f"the disk of {target} is full; free space and {advice}") from error
+
+
+def _is_of_full_disk(error: BaseException | None) -> bool:
+    """Also if it came while one was handled, as torch's RuntimeErrors do, or names the number, as HDF5's do."""
+    while error is not None:
+        number = error.errno if isinstance(error, OSError) else None
+        if number in _FULL or any(f"errno = {full}," in str(error) for full in _FULL):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def need_writable(folder: Path, advice: str = "", room: str = "run again") -> None:

