@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +20,7 @@ from torch.nn import functional as F
 
 from vqabook.data.imbalanced import Cut, divide
 from vqabook.data.lvis import BOUNDS
-from vqabook.evidence.record import key_of
+from vqabook.evidence.record import key_of, read_record
 from vqabook.losses.longtail import balanced_softmax, log_counts
 from vqabook.models.heads import CosineClassifier, Decoupled
 from vqabook.papers.balanced_activation import PAPER, claims, counts, recipes, theory
@@ -25,6 +29,7 @@ from vqabook.papers.balanced_activation.recipes import Row, Run, Tail, read_tail
 from vqabook.papers.balanced_activation.setting import COUNTS_ROWS, ROWS, TABLE, Method
 from vqabook.report.verdicts import number
 
+ROOT = Path(__file__).resolve().parents[3]
 pytest.importorskip("sklearn")
 CPU = torch.device("cpu")
 
@@ -119,6 +124,37 @@ def test_a_first_stage_that_other_code_left_is_not_used(first, second, tmp_path,
     result, alone = produce(second, tmp_path), produce(second, tmp_path / "alone")
     assert result | {"history": None} == alone | {"history": None} != misled | {"history": None}
     assert len(list(tmp_path.glob("*.weights.stage"))) == 2
+
+
+@pytest.mark.timeout(900)
+def test_an_edit_between_the_stages_makes_the_first_one_again(tmp_path):
+    """With another momentum from the second command on, a folder with older stages gives what a new one does."""
+    code, folder = tmp_path / "code", tmp_path / "folder"
+    shutil.copytree(ROOT / "vqabook", code / "vqabook", ignore=shutil.ignore_patterns("__pycache__"))
+
+    def make(out: Path, *variants: str) -> dict:
+        """The last one's result."""
+        asked = [recipe_of(variant).asked() for variant in variants]
+        (tmp_path / "recipes.json").write_text(json.dumps(asked))
+        words = [
+            sys.executable,
+            "-m",
+            "vqabook",
+            "make",
+            "--recipes",
+            str(tmp_path / "recipes.json"),
+            "--out",
+            str(out),
+        ]
+        subprocess.run(words, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(code)}, check=True)
+        return read_record(out / f"{key_of(asked[-1])}.json")["result"] | {"history": None}
+
+    before = make(folder, "softmax at 10", "crt at 10")
+    edited = code / "vqabook" / "training" / "fit.py"
+    edited.write_text(edited.read_text("utf-8").replace("momentum: float = 0.9", "momentum: float = 0.5"), "utf-8")
+    after = make(folder, "crt at 10")
+    assert len(list(folder.glob("*.weights.stage"))) == 2
+    assert after == make(tmp_path / "alone", "crt at 10") != before
 
 
 def of_rule(rule: str, **values: object) -> Run:
