@@ -225,11 +225,8 @@ def read_or_set_aside(path: Path, read: Callable[[Path], T]) -> T | None:
             _remove(damaged)
             with contextlib.suppress(FileNotFoundError):  # another process was first
                 path.replace(damaged)
-            warnings.warn(
-                f"what a run leaves can be read back: {path} cannot ({reason}), is now {damaged.name}, and is made "
-                "again",
-                stacklevel=2,
-            )
+            rule, done = "what a run leaves can be read back", f"is now {damaged.name}, and is made again"
+            warnings.warn(f"{rule}: {path} cannot ({reason}), {done}", stacklevel=2)
         return None
 
 
@@ -238,15 +235,12 @@ def read_or_make(path: Path, read: Callable[[Path], T], make: Callable[[Path], o
     kept = read_or_set_aside(path, read)
     if kept is None:
         make(path)
-        return read(path)
+        kept = read(path)
     return kept
 
 
 def damage_of(path: Path, error: Exception) -> str | None:
-    """Why a file of this project's own could not be read, in a line; None if it is not there. Raises a hindrance.
-
-    A folder in its place, or a file in the place of a folder of its parts, is damage.
-    """
+    """Why a file of this project's own is none (a folder, say); None if it is not there. Raises a hindrance."""
     if is_hindrance(error) and not isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError):
         _raise_hindrance(path, error)
     return _line_of(error) if os.path.lexists(path) else None
@@ -269,12 +263,10 @@ def tell_if_full(target: Path, advice: str) -> Iterator[None]:
 
 def _is_of_full_disk(error: BaseException | None) -> bool:
     """Also if it came while one was handled, as torch's RuntimeErrors do, or names the number, as HDF5's do."""
-    while error is not None:
-        number = error.errno if isinstance(error, OSError) else None
-        if number in _FULL or any(f"errno = {full}," in str(error) for full in _FULL):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    if error is None or getattr(error, "errno", None) in _FULL:
+        return error is not None
+    told = any(f"errno = {number}," in str(error) for number in _FULL)
+    return told or _is_of_full_disk(error.__cause__ or error.__context__)
 
 
 def need_writable(folder: Path, advice: str = "", room: str = "run again") -> None:
