@@ -117,6 +117,7 @@ rule ledger:
         f"{BUILD}/_generated/live.json",
         f"{BUILD}/_generated/live.html",
         f"{BUILD}/_generated/recheck.html",
+        f"{BUILD}/_generated/survived.html",
     params:
         code=CODE,
     message:

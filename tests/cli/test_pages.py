@@ -71,6 +71,7 @@ def test_run_trains_what_is_missing_and_the_ledger_shows_it(vqabook, runs, tmp_p
     assert {star["claim"] for star in stars} == {name for paper in PAPERS for name in paper_of(paper).live}
     assert "No live run has a recorded interval" in (tmp_path / "live.html").read_text()
     assert (tmp_path / "recheck.html").read_text().startswith("<p>")
+    assert "Ended as it should" in (tmp_path / "survived.html").read_text("utf-8")
 
 
 def test_the_ledger_asks_for_its_folder_before_its_work(vqabook, tmp_path, monkeypatch):

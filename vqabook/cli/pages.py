@@ -172,7 +172,7 @@ def ledger(
     files.need_writable(out, "give another folder (--out)")
     from vqabook import page
     from vqabook.evidence.recheck import read_outcome
-    from vqabook.report import ledger, live, rechecked, verdicts
+    from vqabook.report import ledger, live, rechecked, survived, verdicts
 
     rows, stars = [], []
     for name in PAPERS:
@@ -188,6 +188,7 @@ def ledger(
         "ledger.html": ledger.html(rows),
         "live.html": f"<p>{live.count_inside(stars)}</p>\n{page.draw_forest(shown)}\n",
         "recheck.html": rechecked.render_html(read_outcome()),
+        "survived.html": survived.render_html(survived.read_survived()),
     }.items():
         (out / file).write_text(text, "utf-8")
 
