@@ -89,6 +89,7 @@ class Forked:
         status = 70
         try:
             os.dup2(os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+            sys.stderr = open(2, "w", encoding="utf-8", buffering=1)  # noqa: SIM115  pytest has its own
             sys.argv[1:], os.environ["XDG_CACHE_HOME"] = words, str(cache)
             if often:
                 init = inspect.unwrap(FitConfig.__init__)  # tests wrap it
