@@ -42,9 +42,11 @@ MAY_IMPORT = {  # room -> rooms, or single modules of one; an arrow only points 
         "features", "world", "data", "training", "surrogates", "detection", "report.claims",
     ),
     "catalogue": ("extras", "core", "data", "evidence", "features", "fetch", "files", "knobs", "metrics", "report"),
-    "page": ("evidence", "files", "knobs", "papers", "report"),
+    "producer": ("evidence", "files", "knobs", "papers"),
+    "page": ("evidence", "files", "knobs", "papers", "producer", "report"),
     "cli": (
-        "catalogue", "evidence", "extras", "features", "fetch", "files", "page", "papers", "progress", "report", "stop",
+        "catalogue", "evidence", "extras", "features", "fetch", "files", "page", "papers", "producer", "progress",
+        "report", "stop",
     ),
     "__main__": ("cli", "stop"),
 }  # fmt: skip

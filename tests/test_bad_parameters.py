@@ -14,9 +14,9 @@ import pytest
 
 from vqabook import cli
 from vqabook.knobs import LARGEST
-from vqabook.page import load_or_make_runs
 from vqabook.papers import PAGES, PAPERS, paper_of
 from vqabook.papers.paper import Paper
+from vqabook.producer import load_or_make_runs
 
 NAN, INF = float("nan"), float("inf")
 WRONG = {  # by the type of a parameter: what it cannot be, as Python and as papermill's text

@@ -12,8 +12,8 @@ import pytest
 
 from vqabook.evidence.recheck import choose, find_again, make_again
 from vqabook.evidence.record import EVIDENCE, key_of
-from vqabook.page import Producer
 from vqabook.papers import PAGES, PAPERS, paper_of
+from vqabook.producer import Producer
 from vqabook.report import rechecked
 from vqabook.report.verdicts import evidence, of_claim
 

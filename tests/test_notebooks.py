@@ -18,8 +18,8 @@ import pytest
 from papermill.exceptions import PapermillExecutionError
 
 from vqabook.catalogue import page as catalogue
-from vqabook.page import load_or_make_runs
 from vqabook.papers import PAGES, paper_of
+from vqabook.producer import load_or_make_runs
 from vqabook.report.verdicts import number
 
 ROOT = Path(__file__).parents[1]

@@ -39,7 +39,7 @@ def test_its_runs_are_those_of_its_recipes_in_their_order(page):
 
 
 def test_a_bad_parameter_ends_before_anything_runs(monkeypatch):
-    monkeypatch.setattr(module, "load_or_make", lambda *_, **__: pytest.fail("something ran"))
+    monkeypatch.setattr("vqabook.producer.load_or_make", lambda *_, **__: pytest.fail("something ran"))
     with pytest.raises(ValueError, match="^epochs must be positive, got 0; its default is 70$"):
         Page.open(NAME, {"profile": "smoke", "epochs": 0})
     with pytest.raises(ValueError, match="got epochz: check the spelling"):

@@ -12,11 +12,12 @@ import yaml
 
 from vqabook.evidence.record import key_of
 from vqabook.knobs import from_page
-from vqabook.page import list_live_recipes, load_or_make_runs
+from vqabook.page import list_live_recipes
 from vqabook.papers import PAGES, PAPERS, paper_of
 from vqabook.papers.balanced_activation.setting import ROWS
 from vqabook.papers.mcl_kd.setting import runs_of as ensembles_of
 from vqabook.papers.paper import Paper
+from vqabook.producer import load_or_make_runs
 from vqabook.report import live
 from vqabook.report.claims import Claim, Side
 from vqabook.report.verdicts import MIN_SEEDS, evidence, number, with_parts

@@ -14,9 +14,9 @@ import torch
 from vqabook import cli
 from vqabook.evidence.recheck import difference
 from vqabook.evidence.record import key_of, read_records
-from vqabook.page import load_or_make_runs
 from vqabook.papers import PAGES, PAPERS, paper_of
 from vqabook.papers.paper import Paper
+from vqabook.producer import load_or_make_runs
 
 SOFT = "soft_cross_entropy"
 SHORT = {"profile": "smoke", "models": ["avg"], "further": False, "disagreements": []}

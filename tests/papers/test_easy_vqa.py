@@ -16,8 +16,8 @@ import pytest
 
 from vqabook.data.easy_vqa import COLOURS, SHAPES, convert
 from vqabook.evidence.record import key_of
-from vqabook.page import Producer
 from vqabook.papers import PAGES, paper_of
+from vqabook.producer import Producer
 
 ASKED = {  # what each page is asked for besides the set; balanced activation has no VQA
     "class_imbalance": {"vision": []},

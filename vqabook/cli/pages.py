@@ -52,7 +52,7 @@ def run(
 ):
     """Train every record of PAGES that is missing. Start it several times: each process takes the next free record."""
     team, share = Team.of(workers), _share(shard)
-    from vqabook.page import load_or_make_runs
+    from vqabook.producer import load_or_make_runs
 
     _log(verbose)
     values = {"profile": profile, "runs": runs, "data_root": data_root, "threads": threads, **_pairs(set_ or [])}
@@ -74,7 +74,7 @@ def make(
 ):
     """Make the runs that RECIPES lists, or all of some pages, in a folder of their own; evidence is not read."""
     from vqabook.evidence import runs
-    from vqabook.page import Producer
+    from vqabook.producer import Producer
 
     _log(verbose)
     if recipes is None:
@@ -215,7 +215,7 @@ def recheck(
     """
     record.need_evidence()
     from vqabook.evidence import recheck
-    from vqabook.page import Producer
+    from vqabook.producer import Producer
     from vqabook.report import rechecked
 
     with _folder_of_again(runs) as folder:
