@@ -119,7 +119,6 @@ PROFILES: dict[str, dict] = {
         "counts_steps": 20,
     },
     "small": {
-        "drw": "examples",  # as recorded
         "seeds": tuple(range(10)), "dataset": "digits", "imbalances": (100.0, 10.0), "depth": 8, "width": 8,
         "steps": 400, "second_steps": 130, "batch_size": 64, "warmup": 40, "augment": "shift", "many": 40, "few": 15,
         "counts": "made", "counts_classes": 200, "counts_share": 1.0, "counts_width": 32, "counts_noise": 1.5,
@@ -127,6 +126,7 @@ PROFILES: dict[str, dict] = {
         "detection_epochs": 6, "detection_second_epochs": 3,
     },
     "real": {
+        # "drw" as these were recorded
         "drw": "examples", "imbalances": (100.0,), "depth": 8, "stem_stride": 2, "steps": 1_500,
         "second_steps": 500, "batch_size": 128, "warmup": 100,
     },
