@@ -30,8 +30,7 @@ import h5py
 import numpy as np
 import torch
 
-from vqabook.data.vqa import build_vocabulary, make_table
-from vqabook.data.vqa_files import read_questions
+from vqabook.data.vqa import build_vocabulary, make_table, read_questions
 from vqabook.features.store import open_features
 from vqabook.metrics.vqa import normalise
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from vqabook.knobs import folder, from_page, from_values, knob, one_of, positive, within
+from vqabook.knobs import Checked, folder, from_page, from_values, knob, one_of, positive, within
 
 
 @dataclass(frozen=True)
-class Page:
+class Page(Checked):
     profile: str
     epochs: int = knob(20, rule=positive())
     lr: float = knob(2e-3, rule=positive())
@@ -66,6 +66,11 @@ def test_a_profile_is_overridden_by_what_is_given():
 def test_text_from_papermill_is_read(name, text, value):
     got = getattr(page(**{name: text}), name)
     assert got == value and type(got) is type(value)
+
+
+def test_a_setting_is_checked_however_it_is_made():
+    with pytest.raises(ValueError, match="^lr must be a finite number, got inf; give a large one"):
+        Page("smoke", lr=float("inf"))
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,7 @@ import torch
 from PIL import Image
 
 from vqabook.data import cifar, clevr, easy_vqa, faces, glove, hat, lvis, trec
-from vqabook.data.vqa import build_vocabulary, make_table
-from vqabook.data.vqa_files import read_questions
+from vqabook.data.vqa import build_vocabulary, make_table, read_questions
 from vqabook.evidence.record import load_json, read_record, read_records
 from vqabook.features.convert_arrays import convert_arrays
 from vqabook.features.convert_tsv import convert_tsv
@@ -347,7 +346,7 @@ import h5py, json, numpy as np
 from vqabook.evidence.fingerprint import code_hash
 from vqabook.evidence.record import load_json, read_record, write_json
 from vqabook.data.sets import DataSpec, data_digest, source_files
-from vqabook.data.vqa_files import read_questions
+from vqabook.data.vqa import read_questions
 from vqabook.features.convert_arrays import convert_arrays
 from vqabook.features.store import cache_file, open_features
 from vqabook.metrics.vqa import save_results

@@ -17,7 +17,7 @@ import msgspec
 
 from vqabook.files import at_home
 
-T = TypeVar("T")
+T = TypeVar("T", bound="Checked")
 Rule = tuple[str, Callable[[Any], bool]]  # what a value must be, in words and as a test
 _IPYTHON = {"In", "Out", "exit", "quit", "get_ipython", "open"}
 MOST_THREADS = 4096
@@ -50,7 +50,18 @@ def folder() -> Rule:
 
 
 @dataclasses.dataclass(frozen=True)
-class PageSetting:
+class Checked:
+    """A dataclass whose fields keep to their rules, however it is made."""
+
+    def __post_init__(self):
+        hints = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            if (value := getattr(self, field.name)) is not None:
+                object.__setattr__(self, field.name, _check(field, hints[field.name], value))
+
+
+@dataclasses.dataclass(frozen=True)
+class PageSetting(Checked):
     """What a reader may change on every page. None in a notebook means the profile's value."""
 
     profile: str
@@ -63,6 +74,7 @@ class PageSetting:
     def __post_init__(self):
         from vqabook.core import pick_device  # brings torch, which this room does not need
 
+        super().__post_init__()
         pick_device(self.device)
 
 
@@ -90,9 +102,8 @@ def from_values(cls: type[T], profiles: Mapping[str, Mapping], values: Mapping[s
     profile = values.get("profile")
     if not isinstance(profile, str) or profile not in profiles:
         raise ValueError(f"profile is one of {', '.join(profiles)}; got {_show(profile)}")
-    hints = typing.get_type_hints(cls)
     given = {k: v for k, v in values.items() if v is not None and not (isinstance(v, str) and v == "None")}
-    merged = {**profiles[profile], **given}
+    hints, merged = typing.get_type_hints(cls), {**profiles[profile], **given}
     return cls(**{name: _check(fields[name], hints[name], value) for name, value in merged.items()})
 
 

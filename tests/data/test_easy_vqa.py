@@ -14,7 +14,7 @@ import torch
 
 from vqabook.data.easy_vqa import COLOURS, SHAPES, answer_type, convert, prepare, question_type
 from vqabook.data.sets import DataSpec, load_task
-from vqabook.data.vqa_files import read_questions
+from vqabook.data.vqa import read_questions
 from vqabook.features import extract
 
 TYPES = {  # every template of the real files, {} for a colour or a shape

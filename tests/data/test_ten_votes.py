@@ -8,7 +8,7 @@ import torch
 
 from vqabook.data import ten_votes
 from vqabook.data.sets import DataSpec, load_task, modal_ids
-from vqabook.data.vqa_files import read_questions
+from vqabook.data.vqa import read_questions
 from vqabook.world.write import World
 
 CPU = torch.device("cpu")

@@ -21,7 +21,7 @@ from vqabook.data.layout import own_folder
 from vqabook.data.sets import SOURCES
 from vqabook.evidence import record
 from vqabook.fetch.manifest import DataSet, read_manifest
-from vqabook.knobs import folder, from_page, knob
+from vqabook.knobs import Checked, folder, from_page, knob
 from vqabook.report import figures
 from vqabook.report.show import show as show_table
 from vqabook.report.show import show_html
@@ -30,7 +30,7 @@ FOLDER = record.EVIDENCE / "data"
 
 
 @dataclass(frozen=True)
-class Setting:
+class Setting(Checked):
     """What a reader may change on the Data page."""
 
     profile: str  # every page has one; nothing is trained on this one

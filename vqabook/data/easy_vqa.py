@@ -14,7 +14,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from vqabook.data.json_files import read_entries
-from vqabook.data.vqa_files import N_ANNOTATORS
+from vqabook.data.vqa import N_ANNOTATORS
 from vqabook.features.writer import is_whole
 from vqabook.files import written_whole
 

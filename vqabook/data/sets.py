@@ -23,8 +23,7 @@ from vqabook.core import Table
 from vqabook.data.json_files import plain_or_gz
 from vqabook.data.layout import Files, Prior, Source, find_own, own_folder
 from vqabook.data.tables import to_device
-from vqabook.data.vqa import Questions, Vocabulary, build_vocabulary, make_table
-from vqabook.data.vqa_files import check_alike, read_questions
+from vqabook.data.vqa import Questions, Vocabulary, build_vocabulary, check_alike, make_table, read_questions
 from vqabook.features.store import FeatureStore, open_features
 from vqabook.files import cache_folder
 from vqabook.files import data_root as root_of

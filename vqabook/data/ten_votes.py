@@ -14,8 +14,7 @@ from vqabook.data import sets
 from vqabook.data.json_files import plain_or_gz
 from vqabook.data.sets import DataSpec, Task
 from vqabook.data.tables import to_device
-from vqabook.data.vqa import Questions, make_table
-from vqabook.data.vqa_files import read_questions
+from vqabook.data.vqa import Questions, make_table, read_questions
 from vqabook.features.store import FeatureStore
 
 REST = {  # held-out questions besides the test split that `sets.SOURCES` names

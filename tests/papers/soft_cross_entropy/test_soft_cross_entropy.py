@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from vqabook.data.sets import modal_ids
-from vqabook.data.vqa_files import read_questions
+from vqabook.data.vqa import read_questions
 from vqabook.metrics.history import curves, epochs_to_reach
 from vqabook.metrics.vqa import normalise
 from vqabook.papers.soft_cross_entropy import PAPER, claims
