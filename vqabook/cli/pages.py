@@ -169,15 +169,16 @@ def ledger(
 ):
     """Write every claim with its verdict: ledger.json for machines, HTML for the front page, with the live runs."""
     record.need_evidence()
+    how = {"profile": profile, "runs": runs, "data_root": data_root}
+    settings = {name: paper_of(name).setting_of(**how) for name in PAPERS}
     files.need_writable(out, "give another folder (--out)")
     from vqabook import page
     from vqabook.evidence.recheck import read_outcome
     from vqabook.report import ledger, live, rechecked, survived, verdicts
 
     rows, stars = [], []
-    for name in PAPERS:
+    for name, setting in settings.items():
         paper = paper_of(name)
-        setting = paper.setting_of(profile=profile, runs=runs, data_root=data_root)
         further = [verdicts.evidence(name, profile="real", dataset=dataset) for dataset in paper.further]
         rows += ledger.rows(paper.claims, page.read_embedded(paper, setting), page.read_real(paper), further)
         stars += page.read_stars(paper, profile, runs)
