@@ -317,7 +317,8 @@ class Rows(torch.utils.data.Dataset):
 
 
 @pytest.mark.parametrize("options", [{}, {"chunks": (1, 2, 4)}], ids=["in place", "unpacked"])
-def test_a_table_goes_to_spawned_workers_and_into_files(options, tmp_path):
+def test_a_table_goes_to_spawned_workers_and_into_files(options, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1])  # where the workers find Rows
     questions = read_questions(*asked(str(tmp_path)))
     path = features(str(tmp_path), **options)
     store = open_features(path)

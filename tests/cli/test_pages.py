@@ -109,7 +109,8 @@ def test_all_pages_are_checked_before_the_first_is_trained(command, vqabook, tmp
 
 def test_a_notebook_that_is_not_there_is_told_before_the_first_is_executed(vqabook, tmp_path):
     status, _, told = vqabook("freeze", notebook(tmp_path / "n.ipynb", "1 / 0"), tmp_path / "none.ipynb")
-    assert status == 2 and "none.ipynb" in told and "ZeroDivisionError" not in told
+    words = re.sub(r"[\s│]", "", told)  # told in a box, which may cut a path
+    assert status == 2 and "none.ipynb" in words and "ZeroDivisionError" not in words
 
 
 @pytest.mark.parametrize("word", ["~/a", "--runs=~/a", "runs=~/a"])
