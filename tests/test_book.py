@@ -81,10 +81,13 @@ def test_a_page_opens_from_a_folder_as_it_should_look(html: Path, page: Page, na
     prose = page.locator("article :is(p, li, td):not(:has(code))").all_inner_texts()
     assert [text for text in prose if re.search(r"\$\$|\\\(|\\\[|\\frac", text)] == []
     for scheme, other in (("light", "dark"), ("dark", "light")):
-        page.emulate_media(color_scheme=scheme)
-        for mode, visible in ((scheme, True), (other, False)):
-            shown = "images => images.map(image => image.checkVisibility())"
-            assert set(page.locator(f"article img.only-{mode}").evaluate_all(shown)) <= {visible}, (scheme, mode)
+        page.emulate_media(color_scheme=scheme)  # the page follows a moment later
+        page.wait_for_function(
+            """([shown, hidden]) => [[shown, true], [hidden, false]].every(([mode, visible]) =>
+                [...document.querySelectorAll("article img.only-" + mode)].every(
+                    image => image.checkVisibility() === visible))""",
+            arg=[scheme, other],
+        )
     page.set_viewport_size({"width": 390, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 

@@ -59,7 +59,7 @@ def test_the_command_line_says_so_in_one_sentence(missing, words, tmp_path):
     assert done.stderr.startswith(f"vqabook: this needs the package {missing}, which is not installed: pip install 'vq")
 
 
-def test_a_paper_s_recipes_say_so_too():
+def test_a_paper_s_recipes_say_so_too(tmp_path):
     script = "import sys; sys.modules['pydantic'] = None; from vqabook.papers import paper_of; paper_of('mcl_kd')"
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
     assert "RuntimeError: this needs the package pydantic, which is not installed: pip install 'vqabook[" in done.stderr
