@@ -120,6 +120,20 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture
+def hat_folder(tmp_path: Path, cache: Path) -> Path:
+    """VQA-HAT in its official layout: two training maps, and three people's of one validation question."""
+    from PIL import Image
+
+    rng, folder = np.random.default_rng(0), tmp_path / "vqa_hat"
+    sizes = {f"vqahat_train/{question}_1.png": (48, 64) for question in (4870250, 4870251)}
+    sizes |= {f"vqahat_val/3506232_{annotator}.png": (70, 42) for annotator in (1, 2, 3)}
+    for name, size in sizes.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, size, dtype=np.uint8)).save(folder / name)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def ask() -> Callable[..., dict]:
     """Factory of one question with its ten answers, as a dict that `write_split` takes."""

@@ -20,34 +20,23 @@ def save(folder, name: str, pixels: np.ndarray) -> None:
     Image.fromarray(pixels).save(folder / name)
 
 
-@pytest.fixture
-def folder(tmp_path, cache):
-    rng = np.random.default_rng(0)
-    data = tmp_path / "vqa_hat"
-    for question in (4870250, 4870251):
-        save(data / "vqahat_train", f"{question}_1.png", rng.integers(0, 256, (48, 64), dtype=np.uint8))
-    for annotator in (1, 2, 3):
-        save(data / "vqahat_val", f"3506232_{annotator}.png", rng.integers(0, 256, (70, 42), dtype=np.uint8))
-    return data
-
-
-def test_agreement_is_spearmans(folder):
-    found = read_maps(folder, grid=4)
+def test_agreement_is_spearmans(hat_folder):
+    found = read_maps(hat_folder, grid=4)
     maps = np.round(found.maps * 1000) // 2 + 1.0  # with ties, of more than two values
     assert all(2 < len(np.unique(values)) < 16 for values in maps[2:])
     tied = HumanMaps(found.question_id, found.annotator, found.split, maps.astype(np.float32), 0)
     val = maps[2:]
     expected = np.mean([scipy.stats.spearmanr(val[a], val[b])[0] for a, b in ((1, 0), (2, 0), (2, 1))])
     assert find_agreement(tied) == pytest.approx(expected)
-    assert find_agreement(read_maps(folder, question_ids=[4870250])) is None
+    assert find_agreement(read_maps(hat_folder, question_ids=[4870250])) is None
 
 
-def test_description(folder):
+def test_description(hat_folder):
     centre = np.zeros((140, 140), dtype=np.uint8)
     centre[65:75, 65:75] = 255
     for annotator in (1, 2):
-        save(folder / "vqahat_val", f"99_{annotator}.png", centre)
-    description = describe(folder)
+        save(hat_folder / "vqahat_val", f"99_{annotator}.png", centre)
+    description = describe(hat_folder)
     json.dumps([dict(description.classes), dict(description.facts), dict(description.picture.data)])
     assert description.rows == {"train": 2, "val": 5} and description.n_classes == 196
     assert sum(description.classes.values()) == 7 and max(description.classes.values()) >= 2

@@ -15,19 +15,8 @@ def save(folder, name: str, pixels: np.ndarray) -> None:
     Image.fromarray(pixels).save(folder / name)
 
 
-@pytest.fixture
-def folder(tmp_path, cache):
-    rng = np.random.default_rng(0)
-    data = tmp_path / "vqa_hat"
-    for question in (4870250, 4870251):
-        save(data / "vqahat_train", f"{question}_1.png", rng.integers(0, 256, (48, 64), dtype=np.uint8))
-    for annotator in (1, 2, 3):
-        save(data / "vqahat_val", f"3506232_{annotator}.png", rng.integers(0, 256, (70, 42), dtype=np.uint8))
-    return data
-
-
-def test_the_maps(folder):
-    people = read_maps(folder)
+def test_the_maps(hat_folder):
+    people = read_maps(hat_folder)
     assert people.question_id.tolist() == [4870250, 4870251, 3506232, 3506232, 3506232]
     assert people.annotator.tolist() == [1, 1, 1, 2, 3] and people.split.tolist() == [0, 0, 1, 1, 1]
     assert people.maps.shape == (5, 196) and people.maps.dtype == np.float32
@@ -75,66 +64,66 @@ def test_modes_of_png(tmp_path, cache, mode):
     assert read_maps(tmp_path, grid=2).maps.tolist() == [[0.5, 0.5, 0, 0]]
 
 
-def test_blank_maps_are_dropped_and_counted(folder):
-    save(folder / "vqahat_train", "11_1.png", np.zeros((8, 8), dtype=np.uint8))
-    found = read_maps(folder)
+def test_blank_maps_are_dropped_and_counted(hat_folder):
+    save(hat_folder / "vqahat_train", "11_1.png", np.zeros((8, 8), dtype=np.uint8))
+    found = read_maps(hat_folder)
     assert found.n_blank == 1 and 11 not in found.question_id and len(found.maps) == 5
     with pytest.raises(ValueError, match="has attention somewhere, all 1 in .* are blank; bring a whole"):
-        read_maps(folder, question_ids=[11])
+        read_maps(hat_folder, question_ids=[11])
 
 
-def test_some_questions(folder):
-    assert read_maps(folder, question_ids=np.array([3506232, 99])).question_id.tolist() == [3506232] * 3
+def test_some_questions(hat_folder):
+    assert read_maps(hat_folder, question_ids=np.array([3506232, 99])).question_id.tolist() == [3506232] * 3
     with pytest.raises(ValueError, match="none of the 1 question_ids has a map in .*; VQA-HAT has VQA v1's ids"):
-        read_maps(folder, question_ids=[487025000])
+        read_maps(hat_folder, question_ids=[487025000])
 
 
-def test_a_damaged_cache_is_set_aside_and_made_again(damage, folder, tmp_path, monkeypatch):
+def test_a_damaged_cache_is_set_aside_and_made_again(damage, hat_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
-    first = read_maps(folder)
+    first = read_maps(hat_folder)
     (kept,) = (tmp_path / "own" / "vqabook").iterdir()
     damage(kept)
     with pytest.warns(UserWarning, match=rf"{kept.name} cannot .* is now {kept.name}.damaged"):
-        assert np.array_equal(read_maps(folder).maps, first.maps)
+        assert np.array_equal(read_maps(hat_folder).maps, first.maps)
 
 
-def test_the_cache_follows_the_files(folder, monkeypatch):
-    first = read_maps(folder)
+def test_the_cache_follows_the_files(hat_folder, monkeypatch):
+    first = read_maps(hat_folder)
 
     def fail(*_):
         raise AssertionError("reduced again")
 
     with monkeypatch.context() as patch:
         patch.setattr(hat, "_reduce", fail)
-        assert np.array_equal(read_maps(folder).maps, first.maps)
-    save(folder / "vqahat_val", "3506232_2.png", np.full((9, 9), 7, dtype=np.uint8))
-    changed = read_maps(folder)
+        assert np.array_equal(read_maps(hat_folder).maps, first.maps)
+    save(hat_folder / "vqahat_val", "3506232_2.png", np.full((9, 9), 7, dtype=np.uint8))
+    changed = read_maps(hat_folder)
     np.testing.assert_allclose(changed.maps[3], 1 / 196, rtol=1e-5)
     assert np.array_equal(changed.maps[4], first.maps[4])
 
 
-def test_bad_files(folder, tmp_path):
+def test_bad_files(hat_folder, tmp_path):
     with pytest.raises(FileNotFoundError, match="a folder vqahat_train or vqahat_val of PNG maps, and .* has neither"):
         read_maps(tmp_path / "none")
-    (folder / "vqahat_val" / "._3506232_1.png").write_bytes(b"what a Mac leaves in archives")
-    (folder / "vqahat_val" / "readme.txt").touch()
-    assert len(read_maps(folder).maps) == 5
-    (folder / "vqahat_val" / "COCO_12.png").touch()
+    (hat_folder / "vqahat_val" / "._3506232_1.png").write_bytes(b"what a Mac leaves in archives")
+    (hat_folder / "vqahat_val" / "readme.txt").touch()
+    assert len(read_maps(hat_folder).maps) == 5
+    (hat_folder / "vqahat_val" / "COCO_12.png").touch()
     with pytest.raises(ValueError, match="named <question id>_<annotator>.png, got .*COCO_12.png"):
-        read_maps(folder)
+        read_maps(hat_folder)
 
 
 @pytest.mark.parametrize("content", [b"", b"<html></html>", None])
-def test_a_map_that_does_not_decode(folder, content):
-    path = folder / "vqahat_val" / "3506232_2.png"
+def test_a_map_that_does_not_decode(hat_folder, content):
+    path = hat_folder / "vqahat_val" / "3506232_2.png"
     path.write_bytes(path.read_bytes()[:200] if content is None else content)
     with pytest.raises(ValueError, match=r"a whole PNG image: .*3506232_2.png is not \(.*\); bring a whole"):
-        read_maps(folder)
+        read_maps(hat_folder)
 
 
-def test_without_pillow(folder, monkeypatch):
+def test_without_pillow(hat_folder, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "PIL.Image", None)
     with pytest.raises(
         RuntimeError, match=r"needs the package pillow, which is not installed: pip install 'vqabook\[data\]'"
     ):
-        read_maps(folder, grid=5)
+        read_maps(hat_folder, grid=5)
