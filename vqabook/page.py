@@ -135,8 +135,14 @@ def draw_forest(stars: Sequence[live.Star]) -> str:
         return ""
     values = [f"{star.claim.statement}: {'not run' if star.value is None else f'{star.value:+.2f}'}" for star in stars]
     alt = f"Printed, recorded and live differences. Live: {'; '.join(values)}"
+    caption = (
+        f"{live.count_inside(stars)} Diamonds are printed differences, bars 95 % intervals of recorded runs; a star is "
+        "one run of this build, and the pale bar is where it was expected."
+    )
     size = (7.2, 1.1 + 0.5 * len(stars))
-    return figures.render(lambda figure: figures.forest(figure.add_subplot(), stars), alt=alt, size=size)
+    return figures.render(
+        lambda figure: figures.forest(figure.add_subplot(), stars), caption=caption, alt=alt, size=size
+    )
 
 
 def read_embedded(paper: Paper, setting: Any) -> Records:

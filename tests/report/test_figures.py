@@ -92,9 +92,27 @@ def test_looks_shade_the_image_of_each_question_by_each_methods_attention(figure
     assert base[0, 0, 0] == most and base[0, -1, 0] == int(0.6 * most) and base[-1, -1, 0] == int(0.2 * most)
 
 
-def test_a_page_gets_the_drawing_once_a_theme_with_its_alt_text(monkeypatch):
+def line(figure):
+    figure.add_subplot().plot([0, 1])
+
+
+def test_a_page_gets_the_drawing_once_a_theme_with_caption_and_alt_text(monkeypatch):
     shown = []
     monkeypatch.setattr("IPython.display.display", shown.append)
-    figures.show(lambda figure: figure.add_subplot().plot([0, 1]), alt='a "line"')
+    figures.show(line, caption="A < B, n = 3", alt='a "line"')
     (page,) = shown
     assert page.data.count('alt="a &quot;line&quot;"') == 2 and "only-light" in page.data and "only-dark" in page.data
+    assert "<figcaption>A &lt; B, n = 3</figcaption></figure>" in page.data and "<source" not in page.data
+
+
+def test_a_phone_gets_a_drawing_of_its_own_width():
+    widths = []
+    figures.render(lambda f: widths.append(f.get_figwidth()), caption="c", alt="a", size=(7.2, 3), phone=4)
+    assert sorted(set(widths)) == [figures.PHONE, 7.2]
+    assert figures.render(line, caption="c", alt="a", size=(7.2, 3), phone=4).count("<source") == 2
+
+
+@pytest.mark.parametrize("words", [{"caption": " ", "alt": "a"}, {"caption": "c", "alt": ""}])
+def test_a_figure_without_words_is_refused(words):
+    with pytest.raises(ValueError, match="write it"):
+        figures.render(line, size=(7.2, 3), **words)

@@ -115,7 +115,8 @@ def show(name: str, description: Description | None = None) -> None:
     listed = "".join(f"<div><dt>{escape(key)}</dt> <dd>{escape(value)}</dd></div>" for key, value in facts.items())
     tall = {"images": 1.3, "points": 4.6}.get(picture["kind"], 3.2)
     draw = partial(drawings.draw, kind=picture["kind"], data=picture["data"])
-    figures.show(draw, alt=picture["alt"], size=(7.2, tall))
+    rows = ", ".join(f"{n:,} {split}" for split, n in shown["rows"].items())
+    figures.show(draw, caption=f"{picture['alt']} Rows: {rows}.", alt=picture["alt"], size=(7.2, tall))
     when = f"<p><small>Described {stamp['started'][:10]} at commit {stamp['commit']}.</small></p>" if stamp else ""
     show_html(f'<div class="facts"><dl>{listed}</dl>{when}</div>')
 

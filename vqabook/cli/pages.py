@@ -187,7 +187,7 @@ def ledger(
     record.write_json(out / "live.json", [live.as_row(star) for star in stars])
     for file, text in {
         "ledger.html": ledger.html(rows),
-        "live.html": f"<p>{live.count_inside(stars)}</p>\n{page.draw_forest(shown)}\n",
+        "live.html": f"{page.draw_forest(shown)}\n",
         "recheck.html": rechecked.render_html(read_outcome()),
         "survived.html": survived.render_html(survived.read_survived()),
     }.items():

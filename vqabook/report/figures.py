@@ -1,6 +1,6 @@
 """The book's figures: one visual language, the same colour for the same method on every page, in light and in dark.
 
-Every function draws from records' plain numbers. `show` renders a drawing once for each theme, with alt text.
+Every function draws from records' plain numbers. `show` renders a drawing once a theme, with caption and alt text.
 """
 
 import base64
@@ -48,33 +48,68 @@ PRINTED = {"color": "gray", "marker": "D", "markersize": 6, "markerfacecolor": "
 _INK = {"light": "#24292f", "dark": "#d5dae1"}
 _INKED = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "axes.titlecolor")
 _NO_GROUND = {"figure.facecolor": "none", "axes.facecolor": "none"}
+PHONE = 3.6  # inches: the text's width on a screen of 390 px
+_SMALL = '<source media="(max-width: 600px)" srcset="{}">'
+_ONE_THEME = "<style>html:not([data-theme]) .only-dark {display: none}</style>"  # outside the book
 
 
-def show(draw: Callable[[Figure], None], *, alt: str, size: tuple[float, float] = (7.2, 3.4)) -> None:
-    """Draw once for light and once for dark pages and display both; the theme picks one. `alt` says what is seen."""
-    show_html(render(draw, alt=alt, size=size))
+def show(
+    draw: Callable[[Figure], None],
+    *,
+    caption: str,
+    alt: str,
+    size: tuple[float, float] = (7.2, 3.4),
+    phone: float | None = None,
+) -> None:
+    """Display a drawing with its caption: what was found, over how many seeds, on which data.
+
+    `alt` says the finding to those who cannot see it. `size`: inches. `phone`: how high the drawing is on a page that
+    is only `PHONE` inches wide, for which it is drawn again; without, it keeps its size there and scrolls sideways.
+    """
+    show_html(render(draw, caption=caption, alt=alt, size=size, phone=phone))
 
 
-def render(draw: Callable[[Figure], None], *, alt: str, size: tuple[float, float]) -> str:
+def render(
+    draw: Callable[[Figure], None],
+    *,
+    caption: str,
+    alt: str,
+    size: tuple[float, float],
+    phone: float | None = None,
+) -> str:
     """The HTML of what `show` displays."""
+    if not caption.strip() or not alt.strip():
+        raise ValueError("a figure has a caption and an alt text that say what was found; got an empty one: write it")
     images = []
     for theme, ink in _INK.items():
-        with sns.axes_style("ticks", dict.fromkeys(_INKED, ink) | _NO_GROUND):
-            figure = plt.figure(figsize=size, layout="constrained")
-            draw(figure)
-            for axes in figure.axes:
-                sns.despine(ax=axes)
-                if legend := axes.get_legend():
-                    legend.set_frame_on(False)
-            page = io.BytesIO()
-            figure.savefig(page, format="svg", transparent=True, metadata={"Date": None})
-            plt.close(figure)
-        data = base64.b64encode(page.getvalue()).decode()
-        images.append(
-            f'<img class="only-{theme}" alt="{escape(alt, quote=True)}" src="data:image/svg+xml;base64,{data}">'
-        )
-    one_theme = "<style>html:not([data-theme]) .only-dark {display: none}</style>"  # outside the book
-    return f'<figure class="plot">{one_theme}{"".join(images)}</figure>'
+        wide = draw_svg(draw, size=size, ink=ink)
+        small = "" if phone is None else _SMALL.format(_as_url(draw_svg(draw, size=(PHONE, phone), ink=ink)))
+        told = f'class="only-{theme}" alt="{escape(alt, quote=True)}"'
+        images.append(f'<picture>{small}<img {told} width="{round(96 * size[0])}" src="{_as_url(wide)}"></picture>')
+    fits = "plot" if phone is None else "plot fits"
+    return (
+        f'<figure class="{fits}">{_ONE_THEME}<div class="drawing">{"".join(images)}</div>'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
+
+
+def draw_svg(draw: Callable[[Figure], None], *, size: tuple[float, float], ink: str) -> str:
+    """A drawing of `size` inches as SVG without a ground; `ink` is the colour of text and axes."""
+    with sns.axes_style("ticks", dict.fromkeys(_INKED, ink) | _NO_GROUND):
+        figure = plt.figure(figsize=size, layout="constrained")
+        draw(figure)
+        for axes in figure.axes:
+            sns.despine(ax=axes)
+            if legend := axes.get_legend():
+                legend.set_frame_on(False)
+        page = io.StringIO()
+        figure.savefig(page, format="svg", transparent=True, metadata={"Date": None})
+        plt.close(figure)
+    return page.getvalue()
+
+
+def _as_url(svg: str) -> str:
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
 
 
 def bars(axes: Axes, values: Mapping[str, Sequence[float]], *, label: str) -> None:
