@@ -30,10 +30,14 @@ from vqabook.features.convert_arrays import convert_arrays
 from vqabook.features.convert_tsv import convert_tsv
 from vqabook.features.image_files import find_images
 from vqabook.features.store import open_features
-from vqabook.fetch.holdings import count
-from vqabook.fetch.manifest import read_manifest
+from vqabook.features.writer import FeatureWriter
+from vqabook.fetch.archives import unpack
+from vqabook.fetch.download import Part
+from vqabook.fetch.holdings import count, pins_of, write_pin
+from vqabook.fetch.manifest import DataSet, Download, File, Origin, read_manifest
 from vqabook.files import NotReadable, files_below, is_hindrance, tell_damage, without_mark
 from vqabook.metrics import save_results
+from vqabook.world.write import World, find_world
 
 ROOT = Path(__file__).resolve().parents[1]
 MARKS = ("utf-8-sig", "utf-16")  # as Notepad and PowerShell save
@@ -163,6 +167,61 @@ def ids(folder: str) -> str:
     return folder
 
 
+def interrupted(folder: str) -> str:
+    with FeatureWriter(f"{folder}/a.h5", {}, "float16", every=0.0) as writer:
+        writer.append(np.array([[9, 5, 5, 1]]), np.ones((1, 1, 4), np.float16))
+    return f"{folder}/a.h5"
+
+
+def go_on(out: str) -> None:
+    with FeatureWriter(out, {}, "float16") as writer:
+        assert writer.images == 1  # it is not begun anew
+
+
+def manifest(folder: str) -> str:
+    return shutil.copy(ROOT / "vqabook/fetch/manifest.toml", folder)
+
+
+TOY = DataSet(
+    name="toy", title="Toy", what="a toy", papers=(), licence="MIT", homepage="-", folder="toy", download=1, bytes=1,
+    files=(File("toy.bin"),), origins=(Origin("manual", text="ask"),),
+)  # fmt: skip
+
+
+def pins(folder: str) -> str:
+    Path(folder, "toy").mkdir()
+    write_pin(TOY, Path(folder), "here", {"toy.bin": {"bytes": 1}})
+    return folder
+
+
+PART = Download("http://here/toy.bin")
+
+
+def downloaded(folder: str) -> str:
+    Path(folder, "toy.bin.part.json").write_text('{"validator": "v"}', "utf-8")
+    return folder
+
+
+def archive(folder: str) -> str:
+    with zipfile.ZipFile(f"{folder}/a.zip", "w") as file:
+        file.writestr("é.txt", "é")
+    return f"{folder}/a.zip"
+
+
+def unpack_anew(path: str) -> None:
+    target = Path(path).with_suffix("")
+    shutil.rmtree(target, ignore_errors=True)
+    unpack(Path(path), target, limit_bytes=99)
+
+
+def world(folder: str) -> str:
+    find_world(SMALLEST, Path(folder))
+    return folder
+
+
+SMALLEST = World(n_train=100)
+
+
 def record(folder: str) -> str:
     Path(folder, "r.json").write_text('{"recipe": {}, "result": 1, "provenance": {}}', "utf-8")
     return f"{folder}/r.json"
@@ -186,11 +245,17 @@ READERS: dict[str, tuple[Callable, Callable]] = {  # name -> its files, and what
     "CLEVR": (scenes, clevr.load_clevr),
     "LVIS": (instances, lvis.load_lvis),
     "LVIS' categories": (instances, lvis.category_counts),
-    "human maps": (maps, hat.read_maps),
+    "human maps": (maps, hat.load_hat),
     "easy-VQA": (wheel, lambda given: easy_vqa.convert(given, f"{given}/out")),
     "arrays": (arrays, lambda given: convert_anew(convert_arrays, given, f"{given}/a.h5")),
     "TSV": (rows, lambda given: convert_anew(convert_tsv, [given], f"{given}.h5")),
     "ids": (ids, lambda given: find_images(f"{given}/images", f"{given}/ids.json")),
+    "interrupted conversion": (interrupted, go_on),
+    "manifest": (manifest, lambda given: read_manifest(Path(given))),
+    "pins": (pins, lambda given: pins_of(TOY, Path(given))["toy.bin"]),
+    "part of a download": (downloaded, lambda given: Part(PART, Path(given), None)._read_note()["validator"]),
+    "archive": (archive, unpack_anew),
+    "embedded world": (world, lambda given: find_world(SMALLEST, Path(given))),
     "record": (record, lambda given: read_record(Path(given), load_json)),
 }
 each_reader = pytest.mark.parametrize(("make", "read"), READERS.values(), ids=READERS)
@@ -213,8 +278,9 @@ def test_a_fault_of_the_machine_is_not_told_as_damage(make, read, tmp_path):
     read(given)
 
 
+OWN = ("interrupted conversion", "manifest", "pins", "part of a download", "archive", "embedded world")  # no editor's
 TEXTS = [name for name in READERS if name not in ("gzipped questions", "features", "vectors", "CIFAR", "zipped TREC",
-                                                  "faces", "human maps", "arrays")]  # fmt: skip
+                                                  "faces", "human maps", "arrays", *OWN)]  # fmt: skip
 
 
 LINES = ("TSV", "vectors as text")  # files of gigabytes, read line by line, are UTF-8

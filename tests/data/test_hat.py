@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from vqabook.data import hat
-from vqabook.data.hat import GRID, read_maps
+from vqabook.data.hat import GRID, load_hat, read_maps
 
 
 def save(folder, name: str, pixels: np.ndarray) -> None:
@@ -21,6 +22,15 @@ def test_the_maps(hat_folder):
     assert people.annotator.tolist() == [1, 1, 1, 2, 3] and people.split.tolist() == [0, 0, 1, 1, 1]
     assert people.maps.shape == (5, 196) and people.maps.dtype == np.float32
     np.testing.assert_allclose(people.maps.sum(1), 1, rtol=1e-6)
+
+
+def test_the_table_of_the_maps(hat_folder):
+    table, people = load_hat(str(hat_folder)), read_maps(hat_folder)
+    batch = table.batch(torch.tensor([4, 0]))
+    assert batch.inputs[0].tolist() == [3506232, 4870250] and batch.side["annotator"].tolist() == [3, 1]
+    assert batch.side["split"].tolist() == [1, 0] and table.n_classes == GRID * GRID
+    np.testing.assert_array_equal(batch.target.numpy(), people.maps[[4, 0]])
+    assert len(load_hat(hat_folder, question_ids=[3506232], grid=2)) == 3
 
 
 def test_cells_by_hand(tmp_path, cache):

@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 
 import pytest
 
-from vqabook.data.json_files import read_entries, read_json
+from vqabook.data.json_files import read_entries, read_json, stream_json
 
 RULE = "such files hold rows"
 ROWS = [{"id": 1, "name": "é€𝄞"}, {"id": 2, "more": [[]]}]
@@ -30,6 +30,19 @@ def test_the_entries_of_a_dict_and_of_a_list(tmp_path):
     (tmp_path / "b.json").write_text(json.dumps(ROWS, indent=2))
     assert read(tmp_path / "b.json") == [{"id": 1}, {"id": 2}]
     assert read_json(tmp_path / "a.json", Any, RULE) == json.loads(TEXT)
+
+
+def test_all_that_a_file_holds(tmp_path):
+    (tmp_path / "a.json").write_text(TEXT, encoding="utf-8-sig")
+    info, rows = json.loads(TEXT).values()
+    assert list(stream_json(tmp_path / "a.json")) == [("info", info), ("rows", rows[0]), ("rows", rows[1])]
+    (tmp_path / "b.json").write_text(json.dumps({"a": [], "b": 3, "c": "[", "d": [[1]], "e": None}, indent=2))
+    assert list(stream_json(tmp_path / "b.json")) == [("b", 3), ("c", "["), ("d", [1]), ("e", None)]
+    (tmp_path / "c.json").write_text(" " * 80 + json.dumps(ROWS))
+    assert list(stream_json(tmp_path / "c.json")) == [("", ROWS[0]), ("", ROWS[1])]
+    with pytest.raises(ValueError, match="official files are a list or an object of lists; .*d.json does not fit"):
+        (tmp_path / "d.json").write_text("3")
+        list(stream_json(tmp_path / "d.json"))
 
 
 def test_gzipped_by_either_name(tmp_path):

@@ -205,5 +205,5 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(root, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(holdings, "open", refuse, raising=False)
-    with pytest.raises(OSError, match="questions.json is there and cannot be read: Permission denied; make it"):
+    with pytest.raises(OSError, match="questions.json cannot be read here .Permission denied., it may be whole; get"):
         measure(TOY, root / "toy", {})

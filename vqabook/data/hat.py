@@ -15,8 +15,10 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 
+from vqabook.core import Table
 from vqabook.features.image_files import open_image
 from vqabook.features.store import cache_file, map_array
 from vqabook.files import advise, read_or_make, written_whole
@@ -36,6 +38,22 @@ class HumanMaps:
     split: Int[np.ndarray, " n"]  # a place in SPLITS
     maps: Float[np.ndarray, "n cells"]
     n_blank: int
+
+
+def load_hat(
+    folder: str | os.PathLike, *, grid: int = GRID, question_ids: Iterable[int] | Int[np.ndarray, " q"] | None = None
+) -> Table:
+    """A row a map: inputs (question id,), target [n, grid * grid], a map of sum 1; side: "annotator", "split".
+
+    A question of val has up to three rows; `split` is a place in SPLITS. What `read_maps` says holds here.
+    """
+    people = read_maps(folder, grid=grid, question_ids=question_ids)
+    return Table(
+        inputs=(torch.from_numpy(people.question_id),),
+        target=torch.from_numpy(people.maps),
+        n_classes=grid * grid,
+        side={"annotator": torch.from_numpy(people.annotator), "split": torch.from_numpy(people.split)},
+    )
 
 
 def read_maps(

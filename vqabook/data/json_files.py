@@ -48,8 +48,28 @@ def read_entries(path: str | os.PathLike, key: str, kind: Any, rule: str) -> Ite
         content = _decode(content.get(key, b"[]"), list[msgspec.Raw], path, rule)
     if not content:
         raise ValueError(f'{rule}, in a list or under "{key}"; {path} has none: is it the right file?')
+    yield from _each(content, kind, text, path, rule)
+
+
+def stream_json(path: str | os.PathLike) -> Iterator[tuple[str, Any]]:
+    """All of a file as (key, entry), one by one, whatever it holds: for a loader of your own, or to see what is in it.
+
+    A list below a top-level key gives a pair for each of its elements, any other value one pair; a bare list has the
+    key "". A loader that knows its entries takes `read_entries`, which checks them.
+    """
+    path, rule = plain_or_gz(path), "official files are a list or an object of lists"
+    text = _read(path)
+    content = _decode(text, list[msgspec.Raw] | dict[str, msgspec.Raw], path, rule)
+    for key, value in content.items() if isinstance(content, dict) else [("", content)]:
+        listed = isinstance(value, list) or bytes(memoryview(value)[:64]).lstrip().startswith(b"[")
+        entries = _decode(value, list[msgspec.Raw], path, rule) if listed and key else value
+        yield from ((key, entry) for entry in _each(entries if listed else [value], Any, text, path, rule))
+
+
+def _each(entries: Sequence[Any], kind: Any, text: Any, path: Path, rule: str) -> Iterator[Any]:
+    """Pieces of the file's `text`, each as a `kind`."""
     decoder = msgspec.json.Decoder(kind)
-    for number, entry in enumerate(Bar(content, desc=path.name, leave=False, delay=2)):
+    for number, entry in enumerate(Bar(entries, desc=path.name, leave=False, delay=2)):
         if number % RELEASED == 0 and isinstance(text, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
             text.madvise(mmap.MADV_DONTNEED)  # out of memory what was read: it is in the file
         try:

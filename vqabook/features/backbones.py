@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vqabook.extras import import_extra
+from vqabook.files import is_hindrance
 
 LITE0 = "efficientnet-lite0"
 TRANSFORMERS = "transformers:"
@@ -101,6 +102,8 @@ def _transformers(name: str, size: int | None) -> Backbone:
         network, report = kind.from_pretrained(name, output_loading_info=True)
         processor = transformers.ImageProcessingMixin.get_image_processor_dict(name)[0]
     except (OSError, ValueError, KeyError) as error:
+        if is_hindrance(error):
+            raise
         reason = str(error).strip().splitlines()[0]
         raise RuntimeError(
             f"a transformers backbone has config.json, weights and preprocessor_config.json, local or on the hub: "

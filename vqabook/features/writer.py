@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import sys
 import time
@@ -22,7 +23,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from jaxtyping import Int
 
-from vqabook.files import move, need_space, need_writable, tell_if_full, written_whole
+from vqabook.files import move, need_space, need_writable, read_or_set_aside, tell_damage, tell_if_full, written_whole
 from vqabook.progress import Bar
 
 START = 4096  # where HDF5 puts a large array when it aligns by the page; the raw rows leave as much room in front
@@ -45,6 +46,19 @@ class State(msgspec.Struct, frozen=True):
     tail: tuple[int, ...] = ()
     position: dict | None = None
     boxes: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of all features: [n, o, d], or [regions, d] for ragged."""
+        return (self.regions if len(self.tail) == 1 else self.images, *self.tail)
+
+    def sizes(self, dtype: np.dtype) -> dict[str, int]:
+        """Bytes of the files that belong to it."""
+        return {
+            "features": START + math.prod(self.shape) * dtype.itemsize,
+            "boxes": self.regions * 16 if self.boxes else 0,
+            "rows": self.images * 8 * len(ROWS),
+        }
 
 
 class FeatureWriter:
@@ -79,7 +93,8 @@ class FeatureWriter:
             raise RuntimeError(f"one process writes a feature file: another writes {out} now; wait for it") from None
         self._at = State(json.loads(json.dumps(recipe)))
         self._resume()
-        self._files = {n: open(self.folder / f"{n}.raw", "r+b", buffering=0) for n in self._sizes()}  # noqa: SIM115
+        with tell_damage(self.folder, "what an interrupted run left can be written on"):
+            self._files = {n: open(self.folder / f"{n}.raw", "r+b", buffering=0) for n in self._sizes()}  # noqa: SIM115
         self.checkpoint()
 
     def __enter__(self) -> FeatureWriter:
@@ -113,38 +128,33 @@ class FeatureWriter:
 
     @property
     def _shape(self) -> tuple[int, ...]:
-        """Of all features: [n, o, d], or [regions, d] for ragged."""
-        return (self._at.regions if len(self._at.tail) == 1 else self.images, *self._at.tail)
+        return self._at.shape
 
     def _sizes(self) -> dict[str, int]:
-        """Bytes of the files that belong to the state."""
-        return {
-            "features": START + math.prod(self._shape) * self.dtype.itemsize,
-            "boxes": self._at.regions * 16 if self._at.boxes else 0,
-            "rows": self.images * 8 * len(ROWS),
-        }
+        return self._at.sizes(self.dtype)
 
     def _resume(self) -> None:
         """Take over the state of an interrupted run of this recipe; make empty files for a new one."""
         state, fresh = self.folder / "state.json", self._at
-        if state.exists():
-            try:
-                self._at = msgspec.json.decode(state.read_bytes(), type=State)
-                sizes = {name: (self.folder / f"{name}.raw").stat().st_size for name in self._sizes()}
-                if self.recipe != fresh.recipe:
-                    why = "it had another recipe or other sources"
-                elif any(sizes[name] < size for name, size in self._sizes().items()):
-                    why = "its files are shorter than its state says"
-                else:
-                    Bar.write(f"{self.out.name}: continues an interrupted run at image {self.images}", sys.stderr)
-                    return
-            except (ValueError, FileNotFoundError):
-                why = "its state is damaged"
+        left = read_or_set_aside(state, self._read_state)
+        if left is not None and left.recipe == fresh.recipe:
+            Bar.write(f"{self.out.name}: continues an interrupted run at image {left.images}", sys.stderr)
+            self._at = left
+            return
+        if left is not None:
+            why = "it had another recipe or other sources"
             Bar.write(f"{self.out.name}: starts anew, an interrupted run cannot be continued: {why}", sys.stderr)
             state.unlink()
-        self._at = fresh
         for name in self._sizes():
             (self.folder / f"{name}.raw").write_bytes(b"")
+
+    def _read_state(self, path: Path) -> State:
+        """How far a run has come, if all of that is there; raises if not."""
+        state = msgspec.json.decode(path.read_bytes(), type=State)
+        for name, size in state.sizes(self.dtype).items():
+            if (self.folder / f"{name}.raw").stat().st_size < size:
+                raise ValueError(f"{name}.raw is shorter than it says")
+        return state
 
     def reserve(self, n_bytes: int) -> None:
         """Raise OSError where features of `n_bytes` in all cannot fit."""

@@ -1,7 +1,6 @@
 """Archives from outside, unpacked as if they were hostile: nothing leaves the folder, nothing is larger than said."""
 
 import contextlib
-import errno
 import gzip
 import lzma
 import re
@@ -15,6 +14,7 @@ from fnmatch import fnmatchcase
 from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
 
+from vqabook.files import is_hindrance
 from vqabook.progress import Bar
 
 BLOCK = 1 << 20
@@ -84,7 +84,7 @@ def unpack(
             "nothing of it is used"
         ) from error
     except (*_DAMAGE, OSError) as error:
-        if not isinstance(error, _DAMAGE) and error.errno not in (None, errno.EINVAL):  # of bz2; of a seek before 0
+        if is_hindrance(error):
             raise
         raise ValueError(
             f"an archive must be whole: {archive.name} is damaged or cut off ({error}); fetch it again"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vqabook.fetch.manifest import Download
-from vqabook.files import move, tell_if_full
+from vqabook.files import damage_of, move, tell_if_full
 from vqabook.progress import Bar
 
 BLOCK = 1 << 16
@@ -203,7 +203,8 @@ class Part:
     def _read_note(self) -> dict:
         try:
             note = json.loads(self.note.read_bytes())
-        except (OSError, ValueError):
+        except Exception as error:  # whatever damaged bytes lead to
+            damage_of(self.note, error)  # without what it says, two versions of a file could be mixed
             return {}
         return note if isinstance(note, dict) else {}
 

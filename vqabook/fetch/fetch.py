@@ -21,7 +21,7 @@ from vqabook.fetch.download import CONTINUE
 from vqabook.fetch.holdings import measure, pins_of, staging, state, write_pin
 from vqabook.fetch.manifest import DataSet, Origin, pick, read_manifest
 from vqabook.fetch.sources import bring, prepare, say
-from vqabook.files import NotWritable, bytes_below, need_space, need_writable, sweep, sync, tell_if_full, written_whole
+from vqabook.files import Hindered, bytes_below, need_space, need_writable, sweep, sync, tell_if_full, written_whole
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _try_origins(entry: DataSet, root: Path, keep: bool) -> Fetched:
         except KeyboardInterrupt:
             say(f"{entry.name}: interrupted; what has come is kept, fetch again to continue")
             raise
-        except NotWritable:
+        except Hindered:
             raise
         except (OSError, ValueError, RuntimeError) as error:
             reasons.append(f"{origin.label}: {str(error).removeprefix(f'{origin.label}: ')}")

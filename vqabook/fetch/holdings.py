@@ -17,7 +17,7 @@ import h5py
 from vqabook.features.store import check_numbers
 from vqabook.fetch.download import sha256
 from vqabook.fetch.manifest import DataSet, File, human
-from vqabook.files import files_below, is_hindrance, written_whole
+from vqabook.files import damage_of, files_below, is_hindrance, tell_damage, written_whole
 
 SMALL = 1 << 16  # bytes that a server's answer may have
 ANSWER = {"error", "errors", "message", "detail", "fault"}  # a key of its object
@@ -97,10 +97,8 @@ def _is_too_small(entry: DataSet, folder: Path, file: File, pins: Mapping[str, d
 def _read(path: Path, file: File, pin: Mapping) -> tuple[str | None, dict]:
     if file.is_folder:
         return None, {"count": count(path)}
-    try:
+    with tell_damage(path, "a file of the set can be read"):
         open(path, "rb").close()
-    except OSError as error:  # of the system, not of the content
-        raise OSError(f"{path} is there and cannot be read: {error.strerror}; make it readable for you") from error
     wanted, whose = (file.sha256, "the published one") if file.sha256 else (pin.get("sha256"), "the first fetch's")
     fault = None if wanted else structure(path)
     stand_in = {} if path.name == Path(file.path).name else {"file": path.name}
@@ -172,9 +170,11 @@ def pin_path(entry: DataSet, root: Path) -> Path:
 
 def pins_of(entry: DataSet, root: Path) -> dict[str, dict]:
     """path -> {"bytes", "sha256"} or {"count"}, as the last fetch left them; empty if none did."""
+    path = pin_path(entry, root)
     try:
-        pins = json.loads(pin_path(entry, root).read_bytes())["files"]
-    except (OSError, ValueError, KeyError, TypeError):
+        pins = json.loads(path.read_bytes())["files"]
+    except Exception as error:  # whatever damaged bytes lead to
+        damage_of(path, error)  # without it, a file whose hash nobody published would pass whatever it holds
         return {}
     return pins if isinstance(pins, dict) else {}
 

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StrictBool, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from vqabook.files import without_mark
+from vqabook.files import tell_damage, without_mark
 
 MANIFEST = resources.files("vqabook.fetch") / "manifest.toml"
 # kind of origin -> the keys that it must have
@@ -156,14 +156,13 @@ def human(n: int) -> str:
 
 def read_manifest(path: Traversable = MANIFEST) -> dict[str, DataSet]:
     """Every set of the manifest by name. Raises ValueError naming the set and the key of a malformed entry."""
-    try:
-        content = tomllib.loads(bytes(without_mark(path.read_bytes())).decode())
-    except FileNotFoundError:
+    if not path.is_file():
         raise FileNotFoundError(
             f"the data sets are listed in {path}, which does not exist; it comes with the package: install it again"
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"the manifest is TOML, {path} is not: {error}; correct it or install vqabook anew") from error
+        )
+    damage = (tomllib.TOMLDecodeError, UnicodeDecodeError)
+    with tell_damage(str(path), "the manifest is TOML", *damage, advice="correct it or install vqabook anew"):
+        content = tomllib.loads(bytes(without_mark(path.read_bytes())).decode())
     named = {name: {"name": name} | entry if isinstance(entry, dict) else entry for name, entry in content.items()}
     try:
         sets = TypeAdapter(dict[str, DataSet]).validate_python(named)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from vqabook.core import Output
 from vqabook.extras import import_extra
+from vqabook.files import is_hindrance
 from vqabook.models.words import is_region
 
 THEIRS = {  # our names of sizes and transformers'
@@ -166,6 +167,8 @@ def _load(theirs: type, what: str, name_or_path: str | Path, **how: Any) -> Any:
     try:
         return theirs.from_pretrained(str(name_or_path), **how)
     except Exception as error:  # the hub, JSON, safetensors and pickle each fail with a kind of their own
+        if is_hindrance(error):
+            raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise RuntimeError(
             f"a pretrained LXMERT is {what}, local or on the hub: {name_or_path} cannot be read ({reason}); "
