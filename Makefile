@@ -14,9 +14,11 @@ PROFILE_DIR ?=
 READY := .venv/.ready
 READY_DETECTION := .venv-detection/.ready
 BUILD := book/_build
-PAGE = $(patsubst notebooks/%,$(BUILD)/pages/%,$(wildcard notebooks/*_$(P).ipynb))
+# A paper's page is its story and its evidence: 02_loss_rescaling.ipynb, 02_1_loss_rescaling_tables.ipynb.
+PAGE = $(if $(filter $(P),$(PAPERS)),$(patsubst notebooks/%,$(BUILD)/pages/%,\
+	$(wildcard notebooks/*_$(P).ipynb notebooks/*_$(P)_*.ipynb)))
 DATA_SETS = $(shell sed -n 's/^\[\([a-z0-9_]*\)\]$$/\1/p' vqabook/fetch/manifest.toml)
-PAPERS = $(shell ls notebooks | sed -n 's/^[0-9]*_\(.*\)\.ipynb$$/\1/p')
+PAPERS = $(shell ls notebooks | sed -n 's/^[0-9]*_\([a-z].*\)\.ipynb$$/\1/p')
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # One thread a process: the graph starts as many processes as it has cores.
@@ -43,7 +45,7 @@ paper: $(READY) ## run and execute one paper's page: make paper P=loss_rescaling
 	@if [ -z "$(PAGE)" ]; then \
 		echo "P must name a paper that has a notebook, got '$(P)'; choose one of:" $(PAPERS) >&2; exit 2; fi
 	@$(alone) $(call snakemake,$(PAGE))
-	@echo "The executed page: $(CURDIR)/$(PAGE)"
+	@echo "Executed:" $(addprefix $(CURDIR)/,$(PAGE))
 
 data: $(READY) ## fetch data sets, verified: make data D=cifar10
 	@for name in $(or $(D),-); do if [[ " $(DATA_SETS) " != *" $$name "* ]]; then \

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vqabook.knobs import Checked, folder, from_page, from_values, knob, one_of, positive, within
+from vqabook.knobs import Checked, folder, from_page, from_values, knob, one_of, positive, read_meanings, within
 
 
 @dataclass(frozen=True)
@@ -131,3 +131,10 @@ def test_a_notebooks_namespace_is_read():
     assert from_page(Page, PROFILES, namespace) == Page("smoke", epochs=4, seeds=(0,))
     with pytest.raises(ValueError, match="got epoch: check the spelling"):
         from_page(Page, PROFILES, namespace | {"epoch": 4})
+
+
+def test_what_a_parameters_cell_says_of_its_names_is_read():
+    cell = 'profile: str = "smoke"  # smoke: seconds; small: this book\nlr: float = None  # 2e-3, "Adamax"'
+    meanings = {"profile": "smoke: seconds; small: this book", "lr": '2e-3, "Adamax"'}
+    assert read_meanings({"In": ["", cell, "x = 1"]}) == meanings
+    assert read_meanings({}) == read_meanings({"In": [""]}) == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import nbformat
 import pytest
 
 from vqabook import page as module
@@ -78,10 +79,27 @@ def test_verdicts_summary_and_strip_are_shown(page, shown):
     page.show_verdicts(page.pick(LIVE))
     page.show_summary()
     page.strip()
-    claims, summary, strip = (html.data for html in shown)
+    page.strip(notebook="03_1_soft_cross_entropy_tables")
+    claims, summary, strip, evidence = (html.data for html in shown)
     assert "AVG: soft cross-entropy beats cross-entropy" in claims and claims.count("verdict-") == 2
     assert "Table 1" in summary and "Figs. 1-2" in summary
     assert "papermill notebooks/03_soft_cross_entropy.ipynb out.ipynb -p profile smoke" in strip
+    assert "papermill notebooks/03_1_soft_cross_entropy_tables.ipynb out.ipynb -p profile smoke" in evidence
+
+
+def test_a_story_links_to_its_evidence_in_the_projects_order(page, shown, tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    for name in ("03_soft_cross_entropy", "03_2_soft_cross_entropy_b", "03_1_soft_cross_entropy_a", "02_x"):
+        cells = [nbformat.v4.new_markdown_cell(f"# Of <{name}>\n\n## More"), nbformat.v4.new_code_cell("# a comment")]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "notebooks" / f"{name}.ipynb")
+    monkeypatch.setattr("vqabook.files.PROJECT", tmp_path)
+    page.show_evidence()
+    assert shown[0].data == (
+        '<ul><li><a href="03_1_soft_cross_entropy_a.html">Of &lt;03_1_soft_cross_entropy_a&gt;</a></li>'
+        '<li><a href="03_2_soft_cross_entropy_b.html">Of &lt;03_2_soft_cross_entropy_b&gt;</a></li></ul>'
+    )
+    monkeypatch.setattr("vqabook.files.PROJECT", None)
+    assert page.evidence == [], "an installed package has no notebooks beside it"
 
 
 def test_live_runs_get_a_star_in_the_forest(page, shown, tmp_path):

@@ -13,7 +13,7 @@ import yaml
 from vqabook.evidence.record import key_of
 from vqabook.knobs import from_page
 from vqabook.page import list_live_recipes
-from vqabook.papers import PAGES, PAPERS, paper_of
+from vqabook.papers import PAGES, PAPERS, page_of, paper_of
 from vqabook.papers.balanced_activation.setting import ROWS
 from vqabook.papers.mcl_kd.setting import runs_of as ensembles_of
 from vqabook.papers.paper import Paper
@@ -33,7 +33,7 @@ BENCHMARK = {  # what digits have too few pixels, rows or classes for: variants 
 
 
 def notebook_of(page: str) -> Path:
-    """The notebook of a page, whatever its number."""
+    """The notebook of a page's story, whatever its number."""
     (path,) = (ROOT / "notebooks").glob(f"[0-9][0-9]_{page}.ipynb")
     return path
 
@@ -44,7 +44,8 @@ def test_every_paper_is_a_package_and_has_its_pages():
     for name in PAPERS:
         paper = paper_of(name)
         assert paper.name == name and paper.pages == tuple(page for page in PAGES if PAGES[page] == name)
-        assert {claim.page.split("_", 1)[1] for claim in paper.claims} <= set(paper.pages)
+        assert {page_of(claim.page) for claim in paper.claims} <= set(paper.pages)
+        assert {claim.page for claim in paper.claims} <= {notebook_of(page).stem for page in paper.pages}
         assert {claim.paper for claim in paper.claims} == {paper.title}
 
 
@@ -99,6 +100,21 @@ def test_a_notebooks_parameters_are_its_papers_knobs(page):
     exec("".join(cell["source"]), namespace)
     assert from_page(paper.setting, paper.profiles, namespace | {"profile": "smoke"}).profile == "smoke"
     assert {"profile", "dataset", "data_root", "seeds", "device", "runs"} <= namespace.keys()
+
+
+@pytest.mark.parametrize(
+    ("notebook", "page"),
+    [
+        ("02_loss_rescaling", "loss_rescaling"),
+        ("02_1_loss_rescaling_tables", "loss_rescaling"),
+        ("02_10_loss_rescaling_paper_and_code", "loss_rescaling"),
+        ("01_1_class_imbalance_vision", "class_imbalance"),
+        ("00_data", None),
+        ("07_1_loss_rescalings", None),
+    ],
+)
+def test_a_story_and_its_evidence_are_one_page(notebook, page):
+    assert page_of(notebook) == page
 
 
 @pytest.mark.parametrize("preset", ["smoke", "small", "real", "paper"])

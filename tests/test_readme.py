@@ -18,7 +18,7 @@ import yaml
 from vqabook.cli.app import app
 from vqabook.data.sets import DataSpec, load_task
 from vqabook.knobs import from_values
-from vqabook.papers import paper_of
+from vqabook.papers import page_of, paper_of
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("book/*.md"), *ROOT.glob("notebooks/*.ipynb")])
@@ -113,7 +113,7 @@ def test_a_command_has_the_arguments_it_is_given(line):
             option, name, value, *rest = rest
             assert option == "-p"
             given[name] = value
-    page = paper_of(Path(notebook).stem.partition("_")[2])
+    page = paper_of(page_of(Path(notebook).stem))
     from_values(page.setting, page.profiles, given)
     cells = nbformat.read(ROOT / notebook, 4).cells
     (known,) = (cell.source for cell in cells if "parameters" in cell.metadata.get("tags", []))

@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import math
 import os
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -89,6 +90,12 @@ def from_page(cls: type[T], profiles: Mapping[str, Mapping], namespace: Mapping[
         if not (k.startswith("_") or k in _IPYTHON or isinstance(v, types.ModuleType) or callable(v))
     }
     return from_values(cls, profiles, given)
+
+
+def read_meanings(namespace: Mapping[str, Any]) -> dict[str, str]:
+    """What a notebook's parameters cell says of each of its names: the comment behind it. Empty outside a kernel."""
+    line = re.compile(r"^(\w+): .*?  # (.+)$", re.MULTILINE)
+    return next((dict(cell) for source in namespace.get("In", ()) if (cell := line.findall(source))), {})
 
 
 def from_values(cls: type[T], profiles: Mapping[str, Mapping], values: Mapping[str, Any]) -> T:

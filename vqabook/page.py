@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from vqabook import files
 from vqabook.evidence.record import key_of, need_evidence, read_records
 from vqabook.evidence.runs import find_records, make, runs_folder
-from vqabook.knobs import from_page
-from vqabook.papers import paper_of
+from vqabook.knobs import from_page, read_meanings
+from vqabook.papers import page_of, paper_of
 from vqabook.papers.paper import Paper
 from vqabook.producer import Producer, load_or_make_runs
-from vqabook.report import figures, ledger, live, verdicts
+from vqabook.report import again, figures, ledger, live, verdicts
 from vqabook.report.claims import Claim
 from vqabook.report.show import show, show_html
 
@@ -27,11 +29,12 @@ Records = Sequence[Mapping]
 class Page:
     """A page of the book. `here`: the runs that its setting asks for; `recorded`: the paper's runs on real data."""
 
-    name: str  # behind the notebook's number
+    name: str  # behind the story's number: all of a chapter's notebooks open the same page
     paper: Paper
     setting: Any
     here: Records
     recorded: Records
+    meanings: Mapping[str, str] = field(default_factory=dict)  # of its parameters
 
     @classmethod
     def open(cls, name: str, namespace: Mapping[str, Any]) -> Page:
@@ -46,12 +49,12 @@ class Page:
             need_evidence()
         except FileNotFoundError as error:
             warnings.warn(f"claims are shown as not run on real data: {error}", stacklevel=2)
-        return cls(name, paper, setting, here, read_real(paper))
+        return cls(name, paper, setting, here, read_real(paper), read_meanings(namespace))
 
     @cached_property
     def claims(self) -> tuple[Claim, ...]:
-        """What the paper says that this page shows."""
-        return tuple(claim for claim in self.paper.claims if claim.page.partition("_")[2] == self.name)
+        """What the paper says that this page shows; a claim's `page` is the notebook of the story."""
+        return tuple(claim for claim in self.paper.claims if page_of(claim.page) == self.name)
 
     @property
     def dataset(self) -> str:
@@ -93,9 +96,32 @@ class Page:
         stars = read_stars(self.paper, self.setting.profile, self.setting.runs)
         show_html(draw_forest([star for star in stars if star.claim in self.claims]))
 
-    def strip(self) -> None:
-        """Display where the page's numbers come from, and the command that makes it again."""
-        show_html(ledger.provenance(self.here, self.setting, notebook=self.claims[0].page))
+    def show_evidence(self) -> None:
+        """Display links to the pages with the story's evidence."""
+        links = [f'<li><a href="{path.stem}.html">{escape(read_title(path))}</a></li>' for path in self.evidence]
+        show_html(f"<ul>{''.join(links)}</ul>")
+
+    @property
+    def evidence(self) -> list[Path]:
+        """The chapter's notebooks in the project's folder, but for the story."""
+        notebooks = sorted((files.PROJECT or Path()).glob("notebooks/*.ipynb"))
+        story = self.claims[0].page
+        return [path for path in notebooks if page_of(path.stem) == self.name and path.stem != story]
+
+    def strip(self, *, notebook: str | None = None) -> None:
+        """Display how to run the page again, its parameters, and where its numbers come from: the last thing on it.
+
+        A page of evidence says which `notebook` it is; unless given, it is the story's.
+        """
+        notebook = notebook or self.claims[0].page
+        show_html(again.run_again(self.here, self.setting, notebook=notebook, meanings=self.meanings))
+
+
+def read_title(notebook: Path) -> str:
+    """The first heading of a notebook."""
+    cells = json.loads(notebook.read_text("utf-8"))["cells"]
+    lines = "".join(line for cell in cells if cell["cell_type"] == "markdown" for line in [*cell["source"], "\n"])
+    return next(line.removeprefix("# ") for line in lines.splitlines() if line.startswith("# "))
 
 
 def list_live_recipes(paper: Paper, profile: str, data_root: str | None = None) -> list[dict]:

@@ -248,8 +248,11 @@ def test_execute(vqabook, tmp_path, monkeypatch):
     code = "from vqabook.progress import Bar\nprint(profile, runs, sum(Bar(range(3))))"
     source, out = notebook(tmp_path / "n.ipynb", code), tmp_path / "out" / "n.ipynb"
     assert vqabook("execute", source, out, "--profile", "smoke", "--runs", "/r")[0] == 0
-    texts = [o["text"] for cell in nbformat.read(out, 4).cells for o in cell.get("outputs", []) if "text" in o]
+    cells = nbformat.read(out, 4).cells
+    texts = [o["text"] for cell in cells for o in cell.get("outputs", []) if "text" in o]
     assert texts == ["smoke /r 3\n"]
+    hidden = ["remove-cell" in cell.metadata.tags for cell in cells]
+    assert hidden == [True, True, False], "the website leaves out the parameters and what papermill put below them"
 
 
 @pytest.mark.slow

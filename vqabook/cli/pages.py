@@ -118,7 +118,19 @@ def execute(
             f"{notebook} failed in cell {error.cell_index} ({first}): {error.ename}: {error.evalue}; "
             f"the notebook with the error is {failed}"
         ) from None
+    _hide_parameters(failed)
     failed.replace(out)
+
+
+def _hide_parameters(notebook: Path) -> None:
+    """The website leaves out the parameters and what papermill put below them: a page tells them at its end."""
+    import nbformat
+
+    content = nbformat.read(notebook, as_version=4)
+    for cell in content.cells:
+        if {"parameters", "injected-parameters"} & set(cell.metadata.get("tags", [])):
+            cell.metadata["tags"] += ["remove-cell"]
+    nbformat.write(content, notebook)
 
 
 def freeze(notebooks: Annotated[list[Path], Notebook]):

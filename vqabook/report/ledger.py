@@ -1,7 +1,6 @@
-"""Claims and records -> the front page's ledger, a page's verdicts, and the strip that says where numbers come from."""
+"""Claims and records -> the front page's ledger and a page's verdicts."""
 
 import re
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -142,37 +141,3 @@ def verdicts(claims: Sequence, local: Sequence[Mapping], recorded: Sequence[Mapp
         printed = f"{row['printed']['value']:+.2f}" if row["printed"] else "–"
         cells.append([claim, printed, *_tell_sides(row)])
     return pd.DataFrame(cells, columns=["claim", "printed", f"here: {dataset}", "recorded, real"])
-
-
-def provenance(records: Sequence[Mapping], setting: object, *, notebook: str) -> str:
-    """The strip at the end of a page: commit, seeds, hardware, seconds, versions, and the command that re-runs it."""
-    stamps = [r["provenance"] for r in records]
-    commits, codes, machines = (sorted({s[key] for s in stamps}) for key in ("commit", "code", "hardware"))
-    versions = sorted({", ".join(f"{k} {v}" for k, v in s["versions"].items()) for s in stamps})
-    dirty = " (with local changes)" if any(s["dirty"] for s in stamps) else ""
-    trained = sorted({r["recipe"]["seed"] for r in records if r["recipe"]["kind"] == "train"})
-    days = sorted({s["started"][:10] for s in stamps})
-    asked = {k: v for k, v in vars(setting).items() if k not in ("data_root", "runs", "device")}
-    seconds = f"{sum(map(_seconds, records)):.0f} s if each had trained alone"
-    facts = {
-        "Runs": f"{len(records)}, {seconds}, {' to '.join(days[:1] + days[1:][-1:])}",
-        "Seeds": ", ".join(map(str, trained)),
-        "Code": f"commit {', '.join(commits)}{dirty}; hash of the code: {', '.join(codes)}",
-        "Hardware": "; ".join(machines),
-        "Versions": "; ".join(versions),
-        "Parameters": ", ".join(f"{k} = {list(v) if isinstance(v, tuple) else v}" for k, v in asked.items()),
-    }
-    listed = "".join(f"<div><dt>{name}</dt> <dd>{escape(text)}</dd></div>" for name, text in facts.items())
-    seeds = shlex.quote(str(list(setting.seeds)))
-    options = f"-p profile {setting.profile} -p dataset {shlex.quote(setting.dataset)} -p seeds {seeds}"
-    command = f"papermill notebooks/{notebook}.ipynb out.ipynb {options}"
-    return (
-        f'<div class="provenance"><dl>{listed}</dl><p>This page again; -p changes any parameter:</p>'
-        f"<pre>{escape(command)}</pre></div>"
-    )
-
-
-def _seconds(record: Mapping) -> float:
-    """What a run took; a resumed one's stamp knows only its last part, its history all epochs."""
-    epochs = sum(row.get("seconds", 0) for row in record["result"].get("history", []))
-    return max(epochs, record["provenance"]["seconds"])
