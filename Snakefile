@@ -97,6 +97,7 @@ rule book:
         rm -rf "$source"
         mkdir -p "$fonts" "$source/pages"
         cp -p {input.prose:q} "$source"
+        vqabook tell "$source"/*.md --out "$source" --profile {PROFILE}
         cp -p {input.pages:q} "$source/pages"
         cp -pR book/_static book/_templates {BUILD:q}/_generated "$source"
         cp -p {MATHJAX:q}/tex-mml-chtml.js "$source/_extra/mathjax"

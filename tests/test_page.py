@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import nbformat
 import pytest
 
 from vqabook import page as module
 from vqabook.evidence import record
 from vqabook.evidence.record import key_of
-from vqabook.page import Page, draw_forest, list_live_recipes, make_live_runs, read_embedded, read_stars
-from vqabook.report import verdicts
+from vqabook.page import Page, draw_forest, list_live_recipes, make_live_runs, read_embedded, read_stars, teller_of
+from vqabook.report import ledger, verdicts
 from vqabook.report.live import SEED
 
 NAME = "soft_cross_entropy"
@@ -63,11 +65,33 @@ def test_claims_are_picked_by_how_their_names_begin(page):
     assert page.pick("no such claim") == []
 
 
-def test_the_text_tells_verdicts_of_real_data_unless_asked_for_others(page):
-    verdict, told = page.verdict(LIVE), page.told("soft-ce-table-1-")
+def test_captions_tell_what_the_text_does(page):
+    verdict = page.verdict(LIVE)
     assert verdict == verdicts.verdict_on(page.pick(LIVE)[0], page.recorded) and verdict.n >= verdicts.MIN_SEEDS
-    assert told["avg-overall"] == f"{verdict.mean:+.1f} [{verdict.low:.1f}, {verdict.high:.1f}]"
-    assert page.told("soft-ce-table-1-", page.here)["avg-overall"] == "not run"  # one seed is no verdict
+    assert page.told(f"{LIVE} seeds") == f"n\u00a0=\u00a0{verdict.n}" == page.told(f"{LIVE} vqa_v2_60k seeds")
+    assert page.told(f"{LIVE} verdict") == ledger.badge(verdict.kind)
+    embedded = verdicts.verdict_on(page.pick(LIVE)[0], verdicts.evidence(NAME, profile="small"))
+    assert page.told(f"{LIVE} embedded seeds") == f"n\u00a0=\u00a0{embedded.n}"
+    with pytest.raises(ValueError, match="^soft_cross_entropy was measured in: real, embedded, vqa_v2_60k; got 'tre"):
+        page.told(f"{LIVE} trec")
+
+
+def test_text_of_all_papers_reads_each_paper_once(monkeypatch):
+    asked = []
+    monkeypatch.setattr(module, "read_room", lambda paper, room: asked.append((paper.name, room)) or [])
+    teller = teller_of()
+    for name in (LIVE, f"{LIVE} embedded", "soft-ce-question", "balanced-detector-rare"):
+        assert "not run" in teller.tell(name)
+    assert asked == [(NAME, "real"), (NAME, "embedded"), ("balanced_activation", "real")]
+
+
+def test_a_page_of_other_runs_says_that_its_text_is_not_about_them(cache, shown, page):
+    assert not page.as_in_the_book
+    Page.open(NAME, SHORT)
+    assert "profile = smoke, dataset = shapes, seeds = (0,)): figures and tables show these runs" in shown[0].data
+    book = replace(page, setting=page.paper.setting_of(profile="small", threads=3, data_root="elsewhere"))
+    assert book.as_in_the_book
+    assert not replace(page, setting=page.paper.setting_of(profile="small", seeds=(0,))).as_in_the_book
 
 
 def test_a_verdict_on_no_claim_of_the_page_is_refused_in_a_sentence(page):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,16 @@ from vqabook import files
 from vqabook.evidence.record import key_of, need_evidence, read_records
 from vqabook.evidence.runs import find_records, make, runs_folder
 from vqabook.knobs import from_page, read_meanings
-from vqabook.papers import page_of, paper_of
+from vqabook.papers import PAPERS, page_of, paper_of
 from vqabook.papers.paper import Paper
 from vqabook.producer import Producer, load_or_make_runs
 from vqabook.report import again, figures, ledger, live, verdicts
 from vqabook.report.claims import Claim
 from vqabook.report.show import show, show_html
+from vqabook.report.told import Teller, leave
 
 Records = Sequence[Mapping]
+BOOK = "small"  # the profile of the recorded runs that the book's text is about
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,10 @@ class Page:
             need_evidence()
         except FileNotFoundError as error:
             warnings.warn(f"claims are shown as not run on real data: {error}", stacklevel=2)
-        return cls(name, paper, setting, here, read_real(paper), read_meanings(namespace))
+        page = cls(name, paper, setting, here, read_real(paper), read_meanings(namespace))
+        if not page.as_in_the_book:
+            show_html(again.notice(setting))
+        return page
 
     @cached_property
     def claims(self) -> tuple[Claim, ...]:
@@ -77,9 +82,23 @@ class Page:
             raise ValueError(f"claims of this page are {', '.join(named)}; got {name!r}: check the spelling")
         return verdicts.verdict_on(named[name], self.recorded)
 
-    def told(self, about: str, records: Records | None = None) -> dict[str, str]:
-        """What the text says of the claims that begin with `about`, by what follows; unless given, on real data."""
-        return verdicts.told(self.claims, self.recorded if records is None else records, about=about)
+    @cached_property
+    def as_in_the_book(self) -> bool:
+        """Whether these are the runs that the book's text was written about."""
+        free = {name: getattr(self.setting, name) for name in ("data_root", "device", "threads")}
+        return replace(self.paper.setting_of(profile=BOOK), **free) == self.setting
+
+    @cached_property
+    def _teller(self) -> Teller:
+        return teller_of(self.paper.name)
+
+    def told(self, asked: str) -> str:
+        """What the book's text says where it has {told}`asked`: for captions."""
+        return self._teller.tell(asked)
+
+    def measure(self, name: str, text: str) -> None:
+        """Leave a value for the page's text: where Markdown says {told}`name`, the book shows `text`."""
+        leave(name, text)
 
     def show_verdicts(self, claims: Sequence[Claim] | None = None, recorded: Records | None = None) -> None:
         """Display claims with their verdicts here and on real data; unless given, all of the page's."""
@@ -181,3 +200,23 @@ def read_embedded(paper: Paper, setting: Any) -> Records:
 def read_real(paper: Paper) -> Records:
     """The recorded runs that verdicts on real data come from."""
     return verdicts.evidence(paper.name, profile="real", dataset=tuple(paper.real))
+
+
+def read_room(paper: Paper, room: str) -> Records:
+    """The recorded runs that the book's text is about: "real", "embedded", or those of one real data set."""
+    if room == "real":
+        return read_real(paper)
+    if room == "embedded":
+        return verdicts.evidence(paper.name, profile=BOOK)
+    if room not in (sets := (*paper.real, *paper.further)):
+        raise ValueError(f"{paper.name} was measured in: real, embedded, {', '.join(sets)}; got {room!r}")
+    return verdicts.evidence(paper.name, profile="real", dataset=room)
+
+
+def teller_of(*names: str) -> Teller:
+    """What text may tell of the claims of these papers, unless given of all."""
+    papers = [paper_of(name) for name in names or PAPERS]
+    owners = {claim.name: paper for paper in papers for claim in paper.claims}
+    claims = {claim.name: claim for paper in papers for claim in paper.claims}
+    read = cache(lambda name, room: read_room(paper_of(name), room))
+    return Teller(claims, lambda claim, room: read(owners[claim.name].name, room))

@@ -74,6 +74,18 @@ def test_run_trains_what_is_missing_and_the_ledger_shows_it(vqabook, runs, tmp_p
     assert "Ended as it should" in (tmp_path / "survived.html").read_text("utf-8")
 
 
+def test_text_is_told_and_a_sentence_without_evidence_fails(vqabook, tmp_path):
+    text, out = tmp_path / "page.md", tmp_path / "out"
+    text.write_text("Gains {told}`soft-ce-question seeds`.\n{needs}`soft-ce-question: fails`\n")
+    assert vqabook("tell", text, "--out", out, "--profile", "smoke")[0] == 0  # it tells no recorded verdict's words
+    assert re.fullmatch("Gains n\u00a0=\u00a0\\d.\n\n", (out / "page.md").read_text("utf-8"))
+    status, _, told = vqabook("tell", text, "--out", out)
+    assert status == 1 and "page.md: a sentence needs soft-ce-question (real) to be 'fails', records say '" in told
+    text.write_text("{told}`soft-ce-questoin`")
+    status, _, told = vqabook("tell", text, "--out", out, "--profile", "smoke")
+    assert status == 1 and "page.md: {told}`soft-ce-questoin`: " in told and "near it are soft-ce-question" in told
+
+
 def test_the_ledger_asks_for_its_folder_before_its_work(vqabook, tmp_path, monkeypatch):
     monkeypatch.setattr("vqabook.page.read_embedded", lambda *_: pytest.fail("the work began"))
     (tmp_path / "file").touch()

@@ -183,14 +183,6 @@ def test_parts_that_need_another_environment_are_shown_as_recorded(tmp_path, mon
     assert verdicts.with_parts([here], "p", (), profile="small") == [here]
 
 
-def test_text_tells_what_records_say(claim, runs):
-    other = replace(claim, name="other", less=Side({"variant": "nobody"}))
-    told = verdicts.told([claim, other], runs([5.0, 5.1, 4.9]), about="")
-    assert told == {"both-over-baseline": "+5.0 [4.8, 5.2]", "other": "not run"}
-    assert verdicts.told([claim, other], runs([5.0, 5.1, 4.9]), about="both-") == {"over-baseline": "+5.0 [4.8, 5.2]"}
-    assert verdicts.told([claim], runs([5.0, 5.1]), about="both-")["over-baseline"] == "not run"  # two are no verdict
-
-
 def test_a_side_may_be_a_gain(run):
     """Gains are taken seed by seed before they are compared; one that lacks a seed counts for the others."""
     numbers = {"a": [9.0, 9.5, 10.0], "b": [3.0, 3.0, 3.0], "c": [8.0, 8.0, 8.0], "d": [7.0, 6.0, 7.0, 1.0]}

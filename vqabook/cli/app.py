@@ -11,7 +11,10 @@ from vqabook.progress import start_log
 HELP = "Train, execute and judge the book's pages; fetch and inspect data sets. A command's --help says more."
 
 app = typer.Typer(help=HELP, no_args_is_help=True, pretty_exceptions_enable=False)
-for command in (pages.run, pages.make, pages.execute, pages.freeze, pages.live, pages.ledger, pages.recheck):
+COMMANDS = (
+    pages.run, pages.make, pages.execute, pages.tell, pages.freeze, pages.live, pages.ledger, pages.recheck,
+)  # fmt: skip
+for command in COMMANDS:
     app.command()(command)
 app.add_typer(data.app, name="data")
 

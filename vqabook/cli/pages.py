@@ -119,7 +119,22 @@ def execute(
             f"the notebook with the error is {failed}"
         ) from None
     _hide_parameters(failed)
+    _fill(failed, failed, str(notebook), strict=profile == "small" and not set_)
     failed.replace(out)
+
+
+def tell(
+    texts: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False)],
+    out: Annotated[Path, typer.Option(help="folder for the texts with their numbers")],
+    profile: Profile = "small",
+):
+    """Fill in what TEXTS tell of claims: Markdown files, or notebooks that papermill executed.
+
+    Fails where a sentence needs a verdict that the records do not give; with another profile than small it does not.
+    """
+    files.need_writable(out, "give another folder (--out)")
+    for path in texts:
+        _fill(path, out / path.name, str(path), strict=profile == "small")
 
 
 def _hide_parameters(notebook: Path) -> None:
@@ -261,6 +276,22 @@ def _folder_of_again(runs: Path | None) -> Iterator[Path]:
             yield Path(temporary).resolve()
         except stop.Stopped:
             raise stop.Stopped("but nothing of a recheck without --runs") from None
+
+
+def _fill(text: Path, out: Path, where: str, *, strict: bool) -> None:
+    """Write a text to `out` with numbers for names; `strict`: raise where a sentence is not supported any more."""
+    content = text.read_text("utf-8")
+    from vqabook.report import told
+
+    if told.says_something(content):
+        from vqabook.page import teller_of
+
+        fill = told.fill_notebook if text.suffix == ".ipynb" else told.fill_text
+        content, unmet = fill(content, teller_of(), where)
+        if strict and unmet:
+            record.need_evidence()
+            raise RuntimeError("\n".join(map(str, unmet)))
+    out.write_text(content, "utf-8")
 
 
 def _share(shard: str) -> tuple[int, int]:

@@ -1,4 +1,7 @@
-"""The end of a page, *Run it again*: its command, its parameters, and where its numbers come from."""
+"""The end of a page, *Run it again*: its command, its parameters, and where its numbers come from.
+
+A page that was run with other parameters than the book's says so at its top.
+"""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -13,6 +16,15 @@ def run_again(records: Sequence[Mapping], setting: object, *, notebook: str, mea
     return (
         f'<section class="provenance"><h2>Run it again</h2><pre>{escape(_command(setting, notebook))}</pre>'
         f"{_parameters(setting, meanings)}{_provenance(records)}</section>"
+    )
+
+
+def notice(setting: object) -> str:
+    """What a page says at its top when its runs are not those of the book's text."""
+    asked = ", ".join(f"{name} = {getattr(setting, name)}" for name in ("profile", "dataset", "seeds"))
+    return (
+        f'<div class="own-runs"><p>Run with other parameters than the book\'s ({escape(asked)}): figures and tables '
+        "show these runs, sentences tell the recorded ones.</p></div>"
     )
 
 

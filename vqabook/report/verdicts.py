@@ -202,15 +202,3 @@ def table(
         if n := seeds_of(found.values()):
             cells[f"{heading} ({n})"] = {label: mean_std(values.values()) for label, values in found.items()}
     return pd.DataFrame(cells, index=list(rows))
-
-
-def told(claims: Sequence, records: Sequence[Mapping], *, about: str) -> dict[str, str]:
-    """What a page's text says of the claims whose names begin with `about`: "+1.2 [0.3, 2.1]", or "not run".
-
-    By what follows in their names.
-    """
-    mine = [claim for claim in claims if claim.name.startswith(about)]
-    found = {claim.name.removeprefix(about): verdict_on(claim, records) for claim in mine}
-    return {
-        name: "not run" if v.low is None else f"{v.mean:+.1f} [{v.low:.1f}, {v.high:.1f}]" for name, v in found.items()
-    }
