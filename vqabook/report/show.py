@@ -1,9 +1,8 @@
 """Tables, text and source, shown on a page."""
 
-import inspect
-from textwrap import dedent
-
 import pandas as pd
+
+from vqabook.report.source import source_of
 
 
 def show(table: pd.DataFrame, *, index: bool = True, classes: str | None = None) -> None:
@@ -28,4 +27,4 @@ def say(text: str) -> None:
 
 def show_source(*objects: object) -> None:
     """Display the library's own source of functions or classes, so that text and code cannot drift apart."""
-    say("\n".join(f"```python\n{dedent(inspect.getsource(one)).rstrip()}\n```" for one in objects))
+    say(f"```python\n{source_of(*objects)}\n```")
