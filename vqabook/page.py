@@ -18,7 +18,7 @@ from vqabook.knobs import from_page, read_meanings
 from vqabook.papers import PAPERS, page_of, paper_of
 from vqabook.papers.paper import Paper
 from vqabook.producer import Producer, load_or_make_runs
-from vqabook.report import again, figures, ledger, live, verdicts
+from vqabook.report import again, figures, headlines, ledger, live, verdicts
 from vqabook.report.claims import Claim
 from vqabook.report.show import show, show_html
 from vqabook.report.told import Teller, leave
@@ -220,3 +220,9 @@ def teller_of(*names: str) -> Teller:
     claims = {claim.name: claim for paper in papers for claim in paper.claims}
     read = cache(lambda name, room: read_room(paper_of(name), room))
     return Teller(claims, lambda claim, room: read(owners[claim.name].name, room))
+
+
+def judge_paper(paper: Paper) -> headlines.PaperVerdict:
+    """What became of a paper's headline claims: on real data where they meet the conditions, else as embedded."""
+    rooms = ("real", *paper.further, "embedded")
+    return headlines.judge_paper(paper.claims, [read_room(paper, room) for room in rooms])

@@ -1,8 +1,8 @@
 /* The ledger's filter: a list of papers and a switch per verdict above every <table class="ledger">.
- * A claim's row carries data-paper, data-place (the paper's table or section) and data-verdict (holds, fails, unclear,
- * not-run; several are separated by spaces). A heading row carries data-paper, and data-place if it heads a place, and
- * shows while a claim under it passes the filter. Claims are folded under their place until its button, or any use of
- * the filter, unfolds them. Without this script all show. */
+ * A claim's row carries data-paper, data-place (the paper's table or section) and data-verdict (holds, fails, smaller,
+ * no-difference, undecided, conditions-not-met, not-run; several are separated by spaces). A heading row carries
+ * data-paper, and data-place if it heads a place, and shows while a claim under it passes the filter. Claims are folded
+ * under their place until its button, or any use of the filter, unfolds them. Without this script all show. */
 
 document.addEventListener("DOMContentLoaded", () => document.querySelectorAll("table.ledger").forEach(addFilter));
 
@@ -14,7 +14,7 @@ function addFilter(table) {
   const paper = element("select", { ariaLabel: "Paper" });
   const papers = unique(claims.map((row) => row.dataset.paper));
   paper.append(new Option("all papers", ""), ...papers.map((name) => new Option(name)));
-  const switches = ["holds", "fails", "unclear", "not-run"]
+  const switches = ["holds", "fails", "smaller", "no-difference", "undecided", "conditions-not-met", "not-run"]
     .filter((verdict) => claims.some((row) => verdictsOf(row).includes(verdict)))
     .map((verdict) => verdictSwitch(verdict, claims.filter((row) => verdictsOf(row).includes(verdict)).length));
   const count = element("output", {});
@@ -68,7 +68,7 @@ function addFilter(table) {
 
 function verdictSwitch(verdict, count) {
   const button = element("button", { type: "button", value: verdict, ariaPressed: "true" });
-  const textContent = `${verdict.replace("-", " ")} ${count}`;
+  const textContent = `${verdict.replaceAll("-", " ")} ${count}`;
   button.append(element("span", { className: `verdict-${verdict}`, textContent }));
   return button;
 }

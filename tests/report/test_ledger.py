@@ -12,9 +12,11 @@ from vqabook.report.claims import Claim, Side
 
 ROW = {
     "paper", "name", "claim", "where", "page", "unit", "printed", "embedded", "real", "verdict", "verdict_embedded",
-    "further",
+    "further", "ours", "headline", "needs", "same_as",
 }  # fmt: skip
-MEASURED = {"value", "std", "low", "high", "n", "data", "commit"}
+MEASURED = {
+    "value", "std", "low", "high", "n", "data", "commit", "detectable", "differences", "why", "converged", "records",
+}  # fmt: skip
 
 
 def test_ledger_rows(claim, runs):
@@ -31,13 +33,44 @@ def test_further_data_sets_get_verdicts_of_their_own(claim, runs):
     assert ledger.html([row]).count("verdict-holds") == 1
 
 
+def test_the_papers_claims_are_counted_apart_from_ours_and_each_comparison_once(claim, runs):
+    reworded = replace(claim, name="reworded", where="Table II", more=replace(claim.more, printed=1.0))
+    other_page = replace(claim, name="elsewhere", page="05_another")
+    control = replace(claim, name="control", where="Ours, control", less=Side({"variant": "nobody"}))
+    ours = replace(claim, name="ours", where="Our conjecture")
+    rows = ledger.rows([ours, claim, reworded, other_page, control], runs([5.0, 5.1, 4.9]), [])
+    assert {row["name"]: row["same_as"] for row in rows if row["same_as"]} == {
+        "ours": claim.name, "reworded": claim.name,
+    }  # fmt: skip
+    assert [row["name"] for row in ledger.count_once(rows)] == [claim.name, "elsewhere"]
+    assert [row["name"] for row in ledger.count_once(rows, ours=True)] == ["control"]
+    text = ledger.by_chance(rows)
+    assert "In the embedded world 2 of 2 tested claims of the papers hold and 0 fail (by chance about 0.1" in text
+    assert "On real data" not in text and "2 that compare the same records as another counted once" in text
+    assert "not independent" in text
+    headline = replace(reworded, headline=True)
+    assert {row["name"]: row["same_as"] for row in ledger.rows([claim, headline], [], [])} == {
+        claim.name: "reworded", "reworded": None,
+    }  # fmt: skip
+
+
+def test_what_misses_a_condition_is_shown_with_numbers_and_never_counted(claim, runs):
+    needy = replace(claim, needs=("ten votes",))
+    records = runs([5.0, 5.1, 4.9])
+    one_vote = [r | {"recipe": r["recipe"] | {"data": {"dataset": "vqacp_v1_coco16k"}}} for r in records]
+    (row,) = rows = ledger.rows([needy], records, one_vote)
+    assert (row["verdict"], row["verdict_embedded"]) == ("conditions not met", "holds")
+    assert row["real"]["value"] == pytest.approx(5.0) and row["real"]["why"] == "vqacp_v1_coco16k has no ten votes"
+    assert "On real data" not in ledger.by_chance(rows) and 'class="verdict-conditions-not-met"' in ledger.html(rows)
+
+
 def test_html_is_escaped(claim, runs):
     page = ledger.html(ledger.rows([claim], runs([5.0, 5.1, 4.9]), runs([-5.0, -5.1, -4.9])))
     assert "both &lt;beats&gt; baseline" in page and "Table V &amp; more" in page and "<beats>" not in page
     assert 'data-paper="A &quot;paper&quot; &lt;2021&gt;"' in page and 'href="pages/02_loss_rescaling.html"' in page
     assert 'data-verdict="fails"' in page and 'class="verdict-holds"' in page
-    assert "On real data 0 of 1 tested claims hold and 1 fail (by chance about 0.0 of each)" in page
-    assert "in the embedded world 1 of 1 tested claims hold and 0 fail" in page
+    assert "On real data 0 of 1 tested claims of the papers hold and 1 fail (by chance about 0.0 of each)" in page
+    assert "In the embedded world 1 of 1 tested claims of the papers hold and 0 fail" in page
 
 
 def test_the_ledger_is_ordered_by_table(claim, runs):

@@ -18,8 +18,8 @@ def pairs(differences: dict[int, float]) -> list[dict]:
     """Both sides of CLAIM by seed."""
     sides = [(name, seed, share * d) for seed, d in differences.items() for name, share in (("more", 1), ("less", 0))]
     return [
-        {"recipe": {"variant": name, "seed": seed}, "result": {"test": {"overall": 40.0 + d}},
-         "provenance": {"machine": "m"}}
+        {"recipe": {"variant": name, "seed": seed, "data": {"dataset": "shapes"}},
+         "result": {"test": {"overall": 40.0 + d}}, "provenance": {"machine": "m", "commit": "abc"}}
         for name, seed, d in sides
     ]  # fmt: skip
 
@@ -48,7 +48,7 @@ def test_a_star_has_the_live_difference_and_where_it_was_expected():
     recorded, live = pairs({0: 1.0, 1: 2.0, 2: 3.0}), pairs({SEED: 9.0, 5: 100.0})
     (star,) = find_stars([CLAIM], live, recorded, [])
     assert star.value == 9 and star.expected == pytest.approx(predict_interval([1.0, 2.0, 3.0]))
-    assert star.embedded.kind == "unclear" and star.real.kind == "not run"
+    assert star.embedded.kind == "undecided" and star.real.kind == "not run"
     assert star.inside is False
     row = as_row(star)
     assert row["claim"] == "n" and row["seed"] == SEED and json.loads(json.dumps(row))["inside"] is False

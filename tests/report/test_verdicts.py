@@ -34,16 +34,70 @@ from vqabook.report.verdicts import (
         ([5.0, 5.1], "not run"),
         ([5.0, 5.1, 4.9], "holds"),
         ([-5.0, -5.1, -4.9], "fails"),
-        ([5.0, -4.0, 0.5], "unclear"),
-        ([0.0, 0.0, 0.0], "unclear"),
+        ([5.0, -4.0, 0.5], "undecided"),
+        ([0.0, 0.0, 0.0], "smaller"),  # 8.29 is printed
         ([1.0, 1.0, 1.0], "holds"),
-        ([8.0, 9.0, -1.0], "unclear"),  # a large mean alone is not enough
+        ([8.0, 9.0, -1.0], "undecided"),  # a large mean alone is not enough
     ],
 )
 def test_the_rule(differences, kind, claim, runs):
-    verdict = judge(differences)
+    verdict = judge(differences, printed=8.29)
     assert (verdict.kind, verdict.n) == (kind, len(differences))
     assert verdict_on(claim, runs(differences)).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("differences", "printed", "near", "kind"),  # by hand: mean 0, s = 0.4, half = t(0.975; 2) = 4.302653 times s/√3
+    [
+        ([-0.4, 0.0, 0.4], 0.9938, 1.0, "smaller"),  # half = 0.99366: what is printed is not in it
+        ([-0.4, 0.0, 0.4], 0.9936, 1.0, "undecided"),  # it is
+        ([-0.4, 0.0, 0.4], -0.9938, 1.0, "smaller"),  # a printed loss, which the data exclude as well
+        ([-0.4, 0.0, 0.4], -0.9936, 1.0, "undecided"),
+        ([-0.4, 0.0, 0.4], None, 0.9938, "no difference"),
+        ([-0.4, 0.0, 0.4], None, 0.9936, "undecided"),
+        ([-0.4, 0.0, 0.4], None, None, "undecided"),  # a unit that has no bound
+        ([-0.4, 0.0, 0.4], 0.0, 1.0, "no difference"),  # none is printed
+        ([0.0, 0.4, 0.8], None, 1.0, "undecided"),  # 0.4 more: it reaches 1.394
+        ([0.5936, 0.9936, 1.3936], 1.0, 1.0, "undecided"),  # it begins just below zero
+        ([0.5938, 0.9938, 1.3938], 9.0, 1.0, "holds"),  # just above: smaller than printed, but more than nothing
+        ([-1.3938, -0.9938, -0.5938], None, 1.0, "fails"),  # less than a point, and yet less than nothing
+    ],
+)  # fmt: skip
+def test_the_rule_by_hand_at_its_bounds(differences, printed, near, kind):
+    verdict = judge(differences, printed=printed, near=near)
+    assert verdict.kind == kind and verdict.printed == printed
+    assert verdict.detectable == pytest.approx(0.99366, abs=1e-4)
+
+
+def test_a_difference_as_large_as_the_detectable_effect_is_the_smallest_that_holds():
+    spread = np.array([-0.4, 0.1, 0.3])
+    effect = judge(spread.tolist()).detectable
+    assert judge((spread + 1.001 * effect).tolist()).kind == "holds"
+    assert judge((spread + 0.999 * effect).tolist()).kind == "undecided"
+    assert judge([1.0, 2.0]).detectable is None
+
+
+def test_every_kind_is_explained():
+    assert list(verdicts.KINDS) == [
+        "holds", "fails", "smaller", "no difference", "undecided", "conditions not met", "not run",
+    ]  # fmt: skip
+    assert all(verdicts.KINDS.values()) and set(verdicts.UNTESTED) < verdicts.KINDS.keys()
+
+
+def test_only_points_have_a_bound_for_no_difference(claim, runs):
+    unprinted = replace(claim, less=replace(claim.less, printed=None))
+    small = runs([-0.4, 0.0, 0.4])
+    assert verdict_on(unprinted, small).kind == "no difference"
+    assert verdict_on(replace(unprinted, unit="nats"), small).kind == "undecided"
+
+
+def test_a_verdict_knows_what_it_read(claim, runs):
+    records = runs([5.0, 5.1, 4.9])
+    verdict = verdict_on(claim, [*records, records[0] | {"recipe": records[0]["recipe"] | {"variant": "other"}}])
+    assert verdict.differences == pytest.approx({0: 5.0, 1: 5.1, 2: 4.9})
+    assert set(verdict.records) == {key_of(record["recipe"]) for record in records} and len(verdict.records) == 6
+    assert (verdict.dataset, verdict.commits, verdict.printed) == ("shapes", ("abc",), 8.29)
+    assert (verdict.why, verdict.converged) == ("", None)
 
 
 def test_the_interval_is_students():
@@ -70,7 +124,7 @@ def test_the_t_test_is_paired_and_two_sided():
     shared = [0, 1, 2, 3]
     assert p == pytest.approx(stats.ttest_rel([more[i] for i in shared], [less[i] for i in shared]).pvalue)
     assert p == significance(less, more)
-    assert (p < 0.05) == (judge([more[i] - less[i] for i in shared]).kind != "unclear")
+    assert (p < 0.05) == (judge([more[i] - less[i] for i in shared]).kind != "undecided")
 
 
 def test_a_t_test_without_seeds_or_without_variance():

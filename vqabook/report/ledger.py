@@ -7,9 +7,9 @@ from html import escape
 
 import pandas as pd
 
-from vqabook.report.verdicts import matching, verdict_on
+from vqabook.report.claims import first_of_equals
+from vqabook.report.verdicts import KINDS, UNTESTED, verdict_on
 
-KINDS = ("holds", "fails", "unclear", "not run")
 SIDES = {"embedded": "verdict_embedded", "real": "verdict"}  # of a row: its numbers -> their verdict
 
 
@@ -24,14 +24,17 @@ def rows(
     """One row a claim, for ledger.json. `verdict` is the real data's; the embedded world's never stands for it.
 
     `further` are records of other real data sets, one sequence each: they get verdicts of their own under "further".
+    `same_as` names the claim that counts where two compare the same records.
     """
-    listed = []
+    listed, repeats = [], first_of_equals(claims)
     for claim in claims:
         embedded, real, *others = (_measure(claim, records) for records in (local, recorded, *further))
         printed = {"value": claim.printed, "std": None, "n": 1, "data": claim.data, "commit": None}
         listed.append({
             "paper": claim.paper, "name": claim.name, "claim": claim.statement, "where": claim.where,
             "page": claim.page, "unit": claim.unit, "printed": None if claim.printed is None else printed,
+            "ours": claim.ours, "headline": claim.headline, "needs": list(claim.needs),
+            "same_as": repeats.get(claim.name),
             "embedded": embedded[1], "real": real[1], "verdict": real[0], "verdict_embedded": embedded[0],
             "further": [numbers | {"verdict": kind} for kind, numbers in others if numbers],
         })  # fmt: skip
@@ -43,12 +46,18 @@ def _measure(claim, records: Sequence[Mapping]) -> tuple[str, dict | None]:
     verdict = verdict_on(claim, records)
     if verdict.mean is None:
         return verdict.kind, None
-    used = [record for side in claim.sides() for record in matching(records, side.where)]
-    numbers = {"value": verdict.mean, "std": verdict.std, "low": verdict.low, "high": verdict.high}
+    numbers = {
+        "value": verdict.mean, "std": verdict.std, "low": verdict.low, "high": verdict.high,
+        "detectable": verdict.detectable,
+    }  # fmt: skip
     return verdict.kind, {name: None if x is None else round(x, 4) for name, x in numbers.items()} | {
         "n": verdict.n,
-        "data": used[0]["recipe"]["data"]["dataset"],
-        "commit": ", ".join(sorted({r["provenance"]["commit"] for r in used})),
+        "differences": {seed: round(x, 4) for seed, x in verdict.differences.items()},
+        "why": verdict.why,
+        "converged": verdict.converged,
+        "data": verdict.dataset,
+        "commit": ", ".join(verdict.commits),
+        "records": list(verdict.records),
     }
 
 
@@ -120,17 +129,28 @@ def _tell(kind: str, measured: Mapping | None, unit: str) -> str:
     return f"{badge(kind)}<br><small>{measured['value']:+.2f}{interval} {unit}, n = {measured['n']}</small>"
 
 
+def count_once(ledger: Sequence[Mapping], *, ours: bool = False) -> list[Mapping]:
+    """The rows that are counted, the papers' or ours: of claims that compare the same records, one."""
+    return [row for row in ledger if row["ours"] == ours and row["same_as"] is None]
+
+
 def by_chance(ledger: Sequence[Mapping]) -> str:
-    """How many of these verdicts would come out "holds" if no claim were true of anything."""
+    """How many of the papers' claims hold and fail, and how many would if every difference were zero; ours apart."""
     sentences = []
-    for where, side in (("On real data", "real"), ("in the embedded world", "embedded")):
-        kinds = Counter(row[SIDES[side]] for row in ledger)
-        tested = len(ledger) - kinds["not run"]
-        sentences.append(
-            f"{where} {kinds['holds']} of {tested} tested claims hold and {kinds['fails']} fail "
-            f"(by chance about {0.025 * tested:.1f} of each)"
-        )
-    return f"{'; '.join(sentences)}. By chance: if every difference were zero, a claim holds or fails with 2.5 % each."
+    for where, side in (("On real data", "real"), ("In the embedded world", "embedded")):
+        for whose, ours in (("tested claims of the papers", False), ("of ours", True)):
+            kinds = Counter(row[SIDES[side]] for row in count_once(ledger, ours=ours))
+            if tested := sum(n for kind, n in kinds.items() if kind not in UNTESTED):
+                sentences.append(
+                    f"{where} {kinds['holds']} of {tested} {whose} hold and {kinds['fails']} fail"
+                    + ("" if ours else f" (by chance about {0.025 * tested:.1f} of each)")
+                )
+    repeated = sum(row["same_as"] is not None for row in ledger)
+    once = f"; {repeated} that compare{'' if repeated > 1 else 's'} the same records as another counted once"
+    return (
+        f"{'. '.join(sentences)}. By chance: if every difference were zero, a claim would hold or fail with 2.5 % "
+        f"each. Claims are not independent: many share runs{once if repeated else ''}."
+    )
 
 
 def verdicts(claims: Sequence, local: Sequence[Mapping], recorded: Sequence[Mapping], *, dataset: str) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import stats
 
 from vqabook.report.claims import Claim
-from vqabook.report.verdicts import MIN_SEEDS, Verdict, judge, of_claim, verdict_on
+from vqabook.report.verdicts import MIN_SEEDS, Verdict, of_claim, verdict_on
 
 SEED = 77
 
@@ -51,7 +51,7 @@ def find_stars(
     for claim in claims:
         recorded = list(of_claim(embedded, claim).values())
         value, expected = of_claim(live, claim).get(SEED), predict_interval(recorded)
-        stars.append(Star(claim, value, expected, judge(recorded), verdict_on(claim, real)))
+        stars.append(Star(claim, value, expected, verdict_on(claim, embedded), verdict_on(claim, real)))
     return stars
 
 

@@ -1,23 +1,34 @@
 """Records -> numbers, verdicts and tables. Reads JSON alone: no torch, no GPU, no data set.
 
-The one rule for verdicts: a claim is a comparison, `more` > `less`, made seed by seed. It *holds* when the 95 %
-interval of the paired difference lies above zero, *fails* when it lies below, else it is *unclear*; with fewer than
-three seeds it is *not run*.
+The one rule for verdicts: a claim is a comparison, `more` > `less`, made seed by seed, and judged by the 95 % interval
+of the paired difference. KINDS says how.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from vqabook.evidence.record import EVIDENCE, kind_of, read_records
+from vqabook.evidence.record import EVIDENCE, key_of, kind_of, read_records
+from vqabook.report.claims import HAS, Claim
 
 MIN_SEEDS = 3
+NEAR = 1.0  # points: a difference smaller than that is none
+KINDS = {  # of a verdict -> when
+    "holds": "the interval lies above zero",
+    "fails": "the interval lies below zero",
+    "smaller": "the interval holds zero and excludes the printed effect: the data would have shown what is printed",
+    "no difference": f"no effect is printed, and the interval lies within ±\u00a0{NEAR:.0f} point",
+    "undecided": "none of these: the data could not have shown the effect",
+    "conditions not met": "the data set lacks what the claim needs, or a model is not converged; shown, never counted",
+    "not run": f"fewer than {MIN_SEEDS} seeds",
+}
+UNTESTED = ("conditions not met", "not run")
 SIGNIFICANT = 0.01  # what the papers' tables mark with a dagger
 DAGGER = "†"
 
@@ -26,25 +37,52 @@ DAGGER = "†"
 class Verdict:
     """A comparison's outcome: `mean` paired difference with its 95 % interval over `n` seeds."""
 
-    kind: str  # holds, fails, unclear, not run
+    kind: str  # of KINDS
     mean: float | None = None
     std: float | None = None
     low: float | None = None
     high: float | None = None
     n: int = 0
+    printed: float | None = None  # the paper's difference
+    differences: Mapping[int, float] = field(default_factory=dict)  # by seed
+    dataset: str = ""
+    records: tuple[str, ...] = ()  # names of those that were read
+    commits: tuple[str, ...] = ()  # that made them
+    why: str = ""  # which condition is not met
+    converged: bool | None = None  # None: the records cannot tell
+
+    @property
+    def detectable(self) -> float | None:
+        """The effect that the data could have seen: half the interval's width.
+
+        A measured difference as large as that is the smallest one whose interval excludes zero.
+        """
+        return None if self.low is None else (self.high - self.low) / 2
 
 
-def judge(differences: Sequence[float]) -> Verdict:
-    """The verdict on paired differences, one a seed (Student's t)."""
+def judge(differences: Sequence[float], *, printed: float | None = None, near: float | None = None) -> Verdict:
+    """The verdict on paired differences, one a seed (Student's t).
+
+    `printed`: the paper's difference. `near`: how far from zero an interval may reach and still be no difference; None:
+    the unit has no such bound.
+    """
     n = len(differences)
     if n == 0:
-        return Verdict("not run")
+        return Verdict("not run", printed=printed)
     mean, std = float(np.mean(differences)), float(np.std(differences, ddof=1)) if n > 1 else None
     if n < MIN_SEEDS:
-        return Verdict("not run", mean, std, n=n)
+        return Verdict("not run", mean, std, n=n, printed=printed)
     half = float(stats.t.ppf(0.975, n - 1) * std / np.sqrt(n))
-    kind = "holds" if mean - half > 0 else "fails" if mean + half < 0 else "unclear"
-    return Verdict(kind, mean, std, mean - half, mean + half, n)
+    low, high = mean - half, mean + half
+    return Verdict(_kind(low, high, printed, near), mean, std, low, high, n, printed)
+
+
+def _kind(low: float, high: float, printed: float | None, near: float | None) -> str:
+    if low > 0 or high < 0:
+        return "holds" if low > 0 else "fails"
+    if printed:
+        return "undecided" if low <= printed <= high else "smaller"
+    return "no difference" if near is not None and -near <= low and high <= near else "undecided"
 
 
 def significance(more: BySeed, less: BySeed) -> float | None:
@@ -142,9 +180,88 @@ def gain(records: Sequence[Mapping], side) -> tuple[list[float], tuple[float, fl
     return seeds, None if verdict.low is None else (verdict.low, verdict.high)
 
 
-def verdict_on(claim, records: Sequence[Mapping]) -> Verdict:
+def verdict_on(claim: Claim, records: Sequence[Mapping]) -> Verdict:
     """The verdict on a claim from the records of one data set and profile."""
-    return judge(list(of_claim(records, claim).values()))
+    differences = of_claim(records, claim)
+    near = NEAR if claim.unit == "points" else None
+    verdict = judge(list(differences.values()), printed=claim.printed, near=near)
+    if not differences:
+        return verdict
+    used = [record for side in claim.sides() for record in matching(records, side.where)]
+    dataset = used[0]["recipe"]["data"]["dataset"]
+    lacks = [need for need in claim.needs if need not in HAS.get(dataset, claim.needs)]
+    doubts = find_doubts(claim, records)
+    why = [f"{dataset} has no {need}" for need in lacks] + [doubt for doubt in doubts or () if doubt]
+    return replace(
+        verdict,
+        kind="conditions not met" if why and verdict.n >= MIN_SEEDS else verdict.kind,
+        differences=dict(differences),
+        dataset=dataset,
+        records=tuple(sorted({key_of(record["recipe"]) for record in used})),
+        commits=tuple(sorted({record["provenance"]["commit"] for record in used})),
+        why="; ".join(why),
+        converged=not any(doubts) if doubts else None,
+    )
+
+
+CHANCE = 0.05
+COURSE = ("curves", "epochs_to_reach", "history")  # numbers on how training goes, whichever epoch is best
+
+
+def find_doubts(claim: Claim, records: Sequence[Mapping]) -> list[str]:
+    """What records say against the convergence of a claim's models, "" for each test that is passed.
+
+    Empty where no record can tell: no run selects an epoch, and none sees the question alone.
+    """
+    doubts = []
+    if claim.blind is not None:
+        doubts += [_doubt_sight(where, claim.blind, records) for where in claim.models if where != claim.blind]
+    if claim.selects:
+        sides = [side for side in claim.sides() if side.metric.partition(".")[0] not in COURSE]
+        doubts += [_doubt_end(side.where, records) for side in sides]
+    return list(dict.fromkeys(doubt for doubt in doubts if doubt is not None))
+
+
+def _doubt_end(where: Mapping, records: Sequence[Mapping]) -> str | None:
+    """Whether runs were still learning when they ended: most were best on validation at their last epoch.
+
+    More, too, than would be by chance (5 %) had training levelled off: of three epochs one in three runs would.
+    """
+    chosen = [value_at(record, "selection") for record in matching(records, where)]
+    ends = [(at["best_by_valid"]["epoch"], at["last"]["epoch"]) for at in chosen if at is not None]
+    if not ends:
+        return None
+    n, late = len(ends), sum(best == last for best, last in ends)
+    if 2 * late <= n or stats.binom.sf(late - 1, n, 1 / ends[0][1]) >= CHANCE:
+        return ""
+    return f"not converged: the last epoch is the best one in {late} of {n} runs of {where['variant']}"
+
+
+def _doubt_sight(where: Mapping, blind: Mapping, records: Sequence[Mapping]) -> str | None:
+    """Whether a model beats one that sees the question alone, by the mean over seeds on the same validation rows."""
+    seeing, unseeing = (
+        {(r["recipe"]["seed"], rows_of(r)): valid_of(r) for r in matching(records, which)} for which in (where, blind)
+    )
+    shared = [key for key in seeing.keys() & unseeing.keys() if None not in (seeing[key], unseeing[key])]
+    if not shared:
+        return None
+    gain = float(np.mean([seeing[key] - unseeing[key] for key in shared]))
+    if gain > 0:
+        return ""
+    return f"not converged: {where['variant']} does not beat {blind['variant']} on validation ({gain:+.1f} points)"
+
+
+def valid_of(record: Mapping) -> float | None:
+    """The validation score at the epoch that a run reports."""
+    last = number(record, "valid")
+    return number(record, "selection.best_by_valid.valid") if last is None else last
+
+
+def rows_of(record: Mapping) -> str:
+    """Which validation rows a run had. In the embedded world a model without images has the same ones."""
+    data = record["recipe"]["data"]
+    left_out = ("images", "digest") if data.get("world") else ()
+    return repr(sorted((key, repr(value)) for key, value in data.items() if key not in left_out))
 
 
 def evidence(paper: str, *, profile: str = "real", dataset: str | tuple[str, ...] | None = None) -> list[Mapping]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from vqabook.papers.attention_supervision.setting import LOSSES, TASKS
-from vqabook.report.claims import Claim, Side
+from vqabook.report.claims import Claim, Side, mark_headlines
 
 TITLE = "Attention supervision (Patro et al. 2021)"
 PAGE = "04_attention_supervision"
@@ -25,6 +25,7 @@ TABLE_4 = {  # All, Y/N, Num, Other
 }  # fmt: skip
 KINDS = ("overall", "yes/no", "number", "other")
 OF = {"question": "attention to words", "image": "attention to regions", "both": "both attentions"}
+RIGHT = "image mse @ relevant regions"
 UNTESTED = (  # where, what the text says, why no claim of ours tests it
     ("Sec. 4.4", "the score for the ground truth increased significantly from 100 to 500 masks",
      "the best of more masks is never worse; what can fail is that 500 find nearly all, which a claim tests"),
@@ -41,7 +42,12 @@ def claim(name: str, statement: str, where: str, more: tuple, less: tuple, *, da
         Side({"variant": f"{task} {row}", "prior": "same" if task == "vqa" else "none"}, metric, printed)
         for task, row, metric, printed in (more, less)
     )
-    return Claim(f"attention-{name}", statement, where, *sides, PAGE, TITLE, DATA[data], unit)
+    rows, metrics = {more[1], less[1]}, {more[2], less[2]}
+    needs = ("human maps",) if any(".human." in metric for metric in metrics) else ()
+    needs += ("relevant regions",) if RIGHT in rows else ()
+    return Claim(
+        f"attention-{name}", statement, where, *sides, PAGE, TITLE, DATA[data], unit, needs=needs, selects=True
+    )
 
 
 def _accuracy(task: str, row: str, kind: str = "overall") -> tuple:
@@ -151,9 +157,13 @@ def _ours() -> Iterator[Claim]:
         yield _beats(task, f"{mmd} @ paired", mmd, statement, "Ours, Eq. 4")
     statement = "VQA: a discriminator that knows the question teaches more than one that does not"
     yield _beats("vqa", "image adv @ given the question", "image adv", statement, "Ours, Eq. 3")
-    right = "image mse @ relevant regions"
     for less, text in (("baseline", "beats the baseline"), ("image mse", "beats the best masks' maps")):
-        yield _beats("vqa", right, less, f"VQA: supervision by the truly relevant regions {text}", "Ours")
+        yield _beats("vqa", RIGHT, less, f"VQA: supervision by the truly relevant regions {text}", "Ours")
 
 
-CLAIMS = (*_tables_1_and_2(), *_table_4(), *_table_3(), *_masks(), *_ours())
+HEADLINES = (
+    *(f"attention-{task}-adv-over-baseline" for task in ("text", "image")),
+    *(f"attention-vqa-{row}-over-baseline" for row in ("question-adv", "image-adv", "both-adv")),
+    "attention-human-image-adv-rc",
+)
+CLAIMS = mark_headlines((*_tables_1_and_2(), *_table_4(), *_table_3(), *_masks(), *_ours()), HEADLINES)

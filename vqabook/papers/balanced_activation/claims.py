@@ -5,7 +5,7 @@ from functools import partial
 from itertools import pairwise
 
 from vqabook.papers.balanced_activation.setting import TABLE
-from vqabook.report.claims import Claim, Side
+from vqabook.report.claims import Claim, Side, mark_headlines
 
 TITLE = "Balanced activation (Ren et al. 2020)"
 PAGE = "06_balanced_activation"
@@ -163,4 +163,8 @@ def _detection() -> list[Claim]:
     return [_claim(f"detector-{name}", *rest, "LVIS 1.0, ResNet-50") for name, *rest in rows]
 
 
-CLAIMS = (*_table_1(10), *_table_1(100), *_ours(), *_counts(), *_detection())
+HEADLINES = (
+    "balanced-10-100-over-softmax", "balanced-10-100-over-equalisation", "balanced-10-gain-100-10",
+    "balanced-100-100-over-softmax", "balanced-detector-over-equalisation", "balanced-detector-rare",
+)  # fmt: skip
+CLAIMS = mark_headlines((*_table_1(10), *_table_1(100), *_ours(), *_counts(), *_detection()), HEADLINES)

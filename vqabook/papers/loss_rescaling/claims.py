@@ -4,12 +4,14 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from vqabook.papers.loss_rescaling import printed
 from vqabook.papers.loss_rescaling.printed import ACCURACY, CLARK, CP1, CP2, KAPPA, TABLE_V, V2, value
-from vqabook.report.claims import Claim, Side
+from vqabook.report.claims import Claim, Side, mark_headlines
 
 TITLE = "Loss re-scaling (Guo et al. 2021)"
 BACKBONES = {"": "UpDn", "lm": "LM", "lmh": "LMH", "css": "CSS", "css_lmh": "CSS+LMH", "lxmert": "LXMERT"}
 OTHERS = tuple(BACKBONES)[1:]  # all but UpDn
 LOSSES = {"bce": "Sigm-BCE", "ce": "Soft-CE"}
+MODELS = ("lxmert", "san", "question_only")  # other backbones are ways to train UpDn
+BLIND = "question_only bce baseline"
 METRICS = {"Y/N": "yes/no", "Num.": "number", "Other": "other", "All": "overall"}
 DENIED = {("", "ce"), ("css", "bce"), ("css", "ce")}  # Table V prints a loss from the mask; the text claims no gain
 IMAGE_SETS = {"cifar10": "Imbalanced CIFAR-10", "faces": "LFW, seven people", "digits": "Long-tailed digits"}
@@ -61,7 +63,31 @@ def compare(
     """A claim that the first of two runs beats the second on test; `numbers`: what is printed of both."""
     wheres = ({"variant": run, "prior": prior} for run in runs)
     sides = (Side(runs_of, f"test.{metric}", number) for runs_of, number in zip(wheres, numbers, strict=True))
-    return Claim(name, statement, where, *sides, "02_loss_rescaling", TITLE, data, unit)
+    needs = ("question types",) if any("re-scaling" in run for run in runs) else ()
+    if prior == "changing":
+        needs += ("changed priors",)
+        needs += ("ten votes",) if any(map(masks, runs)) else ()
+    seeing = dict.fromkeys(plain_run(run) for run in runs if run != BLIND)
+    return Claim(
+        name, statement, where, *sides, "02_loss_rescaling", TITLE, data, unit, needs=needs,
+        models=tuple({"variant": run, "prior": prior} for run in seeing), blind={"variant": BLIND, "prior": prior},
+    )  # fmt: skip
+
+
+def masks(run: str) -> bool:
+    """Whether a run has the answer mask: on its own, or with re-scaling ("both")."""
+    return "mask (" in run or "both" in run.split()
+
+
+def plain_run(run: str) -> str:
+    """The run of the same model and loss that only learns.
+
+    A run against the prior is meant to lose on validation, whose prior it leaves: what its model can see is not read
+    from it.
+    """
+    words = run.split()
+    model = words[0] if words[0] in MODELS else ""
+    return run_of(model, next(word for word in words if word in LOSSES), "baseline")
 
 
 def cells(backbone: str, data: str, kind: str = "All", *, table: dict = ACCURACY) -> tuple[float, float]:
@@ -97,7 +123,17 @@ def _diagnosis() -> Iterator[Claim]:
         for name, statement, where, *metrics, unit in rows:
             sides = (Side({"variant": f"{loss} baseline", "prior": "changing"}, metric) for metric in metrics)
             name, statement = f"assumption-{name}-{loss}", f"{title}: {statement}"
-            yield Claim(name, statement, where, *sides, "01_class_imbalance", TITLE, "VQA-CP v2 train", unit)
+            yield Claim(
+                name,
+                statement,
+                where,
+                *sides,
+                "01_class_imbalance",
+                TITLE,
+                "VQA-CP v2 train",
+                unit,
+                ("changed priors",),
+            )
 
 
 def _other_tasks() -> Iterator[Claim]:
@@ -269,15 +305,24 @@ def dropout(rates: Sequence[float]) -> tuple[Claim, ...]:
     return tuple(claims)
 
 
-CLAIMS = (
-    *_diagnosis(),
-    *_other_tasks(),
-    *_updn(),
-    *(claim for loss in LOSSES for claim in _table_v("", loss)),
-    *_in_table_v(AS_RELEASED),
-    *(claim for backbone in OTHERS for loss in LOSSES for claim in _table_v(backbone, loss)),
-    *_in_table_v(OVER_BASELINES),
-    *_order(),
-    *(claim for backbone in OTHERS for claim in _by_answer_type(backbone)),
-    *_learned_mixin(),
+HEADLINES = (
+    "assumption-1-bce",
+    *(f"table-v-bce-{module}-over-baseline" for module in ("both", "re-scaling")),
+    "table-v-ce-both-over-baseline",
+    *(f"table-v-{backbone}-bce-both-over-baseline" for backbone in ("css", "lmh")),
+)
+CLAIMS = mark_headlines(
+    (
+        *_diagnosis(),
+        *_other_tasks(),
+        *_updn(),
+        *(claim for loss in LOSSES for claim in _table_v("", loss)),
+        *_in_table_v(AS_RELEASED),
+        *(claim for backbone in OTHERS for loss in LOSSES for claim in _table_v(backbone, loss)),
+        *_in_table_v(OVER_BASELINES),
+        *_order(),
+        *(claim for backbone in OTHERS for claim in _by_answer_type(backbone)),
+        *_learned_mixin(),
+    ),
+    HEADLINES,
 )

@@ -1,7 +1,7 @@
 """What Mun et al. 2018 (MCL-KD) print, as comparisons: Tables 1, 2 and 4, Fig. 3; and ours."""
 
 from vqabook.papers.mcl_kd.setting import NETWORKS, RULES, TASK_OF
-from vqabook.report.claims import Claim, Side
+from vqabook.report.claims import Claim, Side, mark_headlines
 
 TITLE = "Specialised ensembles (Mun et al. 2018)"
 PAGE = "05_mcl_kd"
@@ -59,7 +59,8 @@ def _claim(network: str, more: str, less: str, metric: str, statement: str, wher
     name = name.replace("-@", "").replace("-+", "")
     sides = (_side(network, row, metric) for row in (more, less))
     title = f"{NETWORKS[network]}: {statement}"
-    return Claim(name, title, where, *sides, PAGE, TITLE, DATA[TASK_OF[network]], unit)
+    needs = ("question types",) if metric not in METRICS and TASK_OF[network] != "image" else ()
+    return Claim(name, title, where, *sides, PAGE, TITLE, DATA[TASK_OF[network]], unit, needs=needs, selects=True)
 
 
 def title_of(row: str) -> str:
@@ -118,4 +119,8 @@ def _ours(network: str) -> list[Claim]:
     return [_claim(network, *row) for row in rows]
 
 
-CLAIMS = tuple(claim for network in NETWORKS for claim in (*_of(network), *_ours(network)))
+HEADLINES = (
+    *(f"mcl-{network}-mcl-kd-k3-over-base-overall" for network in ("mlp", "san", "updn", "resnet")),
+    *(f"mcl-san-mcl-kd-k3-over-{rule}-k3-overall" for rule in ("mcl", "cmcl")),
+)
+CLAIMS = mark_headlines((claim for network in NETWORKS for claim in (*_of(network), *_ours(network))), HEADLINES)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from vqabook.papers.soft_cross_entropy.setting import IMAGES, MODELS
-from vqabook.report.claims import Claim, Side
+from vqabook.report.claims import Claim, Side, mark_headlines
 
 TITLE = "Soft cross-entropy (Ilievski & Feng 2017)"
 PAGE = "03_soft_cross_entropy"
@@ -32,7 +32,11 @@ def mix_types(cells: dict[str, float]) -> float:
 def claim(name: str, statement: str, where: str, more: tuple, less: tuple, *, unit: str = "points") -> Claim:
     """A claim between two (variant, metric, printed value) sides."""
     sides = (Side({"variant": v, "prior": "same"}, metric, printed) for v, metric, printed in (more, less))
-    return Claim(name, statement, where, *sides, PAGE, TITLE, DATA, unit)
+    seeing = dict.fromkeys(variant for variant, *_ in (more, less) if not variant.startswith("question "))
+    return Claim(
+        name, statement, where, *sides, PAGE, TITLE, DATA, unit, needs=("ten votes",), selects=True,
+        models=tuple({"variant": variant} for variant in seeing), blind={"variant": "question votes"},
+    )  # fmt: skip
 
 
 def _table_1() -> Iterator[Claim]:
@@ -94,4 +98,8 @@ def _ours() -> Iterator[Claim]:
         yield claim(f"soft-ce-{name}", statement, "Ours", *((run, "test.overall", None) for run in runs))
 
 
-CLAIMS = (*_table_1(), *_figures(), *_ours())
+HEADLINES = (
+    *(f"soft-ce-table-1-{model}-overall" for model in IMAGES),
+    *(f"soft-ce-{model}-{finding}" for model in IMAGES for finding in ("together", "faster")),
+)
+CLAIMS = mark_headlines((*_table_1(), *_figures(), *_ours()), HEADLINES)
