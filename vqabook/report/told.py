@@ -21,8 +21,8 @@ from typing import NamedTuple
 import numpy as np
 
 from vqabook.report.claims import Claim
-from vqabook.report.ledger import KINDS, badge
-from vqabook.report.verdicts import BySeed, Verdict, of_side, verdict_on
+from vqabook.report.ledger import badge
+from vqabook.report.verdicts import KINDS, BySeed, Verdict, of_side, verdict_on
 
 Records = Sequence[Mapping]
 ROOMS = ("real", "embedded")  # and the name of any data set that has recorded runs
