@@ -6,6 +6,7 @@ A sentence says the rule, what came, and names the parameter; it is no traceback
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 import typing
 from pathlib import Path
@@ -114,6 +115,18 @@ def test_what_all_pages_have_is_refused_alike(page, values, message):
         ("mcl_kd", {"members": 2, "specialists": [3]}, "1 <= k <= 2, got .*; lower k or raise members"),
         ("mcl_kd", {"image_train": 10**6}, "image_train is at most .* got 1000000; lower it"),
         ("mcl_kd", {"reasoning_data": "clevr", "data_root": "/none"}, "/none"),
+        (
+            "loss_rescaling",
+            {"min_votes": 10**6},
+            r"min_votes votes or more .* got 1000000, and no .* more than",
+        ),
+        ("loss_rescaling", {"hidden": 1}, "hidden must be in .2, 100000., got 1"),
+        ("loss_rescaling", {"cap": 0.5}, "cap must be in .1, 1000000000.0., got 0.5"),
+        ("loss_rescaling", {"mask_dropouts": [1.0]}, r"mask_dropouts must be in \[0, 1\), got 1.0"),
+        ("attention_supervision", {"vqa_scale": 2}, "2 x 2 neighbours is drawn on a grid, and .* set vqa_scale to 1"),
+        ("attention_supervision", {"vqa_masks": 10**9}, "vqa_masks must be in .1, 100000., got 1000000000"),
+        ("balanced_activation", {"warmup": 13}, "warmup is at most steps, 12, got 13; lower it or raise steps"),
+        ("balanced_activation", {"few": 50}, "few is at most many, 40, got 50; lower it or raise many"),
         ("balanced_activation", {"imbalances": [1e6]}, "use an imbalance of at most"),
         ("balanced_activation", {"counts": "lvis_v1", "data_root": "/none"}, "/none.* does not exist; check data_root"),
     ],
@@ -123,6 +136,29 @@ def test_rules_that_combine_are_told_before_anything_runs(page, values, message,
     with pytest.raises((ValueError, OSError), match=message) as refused:
         load_or_make_runs(page, paper_of(page).setting_of(profile="smoke", runs=str(tmp_path), **values))
     assert "\n" not in str(refused.value) and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("shard", [(0, 1), (0, 1000)], ids=["all runs", "the first alone"])
+@pytest.mark.parametrize("page", ["class_imbalance", "loss_rescaling"])
+def test_a_set_too_small_for_changed_priors_is_told_before_anything_runs(page, shard, write_own, tmp_path, monkeypatch):
+    own = write_own(tmp_path / "own", train=40, val=20)
+    for path in own.glob("*_annotations.json"):  # one answer, so one group, which would move whole
+        one = {"question_type": "is it", "multiple_choice_answer": "yes", "answers": [{"answer": "yes"}] * 10}
+        rows = [row | one for row in json.loads(path.read_bytes())["annotations"]]
+        path.write_text(json.dumps({"annotations": rows}), "utf-8")
+    monkeypatch.setattr(Paper, "produce", lambda *_, **__: pytest.fail("something ran"))
+    setting = paper_of(page).setting_of(
+        profile="smoke", runs=str(tmp_path / "runs"), dataset=str(own), min_answer_count=1, vision=[]
+    )
+    with pytest.raises(ValueError, match="cannot be divided so that priors change: .*; or ask for the prior 'same'"):
+        load_or_make_runs(page, setting, share=shard)
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_every_part_says_before_it_runs_what_it_would_end_with(paper):
+    """But the study of classifiers, whose tail is read with its recipes, and what has an environment of its own."""
+    parts = paper_of(paper).parts
+    assert {name for name, part in parts.items() if not part.ready and not part.apart} <= {"counts"}
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,11 @@ def within(low: float, high: float) -> Rule:
     return f"must be in [{low}, {high}]", lambda x: low <= x <= high
 
 
+def dropped() -> Rule:
+    """Rule: a share that goes, from 0 to below 1: of all of a layer nothing could be learnt."""
+    return "must be in [0, 1)", lambda x: 0 <= x < 1
+
+
 def one_of(*choices: Any) -> Rule:
     """Rule: one of `choices`."""
     return f"is one of {', '.join(map(str, choices))}", lambda x: x in choices

@@ -234,7 +234,13 @@ def divide(spec: DataSpec, source: Source, splits: Splits) -> Splits:
     pool = train + test if valid is None else train + test + valid
     share, seed = len(test) / len(pool), spec.split_seed
     if spec.prior == "changing":
-        rows = changing_prior_split(pool.question_type, pool.modal_answer, test_fraction=share, seed=seed)
+        try:
+            rows = changing_prior_split(pool.question_type, pool.modal_answer, test_fraction=share, seed=seed)
+        except ValueError as error:
+            raise ValueError(
+                f"the questions of {spec.dataset} cannot be divided so that priors change: {error}; or ask for the "
+                "prior 'same' alone"
+            ) from error
     else:
         rows = same_prior_split(len(pool), test_fraction=share, seed=seed)
     return Splits(pool.subset(rows[0]), pool.subset(rows[1]))

@@ -75,8 +75,13 @@ def draw_masks(asked: RegionMasks | WordMasks, model: nn.Module, examples: Examp
     if isinstance(asked, WordMasks):
         return partial(probing.pair_masks, short=True)
     width, height = grid_of(model, examples)
-    scale = asked.scale if height > 1 else 1  # objects have no neighbours
-    return probing.region_masks(asked.n, width, height, scale=scale, generator=torch.Generator().manual_seed(seed))
+    if height == 1 < asked.scale:
+        raise ValueError(
+            f"a mask of {asked.scale} x {asked.scale} neighbours is drawn on a grid, and these regions are {width} "
+            "objects without neighbours; set vqa_scale to 1, or take features of a grid"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    return probing.region_masks(asked.n, width, height, scale=asked.scale, generator=generator)
 
 
 def mask_nothing(masks: Masks) -> Masks:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from vqabook.knobs import knob, one_of, positive, within
+from vqabook.knobs import dropped, knob, one_of, positive, within
 from vqabook.papers.paper import QuestionSetting
 
 NAME = "attention_supervision"
@@ -63,7 +63,7 @@ class Setting(QuestionSetting):
     word_attention: int = knob(350, rule=positive())  # release, Lin et al.
     hops: int = knob(30, rule=positive())  # release, Lin et al.
     wide: int = knob(2000, rule=positive())  # release
-    text_dropout: float = knob(0.0, rule=within(0, 1))
+    text_dropout: float = knob(0.0, rule=dropped())
     hop_penalty: float = knob(0.0, rule=within(0, 100))  # Lin et al.: 1; paper and release leave it out
     glove: bool = False  # two rows more, whose words start from GloVe's vectors; the release means to and does not
     text_questions: int = knob(20_000, rule=positive())  # shapes: training questions
@@ -79,8 +79,8 @@ class Setting(QuestionSetting):
     image_batch: int = knob(128, rule=positive())
     image_lr: float = knob(1e-3, rule=positive())
     image_hidden: int = knob(128, rule=positive())
-    image_dropout: float = knob(0.25, rule=within(0, 1))
-    image_masks: int = knob(500, rule=positive())  # Sec. 4.2
+    image_dropout: float = knob(0.25, rule=dropped())
+    image_masks: int = knob(500, rule=within(1, 10**5))  # Sec. 4.2
     image_scale: int = knob(2, rule=positive())  # Sec. 4.2
     image_share: float = knob(0.3, rule=within(0, 1e6))
 
@@ -92,8 +92,8 @@ class Setting(QuestionSetting):
     vqa_hidden: int = knob(1024, rule=positive())  # Kazemi & Elqursh
     vqa_attention: int = knob(512, rule=positive())  # Kazemi & Elqursh
     vqa_hops: int = knob(2, rule=positive())  # ours
-    vqa_dropout: float = knob(0.5, rule=within(0, 1))  # Kazemi & Elqursh
-    vqa_masks: int = knob(500, rule=positive())  # Sec. 4.2
+    vqa_dropout: float = knob(0.5, rule=dropped())  # Kazemi & Elqursh
+    vqa_masks: int = knob(500, rule=within(1, 10**5))  # Sec. 4.2
     vqa_scale: int = knob(6, rule=positive())  # Sec. 4.2, of 14 x 14 cells
     min_answer_count: int = knob(9, rule=positive())
     max_words: int = knob(14, rule=positive())

@@ -110,6 +110,15 @@ class Setting(PageSetting):
     detection_epochs: int = knob(25, rule=positive())  # Sec. 4.2
     detection_second_epochs: int = knob(10, rule=positive())  # Sec. 4.2
 
+    def __post_init__(self):
+        super().__post_init__()
+        for (part, least), (whole, most) in (
+            (("warmup", self.warmup), ("steps", self.steps)),
+            (("few", self.few), ("many", self.many)),
+        ):
+            if least > most:
+                raise ValueError(f"{part} is at most {whole}, {most}, got {least}; lower it or raise {whole}")
+
 
 PROFILES: dict[str, dict] = {
     "smoke": {

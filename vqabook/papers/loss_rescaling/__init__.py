@@ -22,7 +22,7 @@ PAPER = Paper(
     ),
     parts={
         "train": Part(f"{__name__}.train:train", Run, "prepare"),
-        "statistics": Part(f"{__name__}.train:count", Recipe),
+        "statistics": Part(f"{__name__}.train:count", Recipe, "look"),
         "backbones": Part(f"{__name__}.train:train", Run, "prepare"),
         "vision": Part(f"{__name__}.vision:train", VisionRun, "prepare"),
     },

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vqabook.knobs import knob, one_of, positive, within
+from vqabook.knobs import dropped, knob, one_of, positive, within
 from vqabook.papers.paper import QuestionSetting
 
 NAME = "loss_rescaling"
@@ -139,22 +139,22 @@ class Setting(QuestionSetting):
     rescale_epochs: int = knob(10, rule=positive())  # second stage, "another ten epochs" (Sec. V-D)
     batch_size: int = knob(512, rule=positive())  # UpDn code
     lr: float = knob(2e-3, rule=positive())  # Adamax, UpDn code
-    hidden: int = knob(1024, rule=positive())
+    hidden: int = knob(1024, rule=within(2, 10**5))  # SAN's attention has half as many
     word: int = knob(300, rule=positive())
-    attention_dropout: float = knob(0.2, rule=within(0, 1))  # UpDn code; 0 in CPU profiles: a third of a step
+    attention_dropout: float = knob(0.2, rule=dropped())  # UpDn code; 0 in CPU profiles: a third of a step
     min_answer_count: int = knob(9, rule=positive())  # UpDn preprocessing
-    mask_dropouts: tuple[float, ...] = knob((0.2, 0.4, 0.6, 0.8), rule=within(0, 1), empty=True)  # Fig. 7, beside 0
+    mask_dropouts: tuple[float, ...] = knob((0.2, 0.4, 0.6, 0.8), rule=dropped(), empty=True)  # Fig. 7, beside 0
     departures: bool = True  # the release's choices, one by one
     min_votes: int = knob(1, rule=positive())
     out_of_type: float = knob(1.0, rule=positive())
-    cap: float = knob(100.0, rule=positive())
+    cap: float = knob(100.0, rule=within(1, 1e9))  # of weights; Eqs. 7-8 give no smaller ones than log 2
     backbones: tuple[str, ...] = knob(tuple(BACKBONES), rule=one_of(*BACKBONES), empty=True)  # trained besides UpDn
     backbone_modules: tuple[str, ...] = knob(tuple(MODULES), rule=one_of(*MODULES))  # the rows of Table V for these
     lxmert_lr: float = knob(5e-5, rule=positive())  # release
     lxmert_epochs: int = knob(4, rule=positive())  # first stage; release
     lxmert_rescale_epochs: int = knob(10, rule=positive())
     lxmert_hidden: int = knob(768, rule=positive())
-    lxmert_dropout: float = knob(0.1, rule=within(0, 1))  # release; 0 in CPU profiles
+    lxmert_dropout: float = knob(0.1, rule=dropped())  # release; 0 in CPU profiles
     lxmert_layers: tuple[int, int, int] = knob((9, 5, 5), rule=within(1, 24))  # language, regions, cross
     vision: tuple[str, ...] = knob(("cifar10", "faces"), rule=one_of(*VISION), empty=True)  # Sec. III-B
 

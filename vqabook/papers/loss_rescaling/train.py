@@ -77,6 +77,11 @@ def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str 
     return result | ({"matrices": diagnosis.matrices(model)} if diagnosis else {})
 
 
+def look(recipe: Recipe, *, data_root: Path | None, device: str = "auto") -> None:
+    """Read what a recipe counts: whatever cannot be read or divided raises now."""
+    load(recipe, data_root, device)
+
+
 def prepare(recipe: Run, *, data_root: Path | None, device: str = "auto") -> None:
     """Build what a run trains and what it is judged by: whatever cannot be raises now."""
     task = load(recipe, data_root, device)
@@ -138,6 +143,11 @@ def build_network(recipe: Run, task: Task) -> nn.Module:
 def build_objective(criterion: rescaling.Criterion, recipe: Run, counts: Int[Tensor, "q a"]) -> rescaling.LossRescaling:
     """The criterion with the recipe's weights and schedule, and the mask loss."""
     m = recipe.method
+    if (m.rescale or m.mask) and m.min_votes > (most := int(counts.max())):
+        raise ValueError(
+            f"an answer of min_votes votes or more is of a question type, got {m.min_votes}, and no answer of this set "
+            f"has more than {most} in one; lower min_votes"
+        )
     options = {"min_votes": m.min_votes, "cap": m.cap, "out_of_type": m.out_of_type}
     return rescaling.LossRescaling(
         criterion,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from vqabook.knobs import knob, one_of, positive, within
+from vqabook.knobs import dropped, knob, one_of, positive, within
 from vqabook.papers.paper import QuestionSetting
 
 NAME = "mcl_kd"
@@ -61,7 +61,7 @@ class Setting(QuestionSetting):
     hidden: int = knob(256, rule=positive())  # release
     attention: int = knob(512, rule=positive())  # release
     wide: int = knob(1024, rule=positive())  # Sec. 4.1
-    dropout: float = knob(0.0, rule=within(0, 1))
+    dropout: float = knob(0.0, rule=dropped())
 
     dataset: str = "vqa_v2"  # of UpDn
     vqa_base_epochs: int = knob(30, rule=positive())  # UpDn

@@ -16,7 +16,7 @@ PAPER = Paper(
     live=("soft-ce-table-1-avg-overall",),
     parts={
         "train": Part(f"{__name__}.train:train", Run, "prepare"),
-        "statistics": Part(f"{__name__}.train:count", Recipe),
+        "statistics": Part(f"{__name__}.train:count", Recipe, "look"),
     },
     real={"vqa_v2_60k": "60,000 questions with all ten answers; 11,727 of them about images at hand"},
 )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from vqabook.knobs import knob, one_of, positive, within
+from vqabook.knobs import dropped, knob, one_of, positive, within
 from vqabook.papers.paper import QuestionSetting
 from vqabook.world.write import World
 
@@ -52,7 +52,7 @@ class Setting(QuestionSetting):
     hidden: int = knob(2400, rule=positive())  # release: of the question encoder
     word: int = knob(300, rule=positive())  # release
     joint: int = knob(1500, rule=positive())  # release: POOL's products
-    dropout: float = knob(0.5, rule=within(0, 1))  # release
+    dropout: float = knob(0.5, rule=dropped())  # release
     max_words: int = knob(10, rule=positive())  # release
     min_answer_count: int = knob(9, rule=positive())  # about 3,000 answers of VQA v2, as the release's top 3,000
     question_epochs: int = knob(70, rule=positive())  # of the models without an image, which learn from more questions

@@ -114,6 +114,11 @@ def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str 
     }
 
 
+def look(recipe: Recipe, *, data_root: Path | None, device: str = "auto") -> None:
+    """Read what a recipe counts: whatever cannot be read or divided raises now."""
+    load(recipe, data_root, device)
+
+
 def prepare(recipe: Run, *, data_root: Path | None, device: str = "auto") -> None:
     """Build what a run trains and what it is judged by: whatever cannot be raises now."""
     task = load(recipe, data_root, device)
