@@ -5,7 +5,6 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from matplotlib.colors import to_rgb
 
 from vqabook.data.seen import grid
 from vqabook.report import figures
@@ -19,16 +18,6 @@ def figure():
     figure = plt.figure()
     yield figure
     plt.close(figure)
-
-
-@pytest.mark.parametrize(
-    "shown",
-    [(figures.METHOD_COLORS, figures.BACKBONE_COLORS), (figures.LOSS_COLORS, figures.MODEL_COLORS)],
-    ids=["chapters 01 and 02", "chapter 03"],
-)
-def test_no_two_things_of_a_chapter_share_a_colour(shown):
-    colors = [to_rgb(color) for colors in shown for color in colors.values()]
-    assert len(set(colors)) == len(colors)
 
 
 def test_an_interval_shows_seeds_limits_and_mean(figure):

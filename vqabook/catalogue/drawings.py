@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from vqabook.report.figures import PALETTE, picture
+from vqabook.report.figures import OTHERS, picture
 
 
 def draw(figure: Figure, kind: str, data: Mapping) -> None:
@@ -21,7 +21,7 @@ def _bars(figure: Figure, data: Mapping) -> None:
     axes, labels, n = figure.add_subplot(), data["labels"], len(data["series"])
     x, width = np.arange(len(labels)), 0.8 / n
     for i, (name, values) in enumerate(data["series"].items()):
-        axes.bar(x + width * (i - (n - 1) / 2), values, width=width, color=PALETTE[i], label=name)
+        axes.bar(x + width * (i - (n - 1) / 2), values, width=width, color=OTHERS[i].color, label=name)
     long = max(map(len, labels)) * len(labels) > 90
     axes.set_xticks(x, labels, rotation=45 if long else 0, ha="right" if long else "center", fontsize=8)
     axes.set_ylabel(data["y_label"])
@@ -39,7 +39,7 @@ def _curve(figure: Figure, data: Mapping) -> None:
                 fontsize=8, color="gray",
             )  # fmt: skip
         else:
-            axes.plot(data["x"], values, color=PALETTE[i], label=name, linewidth=2)
+            axes.plot(data["x"], values, color=OTHERS[i].color, label=name, linewidth=2)
     axes.set(**{f"{axis}scale": "log" for axis in data["log"]})
     axes.set(xlabel=data["x_label"], ylabel=data["y_label"])
     if len(data["series"]) > 1:
@@ -56,7 +56,7 @@ def _images(figure: Figure, data: Mapping) -> None:
 
 def _points(figure: Figure, data: Mapping) -> None:
     axes = figure.add_subplot()
-    axes.plot(data["x"], data["y"], "o", color=PALETTE[0], markersize=4)
+    axes.plot(data["x"], data["y"], "o", color=OTHERS[0].color, markersize=4)
     for x, y, label in zip(data["x"], data["y"], data["labels"], strict=True):
         axes.annotate(label, (x, y), xytext=(3, 3), textcoords="offset points", fontsize=8)
     axes.set(xticks=[], yticks=[])

@@ -1,0 +1,136 @@
+"""Runs beside each other: bars, intervals, gains, slopes, and one score against another."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from vqabook.report.figures.frame import name_rows
+from vqabook.report.figures.marks import Mark, mark_of
+
+Gains = Mapping[str, tuple[Sequence[float], tuple[float, float] | None]]  # label -> of each seed, 95 % interval
+
+
+def bars(axes: Axes, values: Mapping[str, Sequence[float]], *, label: str) -> None:
+    """One bar a method: mean over seeds, one dot a seed."""
+    for x, (name, seeds) in enumerate(values.items()):
+        if not len(seeds):
+            continue
+        mark = mark_of(name)
+        axes.bar(x, np.mean(seeds), color=mark.color, width=0.7, alpha=0.75)
+        edge = {"markeredgecolor": "white", "markeredgewidth": 0.6, "markersize": 5}
+        axes.plot(np.full(len(seeds), x), seeds, **mark.dots | edge)
+    axes.set_xticks(range(len(values)), [name.replace(" (", "\n(") for name in values], fontsize=8)
+    axes.set_ylabel(label)
+
+
+def interval(axes: Axes, x: float, seeds: Sequence[float], limits: tuple[float, float], label: str, model: str) -> None:
+    """At `x` a dot a seed, the mean, and a bar between `limits`, by the mark of `model`."""
+    mark = mark_of(model)
+    axes.plot(np.full(len(seeds), x), seeds, **mark.dots | {"markersize": 3.5, "alpha": 0.5})
+    axes.plot((x, x), limits, color=mark.color, linewidth=2, label=label)
+    axes.plot(x, np.mean(seeds), "_", color=mark.color, markersize=12, markeredgewidth=2.5)
+
+
+def gains(axes: Axes, rows: Gains, printed: Mapping) -> None:
+    """A row a label, by the mark of what is before ", ": a dot a seed, mean, 95 % interval; diamonds as printed."""
+    for y, (label, (seeds, limits)) in enumerate(rows.items()):
+        mark = mark_of(label.split(", ")[0])
+        if len(seeds):
+            axes.plot(seeds, np.full(len(seeds), y), **mark.dots | {"markersize": 4.5, "alpha": 0.6})
+            axes.plot(np.mean(seeds), y, "|", color=mark.color, markersize=16, markeredgewidth=2.5)
+        if limits:
+            axes.plot(limits, (y, y), color=mark.color, linewidth=2)
+        if label in printed:
+            axes.plot(printed[label], y, **mark_of("printed").dots)
+    name_rows(axes, list(rows))
+
+
+def slopes(axes: Axes, lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], ends: tuple[str, str]) -> None:
+    """A line a name from its left number to its right one (means over seeds, one dot a seed), named at its end.
+
+    A name that a comma parts has the mark of what is before it: "method, faces" and "control, faces".
+    """
+    last = []
+    for name, sides in lines.items():
+        mark = mark_of(name.split(", ")[0])
+        axes.plot((0, 1), [np.mean(seeds) for seeds in sides], **mark.line)
+        for x, seeds in enumerate(sides):
+            axes.plot(np.full(len(seeds), x), seeds, **mark.dots | {"markersize": 3.5, "alpha": 0.4})
+        last.append((float(np.mean(sides[1])), name.split(", ")[-1], mark.color))
+    _name_ends(axes, last)
+    axes.set_xticks((0, 1), ends)
+    axes.set_xlim(-0.15, 1.15)
+
+
+def _name_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
+    """Names right of the axes, at the heights of lines' ends, pushed apart where they would lie on each other."""
+    low, high = axes.get_ylim()
+    step, at = 0.085, -np.inf
+    for y, name, color in sorted(ends):
+        at = max((y - low) / (high - low), at + step)
+        axes.annotate(
+            name, (1, (y - low) / (high - low)), (1.03, at), "axes fraction", fontsize=8, color=color, va="center",
+            annotation_clip=False,
+        )  # fmt: skip
+
+
+def trade(axes: Axes, runs: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, start: str = "baseline") -> None:
+    """Test score under changed priors against validation score: a dot a seed, a large one their mean.
+
+    `runs`: name -> (validation, test). Arrows lead from the mean of `start` to the others. On the dotted line both
+    scores are the same: a model far to its right of it has learnt the training prior.
+    """
+    means = {name: (np.mean(valid), np.mean(test)) for name, (valid, test) in runs.items() if len(valid)}
+    for name, mean in means.items():
+        mark = mark_of(name)
+        axes.plot(*runs[name], **mark.dots | {"markersize": 4, "alpha": 0.45})
+        axes.plot(*mean, **mark.dots | {"markersize": 10}, label=name)
+        if name != start and start in means:
+            way = {"arrowstyle": "->", "color": mark.color, "shrinkA": 6, "shrinkB": 6}
+            axes.annotate("", mean, means[start], arrowprops=way)
+    low = min(axes.get_xlim()[0], axes.get_ylim()[0])
+    high = max(axes.get_xlim()[1], axes.get_ylim()[1])
+    axes.axline((low, low), (high, high), color="gray", linewidth=0.8, linestyle=":")
+    axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
+    axes.set(xlabel="validation score (%), priors of training", ylabel="test score (%), priors changed")
+    axes.legend()
+
+
+def stacked(axes: Axes, rows: Mapping[str, Mapping[str, float]], marks: Mapping[str, Mark]) -> None:
+    """What a gain consists of: a row a label, its parts end to end (negative ones leftwards), a line at the sum."""
+    for y, parts in enumerate(rows.values()):
+        left = {1: 0.0, -1: 0.0}
+        for i, (part, value) in enumerate(parts.items()):
+            side = 1 if value >= 0 else -1
+            look = {"color": marks[part].color, "hatch": "///" if i % 2 else "", "edgecolor": "white", "linewidth": 0}
+            axes.barh(y, value, left=left[side], height=0.55, label=part if y == 0 else "", **look)
+            left[side] += value
+        axes.plot((sum(parts.values()),) * 2, (y - 0.36, y + 0.36), color=mark_of("printed").color, linewidth=2)
+    name_rows(axes, list(rows))
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+
+
+def joined(
+    axes: Axes, rows: Mapping[str, Mapping[str, tuple[float, float]]], *, ends: tuple[str, str], marked: str = ""
+) -> None:
+    """Two scores of a row joined by a line, for each source that it has: `ends` at a small and a large mark.
+
+    `rows`: label -> {"printed" or "real" or ...: (first, second)}, top-1 and oracle accuracy for example. The row
+    `marked` stands on a band: what others are to be compared with.
+    """
+    sources = list(dict.fromkeys(source for row in rows.values() for source in row))
+    for y, (label, row) in enumerate(rows.items()):
+        if label == marked:
+            axes.axhspan(y - 0.45, y + 0.45, color="gray", alpha=0.15, linewidth=0)
+        for i, source in enumerate(sources):
+            if source in row:
+                mark, at = mark_of(source), y + 0.26 * (i - (len(sources) - 1) / 2)
+                axes.plot(row[source], (at, at), color=mark.color, linewidth=1.5)
+                axes.plot(row[source][0], at, **mark.dots | {"markersize": 4})
+                axes.plot(row[source][1], at, **mark.dots | {"markersize": 8})
+    for source in sources:
+        axes.plot([], [], **mark_of(source).dots, label=source)
+    name_rows(axes, list(rows), zero=False)
+    axes.set_xlabel(f"accuracy (%): {ends[0]} (small) to {ends[1]} (large)")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(sources))

@@ -1,0 +1,94 @@
+"""How strong the evidence on a claim is, and how close its baseline comes to print: numbers for two pictures."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vqabook.report.claims import Claim
+from vqabook.report.verdicts import of_side
+
+SIDES = {"real": "verdict", "embedded": "verdict_embedded"}  # of a ledger's row: its numbers -> their verdict
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A claim as it stands in one source: what is printed, what was measured, half its 95 % interval (points)."""
+
+    printed: float
+    measured: float
+    half: float | None
+    source: str  # real, embedded
+    met: bool  # whether the data meet the claim's conditions
+    address: str
+    title: str
+
+    @property
+    def effect(self) -> float:
+        """The size of the printed difference."""
+        return abs(self.printed)
+
+    @property
+    def could_see(self) -> bool:
+        """Whether an effect as large as the printed one would have been seen."""
+        return self.half is not None and self.half < self.effect
+
+
+@dataclass(frozen=True)
+class Level:
+    """A baseline's level: printed, and ours as the mean over seeds."""
+
+    name: str
+    printed: float
+    embedded: float | None
+    real: float | None
+
+
+def list_dots(rows: Sequence[Mapping]) -> dict[str, list[Dot]]:
+    """Paper -> its dots, from the ledger's rows: claims with a printed difference in points that were measured."""
+    papers: dict[str, list[Dot]] = {}
+    for row in rows:
+        if row["printed"] is None or row["unit"] != "points":
+            continue
+        for source, verdict in SIDES.items():
+            if (numbers := row[source]) is None or numbers["low"] is None:
+                continue
+            met = row[verdict] != "conditions not met"
+            half = (numbers["high"] - numbers["low"]) / 2
+            title = f"{row['claim']}: printed {row['printed']['value']:+.1f}, measured {numbers['value']:+.1f}"
+            dot = Dot(row["printed"]["value"], numbers["value"], half, source, met, address_of(row), title)
+            papers.setdefault(row["paper"], []).append(dot)
+    return papers
+
+
+def address_of(row: Mapping) -> str:
+    """Where a claim's row stands."""
+    return f"ledger.html#claim-{row['name']}"
+
+
+def list_levels(
+    claims: Sequence[Claim], embedded: Sequence[Mapping], real: Sequence[Mapping], *, most: int
+) -> list[Level]:
+    """The levels of up to `most` baselines that claims compare with: those that are printed and that we have."""
+    levels: dict[tuple, Level] = {}
+    for claim in claims:
+        side = claim.less
+        if side.printed is None or side.over is not None or claim.unit != "points":
+            continue
+        ours = [_mean(list(of_side(records, side).values())) for records in (embedded, real)]
+        key = (side.printed, repr(sorted(side.where.items(), key=str)), side.metric)
+        if any(value is not None for value in ours) and key not in levels:
+            levels[key] = Level(f"{side.where.get('variant', claim.name)}", side.printed, *ours)
+    return list(levels.values())[:most]
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if values else None
+
+
+def tell_strength(papers: Mapping[str, Sequence[Dot]], source: str) -> str:
+    """The sentence that the page says: how many claims could have shown what is printed."""
+    dots = [dot for dots in papers.values() for dot in dots if dot.source == source and dot.met]
+    could = sum(dot.could_see for dot in dots)
+    where = {"real": "on real data", "embedded": "in the embedded world"}[source]
+    return f"{could} of {len(dots)} tested claims {where} could have seen an effect as large as the printed one"
