@@ -35,7 +35,10 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
     graph += ["--config", "profile=smoke", "workers=1", f"out={folder}", f"runs={runs}"]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     # One process trains what the graph would start thirteen for, each of which has torch to import.
-    for command in ([sys.executable, "-m", "vqabook", "run", *PAPER_PAGES, "--profile", "smoke", "--runs", runs], graph):
+    for command in (
+        [sys.executable, "-m", "vqabook", "run", *PAPER_PAGES, "--profile", "smoke", "--runs", runs],
+        graph,
+    ):
         result = subprocess.run(command, cwd=ROOT, env={**os.environ, "PATH": path}, capture_output=True, text=True)
         assert result.returncode == 0, result.stdout + result.stderr
     return folder / "_build" / "html"
