@@ -37,7 +37,7 @@ def test_its_runs_are_those_of_its_recipes_in_their_order(page):
     recipes = page.paper.asked(page.setting, NAME)
     assert [key_of(record["recipe"]) for record in page.here] == [key_of(recipe) for recipe in recipes]
     assert page.recorded == module.read_real(page.paper) != []
-    assert list(page.sources) == ["here: shapes", "recorded: vqa_v2_60k"]
+    assert list(page.sources) == ["embedded world", "real data: vqa_v2_60k"]
     assert {key_of(r["recipe"]) for r in read_embedded(page.paper, page.setting)} == set(map(key_of, recipes))
 
 
@@ -137,10 +137,19 @@ def test_live_runs_get_a_star_in_the_forest(page, shown, tmp_path):
     assert read_stars(page.paper, "small", runs)[0].value is None
     html = draw_forest([star])
     statement = "AVG: soft cross-entropy beats cross-entropy"
-    alt = f'alt="Printed, recorded and live differences. Live: {statement}: {star.value:+.2f}"'
-    assert html.count(alt) == 2 and "not run" in draw_forest([before])
+    assert html.count(f"{statement}: {star.value:+.2f} (live), {star.real.mean:+.2f} (real data)") == 2
+    assert "(live)" not in draw_forest([before])
     page.forest()
-    assert len(shown) == 1
+    page.forest("soft-ce-question", finding="It gains.")
+    assert "It gains." in shown[1].data and "The model without an image" in shown[1].data
+
+
+def test_claims_are_drawn_and_their_limits_shown(page, shown):
+    seeds, interval = page.gain(LIVE, page.recorded)
+    verdict = page.verdict(LIVE)
+    assert (len(seeds), interval) == (verdict.n, (verdict.low, verdict.high))
+    page.show_limits(LIVE)
+    assert "46.8" in shown[0].data and "visible, real data" in shown[0].data
 
 
 def test_a_forest_without_claims_is_nothing():

@@ -18,7 +18,7 @@ from vqabook.knobs import from_page, read_meanings
 from vqabook.papers import PAPERS, page_of, paper_of
 from vqabook.papers.paper import Paper
 from vqabook.producer import Producer, load_or_make_runs
-from vqabook.report import again, figures, headlines, ledger, live, verdicts
+from vqabook.report import again, figures, headlines, ledger, limits, live, verdicts
 from vqabook.report.claims import Claim
 from vqabook.report.show import show, show_html
 from vqabook.report.told import Teller, leave
@@ -69,7 +69,8 @@ class Page:
     @property
     def sources(self) -> dict[str, Records]:
         """Both sets of records under the headings of the page's tables."""
-        return {f"here: {self.dataset}": self.here, f"recorded: {next(iter(self.paper.real))}": self.recorded}
+        here = "embedded world" if self.setting.dataset == "shapes" else f"here: {self.dataset}"
+        return {here: self.here, f"real data: {next(iter(self.paper.real))}": self.recorded}
 
     def pick(self, *starts: str) -> list[Claim]:
         """The page's claims whose names begin so."""
@@ -77,10 +78,18 @@ class Page:
 
     def verdict(self, name: str) -> verdicts.Verdict:
         """The verdict on a claim, on real data."""
+        return verdicts.verdict_on(self._claim(name), self.recorded)
+
+    def gain(self, name: str, records: Records) -> tuple[list[float], tuple[float, float] | None]:
+        """What a claim compares, one difference a seed, and the 95 % interval of their mean: for `figures.gains`."""
+        claim = self._claim(name)
+        return verdicts.gain(records, replace(claim.more, over=claim.less))
+
+    def _claim(self, name: str) -> Claim:
         named = {claim.name: claim for claim in self.claims}
         if name not in named:
             raise ValueError(f"claims of this page are {', '.join(named)}; got {name!r}: check the spelling")
-        return verdicts.verdict_on(named[name], self.recorded)
+        return named[name]
 
     @cached_property
     def as_in_the_book(self) -> bool:
@@ -110,10 +119,18 @@ class Page:
         """Display how many claims of each table or section hold."""
         show(ledger.summary(self.claims, self.here, self.recorded, dataset=self.dataset))
 
-    def forest(self) -> None:
-        """Display the page's claims that this build has trained again: printed, recorded, and live."""
-        stars = read_stars(self.paper, self.setting.profile, self.setting.runs)
-        show_html(draw_forest([star for star in stars if star.claim in self.claims]))
+    def forest(self, *names: str, finding: str = "") -> None:
+        """Display claims as printed and recorded, with the star of those trained again; unless given, the latter.
+
+        `finding`: what the picture shows, the first sentence of its caption.
+        """
+        claims = [self._claim(name) for name in names] or [c for c in live_claims(self.paper) if c in self.claims]
+        show_html(draw_forest(read_stars(self.paper, self.setting.profile, self.setting.runs, claims), finding))
+
+    def show_limits(self, *names: str) -> None:
+        """Display what these claims' data could have shown: baseline levels, and the smallest visible effects."""
+        rooms = {"embedded world": read_room(self.paper, "embedded"), "real data": self.recorded}
+        show(limits.limits([self._claim(name) for name in names], rooms))
 
     def show_evidence(self) -> None:
         """Display links to the pages with the story's evidence."""
@@ -165,29 +182,36 @@ def make_live_runs(
     return make(recipes, produce, runs_folder(runs) / "live" / paper, here=True)
 
 
-def read_stars(paper: Paper, profile: str, runs: str | None) -> list[live.Star]:
-    """The stars of a paper's live claims, from what has been trained."""
+def read_stars(paper: Paper, profile: str, runs: str | None, claims: Sequence[Claim] | None = None) -> list[live.Star]:
+    """The stars of claims, from what has been trained; unless given, of the paper's live ones."""
     records = read_records(runs_folder(runs) / "live" / paper.name)
     trained = [record for record in records if record["recipe"]["profile"] == profile]
     return live.find_stars(
-        live_claims(paper), trained, verdicts.evidence(paper.name, profile=profile), read_real(paper)
+        claims or live_claims(paper), trained, verdicts.evidence(paper.name, profile=profile), read_real(paper)
     )
 
 
-def draw_forest(stars: Sequence[live.Star]) -> str:
-    """The picture of claims with their stars, as HTML; nothing without claims."""
+def draw_forest(stars: Sequence[live.Star], finding: str = "") -> str:
+    """The picture of claims with their stars, as HTML; nothing without claims. `finding`: its caption's first words."""
     if not stars:
         return ""
-    values = [f"{star.claim.statement}: {'not run' if star.value is None else f'{star.value:+.2f}'}" for star in stars]
-    alt = f"Printed, recorded and live differences. Live: {'; '.join(values)}"
+    values = [_tell_star(star) for star in stars]
+    alt = f"{finding or 'Printed, recorded and live differences.'} {'; '.join(values)}"
     caption = (
-        f"{live.count_inside(stars)} Diamonds are printed differences, bars 95 % intervals of recorded runs; a star is "
-        "one run of this build, and the pale bar is where it was expected."
-    )
+        f"{finding} {live.count_inside(stars)} Diamonds are printed differences, bars 95 % intervals of recorded runs; "
+        "a star is one run of this build, and the pale bar is where it was expected."
+    ).strip()
     size = (7.2, 1.1 + 0.5 * len(stars))
     return figures.render(
         lambda figure: figures.forest(figure.add_subplot(), stars), caption=caption, alt=alt, size=size
     )
+
+
+def _tell_star(star: live.Star) -> str:
+    """A row of the forest in words: what was measured of the claim, and where."""
+    measured = {"live": star.value, "real data": star.real.mean, "embedded world": star.embedded.mean}
+    told = [f"{value:+.2f} ({where})" for where, value in measured.items() if value is not None]
+    return f"{star.claim.statement}: {', '.join(told) or 'not run'}"
 
 
 def read_embedded(paper: Paper, setting: Any) -> Records:

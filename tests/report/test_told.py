@@ -44,6 +44,7 @@ def teller(claim, runs) -> Teller:
         ("seen", "1.2 points"),
         ("more", "48.0 ± 2.8 (n = 3)"),
         ("less", "43.0 ± 3.0 (n = 3)"),
+        ("why", "all conditions are met"),
         ("printed", "+8.3 points"),
         ("printed more", "47.1"),
         ("printed less", "38.8"),
@@ -77,7 +78,7 @@ def test_a_claim_without_runs_is_told_as_not_run(teller):
 
 
 def test_a_unit_reads_as_a_sentence(teller):
-    assert teller.tell("loss number") == "+5.0\u00a0in loss"
+    assert teller.tell("loss number") == "+5.0" and teller.tell(f"{NAME} number") == "+5.0\u00a0points"
 
 
 @pytest.mark.parametrize(
@@ -103,6 +104,9 @@ def test_what_cannot_be_told_fails_with_its_place(teller, text, error):
 def test_a_need_is_seen_only_when_unmet(teller):
     text = f"It holds. {{needs}}`{NAME}: holds` It fails {{needs}}`{NAME} embedded: holds or fails`here."
     assert fill_text(text, teller, "page") == ("It holds.  It fails here.", [])
+    others = f"{{needs}}`{NAME}: not fails` {{needs}}`never: not run` {{needs}}`{NAME}: not not run or fails`"
+    assert fill_text(others, teller, "page")[1] == []
+    assert fill_text(f"{{needs}}`{NAME}: not holds`", teller, "page")[1][0].needed == "not holds"
     filled, unmet = fill_text(f"{{needs}}`{NAME} embedded: holds`", teller, "03_page, cell 2")
     assert (filled, unmet) == ("", [Need(NAME, "embedded", "holds", "fails", "03_page, cell 2")])
     assert str(unmet[0]) == (

@@ -35,6 +35,7 @@ FORMS = {
     "seeds": "n = 5",
     "verdict": "holds",
     "seen": "0.8 points: half the interval, the smallest difference that these seeds could have seen",
+    "why": "which condition is not met",
     "more": "48.1 ± 0.3 (n = 5): the mean of the claim's larger side, and the seeds' standard deviation",
     "less": "the same of its smaller side",
     "printed": "+1.2 points: the paper's own difference",
@@ -42,10 +43,7 @@ FORMS = {
     "printed less": "46.8: its smaller side",
 }
 MEASURED = "application/vnd.vqabook.measured+json"  # an output that holds a value for the text; no reader displays it
-UNITS = {
-    "loss": "in loss", "correlation": "in correlation", "gradient norm": "in gradient norm", "x 100": "(× 100)",
-    "kappa x 100": "(κ × 100)",
-}  # fmt: skip
+UNITS = {"loss": "", "correlation": "", "gradient norm": "", "x 100": "(× 100)", "kappa x 100": "(κ × 100)"}
 _ROLE = re.compile(
     r"(?P<code>```.*?```|``.*?``)|(?<!`)\{(?P<role>told|needs)\}`(?P<asked>[^`]*[^`\s][^`]*)`", re.DOTALL
 )
@@ -113,12 +111,15 @@ class Teller:
         head, colon, listed = asked.partition(":")
         name, *words = head.split()
         room, form = _sort(words)
-        kinds = [kind.strip() for kind in listed.split(" or ")]
+        negated = listed.strip().startswith("not ") and listed.strip() not in KINDS
+        kinds = [kind.strip() for kind in listed.strip().removeprefix("not " * negated).split(" or ")]
         if not colon or form != "whole" or not set(kinds) <= set(KINDS):
-            raise ValueError(f"a need is `claim [room]: verdict [or verdict]`; verdicts are {', '.join(KINDS)}")
+            raise ValueError(
+                f"a need is `claim [room]: verdict [or verdict]`, or `: not verdict`; verdicts are {', '.join(KINDS)}"
+            )
         claim = self._claim(name)
         found = verdict_on(claim, self.read(claim, room)).kind
-        return [] if found in kinds else [Need(name, room, " or ".join(kinds), found, where)]
+        return [] if (found in kinds) != negated else [Need(name, room, listed.strip(), found, where)]
 
     def _claim(self, name: str) -> Claim:
         if name not in self.claims:
@@ -206,7 +207,7 @@ def _tell_verdict(verdict: Verdict, claim: Claim, form: str) -> str:
     if form == "verdict" or verdict.mean is None:
         return label
     ends = [] if verdict.low is None else [verdict.low, verdict.high]
-    half = (ends[1] - ends[0]) / 2 if ends else 0.0
+    half = verdict.detectable or 0.0
     digits = _digits(*(ends or [verdict.mean]), half)
     parts = {
         "number": f"{_signed(verdict.mean, digits)}{_unit(claim)}",
@@ -216,6 +217,8 @@ def _tell_verdict(verdict: Verdict, claim: Claim, form: str) -> str:
     if ends:
         parts["interval"] = "[{},\u00a0{}]".format(*(f"{end:.{digits}f}".replace("-", "−") for end in ends))
         parts["seen"] = f"{half:.{digits}f}{_unit(claim)}"
+    if form == "why":
+        return escape(verdict.why) or "all conditions are met"
     parts["effect"] = " ".join(parts[part] for part in ("number", "interval") if part in parts)
     parts["whole"] = f"{parts['effect']}, {parts['seeds']}, {label}"
     return parts.get(form, label)
@@ -231,4 +234,5 @@ def _signed(value: float, digits: int) -> str:
 
 
 def _unit(claim: Claim) -> str:
-    return f"\u00a0{escape(UNITS.get(claim.unit, claim.unit))}"
+    unit = UNITS.get(claim.unit, claim.unit)  # of a loss or a correlation the sentence says what it is
+    return f"\u00a0{escape(unit)}" if unit else ""

@@ -20,7 +20,7 @@ def forest(axes: Axes, stars: Sequence[Star]) -> None:
     """
     live, real, embedded, printed = (mark_of(name) for name in ("live", "real", "embedded", "printed"))
     for y, star in enumerate(stars):
-        if star.expected:
+        if star.expected and star.value is not None:
             pale = {"color": embedded.color, "linewidth": 7, "alpha": 0.2, "solid_capstyle": "butt"}
             axes.plot(star.expected, (y + 0.16,) * 2, **pale)
         for shift, verdict, mark in ((-0.16, star.real, real), (0.16, star.embedded, embedded)):

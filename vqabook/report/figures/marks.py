@@ -79,7 +79,7 @@ MARKS: Mapping[str, Mark] = {  # every name that pictures show
     "question encoder": OTHERS[2], "classifier": OTHERS[3], "train": OTHERS[5], "test": OTHERS[1],
     # soft cross-entropy
     "cross-entropy": _BASELINE, "soft cross-entropy": _METHOD, "soft scores": OTHERS[0],
-    "AVG": OTHERS[1], "POOL": OTHERS[2],
+    "others' answers": _CONTROL, "AVG": OTHERS[1], "POOL": OTHERS[2],
     # specialised ensembles
     "IE": _BASELINE, "IE as long": _CONTROL, "MCL": OTHERS[0], "CMCL": OTHERS[1], "MCL-KD": _METHOD,
     # long tails

@@ -1,0 +1,16 @@
+"""Drawings of how a method works show the numbers that they are given."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from vqabook.report.sketches import votes_to_targets
+
+
+def test_a_dot_an_annotator_and_a_bar_a_weight():
+    figure = Figure()
+    votes_to_targets(figure, {"red": 5, "pink": 1}, {"cross-entropy": [1.0, 0.0], "soft cross-entropy": [0.5, 0.1]})
+    people, *bars = figure.axes
+    assert [len(line.get_xdata()) for line in people.lines] == [5, 1]
+    assert [[bar.get_width() for bar in axes.patches] for axes in bars] == [[1.0, 0.0], [0.5, 0.1]]
+    assert [axes.get_title() for axes in figure.axes] == ["annotators", "cross-entropy", "soft cross-entropy"]

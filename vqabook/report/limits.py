@@ -1,0 +1,35 @@
+"""What a page's data could not have shown: levels far from the printed ones, and effects too small for the seeds."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import pandas as pd
+
+from vqabook.report.claims import Claim
+from vqabook.report.verdicts import mean_std, of_side, verdict_on
+
+Records = Sequence[Mapping]
+
+
+def limits(claims: Sequence[Claim], rooms: Mapping[str, Records]) -> pd.DataFrame:
+    """A row a claim: the level of its smaller side, printed and in each room, then its effect, and what was visible.
+
+    `rooms`: what the columns call a set of records. What could have been seen is half the interval's width.
+    """
+    cells = {}
+    for claim in claims:
+        row = {"baseline, printed": _number(claim.less.in_print)}
+        row |= {f"baseline, {room}": mean_std(of_side(records, claim.less).values()) for room, records in rooms.items()}
+        row["effect, printed"] = _number(claim.printed, signed=True)
+        row |= {f"visible, {room}": _seen(claim, records) for room, records in rooms.items()}
+        cells[escape(claim.statement)] = row
+    return pd.DataFrame.from_dict(cells, orient="index")
+
+
+def _number(value: float | None, *, signed: bool = False) -> str:
+    return "–" if value is None else f"{value:{'+' if signed else ''}.1f}"
+
+
+def _seen(claim: Claim, records: Records) -> str:
+    seen = verdict_on(claim, records).detectable
+    return "–" if seen is None else f"±\u00a0{seen:.1f}"
