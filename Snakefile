@@ -43,6 +43,7 @@ if "data_root" in config:
 NOTEBOOKS = {path.stem: page_of(path.stem) for path in sorted(Path("notebooks").glob("[0-9]*_*.ipynb"))}
 TRAINED = sorted(set(NOTEBOOKS.values()) - {None})
 PAGES = expand(f"{BUILD}/pages/{{page}}.ipynb", page=NOTEBOOKS)
+RELEASE = str(max(Path("book/releases").glob("*.json"), key=lambda path: [*map(int, path.stem.split("."))]))
 PROSE = [str(path) for path in sorted(Path("book").glob("*.*"))]
 THEME = [str(path) for folder in ("_static", "_templates") for path in sorted(Path("book", folder).glob("*.*"))]
 
@@ -70,6 +71,7 @@ wildcard_constraints:
 
 localrules:
     ledger,
+    lists,
     book,
 
 
@@ -78,6 +80,7 @@ rule book:
     input:
         pages=PAGES,
         ledger=f"{BUILD}/_generated/ledger.json",
+        lists=[f"{BUILD}/_generated/changes.html", f"{BUILD}/_generated/contradictions.html"],
         prose=PROSE,
         theme=THEME,
     output:
@@ -125,6 +128,25 @@ rule ledger:
         "write the ledger"
     shell:
         "exec vqabook ledger {SETTINGS:q} --out {BUILD:q}/_generated"
+
+
+rule lists:
+    """What changed since the last release, and what the papers contradict."""
+    input:
+        ledger=f"{BUILD}/_generated/ledger.json",
+        release=RELEASE,
+    output:
+        changes=f"{BUILD}/_generated/changes.html",
+        contradictions=f"{BUILD}/_generated/contradictions.html",
+    params:
+        code=CODE,
+    message:
+        "compare with the last release"
+    shell:
+        """
+        vqabook changes {input.release:q} {input.ledger:q} --out {output.changes:q}
+        vqabook contradictions --out {output.contradictions:q}
+        """
 
 
 rule page:

@@ -104,6 +104,8 @@ class Paper:
     real: Mapping[str, str]
     further: Mapping[str, str] = field(default_factory=dict)
     whole: Mapping[str, Any] = field(default_factory=dict)
+    contradictions: tuple[tuple[str, str], ...] = ()  # where, what the paper prints there
+    untested: tuple[tuple[str, str, str], ...] = ()  # where, what its text says, why no claim of ours tests it
 
     def setting_of(self, **values: Any) -> Any:
         """The setting that these parameters ask for: `setting_of(profile="small", seeds=(0,))`."""

@@ -67,7 +67,7 @@ def test_inconsistencies_are_what_the_tables_say():
     assert (kappa_updn, kappa_ours, updn, ours) == ("4.40", "38.68", "12.49", "18.04†")
     for loss in ("bce", "ce"):
         assert v[f"css {loss} mask (softplus-G)"] < v[f"css {loss} mask (sigmoid)"]
-    assert all(where and what.endswith(".") for where, what in printed.INCONSISTENCIES)
+    assert all(where and what.endswith(".") for where, what in printed.CONTRADICTIONS)
 
 
 PRINTED_DIFFERENCES = {

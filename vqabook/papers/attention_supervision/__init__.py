@@ -4,7 +4,7 @@ Page 04: sentences, images, and questions about images. A supervised run starts 
 seed, and differs by the loss on its attention alone; its epoch is chosen on examples held out of train.
 """
 
-from vqabook.papers.attention_supervision.claims import CLAIMS, TITLE
+from vqabook.papers.attention_supervision.claims import CLAIMS, CONTRADICTIONS, TITLE, UNTESTED
 from vqabook.papers.attention_supervision.recipes import Probing, Run, list_recipes
 from vqabook.papers.attention_supervision.setting import NAME, PROFILES, Setting
 from vqabook.papers.paper import Paper, Part
@@ -27,4 +27,6 @@ PAPER = Paper(
         "cifar10": "the paper's own images, 20,000 of them trained on for six epochs",
         "vqacp_v1_coco16k": "questions about photographs in 7 x 7 cells; nobody's maps to compare with",
     },
+    contradictions=CONTRADICTIONS,
+    untested=UNTESTED,
 )

@@ -26,6 +26,13 @@ TABLE_4 = {  # All, Y/N, Num, Other
 KINDS = ("overall", "yes/no", "number", "other")
 OF = {"question": "attention to words", "image": "attention to regions", "both": "both attentions"}
 RIGHT = "image mse @ relevant regions"
+CONTRADICTIONS = (  # where, what the paper prints there
+    ("Table 4, All", "from question coral to image coral the types move by +0.2, +0.3 and -0.1, All by +1.1: no "
+     "mixture of types does that."),
+    ("Eq. 3", "the attention stands where a discriminator's true example stands, and D(g/x) is given the question."),
+    ("Eqs. 4-6 and their release", "CORAL's constant is 1/4, without the squared size of Deep CORAL; MMD is between "
+     "sets, and the released code, on batches of one example, computes it map by map."),
+)  # fmt: skip
 UNTESTED = (  # where, what the text says, why no claim of ours tests it
     ("Sec. 4.4", "the score for the ground truth increased significantly from 100 to 500 masks",
      "the best of more masks is never worse; what can fail is that 500 find nearly all, which a claim tests"),

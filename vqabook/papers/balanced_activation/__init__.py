@@ -1,6 +1,6 @@
 """Ren et al. 2020, "Balanced Activation for Long-tailed Visual Recognition", arXiv:2008.11037. Page 06."""
 
-from vqabook.papers.balanced_activation.claims import CLAIMS, TITLE
+from vqabook.papers.balanced_activation.claims import CLAIMS, CONTRADICTIONS, TITLE
 from vqabook.papers.balanced_activation.recipes import CountsRun, DetectionRun, Run, list_recipes
 from vqabook.papers.balanced_activation.setting import NAME, PROFILES, Setting
 from vqabook.papers.paper import Paper, Part
@@ -25,4 +25,5 @@ PAPER = Paper(
         "lvis_v1": "the counts of 1,203 categories, without their images",
     },
     whole={"imbalances": (100.0, 10.0), "further_at": (100.0,), "detection": True},
+    contradictions=CONTRADICTIONS,
 )

@@ -43,6 +43,14 @@ DETECTED: dict[str, dict[str, float]] = {
         "balanced sigmoid": (25.1, 29.3, 24.0, 18.3, 26.7),
     }.items()
 }  # fmt: skip
+CONTRADICTIONS = (  # where, what the paper prints there
+    ("Theorem 1 and Corollary 1", "the theorem and Eq. 14 have counts to the power of 1; the corollary's margins make "
+     "it 1/4, and the text then takes 1, which is empirically best."),
+    ("Eqs. 42-44", "the quotient leaves out the other classes, as though they were mixed alike in training and at "
+     "test: the sigmoid's offset is right for two classes, or for others that are equally frequent."),
+    ("Eqs. 36-37 and 48", "Eq. 48 prints the term of the true class alone; Eqs. 36-37 have both terms."),
+    ("Eq. 44 and its release", "the released code drops log(k - 1), and counts images that show a class."),
+)  # fmt: skip
 MINE = "balanced softmax"
 BEST, PLAIN = "balanced sigmoid", "repeat factor"  # of Table 2
 GROUPS = {"rare": "r", "common": "c", "frequent": "f"}

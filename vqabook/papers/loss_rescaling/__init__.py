@@ -1,6 +1,7 @@
 """Guo et al. 2021, "Loss re-scaling VQA: Revisiting the Language Prior ...", arXiv:2010.16010. Pages 01 and 02."""
 
-from vqabook.papers.loss_rescaling.claims import CLAIMS, TITLE
+from vqabook.papers.loss_rescaling.claims import CLAIMS, TITLE, UNTESTED
+from vqabook.papers.loss_rescaling.printed import CONTRADICTIONS
 from vqabook.papers.loss_rescaling.recipes import Run, VisionRun, list_recipes
 from vqabook.papers.loss_rescaling.setting import NAME, PROFILES, Setting
 from vqabook.papers.paper import Paper, Part, Recipe
@@ -32,4 +33,6 @@ PAPER = Paper(
         "faces": "the seven people of LFW, another task (Sec. III-B)",
     },
     further={"vqa_v2_60k": "questions with all ten answers, divided so that priors change"},
+    contradictions=CONTRADICTIONS,
+    untested=UNTESTED,
 )

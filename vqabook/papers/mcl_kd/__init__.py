@@ -1,6 +1,6 @@
 """Mun et al. 2018, "Learning to Specialize with Knowledge Distillation for ... VQA" (MCL-KD), NeurIPS. Page 05."""
 
-from vqabook.papers.mcl_kd.claims import CLAIMS, TITLE
+from vqabook.papers.mcl_kd.claims import CLAIMS, CONTRADICTIONS, TITLE
 from vqabook.papers.mcl_kd.recipes import Run, list_recipes
 from vqabook.papers.mcl_kd.setting import NAME, PROFILES, Setting
 from vqabook.papers.paper import Paper, Part
@@ -26,4 +26,5 @@ PAPER = Paper(
         "specialists": (1, 2, 3),
         "vqa_specialists": (3,),
     },
+    contradictions=CONTRADICTIONS,
 )

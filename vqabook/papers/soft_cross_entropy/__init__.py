@@ -1,7 +1,7 @@
 """Ilievski & Feng 2017, "A Simple Loss Function for ... VQA Models", arXiv:1708.00584. Page 03."""
 
 from vqabook.papers.paper import Paper, Part, Recipe
-from vqabook.papers.soft_cross_entropy.claims import CLAIMS, TITLE
+from vqabook.papers.soft_cross_entropy.claims import CLAIMS, CONTRADICTIONS, TITLE, UNTESTED
 from vqabook.papers.soft_cross_entropy.recipes import Run, list_recipes
 from vqabook.papers.soft_cross_entropy.setting import NAME, PROFILES, Setting
 
@@ -19,4 +19,6 @@ PAPER = Paper(
         "statistics": Part(f"{__name__}.train:count", Recipe, "look"),
     },
     real={"vqa_v2_60k": "60,000 questions with all ten answers; 11,727 of them about images at hand"},
+    contradictions=CONTRADICTIONS,
+    untested=UNTESTED,
 )

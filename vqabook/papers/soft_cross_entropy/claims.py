@@ -17,6 +17,11 @@ TABLE_1 = {  # best validation accuracy
     ("pool", "votes"): {"All": 60.4, "Y/N": 71.9, "Num.": 39.0, "Other": 54.6},
 }
 VALIDATION = {"Y/N": 80_541, "Num.": 28_134, "Other": 105_679}  # questions of VQA v2 val
+CONTRADICTIONS = (  # where, what the paper prints there
+    ("Table 1, All", "no mixture of the three answer types in the proportions of VQA v2 val makes the overall column; "
+     "the released way of counting answer types explains it."),
+    ("AVG and its release", "the text describes LSTMs; in the released code AVG has a GRU."),
+)  # fmt: skip
 UNTESTED = (  # where, what the text says, why no claim of ours tests it
     ("Figs. 1-2", "with cross-entropy the training loss falls fast while validation gains nothing",
      "no number is printed and no threshold given; the page shows both curves"),
