@@ -42,9 +42,7 @@ def test_a_claim_changed_or_did_not(old, new, kind):
 def test_claims_that_came_or_went_are_counted():
     found = changes.compare({"a": both(*NONE)}, {"b": both("holds", 2.0, 1.0, 3.0)})
     assert [change.kind for change in found] == ["new", "new", "gone", "gone"]
-    assert "0 moved by more than half their interval, 2 are new, and 2 are gone" in changes.count(
-        found
-    )
+    assert "0 moved by more than half their interval, 2 are new, and 2 are gone" in changes.count(found)
     assert "<table>" not in changes.render_html(found, "0.2.0")
 
 

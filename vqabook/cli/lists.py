@@ -9,7 +9,7 @@ import typer
 from vqabook.evidence import record
 from vqabook.papers import PAPERS, paper_of
 
-Ledger = typer.Argument(exists=True, dir_okay=False)
+Ledger = typer.Argument(dir_okay=False, help="ledger.json, or a release of book/releases/")
 Html = Annotated[Path | None, typer.Option(help="HTML file for the book; default: lines of text on stdout")]
 
 
