@@ -9,6 +9,7 @@ import pytest
 
 from vqabook.report import ledger
 from vqabook.report.claims import Claim, Side
+from vqabook.report.verdicts import verdict_on
 
 ROW = {
     "paper", "name", "claim", "where", "page", "unit", "printed", "embedded", "real", "verdict", "verdict_embedded",
@@ -46,7 +47,7 @@ def test_the_papers_claims_are_counted_apart_from_ours_and_each_comparison_once(
     assert [row["name"] for row in ledger.count_once(rows, ours=True)] == ["control"]
     text = ledger.by_chance(rows)
     assert "In the embedded world 2 of 2 tested claims of the papers hold and 0 fail (by chance about 0.1" in text
-    assert "On real data" not in text and "2 that compare the same records as another counted once" in text
+    assert "On real data" not in text and "where two compare the same records, one is counted (2 left out)" in text
     assert "not independent" in text
     headline = replace(reworded, headline=True)
     assert {row["name"]: row["same_as"] for row in ledger.rows([claim, headline], [], [])} == {
@@ -61,6 +62,9 @@ def test_what_misses_a_condition_is_shown_with_numbers_and_never_counted(claim, 
     (row,) = rows = ledger.rows([needy], records, one_vote)
     assert (row["verdict"], row["verdict_embedded"]) == ("conditions not met", "holds")
     assert row["real"]["value"] == pytest.approx(5.0) and row["real"]["why"] == "vqacp_v1_coco16k has no ten votes"
+    assert "vqacp_v1_coco16k has no ten votes</small>" in ledger.html(rows)
+    undecided = ledger.html(ledger.rows([claim], [], runs([8.0, 9.0, -1.0])))
+    assert f"could have seen {verdict_on(claim, runs([8.0, 9.0, -1.0])).detectable:.2f}</small>" in undecided
     assert "On real data" not in ledger.by_chance(rows) and 'class="verdict-conditions-not-met"' in ledger.html(rows)
 
 

@@ -89,7 +89,8 @@ class Paper:
     """A paper of the book.
 
     `real`: data sets whose recorded runs verdicts on real data come from, the main one first; `further`: real ones with
-    verdicts of their own; each with what it can show. `whole`: what makes a profile run all of the paper.
+    verdicts of their own; each with what it can show; `report.claims.HAS` says what each has. `whole`: what makes a
+    profile run all of the paper.
     """
 
     name: str

@@ -126,7 +126,9 @@ def _tell(kind: str, measured: Mapping | None, unit: str) -> str:
         return badge(kind)
     low, high = measured["low"], measured["high"]
     interval = f" [{low:+.2f}, {high:+.2f}]" if low is not None else ""
-    return f"{badge(kind)}<br><small>{measured['value']:+.2f}{interval} {unit}, n = {measured['n']}</small>"
+    notes = {"undecided": f"could have seen {measured['detectable'] or 0:.2f}", "conditions not met": measured["why"]}
+    note = f"; {escape(notes[kind])}" if kind in notes else ""
+    return f"{badge(kind)}<br><small>{measured['value']:+.2f}{interval} {unit}, n = {measured['n']}{note}</small>"
 
 
 def count_once(ledger: Sequence[Mapping], *, ours: bool = False) -> list[Mapping]:
@@ -146,10 +148,10 @@ def by_chance(ledger: Sequence[Mapping]) -> str:
                     + ("" if ours else f" (by chance about {0.025 * tested:.1f} of each)")
                 )
     repeated = sum(row["same_as"] is not None for row in ledger)
-    once = f"; {repeated} that compare{'' if repeated > 1 else 's'} the same records as another counted once"
+    once = f"; where two compare the same records, one is counted ({repeated} left out)" if repeated else ""
     return (
         f"{'. '.join(sentences)}. By chance: if every difference were zero, a claim would hold or fail with 2.5 % "
-        f"each. Claims are not independent: many share runs{once if repeated else ''}."
+        f"each. Claims are not independent: many share runs{once}."
     )
 
 
