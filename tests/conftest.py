@@ -5,6 +5,7 @@ Our modules are imported under jaxtyping's hook, which makes beartype check ever
 
 from __future__ import annotations
 
+import errno
 import gzip
 import importlib
 import importlib.util
@@ -66,11 +67,29 @@ def _import_checked() -> None:
                 importlib.import_module(module.name)
 
 
+def is_running(process: int) -> bool:
+    """Whether there is a process of this number, whosever."""
+    try:
+        os.kill(process, 0)
+    except OSError as error:
+        return error.errno == errno.EPERM
+    return True
+
+
+def make_runs_folder(temporary: Path) -> Path:
+    """A folder for these tests, named by their process; those of tests that were killed, which left theirs, go."""
+    for left in temporary.glob("vqabook-runs-*"):
+        owner = left.name.removeprefix("vqabook-runs-").partition("-")[0]
+        if not (owner.isdecimal() and is_running(int(owner))):
+            shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"vqabook-runs-{os.getpid()}-", dir=temporary))
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Runs at smoke size are made once for all tests, notebooks and the book; the user's own are not touched."""
     if not hasattr(config, "workerinput"):  # the workers of pytest-xdist inherit it
         os.environ["TQDM_DISABLE"] = "1"  # the notebooks' outputs are compared
-        os.environ["VQABOOK_RUNS"] = tempfile.mkdtemp(prefix="vqabook-runs-")
+        os.environ["VQABOOK_RUNS"] = str(make_runs_folder(Path(tempfile.gettempdir())))
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
         _import_checked()
 

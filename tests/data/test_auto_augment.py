@@ -11,6 +11,8 @@ import torch
 from PIL import Image
 
 from vqabook.data.auto_augment import (
+    CUBIC,
+    GREY,
     OPERATIONS,
     POLICY,
     Augment,
@@ -53,6 +55,22 @@ def test_operations_are_pillow_s(name, images):
             off = got.int() - torch.from_numpy(np.stack(want)).permute(0, 3, 1, 2).int()
             assert name in GEOMETRIC or off.abs().max() <= (name in BLENDS), (level, sign)
             assert off.ne(0).double().mean() < (0.25 if name in BLENDS else 0.01), (level, sign)
+
+
+@pytest.mark.parametrize("name", CUBIC)
+def test_bicubic_shears_are_pillow_s(name, images):
+    """To the byte but where a sum in another order falls on the other side of a whole number."""
+    for strength in np.linspace(-0.3, 0.3, 9).tolist():
+        by = (1, strength, 0, 0, 1, 0) if name == "shear_x" else (1, 0, 0, strength, 1, 0)
+        how = {"resample": Image.Resampling.BICUBIC, "fillcolor": (GREY,) * 3}
+        want = [np.asarray(to_pil(x).transform((SIDE, SIDE), Image.Transform.AFFINE, by, **how)) for x in images]
+        got = CUBIC[name](images, torch.full((N,), strength, dtype=torch.double))
+        off = (got.int() - torch.from_numpy(np.stack(want)).permute(0, 3, 1, 2).int()).abs()
+        assert off.max() <= 1 and off.ne(0).double().mean() < 0.01, strength
+    torch.manual_seed(0)
+    plain = auto_augment(images.repeat(20, 1, 1, 1))
+    torch.manual_seed(0)
+    assert 0 < auto_augment(images.repeat(20, 1, 1, 1), cubic=True).ne(plain).flatten(1).any(1).double().mean() < 0.2
 
 
 def test_strengths_are_an_image_s_own(images):

@@ -7,11 +7,13 @@ import random
 import time
 import tracemalloc
 from collections import Counter
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 import torch
 
+from vqabook.data.sets import DataSpec
 from vqabook.data.vqa import build_vocabulary, encode_words, make_table, read_questions, soft_targets, spell, tokenise
 from vqabook.features.store import open_features
 from vqabook.metrics.vqa import leave_one_out_scores, normalise, vqa_accuracy
@@ -314,3 +316,15 @@ def test_memory_of_many_questions(many):
     kept = tracemalloc.get_traced_memory()[0] / len(questions)
     tracemalloc.stop()
     assert kept < 1500  # bytes a question; with all fields of every answer it is 3,100
+
+
+def test_answers_may_be_looked_up_as_typed(ask, write_split, tmp_path):
+    """As released: what the evaluation would normalise scores nothing."""
+    rows = [ask("cat"), ask(["cat"] * 4 + ["The cat."] * 6)]
+    questions = read_questions(*write_split(tmp_path, rows))
+    vocabulary = build_vocabulary(questions, min_answer_count=1)
+    assert soft_targets(questions, vocabulary)[1].tolist() == [[10], [10]]
+    assert soft_targets(questions, vocabulary, as_typed=True)[1].tolist() == [[10], [4]]
+    assert DataSpec("vqa_v2").asked() == {k: v for k, v in asdict(DataSpec("vqa_v2")).items() if k != "as_typed"}
+    typed = DataSpec("vqa_v2", as_typed=True)
+    assert DataSpec.of(typed.asked()) == typed

@@ -76,10 +76,11 @@ class AutoAugment:
     flip: bool = True
     policy: bool = True
     hole: int | None = 16  # pixels of Cutout
+    cubic: bool = False  # shears are bicubic, as in released code; the nearest pixel otherwise
 
     def __call__(self, images: UInt8[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b 3 h w"]]:
         images = crop_and_flip(images, self.padding, self.flip)
-        images = auto_augment(images) if self.policy else images
+        images = auto_augment(images, cubic=self.cubic) if self.policy else images
         return self.lookup(images if self.hole is None else cutout(images, self.hole))
 
 
@@ -104,8 +105,9 @@ def cutout(images: UInt8[Tensor, "b c h w"], side: int) -> UInt8[Tensor, "b c h 
     return images * ~inside[:, None]
 
 
-def auto_augment(images: UInt8[Tensor, "b 3 h w"]) -> UInt8[Tensor, "b 3 h w"]:
+def auto_augment(images: UInt8[Tensor, "b 3 h w"], *, cubic: bool = False) -> UInt8[Tensor, "b 3 h w"]:
     """One of the 25 sub-policies an image: each of its two operations with its probability, a sign at random."""
+    operations = OPERATIONS | (CUBIC if cubic else {})
     b, (place, often, strength) = len(images), _policy()
     which = torch.randint(len(POLICY), (b,))
     applied = torch.rand(b, 2) < often[which]
@@ -117,7 +119,7 @@ def auto_augment(images: UInt8[Tensor, "b 3 h w"]) -> UInt8[Tensor, "b 3 h w"]:
         rows = rows[operation.argsort(stable=True)]
         sizes = operation.bincount(minlength=len(OPERATIONS)).tolist()
         parts = (x.to(images.device).split(sizes) for x in (rows, by[rows, turn]))
-        for operate, at, strengths in zip(OPERATIONS.values(), *parts, strict=True):
+        for operate, at, strengths in zip(operations.values(), *parts, strict=True):
             if len(at):
                 result.index_copy_(0, at, operate(result.index_select(0, at), strengths))
     return result
@@ -164,6 +166,17 @@ def _move(images: Tensor, by: Tensor, *, turn: int = 0, shear: Sequence = (0, 0)
     inside = (y >= 0) & (y < h) & (x >= 0) & (x < w)
     at = (y.clamp(0, h - 1) * w + x.clamp(0, w - 1)).flatten(1)[:, None].expand(n, channels, h * w)
     return images.flatten(2).gather(2, at).view_as(images).masked_fill(~inside[:, None], GREY)
+
+
+def shear_cubic(images: UInt8[Tensor, "n c h w"], by: Float[Tensor, " n"]) -> UInt8[Tensor, "n c h w"]:
+    """Sheared along x about the corner as Pillow's bicubic filter does: its kernel has a = -1, fractions go."""
+    w, y = images.shape[-1], torch.arange(images.shape[-2], device=images.device)[:, None] + 0.5
+    x = torch.arange(w, device=images.device) + 0.5 + by.double()[:, None, None] * y
+    left = (x - 0.5).floor().long()
+    d = (x - 0.5 - left)[:, None]
+    v1, v2, v3, v4 = (images.take_along_dim((left + k).clamp(0, w - 1)[:, None], 3).double() for k in (-1, 0, 1, 2))
+    value = v2 + d * (v3 - v1 + d * (2 * (v1 - v2) + v3 - v4 + d * (v2 - v1 + v4 - v3)))
+    return torch.where(((x >= 0) & (x < w))[:, None], value.clamp(0, 255), GREY).byte()
 
 
 def _blend(images: Tensor, by: Tensor, plain: Float[Tensor, "#n #c #h #w"]) -> Tensor:
@@ -239,3 +252,4 @@ OPERATIONS: dict[str, Callable[[UInt8[Tensor, "n 3 h w"], Float[Tensor, " n"]], 
     "equalize": lambda images, by: _equalize(images),
     "invert": lambda images, by: 255 - images,
 }
+CUBIC = {"shear_x": shear_cubic, "shear_y": lambda images, by: shear_cubic(images.mT, by).mT}

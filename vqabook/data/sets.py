@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
@@ -74,6 +74,12 @@ class DataSpec:
     max_words: int = 14
     valid_fraction: float = 0.1
     split_seed: int = 0
+    as_typed: bool | None = None  # answers are looked up as they stand, as in released code; None: normalised
+
+    def asked(self) -> dict:
+        """The spec as a recipe's `data` keeps it, without what is None by default."""
+        asked = asdict(self)
+        return {name: value for name, value in asked.items() if name != "as_typed" or value}
 
     @classmethod
     def of(cls, data: Mapping) -> DataSpec:
@@ -254,9 +260,8 @@ def make_task(spec: DataSpec, splits: Splits, features: FeatureStore, device: to
         kept, held_out = validation_split(strata, fraction=spec.valid_fraction, seed=spec.split_seed)
         train, valid = train.subset(kept), train.subset(held_out)
     vocabulary = build_vocabulary(train, min_answer_count=spec.min_answer_count)
-    tables = [
-        to_device(make_table(q, vocabulary, features, max_words=spec.max_words), device) for q in (train, valid, test)
-    ]
+    how = {"max_words": spec.max_words, "as_typed": bool(spec.as_typed)}
+    tables = [to_device(make_table(q, vocabulary, features, **how), device) for q in (train, valid, test)]
     return Task(*tables, vocabulary, features, train, valid, test)
 
 

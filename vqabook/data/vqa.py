@@ -243,13 +243,15 @@ def build_vocabulary(train: Questions, *, min_answer_count: int = 9) -> Vocabula
     )
 
 
-def soft_targets(questions: Questions, vocabulary: Vocabulary) -> tuple[SparseScores, Int[Tensor, "n k"]]:
+def soft_targets(
+    questions: Questions, vocabulary: Vocabulary, *, as_typed: bool = False
+) -> tuple[SparseScores, Int[Tensor, "n k"]]:
     """Soft scores min(1, 0.3 v) of the in-vocabulary answers with v of the ten votes, and the votes themselves.
 
     0.3 v capped at 1 *is* the official leave-one-out accuracy of answering so (Guo et al. print v/3 in Eq. 9, which it
-    is not).
+    is not). `as_typed`: answers are looked up as they stand, as in released code, where "the cat" scores nothing.
     """
-    answer, count = _count(_answer_ids(questions, vocabulary))
+    answer, count = _count(_answer_ids(questions, vocabulary, as_typed))
     if not count.any():
         raise ValueError(
             f"none of the {len(questions)} questions has an answer in the vocabulary of {len(vocabulary.answers)}; "
@@ -259,12 +261,12 @@ def soft_targets(questions: Questions, vocabulary: Vocabulary) -> tuple[SparseSc
     return SparseScores(torch.from_numpy(answer), score, len(vocabulary.answers)), torch.from_numpy(count)
 
 
-def _answer_ids(questions: Questions, vocabulary: Vocabulary) -> Int[np.ndarray, "n 10"]:
+def _answer_ids(questions: Questions, vocabulary: Vocabulary, as_typed: bool) -> Int[np.ndarray, "n 10"]:
     """The ten annotators' answers as ids, -1 outside the vocabulary. Each distinct text is normalised once."""
     ids: dict[str, int] = {}
     texts = [x["answer"] for a in questions.annotations for x in a["answers"]]
     for text in set(texts):
-        ids[text] = vocabulary.answer_ids.get(normalise(text), -1)
+        ids[text] = vocabulary.answer_ids.get(text if as_typed else normalise(text), -1)
     return np.fromiter(map(ids.__getitem__, texts), np.int32, len(texts)).reshape(-1, N_ANNOTATORS)
 
 
@@ -301,17 +303,25 @@ def spell(ids: Int[Tensor, " t"], words: Sequence[str]) -> list[str]:
     return [words[k - 2] if k > 1 else "?" for k in ids.tolist() if k]
 
 
-def make_table(questions: Questions, vocabulary: Vocabulary, features: FeatureStore, *, max_words: int = 14) -> Table:
+def make_table(
+    questions: Questions,
+    vocabulary: Vocabulary,
+    features: FeatureStore,
+    *,
+    max_words: int = 14,
+    as_typed: bool = False,
+) -> Table:
     """The split as a Table: inputs (image row, words), looked up as (regions [b, o, d], words [b, t]).
 
     side: "question_type" (a type that train lacks gets the id after the last), and "votes" [n, k] beside
-    `target.answer`. A split without annotations has no side, and no answer that scores: it is there to be answered.
+    `target.answer`; `as_typed` is for `soft_targets`. A split without annotations has no side, and no answer that
+    scores: it is there to be answered.
     """
     n, n_answers = len(questions), len(vocabulary.answers)
     target, side = SparseScores(torch.zeros(n, 1, dtype=torch.int32), torch.zeros(n, 1), n_answers), {}
     if questions.annotations:
         types = {name: i for i, name in enumerate(vocabulary.question_types)}
-        target, votes = soft_targets(questions, vocabulary)
+        target, votes = soft_targets(questions, vocabulary, as_typed=as_typed)
         question_type = torch.tensor([types.get(t, len(types)) for t in questions.question_type])
         side = {"question_type": question_type, "votes": votes}
     inputs = (

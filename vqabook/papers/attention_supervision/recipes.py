@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -125,7 +125,7 @@ def _data(s: Setting, task: str, seed: int) -> dict:
     world = s.world(dataset, n_train=s.text_questions if task == "text" else s.questions)
     spec = DataSpec(dataset, "same", world, s.min_answer_count, s.max_words)
     more = {"word_noise": s.word_noise} if task == "text" else {"human": choose_human_maps(dataset, root)}
-    return asdict(spec) | more | {"digest": data_digest(spec, root)}
+    return spec.asked() | more | {"digest": data_digest(spec, root)}
 
 
 def _masks(s: Setting, task: str) -> dict[str, RegionMasks | WordMasks]:

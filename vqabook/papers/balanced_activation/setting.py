@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from vqabook.knobs import PageSetting, knob, one_of, positive, within
 
 NAME = "balanced_activation"
+AUGMENTS = ("none", "shift", "crop and flip", "autoaugment", "autoaugment, bicubic")
 DROPS = ((0.8, 0.01), (0.9, 0.0001))  # (share of training, factor of lr): LDAM, release, at 160 and 180 of 200
 
 
@@ -85,8 +86,8 @@ class Setting(PageSetting):
     warmup: int = knob(800, rule=within(0, 10**6))  # release: steps from lr / 2
     schedule: str = knob("cosine", rule=one_of("cosine", "steps"))  # release; LDAM: steps
     weight_decay: float = knob(5e-4, rule=within(0, 1))  # release
-    # release: with Cutout; LDAM: crop and flip
-    augment: str = knob("autoaugment", rule=one_of("none", "shift", "crop and flip", "autoaugment"))
+    # release: with Cutout, its shears bicubic; LDAM: crop and flip
+    augment: str = knob("autoaugment", rule=one_of(*AUGMENTS))
     drw: str = knob("weights", rule=one_of("weights", "examples"))  # LDAM-DRW's later mean is over; release: weights
     many: int = knob(100, rule=positive())  # a class of more training rows is many, of the release
     few: int = knob(20, rule=positive())  # a class of fewer is few

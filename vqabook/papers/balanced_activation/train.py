@@ -132,6 +132,8 @@ def augment(how: str, table: Table) -> Callable:
     match how:
         case "autoaugment":
             return AutoAugment(table.lookup, padding=PADDING, hole=HOLE)
+        case "autoaugment, bicubic":
+            return AutoAugment(table.lookup, padding=PADDING, hole=HOLE, cubic=True)
         case "crop and flip":
             return AutoAugment(table.lookup, padding=PADDING, policy=False, hole=None)
         case "shift":

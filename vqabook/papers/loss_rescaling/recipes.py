@@ -140,8 +140,8 @@ def _lxmert_sizes(s: Setting) -> dict:
 def _what(s: Setting, kind: str, prior: str, variant: str) -> dict:
     """What every recipe on questions says; runs are repeated with other seeds."""
     world = s.world(prior=0.0) if variant.endswith(UNIFORM) else s.world()
-    spec = DataSpec(s.dataset, prior, world, s.min_answer_count)
-    data = asdict(spec) | {"digest": data_digest(spec, data_root(s.data_root))}
+    spec = DataSpec(s.dataset, prior, world, s.min_answer_count, as_typed=s.as_typed or None)
+    data = spec.asked() | {"digest": data_digest(spec, data_root(s.data_root))}
     what = {"paper": NAME, "profile": s.profile, "kind": kind, "variant": variant, "prior": prior}
     return what | {"seed": 0, "data": data}
 

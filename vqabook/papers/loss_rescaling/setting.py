@@ -143,6 +143,7 @@ class Setting(QuestionSetting):
     word: int = knob(300, rule=positive())
     attention_dropout: float = knob(0.2, rule=dropped())  # UpDn code; 0 in CPU profiles: a third of a step
     min_answer_count: int = knob(9, rule=positive())  # UpDn preprocessing
+    as_typed: bool = False  # release: answers are looked up as they stand; the evaluation normalises them
     mask_dropouts: tuple[float, ...] = knob((0.2, 0.4, 0.6, 0.8), rule=dropped(), empty=True)  # Fig. 7, beside 0
     departures: bool = True  # the release's choices, one by one
     min_votes: int = knob(1, rule=positive())

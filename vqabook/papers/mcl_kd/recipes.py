@@ -7,7 +7,7 @@ model. The epoch is chosen on rows held out of train.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -97,7 +97,7 @@ def describe_data(s: Setting, task: str) -> dict:
         # reasoning is about what is there, not about words
         own = {} if task == "vqa" else {"disagreement": s.world_disagreement, "synonyms": 0.0}
         spec = DataSpec(dataset, "same", s.world(dataset, **own), s.min_answer_count, s.max_words)
-        return asdict(spec) | {"labels": task == "reasoning", "digest": data_digest(spec, root)}
+        return spec.asked() | {"labels": task == "reasoning", "digest": data_digest(spec, root)}
     data: dict = {"dataset": dataset}
     if task == "image":
         data |= {"n_train": s.image_train, "side": s.image_side if dataset == "cifar100" else None}

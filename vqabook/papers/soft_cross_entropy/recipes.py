@@ -5,7 +5,7 @@ questions it is judged by. Both are recorded.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from vqabook.data.sets import DataSpec
 from vqabook.data.ten_votes import votes_digest
@@ -63,4 +63,4 @@ def list_recipes(s: Setting, page: str) -> list[Recipe]:
 def _data(s: Setting, model: str, changed: Mapping) -> dict:
     world = s.world(**{"disagreement": s.world_disagreement, **changed})
     spec, images = DataSpec(s.dataset, "same", world, s.min_answer_count, s.max_words), model in IMAGES
-    return asdict(spec) | {"images": images, "digest": votes_digest(spec, data_root(s.data_root), images=images)}
+    return spec.asked() | {"images": images, "digest": votes_digest(spec, data_root(s.data_root), images=images)}
