@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import runpy
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import distributions
 from pathlib import Path
@@ -73,3 +77,13 @@ def test_conda_users_get_the_same_set():
 def test_the_citation_and_the_package_name_this_version():
     assert vqabook.__version__ == PROJECT["version"]
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == PROJECT["version"]
+
+
+def test_what_killed_tests_left_goes_with_the_next(tmp_path: Path):
+    make = runpy.run_path(str(ROOT / "tests" / "conftest.py"))["make_runs_folder"]
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    for name in (f"vqabook-runs-{ended.pid}-ab", "vqabook-runs-old", f"vqabook-runs-{os.getpid()}-cd", "another"):
+        (tmp_path / name / "record").mkdir(parents=True)
+    made = make(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {made.name, f"vqabook-runs-{os.getpid()}-cd", "another"}
