@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,22 @@ LIBRARY = (
     "surrogates", "evidence.record", "progress", "extras",
 )  # fmt: skip
 DEPENDENCIES = ("torch", "numpy", "h5py", "tqdm", "msgspec", "filelock", "jaxtyping", "platformdirs")
-each_file = pytest.mark.parametrize("path", FILES, ids=NAMES)
+
+
+def each_file(check: Callable[[Path], None]) -> Callable[[], None]:
+    """A rule of every file as one test, which tells all files that break it."""
+
+    def test() -> None:
+        broken = {}
+        for path, name in zip(FILES, NAMES, strict=True):
+            try:
+                check(path)
+            except AssertionError as error:
+                broken[name] = str(error)
+        assert broken == {}
+
+    test.__doc__ = check.__doc__
+    return test
 
 
 def module_of(path: Path) -> list[str]:
@@ -222,10 +238,12 @@ def opens_text_by_the_locale(call: ast.Call) -> bool:
     return name in ("read_text", "write_text") or bool({"text", "universal_newlines"} & known)
 
 
-@pytest.mark.parametrize("path", [*FILES, *sorted((ROOT / "benchmarks").glob("*.py"))], ids=lambda path: path.name)
-def test_text_is_utf_8_whatever_the_locale(path):
-    calls = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
-    assert [call.lineno for call in calls if opens_text_by_the_locale(call)] == []
+def test_text_is_utf_8_whatever_the_locale():
+    broken = []
+    for path in [*FILES, *sorted((ROOT / "benchmarks").glob("*.py"))]:
+        calls = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
+        broken += [f"{path.name}:{call.lineno}" for call in calls if opens_text_by_the_locale(call)]
+    assert broken == []
 
 
 @each_file

@@ -19,7 +19,7 @@ from vqabook.papers.mcl_kd.setting import runs_of as ensembles_of
 from vqabook.papers.paper import Paper
 from vqabook.producer import load_or_make_runs
 from vqabook.report import live
-from vqabook.report.claims import Claim, Side
+from vqabook.report.claims import Side
 from vqabook.report.verdicts import MIN_SEEDS, evidence, number, with_parts
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -146,23 +146,27 @@ def on_benchmark(side: Side) -> bool:
 
 
 @pytest.mark.parametrize("profile", EMBEDDED_PROFILES)
-@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.name)
-def test_both_sides_of_a_claim_are_run_and_shown(claim: Claim, profile):
-    page = claim.page.split("_", 1)[1]
-    assert notebook_of(page).stem == claim.page
-    paper = paper_of(page)
-    if any(map(on_benchmark, (claim.more, claim.less))):
-        variants = BENCHMARK[page](paper.setting_of(profile="paper"))
-        assert {claim.more.where["variant"], claim.less.where["variant"]} <= variants
-        return
-    if claim.data in REAL_IMAGES:  # the embedded world has none: recorded runs
-        recipes, profile = [r["recipe"] for r in evidence(PAGES[page], dataset=REAL_IMAGES[claim.data])], "real"
-    else:
-        recipes = embedded(page, profile)
-    for side in (claim.more, claim.less):
-        seeds = [r["seed"] for r in recipes if all(r.get(k) == v for k, v in side.where.items())]
-        assert len(seeds) == len(set(seeds)) > 0, f"no run, or several a seed, of {dict(side.where)}"
-        assert profile == "smoke" or len(seeds) >= MIN_SEEDS
+@pytest.mark.parametrize("page", PAGES)
+def test_both_sides_of_a_claim_are_run_and_shown(page, profile):
+    claims = [claim for claim in CLAIMS if claim.page == notebook_of(page).stem]
+    assert claims
+    for claim in claims:
+        if any(map(on_benchmark, (claim.more, claim.less))):
+            variants = BENCHMARK[page](paper_of(page).setting_of(profile="paper"))
+            assert {claim.more.where["variant"], claim.less.where["variant"]} <= variants, claim.name
+            continue
+        of_images = claim.data in REAL_IMAGES  # the embedded world has none: recorded runs
+        recipes = recorded(page, claim.data) if of_images else embedded(page, profile)
+        for side in (claim.more, claim.less):
+            seeds = [r["seed"] for r in recipes if all(r.get(k) == v for k, v in side.where.items())]
+            assert len(seeds) == len(set(seeds)) > 0, f"{claim.name}: no run, or several a seed, of {dict(side.where)}"
+            assert profile == "smoke" and not of_images or len(seeds) >= MIN_SEEDS, claim.name
+
+
+@lru_cache
+def recorded(page: str, images: str) -> list[dict]:
+    """The recipes of a page's recorded runs on real images."""
+    return [record["recipe"] for record in evidence(PAGES[page], dataset=REAL_IMAGES[images])]
 
 
 @pytest.mark.parametrize("page", PAGES)
