@@ -120,6 +120,10 @@ rule ledger:
         f"{BUILD}/_generated/ledger.html",
         f"{BUILD}/_generated/live.json",
         f"{BUILD}/_generated/live.html",
+        f"{BUILD}/_generated/headlines.html",
+        f"{BUILD}/_generated/printed_measured.html",
+        f"{BUILD}/_generated/strength.html",
+        f"{BUILD}/_generated/levels.html",
         f"{BUILD}/_generated/recheck.html",
         f"{BUILD}/_generated/survived.html",
     params:

@@ -11,6 +11,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from vqabook import files
 from vqabook.evidence.record import key_of, need_evidence, read_records
 from vqabook.evidence.runs import find_records, make, runs_folder
@@ -18,7 +20,7 @@ from vqabook.knobs import from_page, read_meanings
 from vqabook.papers import PAPERS, page_of, paper_of
 from vqabook.papers.paper import Paper
 from vqabook.producer import Producer, load_or_make_runs
-from vqabook.report import again, figures, headlines, ledger, limits, live, verdicts
+from vqabook.report import again, figures, headlines, ledger, limits, live, overview, strength, verdicts
 from vqabook.report.claims import Claim
 from vqabook.report.show import show, show_html
 from vqabook.report.told import Teller, leave
@@ -183,12 +185,30 @@ def make_live_runs(
 
 
 def read_stars(paper: Paper, profile: str, runs: str | None, claims: Sequence[Claim] | None = None) -> list[live.Star]:
-    """The stars of claims, from what has been trained; unless given, of the paper's live ones."""
+    """The stars of a paper's claims, unless given its live ones, from what has been trained."""
     records = read_records(runs_folder(runs) / "live" / paper.name)
     trained = [record for record in records if record["recipe"]["profile"] == profile]
-    return live.find_stars(
-        claims or live_claims(paper), trained, verdicts.evidence(paper.name, profile=profile), read_real(paper)
-    )
+    shown = live_claims(paper) if claims is None else claims
+    return live.find_stars(shown, trained, verdicts.evidence(paper.name, profile=profile), read_real(paper))
+
+
+def read_headlines(profile: str, runs: str | None) -> list[live.Star]:
+    """The stars of the papers' headline claims, each on the real data that best meet its conditions."""
+    papers = [paper_of(name) for name in PAPERS]
+    chosen = overview.choose_headlines([paper.claims for paper in papers], [n for paper in papers for n in paper.live])
+    stars = []
+    for paper in papers:
+        mine = [claim for claim in chosen if claim in paper.claims]
+        sources = [read_room(paper, room) for room in ("real", *paper.further)]
+        best = {claim.name: verdict for claim, verdict in headlines.judge_paper(mine, sources).headlines}
+        stars += [replace(star, real=best[star.claim.name]) for star in read_stars(paper, profile, runs, mine)]
+    return stars
+
+
+def read_levels(paper: Paper, profile: str) -> list[strength.Level]:
+    """The levels of what a paper's headline claims compare with."""
+    claims = [claim for claim in paper.claims if claim.headline]
+    return strength.list_levels(claims, verdicts.evidence(paper.name, profile=profile), read_real(paper), most=3)
 
 
 def draw_forest(stars: Sequence[live.Star], finding: str = "") -> str:
@@ -201,10 +221,12 @@ def draw_forest(stars: Sequence[live.Star], finding: str = "") -> str:
         f"{finding} {live.count_inside(stars)} Diamonds are printed differences, bars 95 % intervals of recorded runs; "
         "a star is one run of this build, and the pale bar is where it was expected."
     ).strip()
-    size = (7.2, 1.1 + 0.5 * len(stars))
-    return figures.render(
-        lambda figure: figures.forest(figure.add_subplot(), stars), caption=caption, alt=alt, size=size
-    )
+    size, phone = (7.2, 1.2 + 0.42 * len(stars)), 1.4 + 0.62 * len(stars)
+
+    def draw(figure: Figure) -> None:
+        figures.forest(figure.add_subplot(), stars)
+
+    return figures.render(draw, caption=caption, alt=alt, size=size, phone=phone)
 
 
 def _tell_star(star: live.Star) -> str:

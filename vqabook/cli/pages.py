@@ -201,20 +201,26 @@ def ledger(
     files.need_writable(out, "give another folder (--out)")
     from vqabook import page
     from vqabook.evidence.recheck import read_outcome
-    from vqabook.report import ledger, live, rechecked, survived, verdicts
+    from vqabook.report import ledger, live, overview, rechecked, strength, survived, verdicts
 
-    rows, stars = [], []
+    rows, stars, levels = [], [], []
     for name, setting in settings.items():
         paper = paper_of(name)
         further = [verdicts.evidence(name, profile="real", dataset=dataset) for dataset in paper.further]
         rows += ledger.rows(paper.claims, page.read_embedded(paper, setting), page.read_real(paper), further)
         stars += page.read_stars(paper, profile, runs)
+        levels += page.read_levels(paper, profile)
+    dots = strength.list_dots(rows)
     shown = [star for star in stars if star.claim.unit == "points"]
     record.write_json(out / "ledger.json", rows)
     record.write_json(out / "live.json", [live.as_row(star) for star in stars])
     for file, text in {
         "ledger.html": ledger.html(rows),
         "live.html": f"{page.draw_forest(shown)}\n",
+        "headlines.html": overview.render_headlines(page.read_headlines(profile, runs)),
+        "printed_measured.html": overview.render_printed(dots),
+        "strength.html": overview.render_strength(dots),
+        "levels.html": overview.render_levels(levels),
         "recheck.html": rechecked.render_html(read_outcome()),
         "survived.html": survived.render_html(survived.read_survived()),
     }.items():

@@ -78,17 +78,16 @@ def list_levels(
         ours = [_mean(list(of_side(records, side).values())) for records in (embedded, real)]
         key = (side.printed, repr(sorted(side.where.items(), key=str)), side.metric)
         if any(value is not None for value in ours) and key not in levels:
-            levels[key] = Level(f"{side.where.get('variant', claim.name)}", side.printed, *ours)
+            levels[key] = Level(name_baseline(claim), side.printed, *ours)
     return list(levels.values())[:most]
+
+
+def name_baseline(claim: Claim) -> str:
+    """What a claim compares with, behind its paper's short title: "a: b beats c" compares with "a: c"."""
+    among, colon, compared = claim.statement.rpartition(": ")
+    against = compared.rpartition(" beats ")[2].removesuffix(" in the precision of masks")
+    return f"{claim.paper.partition(' (')[0]} · {among}{colon}{against}"
 
 
 def _mean(values: Sequence[float]) -> float | None:
     return float(np.mean(values)) if values else None
-
-
-def tell_strength(papers: Mapping[str, Sequence[Dot]], source: str) -> str:
-    """The sentence that the page says: how many claims could have shown what is printed."""
-    dots = [dot for dots in papers.values() for dot in dots if dot.source == source and dot.met]
-    could = sum(dot.could_see for dot in dots)
-    where = {"real": "on real data", "embedded": "in the embedded world"}[source]
-    return f"{could} of {len(dots)} tested claims {where} could have seen an effect as large as the printed one"

@@ -13,10 +13,11 @@ from vqabook.report.strength import Dot, Level
 TICKS = (-50, -20, -10, -5, -2, 0, 2, 5, 10, 20, 50)
 
 
-def forest(axes: Axes, stars: Sequence[Star]) -> None:
+def forest(axes: Axes, stars: Sequence[Star], names: Sequence[str] | None = None) -> None:
     """A row a claim: printed difference (diamond), 95 % intervals of real and embedded data, the live run (star).
 
-    The pale bar is where a new seed was expected in the embedded world.
+    The pale bar is where a new seed was expected in the embedded world. Hollow: the data do not meet the claim's
+    conditions. `names`: of the rows; unless given, the claims' statements.
     """
     live, real, embedded, printed = (mark_of(name) for name in ("live", "real", "embedded", "printed"))
     for y, star in enumerate(stars):
@@ -25,14 +26,17 @@ def forest(axes: Axes, stars: Sequence[Star]) -> None:
             axes.plot(star.expected, (y + 0.16,) * 2, **pale)
         for shift, verdict, mark in ((-0.16, star.real, real), (0.16, star.embedded, embedded)):
             if verdict.low is not None:
-                axes.plot((verdict.low, verdict.high), (y + shift,) * 2, color=mark.color, linewidth=2)
-                axes.plot(verdict.mean, y + shift, **mark.dots | {"markersize": 5})
+                met = verdict.kind != "conditions not met"
+                look = {"color": mark.color, "linewidth": 2 if met else 1}
+                axes.plot((verdict.low, verdict.high), (y + shift,) * 2, **look)
+                face = mark.color if met else "none"
+                axes.plot(verdict.mean, y + shift, **mark.dots | {"markersize": 5, "markerfacecolor": face})
         if star.claim.printed is not None:
             axes.plot(star.claim.printed, y, **printed.dots)
         if star.value is not None:
             axes.plot(star.value, y + 0.16, **live.dots)
     _press(axes)
-    name_rows(axes, [star.claim.statement for star in stars])
+    name_rows(axes, names or [star.claim.statement for star in stars])
     axes.set_xlabel(f"difference ({' or '.join(dict.fromkeys(star.claim.unit for star in stars))})")
     bar = {"linestyle": "-", "linewidth": 2}
     for label, style in {
@@ -65,12 +69,12 @@ def printed_measured(figure: Figure, papers: Mapping[str, Sequence[Dot]]) -> Non
             _scatter(axes, [dot for dot in dots if dot.source == source], source, "measured")
         for axis, scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
             scale("symlog", linthresh=5)
-            axis.set_ticks([-20, -5, 0, 5, 20, 50])
+            axis.set_ticks([-20, -5, 0, 5, 20])
             axis.set_major_formatter("{x:+g}")
         axes.tick_params(labelsize=7)
         axes.plot((-50, 50), (-50, 50), color="gray", linewidth=0.8)
         axes.axhline(0, color="gray", linewidth=0.8, linestyle=":")
-        axes.set_title(paper, fontsize=8)
+        axes.set_title(paper.partition(" (")[0], fontsize=8)
     for axes in grid[len(papers) :]:
         axes.set_axis_off()
     for source in ("real", "embedded"):

@@ -1,0 +1,116 @@
+"""The pictures of all papers at once, as HTML: headlines, printed beside measured, strength, levels."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import chain, zip_longest
+
+from matplotlib.figure import Figure
+
+from vqabook.report import figures
+from vqabook.report.claims import Claim
+from vqabook.report.live import Star, count_inside
+from vqabook.report.strength import Dot, Level
+from vqabook.report.verdicts import KINDS, UNTESTED
+
+MOST = 12  # rows of the headline forest
+SOURCES = {"real": "on real data", "embedded": "in the embedded world"}
+
+
+def choose_headlines(papers: Sequence[Sequence[Claim]], live: Sequence[str]) -> list[Claim]:
+    """Up to `MOST` headline claims, as many of each paper as of any: printed differences in points, live ones first."""
+    drawable = [[claim for claim in claims if claim.headline and claim.printed is not None] for claims in papers]
+    ordered = [
+        sorted((claim for claim in claims if claim.unit == "points"), key=lambda claim: claim.name not in live)
+        for claims in drawable
+    ]
+    chosen = [claim.name for claim in chain(*zip_longest(*ordered)) if claim is not None][:MOST]
+    return [claim for claims in ordered for claim in claims if claim.name in chosen]
+
+
+def render_headlines(stars: Sequence[Star]) -> str:
+    """The headline forest: what the papers are cited for, printed, on real data, in the embedded world, and live."""
+    kinds = Counter(star.real.kind for star in stars)
+    tested = sum(n for kind, n in kinds.items() if kind not in UNTESTED)
+    others = ", ".join(f"{kinds[kind]} {kind}" for kind in KINDS if kinds[kind] and kind != "holds")
+    found = f"On real data {kinds['holds']} of {tested} tested headline claims hold" + (
+        f"; {others}." if others else "."
+    )
+    seeds = sorted(
+        {star.real.n for star in stars if star.real.n} | {star.embedded.n for star in stars if star.embedded.n}
+    )
+    n = f"n = {' to '.join(map(str, seeds[:1] + seeds[1:][-1:]))} seeds" if seeds else "no runs"
+    caption = (
+        f"{found} {count_inside(stars)} Diamonds are printed, bars 95 % intervals ({n}); hollow marks: the data do not "
+        "meet the claim's conditions."
+    )
+    told = "; ".join(f"{name_of(star.claim)}: {star.real.kind}" for star in stars)
+
+    def draw(figure: Figure) -> None:
+        figures.forest(figure.add_subplot(), stars, [name_of(star.claim) for star in stars])
+
+    size, phone = (7.2, 1.2 + 0.42 * len(stars)), 1.4 + 0.62 * len(stars)
+    return figures.render(draw, caption=caption, alt=f"{found} {told}", size=size, phone=phone)
+
+
+def name_of(claim: Claim) -> str:
+    """A claim behind its paper's short title."""
+    return f"{claim.paper.partition(' (')[0]} · {claim.statement}"
+
+
+def render_printed(papers: Mapping[str, Sequence[Dot]]) -> str:
+    """Printed beside measured, a panel a paper, a dot a claim that leads to its row of the ledger."""
+    dots = [dot for dots in papers.values() for dot in dots]
+    found = " ".join(_tell_sizes(dots, source) for source in SOURCES)
+    n = len({dot.address for dot in dots})
+    caption = (
+        f"{found} Every claim with a printed difference in points ({n}); on the line both are the same, below zero the "
+        "sign differs; hollow dots: conditions not met. A dot leads to its claim."
+    )
+    draw = partial(figures.printed_measured, papers=papers)
+    titles = {dot.address: dot.title for dot in dots}
+    return figures.render_links(draw, titles, caption=caption, alt=found, size=(7.2, 5.4), phone=6.4)
+
+
+def _tell_sizes(dots: Sequence[Dot], source: str) -> str:
+    """How many differences have the printed sign, and how many are smaller than printed."""
+    these = [dot for dot in dots if dot.source == source and dot.met]
+    same = sum(dot.measured * dot.printed > 0 for dot in these)
+    smaller = sum(abs(dot.measured) < dot.effect for dot in these)
+    where = SOURCES[source].capitalize()
+    return f"{where} {same} of {len(these)} differences have the printed sign, and {smaller} are smaller than printed."
+
+
+def render_strength(papers: Mapping[str, Sequence[Dot]]) -> str:
+    """Half the interval's width against the printed effect; a dot leads to its row of the ledger."""
+    dots = [dot for dots in papers.values() for dot in dots]
+    found = " ".join(tell_strength(dots, source) for source in SOURCES)
+    caption = (
+        f"{found} Below the line half the 95 % interval is narrower than the printed effect. Hollow dots: conditions "
+        "not met. A dot leads to its claim."
+    )
+    draw = partial(figures.strength, dots=dots)
+    titles = {dot.address: dot.title for dot in dots}
+    return figures.render_links(draw, titles, caption=caption, alt=found, size=(7.2, 4.0), phone=6.6)
+
+
+def tell_strength(dots: Sequence[Dot], source: str) -> str:
+    """How many claims could have shown an effect as large as the printed one."""
+    these = [dot for dot in dots if dot.source == source and dot.met]
+    could = sum(dot.could_see for dot in these)
+    where = SOURCES[source].capitalize()
+    return f"{where} {could} of {len(these)} tested claims could have shown an effect as large as the printed one."
+
+
+def render_levels(levels: Sequence[Level]) -> str:
+    """The levels of the headlines' baselines, printed and ours."""
+    real = [level for level in levels if level.real is not None]
+    lower = sum(level.real < level.printed for level in real)
+    found = f"On real data {lower} of {len(real)} baselines stand lower than printed."
+    caption = f"{found} Levels of what the headline claims compare with, means over seeds; data sets differ from print."
+
+    def draw(figure: Figure) -> None:
+        figures.dumbbells(figure.add_subplot(), levels)
+
+    size, phone = (7.2, 1.2 + 0.32 * len(levels)), 1.4 + 0.42 * len(levels)
+    return figures.render(draw, caption=caption, alt=found, size=size, phone=phone)
