@@ -70,6 +70,8 @@ def test_run_trains_what_is_missing_and_the_ledger_shows_it(vqabook, runs, tmp_p
     stars = json.loads((tmp_path / "live.json").read_text())
     assert {star["claim"] for star in stars} == {name for paper in PAPERS for name in paper_of(paper).live}
     assert "No live run has a recorded interval" in (tmp_path / "live.html").read_text()
+    for name in ("headlines", "printed_measured", "strength", "levels"):
+        assert "<figcaption>On real data" in (tmp_path / f"{name}.html").read_text("utf-8")
     assert (tmp_path / "recheck.html").read_text().startswith("<p>")
     assert "Ended as it should" in (tmp_path / "survived.html").read_text("utf-8")
 

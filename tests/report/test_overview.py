@@ -42,7 +42,7 @@ ROWS = [
 
 def test_dots_are_claims_with_a_printed_difference_in_points():
     (dots,) = strength.list_dots(ROWS).values()
-    assert [dot.address for dot in dots] == [f"ledger.html#claim-{name}" for name in "abcd"]
+    assert [dot.address for dot in dots] == [f"ledger.html#claim-a-way-{name}" for name in "abcd"]
     assert [dot.met for dot in dots] == [True, True, False, True]
     assert [dot.could_see for dot in dots] == [True, False, True, True]
 
@@ -53,7 +53,7 @@ def test_captions_count_what_meets_its_conditions():
     assert "On real data 1 of 2 tested claims could" in shown and "In the embedded world 1 of 1 tested" in shown
     shown = overview.render_printed(papers)
     assert "On real data 1 of 2 differences have the printed sign, and 1 are smaller than printed." in shown
-    assert shown.count('xlink:href="ledger.html#claim-d"><title>d: printed -2.0, measured +2.5</title>') == 2
+    assert shown.count('xlink:href="ledger.html#claim-a-way-d"><title>d: printed -2.0, measured +2.5</title>') == 2
 
 
 def test_the_headlines_caption_counts_verdicts_and_seeds():

@@ -1,5 +1,6 @@
 """How strong the evidence on a claim is, and how close its baseline comes to print: numbers for two pictures."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -62,8 +63,9 @@ def list_dots(rows: Sequence[Mapping]) -> dict[str, list[Dot]]:
 
 
 def address_of(row: Mapping) -> str:
-    """Where a claim's row stands."""
-    return f"ledger.html#claim-{row['name']}"
+    """Where a claim's row stands: `ledger.html#claim-loss-re-scaling-table-v-bce-both`."""
+    words = re.findall("[a-z0-9]+", f"{row['paper'].partition('(')[0]} {row['name']}".lower())
+    return f"ledger.html#{'-'.join(['claim', *words])}"
 
 
 def list_levels(
