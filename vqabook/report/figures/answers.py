@@ -16,7 +16,7 @@ def matrix(axes: Axes, mean: Sequence[Sequence[float | None]], answers: Sequence
         axes.text(0.5, 0.5, "no such mistakes", ha="center", va="center", transform=axes.transAxes)
     else:
         sns.heatmap(
-            values, ax=axes, cmap="rocket_r", annot=True, fmt=".1f", annot_kws={"fontsize": 7}, mask=np.isnan(values),
+            values, ax=axes, cmap="flare", annot=True, fmt=".1f", annot_kws={"fontsize": 7}, mask=np.isnan(values),
             xticklabels=answers, yticklabels=answers, cbar_kws={"label": "mean loss", "shrink": 0.8},
         )  # fmt: skip
         axes.plot([0, len(answers)], [0, len(answers)], color="gray", linewidth=0.8, linestyle=":")
