@@ -106,7 +106,7 @@ rule book:
         cp -p {MATHJAX:q}/tex-mml-chtml.js "$source/_extra/mathjax"
         cp -pR {MATHJAX:q}/output/chtml/fonts/woff-v2 "$fonts"
         jupyter-book build --quiet -W -n --keep-going --path-output {BUILD:q}/.. "$source" > {log:q}
-        cp {input.ledger:q} {BUILD:q}/_generated/live.json {BUILD:q}/html
+        cp {BUILD:q}/_generated/{{ledger.json,ledger.csv,datatables.js,live.json}} {BUILD:q}/html
         """
 
 
@@ -115,9 +115,12 @@ rule ledger:
     input:
         runs=records_of(TRAINED),
         live=LIVE,
+        pages=PAGES,
     output:
         f"{BUILD}/_generated/ledger.json",
+        f"{BUILD}/_generated/ledger.csv",
         f"{BUILD}/_generated/ledger.html",
+        f"{BUILD}/_generated/datatables.js",
         f"{BUILD}/_generated/live.json",
         f"{BUILD}/_generated/live.html",
         f"{BUILD}/_generated/headlines.html",
@@ -131,7 +134,7 @@ rule ledger:
     message:
         "write the ledger"
     shell:
-        "exec vqabook ledger {SETTINGS:q} --out {BUILD:q}/_generated"
+        "exec vqabook ledger {SETTINGS:q} --pages {BUILD:q}/pages --out {BUILD:q}/_generated"
 
 
 rule lists:

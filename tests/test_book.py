@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page
 
 from vqabook.papers import PAGES as PAPER_PAGES
 from vqabook.report.verdicts import KINDS
 
 ROOT = Path(__file__).parents[1]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 TOC = yaml.safe_load((ROOT / "book/_toc.yml").read_text())
 PAGES = [TOC["root"], *re.findall(r"file: (\S+)", (ROOT / "book/_toc.yml").read_text())]
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH (Debian: apt-get install chromium)")
 
 
 @pytest.fixture(scope="module")
@@ -42,33 +38,6 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
         result = subprocess.run(command, cwd=ROOT, env={**os.environ, "PATH": path}, capture_output=True, text=True)
         assert result.returncode == 0, result.stdout + result.stderr
     return folder / "_build" / "html"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A fresh tab; after the test it must have seen no error, no failed request and nothing from the network."""
-    page = browser.new_page()
-    trouble: list[str] = []
-    page.on("console", lambda message: trouble.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: trouble.append(str(error)))
-    page.on("requestfailed", lambda request: trouble.append(f"failed: {request.url}"))
-    page.on("request", lambda request: None if is_local(request.url) else trouble.append(f"remote: {request.url}"))
-    yield page
-    page.close()
-    assert trouble == []
-
-
-def is_local(url: str) -> bool:
-    return url.startswith(("file:", "data:", "blob:"))
 
 
 def open_page(page: Page, html: Path, name: str) -> None:
@@ -107,17 +76,28 @@ def test_the_search_finds_the_method(html: Path, page: Page):
     assert page.locator("#search-results a[href*='loss_rescaling']").count() > 0
 
 
-def test_the_ledger_filters_by_paper_and_by_verdict(html: Path, page: Page):
-    open_page(page, html, TOC["root"])
-    claims = page.locator("table.ledger tr[data-verdict]")
-    papers = set(claims.evaluate_all("rows => rows.map(row => row.dataset.paper)"))
-    assert claims.count() > 0
-    for paper in papers:
-        page.locator(".ledger-filter select").select_option(paper)
-        assert set(claims.locator("visible=true").evaluate_all("rows => rows.map(row => row.dataset.paper)")) == {paper}
-    for switch in page.locator(".ledger-filter button").all():
-        switch.click()
-    assert claims.locator("visible=true").count() == 0
+def test_a_claim_of_the_ledger_leads_to_its_place_and_back(html: Path, page: Page):
+    """Of a paper's first claim and last: from its row to the page that shows it, and from there to its row."""
+    rows = json.loads((html / "ledger.json").read_text())
+    for row in (rows[0], rows[-1]):
+        page.goto((html / "ledger.html").as_uri() + f"#{row['address']}")
+        page.locator(f"#{row['address']} a").first.click()
+        page.wait_for_url(re.compile(rf"/pages/{row['shown_on']}\.html#{row['address']}$"))
+        place = page.locator(f"article #{row['address']}")
+        assert row["claim"] in place.inner_text()
+        place.click()
+        page.locator(".ledger-filter output").wait_for()
+        assert page.locator(f"#{row['address']} details").get_attribute("open") is not None
+
+
+def test_every_claim_is_shown_on_a_page_and_every_link_to_one_has_its_end(html: Path):
+    rows = json.loads((html / "ledger.json").read_text())
+    assert [row["name"] for row in rows if row["shown_on"] is None] == []
+    texts = {path.stem: path.read_text("utf-8") for path in [html / "ledger.html", *(html / "pages").glob("*.html")]}
+    ids = {name: set(re.findall(r'id="(claim-[a-z0-9-]+)"', text)) for name, text in texts.items()}
+    ends = [end for text in texts.values() for end in re.findall(r'href="[^"]*?(\w+)\.html#(claim-[a-z0-9-]+)"', text)]
+    assert len(ends) >= 2 * len(rows)
+    assert [(page, address) for page, address in ends if address not in ids[page]] == []
 
 
 def test_the_ledger_is_there_for_machines_too(html: Path):
@@ -127,6 +107,11 @@ def test_the_ledger_is_there_for_machines_too(html: Path):
         assert row.keys() >= {"paper", "claim", "where", "printed", "embedded", "real", "verdict", "verdict_embedded"}
         assert {row["verdict"], row["verdict_embedded"]} <= KINDS.keys()
         assert (html / "pages" / f"{row['page']}.html").exists()
+    with (html / "ledger.csv").open(encoding="utf-8", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [(row["paper"], row["name"], row["verdict"]) for row in table] == [
+        (row["paper"], row["name"], row["verdict"]) for row in rows
+    ]
 
 
 def test_every_executed_notebook_can_be_downloaded(html: Path):

@@ -63,6 +63,11 @@ class Page:
         """What the paper says that this page shows; a claim's `page` is the notebook of the story."""
         return tuple(claim for claim in self.paper.claims if page_of(claim.page) == self.name)
 
+    @cached_property
+    def placed(self) -> set[str]:
+        """Addresses of claims that the page has shown."""
+        return set()
+
     @property
     def dataset(self) -> str:
         """What headings call the data set of the page's runs: its name, or that of a folder of one's own."""
@@ -115,7 +120,7 @@ class Page:
         """Display claims with their verdicts here and on real data; unless given, all of the page's."""
         judged = self.claims if claims is None else claims
         real = self.recorded if recorded is None else recorded
-        show(ledger.verdicts(judged, self.here, real, dataset=self.dataset), index=False)
+        show(ledger.verdicts(judged, self.here, real, dataset=self.dataset, placed=self.placed), index=False)
 
     def show_summary(self) -> None:
         """Display how many claims of each table or section hold."""

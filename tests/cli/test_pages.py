@@ -66,7 +66,7 @@ def test_run_trains_what_is_missing_and_the_ledger_shows_it(vqabook, runs, tmp_p
     rows = {row["name"]: row for row in json.loads((tmp_path / "ledger.json").read_text())}
     assert rows["assumption-2-bce"]["embedded"]["n"] == 1 and rows["assumption-2-bce"]["verdict_embedded"] == "not run"
     assert rows["table-v-bce-both-over-baseline"]["embedded"] is None
-    assert '<table class="ledger">' in (tmp_path / "ledger.html").read_text()
+    assert '<table class="ledger" ' in (tmp_path / "ledger.html").read_text()
     stars = json.loads((tmp_path / "live.json").read_text())
     assert {star["claim"] for star in stars} == {name for paper in PAPERS for name in paper_of(paper).live}
     assert "No live run has a recorded interval" in (tmp_path / "live.html").read_text()

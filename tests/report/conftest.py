@@ -9,7 +9,7 @@ import pytest
 from vqabook.report.claims import Claim, Side
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def claim() -> Claim:
     """A comparison with names that HTML must escape."""
     return Claim(
@@ -24,7 +24,7 @@ def claim() -> Claim:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run() -> Callable[..., dict]:
     """Factory of a record as `produce_or_load` gives it."""
 
@@ -41,7 +41,7 @@ def run() -> Callable[..., dict]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def runs(run: Callable[..., dict]) -> Callable[[list[float]], list[dict]]:
     """Factory of both sides of the claim, one pair a seed."""
 

@@ -30,7 +30,8 @@ def row(name: str, measured: float, half: float, *, verdict: str = "holds", sour
     numbers = {"value": measured, "low": measured - half, "high": measured + half}
     sides = {"real": None, "embedded": None, "verdict": "not run", "verdict_embedded": "not run"}
     sides |= {source: numbers, strength.SIDES[source]: verdict}
-    return {"paper": "A way", "name": name, "claim": name, "unit": "points", "printed": {"value": printed}} | sides
+    facts = {"paper": "A way", "name": name, "address": f"claim-a-way-{name}", "claim": name, "unit": "points"}
+    return facts | {"printed": {"value": printed}} | sides
 
 
 ROWS = [

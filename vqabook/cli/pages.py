@@ -189,19 +189,22 @@ def live(
 
 
 def ledger(
-    out: Annotated[Path, typer.Option(help="folder for ledger.json and the parts of the front page")],
+    out: Annotated[Path, typer.Option(help="folder for ledger.json, ledger.csv and parts of the book's pages")],
     runs: Runs = None,
     profile: Profile = "small",
     data_root: DataRoot = None,
+    pages: Annotated[
+        Path | None, typer.Option(help="folder of executed notebooks: a claim leads to where it is")
+    ] = None,
 ):
-    """Write every claim with its verdict: ledger.json for machines, HTML for the front page, with the live runs."""
+    """Write every claim with its verdict: JSON and CSV for machines, HTML for the book, with the live runs."""
     record.need_evidence()
     how = {"profile": profile, "runs": runs, "data_root": data_root}
     settings = {name: paper_of(name).setting_of(**how) for name in PAPERS}
     files.need_writable(out, "give another folder (--out)")
     from vqabook import page
     from vqabook.evidence.recheck import read_outcome
-    from vqabook.report import ledger, live, overview, rechecked, strength, survived, verdicts
+    from vqabook.report import ledger, ledger_page, live, overview, rechecked, strength, survived, verdicts
 
     rows, stars, levels = [], [], []
     for name, setting in settings.items():
@@ -210,12 +213,15 @@ def ledger(
         rows += ledger.rows(paper.claims, page.read_embedded(paper, setting), page.read_real(paper), further)
         stars += page.read_stars(paper, profile, runs)
         levels += page.read_levels(paper, profile)
+    rows = ledger_page.find_places(rows, pages)
     dots = strength.list_dots(rows)
     shown = [star for star in stars if star.claim.unit == "points"]
     record.write_json(out / "ledger.json", rows)
     record.write_json(out / "live.json", [live.as_row(star) for star in stars])
     for file, text in {
-        "ledger.html": ledger.html(rows),
+        "ledger.csv": ledger_page.render_csv(rows),
+        "ledger.html": ledger_page.render_html(rows),
+        "datatables.js": ledger_page.load_library(),
         "live.html": f"{page.draw_forest(shown)}\n",
         "headlines.html": overview.render_headlines(page.read_headlines(profile, runs)),
         "printed_measured.html": overview.render_printed(dots),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -80,6 +81,11 @@ class Claim:
     def ours(self) -> bool:
         """Whether it is a control or a question of ours, not the paper's; `where` says so first."""
         return self.where.startswith(("Ours", "Our "))
+
+    @property
+    def address(self) -> str:
+        """What links to it end with, on its page and in the ledger: `claim-loss-re-scaling-table-v-bce-both`."""
+        return "-".join(["claim", *re.findall("[a-z0-9]+", f"{self.paper.partition('(')[0]} {self.name}".lower())])
 
     @property
     def compares(self) -> tuple:

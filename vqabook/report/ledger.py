@@ -1,4 +1,4 @@
-"""Claims and records -> the front page's ledger and a page's verdicts."""
+"""Claims and records -> the rows of the ledger, and a page's verdicts."""
 
 import re
 from collections import Counter
@@ -31,8 +31,9 @@ def rows(
         embedded, real, *others = (_measure(claim, records) for records in (local, recorded, *further))
         printed = {"value": claim.printed, "std": None, "n": 1, "data": claim.data, "commit": None}
         listed.append({
-            "paper": claim.paper, "name": claim.name, "claim": claim.statement, "where": claim.where,
-            "page": claim.page, "unit": claim.unit, "printed": None if claim.printed is None else printed,
+            "paper": claim.paper, "name": claim.name, "address": claim.address, "claim": claim.statement,
+            "where": claim.where, "page": claim.page, "unit": claim.unit,
+            "printed": None if claim.printed is None else printed,
             "ours": claim.ours, "headline": claim.headline, "needs": list(claim.needs),
             "same_as": repeats.get(claim.name),
             "embedded": embedded[1], "real": real[1], "verdict": real[0], "verdict_embedded": embedded[0],
@@ -61,44 +62,9 @@ def _measure(claim, records: Sequence[Mapping]) -> tuple[str, dict | None]:
     }
 
 
-def html(ledger: Sequence[Mapping]) -> str:
-    """The ledger as the front page shows it: a row a claim, under a row for each table or section of the paper.
-
-    The heading rows count the verdicts; the page's script folds the claims away under them.
-    """
-    papers: dict[str, dict[str, list[Mapping]]] = {}
-    for row in ledger:
-        papers.setdefault(row["paper"], {}).setdefault(place_of(row), []).append(row)
-    body = []
-    for paper, places in papers.items():
-        name = escape(paper)
-        body.append(f'<tr class="paper" data-paper="{name}"><th colspan="4">{name}</th></tr>')
-        for place, claims in places.items():
-            data = f'data-paper="{name}" data-place="{escape(place)}"'
-            sides = "".join(f"<td>{_count(claims, side)}</td>" for side in SIDES)
-            n = f"{len(claims)} claim{'s' if claims[1:] else ''}"
-            body.append(f'<tr class="place" {data}><th>{escape(place)}</th><td>{n}</td>{sides}</tr>')
-            for row in claims:
-                verdict = row["verdict"].replace(" ", "-")
-                body.append(f'<tr {data} data-verdict="{verdict}">{_columns(row)}</tr>')
-    head = "<tr><th>claim</th><th>printed</th><th>embedded world</th><th>real data</th></tr>"
-    table = f'<table class="ledger"><thead>{head}</thead><tbody>{"".join(body)}</tbody></table>'
-    return f"{table}\n<p><small>{by_chance(ledger)}</small></p>\n"
-
-
 def place_of(row: Mapping) -> str:
     """The table, figure or section that a claim belongs to: the first thing its `where` names."""
     return re.split("[,;:]", row["where"])[0]
-
-
-def _columns(row: Mapping) -> str:
-    where = f'<a href="pages/{row["page"]}.html">{escape(row["claim"])}</a><br><small>{escape(row["where"])}</small>'
-    p = row["printed"]
-    printed = f"{p['value']:+.2f}<br><small>{escape(p['data'])}</small>" if p else "–"
-    embedded, real = _tell_sides(row)
-    for other in row["further"]:
-        real += f"<br>{_tell(other['verdict'], other, row['unit'])}, <small>{escape(other['data'])}</small>"
-    return "".join(f"<td>{cell}</td>" for cell in (where, printed, embedded, real))
 
 
 def _count(claims: Sequence[Mapping], side: str) -> str:
@@ -117,10 +83,10 @@ def summary(claims: Sequence, local: Sequence[Mapping], recorded: Sequence[Mappi
 
 
 def _tell_sides(row: Mapping) -> list[str]:
-    return [_tell(row[verdict], row[side], row["unit"]) for side, verdict in SIDES.items()]
+    return [tell(row[verdict], row[side], row["unit"]) for side, verdict in SIDES.items()]
 
 
-def _tell(kind: str, measured: Mapping | None, unit: str) -> str:
+def tell(kind: str, measured: Mapping | None, unit: str) -> str:
     """A verdict and its numbers, as a cell."""
     if not measured:
         return badge(kind)
@@ -128,7 +94,8 @@ def _tell(kind: str, measured: Mapping | None, unit: str) -> str:
     interval = f" [{low:+.2f}, {high:+.2f}]" if low is not None else ""
     notes = {"undecided": f"could have seen {measured['detectable'] or 0:.2f}", "conditions not met": measured["why"]}
     note = f"; {escape(notes[kind])}" if kind in notes else ""
-    return f"{badge(kind)}<br><small>{measured['value']:+.2f}{interval} {unit}, n = {measured['n']}{note}</small>"
+    n = f"n\u00a0=\u00a0{measured['n']}"
+    return f"{badge(kind)}<br><small>{measured['value']:+.2f}{interval} {unit}, {n}{note}</small>"
 
 
 def count_once(ledger: Sequence[Mapping], *, ours: bool = False) -> list[Mapping]:
@@ -155,11 +122,28 @@ def by_chance(ledger: Sequence[Mapping]) -> str:
     )
 
 
-def verdicts(claims: Sequence, local: Sequence[Mapping], recorded: Sequence[Mapping], *, dataset: str) -> pd.DataFrame:
-    """A page's claims with their verdicts on this page's runs (`dataset`) and on the recorded real ones."""
-    cells = []
+def verdicts(
+    claims: Sequence,
+    local: Sequence[Mapping],
+    recorded: Sequence[Mapping],
+    *,
+    dataset: str,
+    placed: set[str] | None = None,
+) -> pd.DataFrame:
+    """A page's claims with their verdicts on this page's runs (`dataset`) and on the recorded real ones.
+
+    Each leads to its row of the ledger, which leads back to where the page shows it first; `placed`: the addresses that
+    the page has already.
+    """
+    cells, placed = [], set() if placed is None else placed
     for row in rows(claims, local, recorded):
-        claim = f"{escape(row['claim'])}<br><small>{escape(row['where'])}</small>"
+        address = row["address"]
+        here = "" if address in placed else f' id="{address}"'
+        placed.add(address)
+        claim = (
+            f'<a{here} href="../ledger.html#{address}">{escape(row["claim"])}</a>'
+            f"<br><small>{escape(row['where'])}</small>"
+        )
         printed = f"{row['printed']['value']:+.2f}" if row["printed"] else "–"
         cells.append([claim, printed, *_tell_sides(row)])
     return pd.DataFrame(cells, columns=["claim", "printed", f"here: {dataset}", "recorded, real"])

@@ -1,6 +1,5 @@
 """How strong the evidence on a claim is, and how close its baseline comes to print: numbers for two pictures."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -57,15 +56,11 @@ def list_dots(rows: Sequence[Mapping]) -> dict[str, list[Dot]]:
             met = row[verdict] != "conditions not met"
             half = (numbers["high"] - numbers["low"]) / 2
             title = f"{row['claim']}: printed {row['printed']['value']:+.1f}, measured {numbers['value']:+.1f}"
-            dot = Dot(row["printed"]["value"], numbers["value"], half, source, met, address_of(row), title)
+            dot = Dot(
+                row["printed"]["value"], numbers["value"], half, source, met, f"ledger.html#{row['address']}", title
+            )
             papers.setdefault(row["paper"], []).append(dot)
     return papers
-
-
-def address_of(row: Mapping) -> str:
-    """Where a claim's row stands: `ledger.html#claim-loss-re-scaling-table-v-bce-both`."""
-    words = re.findall("[a-z0-9]+", f"{row['paper'].partition('(')[0]} {row['name']}".lower())
-    return f"ledger.html#{'-'.join(['claim', *words])}"
 
 
 def list_levels(
