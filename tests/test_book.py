@@ -117,3 +117,43 @@ def test_the_ledger_is_there_for_machines_too(html: Path):
 def test_every_executed_notebook_can_be_downloaded(html: Path):
     notebooks = {path.name for path in (html / "_sources").rglob("*.ipynb")}
     assert notebooks == {path.name for path in (ROOT / "notebooks").glob("[0-9]*.ipynb")}
+
+
+WORDS, STORY, EVIDENCE = 1_500, 8_000, 10_000  # of a story; pixels of a story and of a page of evidence, at 1,280
+WORDS_OF_ALL = 30_000  # of the site outside the ledger
+# Still the first edition's: they are being rewritten, and no page may join.
+TOO_LONG = {
+    "pages/01_class_imbalance", "pages/02_loss_rescaling", "pages/03_soft_cross_entropy",
+    "pages/04_attention_supervision", "pages/05_mcl_kd", "pages/06_balanced_activation",
+}  # fmt: skip
+
+
+def measure(page: Page, html: Path, name: str) -> tuple[int, int]:
+    """The words of a page, tables included, and its height in pixels on a screen of 1,280."""
+    page.set_viewport_size({"width": 1280, "height": 800})
+    open_page(page, html, name)
+    article = page.locator("article")
+    return len(article.inner_text().split()), round(article.bounding_box()["height"])
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if re.match(r"pages/0[1-9]", name)])
+def test_a_chapter_s_page_is_read_in_minutes(html: Path, page: Page, name: str):
+    words, height = measure(page, html, name)
+    evidence = re.match(r"pages/\d+_\d", name)
+    fits = height <= EVIDENCE if evidence else words <= WORDS and height <= STORY
+    told = f"{name}: {words} words, {height} px; a story has {WORDS} and {STORY} px, a page of evidence {EVIDENCE} px"
+    assert fits != (name in TOO_LONG), told
+
+
+def test_the_site_is_read_in_an_evening(html: Path, page: Page):
+    words = {name: measure(page, html, name)[0] for name in PAGES if name != "ledger"}
+    assert TOO_LONG or sum(words.values()) <= WORDS_OF_ALL, words
+
+
+def test_no_code_is_cut(html: Path, page: Page):
+    """Code that a page shows has at most 79 columns; behind a button, too."""
+    for name in PAGES:
+        if name not in TOO_LONG:
+            open_page(page, html, name)
+            blocks = page.locator("article .highlight-python pre, article .cell_input pre").all_text_contents()
+            assert [line for block in blocks for line in block.splitlines() if len(line) > 79] == [], name

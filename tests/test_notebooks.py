@@ -49,7 +49,9 @@ def test_notebook_is_short_typed_and_has_no_training_loop(path: Path):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_stored_outputs_are_those_that_nbval_compares(path: Path):
     checked = [c for c in cells(path) if "nbval-check-output" in c.metadata.get("tags", [])]
-    assert checked or path in EVIDENCE, "a story computes something before the reader's eyes: tag its cell"
+    assert checked or path in EVIDENCE or page_of(path.stem) is None, (
+        "a story computes something before the reader's eyes: tag its cell"
+    )
     assert all(c.outputs for c in checked), "run `make notebooks`: nothing stored is nothing checked"
     assert not any(c.get("outputs") for c in cells(path) if c not in checked), "run `make notebooks`"
 
