@@ -148,7 +148,7 @@ def test_claims_are_drawn_and_their_limits_shown(page, shown):
     seeds, interval = page.gain(LIVE, page.recorded)
     verdict = page.verdict(LIVE)
     assert (len(seeds), interval) == (verdict.n, (verdict.low, verdict.high))
-    page.show_limits(LIVE)
+    page.show_limits({"AVG": LIVE})
     assert "46.8" in shown[0].data and "visible, real data" in shown[0].data
 
 

@@ -134,10 +134,10 @@ class Page:
         claims = [self._claim(name) for name in names] or [c for c in live_claims(self.paper) if c in self.claims]
         show_html(draw_forest(read_stars(self.paper, self.setting.profile, self.setting.runs, claims), finding))
 
-    def show_limits(self, *names: str) -> None:
-        """Display what these claims' data could have shown: baseline levels, and the smallest visible effects."""
+    def show_limits(self, names: Mapping[str, str]) -> None:
+        """Display what data could have shown of claims (label -> name): baseline levels, smallest visible effects."""
         rooms = {"embedded world": read_room(self.paper, "embedded"), "real data": self.recorded}
-        show(limits.limits([self._claim(name) for name in names], rooms))
+        show(limits.limits({label: self._claim(name) for label, name in names.items()}, rooms))
 
     def show_evidence(self) -> None:
         """Display links to the pages with the story's evidence."""
@@ -147,7 +147,7 @@ class Page:
     @property
     def evidence(self) -> list[Path]:
         """The chapter's notebooks in the project's folder, but for the story."""
-        notebooks = sorted((files.PROJECT or Path()).glob("notebooks/*.ipynb"))
+        notebooks = sorted(files.PROJECT.glob("notebooks/*.ipynb")) if files.PROJECT else []
         story = self.claims[0].page
         return [path for path in notebooks if page_of(path.stem) == self.name and path.stem != story]
 

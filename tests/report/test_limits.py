@@ -9,8 +9,8 @@ from vqabook.report.limits import limits
 
 
 def test_limits_show_levels_effects_and_what_was_visible(claim, runs):
-    never = replace(claim, statement="never run", more=Side({"variant": "nobody"}))
-    table = limits([claim, never], {"embedded world": runs([5.0, 5.1, 4.9]), "real data": []})
-    row, unrun = table.loc["both &lt;beats&gt; baseline"], table.loc["never run"]
+    never = replace(claim, more=Side({"variant": "nobody"}))
+    table = limits({"a < b": claim, "never run": never}, {"embedded world": runs([5.0, 5.1, 4.9]), "real data": []})
+    row, unrun = table.loc["a &lt; b"], table.loc["never run"]
     assert row.tolist() == ["38.8", "43.00\u00a0±\u00a03.00", "–", "+8.3", "±\u00a00.2", "–"]
     assert unrun["effect, printed"] == "–" and unrun["visible, embedded world"] == "–"

@@ -11,18 +11,18 @@ from vqabook.report.verdicts import mean_std, of_side, verdict_on
 Records = Sequence[Mapping]
 
 
-def limits(claims: Sequence[Claim], rooms: Mapping[str, Records]) -> pd.DataFrame:
-    """A row a claim: the level of its smaller side, printed and in each room, then its effect, and what was visible.
+def limits(claims: Mapping[str, Claim], rooms: Mapping[str, Records]) -> pd.DataFrame:
+    """A row a claim, by its label: the level of its smaller side, printed and in each room, its effect, and what shows.
 
     `rooms`: what the columns call a set of records. What could have been seen is half the interval's width.
     """
     cells = {}
-    for claim in claims:
+    for label, claim in claims.items():
         row = {"baseline, printed": _number(claim.less.in_print)}
         row |= {f"baseline, {room}": mean_std(of_side(records, claim.less).values()) for room, records in rooms.items()}
         row["effect, printed"] = _number(claim.printed, signed=True)
         row |= {f"visible, {room}": _seen(claim, records) for room, records in rooms.items()}
-        cells[escape(claim.statement)] = row
+        cells[escape(label)] = row
     return pd.DataFrame.from_dict(cells, orient="index")
 
 
