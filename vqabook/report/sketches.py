@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from vqabook.report.figures import mark_of
+from vqabook.report.figures import mark_of, panels
 
 PERSON = {"marker": "o", "linestyle": "none", "markersize": 7, "color": "#7a8594"}
 
@@ -14,17 +14,17 @@ def votes_to_targets(figure: Figure, votes: Mapping[str, int], targets: Mapping[
 
     `targets`: the loss' name -> its weight of each answer, in the order of `votes`.
     """
-    people, *bars = figure.subplots(1, 1 + len(targets), sharey=True, width_ratios=[1.2, *[1] * len(targets)])
+    people, *bars = panels(figure, 1 + len(targets), sharey=True)
     for y, n in enumerate(votes.values()):
         people.plot(range(1, n + 1), [y] * n, **PERSON)
     people.set_yticks(range(len(votes)), list(votes))
     people.set_ylim(len(votes) - 0.5, -0.5)
-    people.set_title("annotators", fontsize=9)
+    people.set_title("annotators")
     people.set(xticks=[], xlim=(0.3, max(votes.values()) + 0.7))
     for axes, (name, weights) in zip(bars, targets.items(), strict=True):
         axes.barh(range(len(weights)), weights, color=mark_of(name).color, height=0.6)
         for y, weight in enumerate(weights):
             axes.text(weight + 0.04, y, f"{weight:.1f}", va="center", fontsize=8)
-        axes.set_title(name, fontsize=9)
+        axes.set_title(name)
         axes.set(xticks=[0, 1], xlim=(0, 1.3))
         axes.tick_params(axis="y", length=0)
