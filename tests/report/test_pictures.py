@@ -245,3 +245,15 @@ def test_a_colour_blind_reader_tells_the_meanings_apart(kind):
     for one, other in itertools.combinations(hues, 2):
         distance = float(np.linalg.norm(seen(hues[one]) - seen(hues[other])))
         assert distance > 0.15, (one, other, distance)
+
+
+def test_what_a_question_is_about_is_framed_and_a_mask_hides_the_rest():
+    boxes = np.array([[0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0]])
+    image = np.full((100, 100, 3), 255, np.uint8)
+    one = {"words": ["what", "now"], "truth": "yes", "image": image, "boxes": boxes, "plain": 0.1, "score": 0.9}
+    one |= {"own": [0.5, 0.5], "best": [0.0, 1.0], "relevant": np.array([1.0, 0.0])}
+    labels, (framed, own, left, target) = zip(*figures.mask_to_target(one), strict=True)
+    assert labels[0] == "what now? yes" and "10% sure" in labels[1] and "90% sure" in labels[2]
+    assert (framed[0, 10] != 255).any() and (framed[25, 25] == 255).all() and (framed[75, 50:] == 255).all()
+    assert own[25, 25, 0] == own[75, 75, 0] == 255 and left[25, 25, 0] == target[25, 25, 0] == 51
+    assert (figures.frame_regions(image, boxes, None) == image).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
 from vqabook.report import tables
@@ -109,3 +110,19 @@ def test_swapping_the_rows_marks_the_other_one():
     assert there[-1] == significance(
         *(BySeed({i: 40.0 + 3 * i + d for i, d in enumerate(x)}) for x in (CLEAR, (0,) * 4))
     )
+
+
+def test_the_highest_mean_of_a_column_is_in_bold():
+    cells = {"printed": ["9.00", "10.00", "–"], "ours": ["+1.50\u00a0±\u00a09.99", "−", "+1.50"], "none": ["–"] * 3}
+    shown = tables.embolden(pd.DataFrame(cells, index=["a", "b", "c"]))
+    assert shown["printed"].tolist() == ["9.00", "<b>10.00</b>", "–"]
+    assert shown["ours"].tolist() == ["<b>+1.50\u00a0±\u00a09.99</b>", "−", "<b>+1.50</b>"]
+    assert shown["none"].tolist() == ["–"] * 3
+    assert tables.embolden(pd.DataFrame(cells), but=["ours"])["ours"].tolist() == cells["ours"]
+
+
+def test_a_title_says_the_seeds_that_all_headings_do():
+    shown = tables.title(pd.DataFrame(columns=["printed", "all (n = 3)", "rare (n = 3)"]), "masks, %")
+    assert (list(shown.columns), shown.columns.name) == (["printed", "all", "rare"], "masks, %, n = 3")
+    shown = tables.title(pd.DataFrame(columns=["all (n = 3)", "rare (n = 1 to 3)"]), "masks, %")
+    assert (list(shown.columns), shown.columns.name) == (["all (n = 3)", "rare (n = 1 to 3)"], "masks, %")

@@ -5,7 +5,8 @@ A dagger marks p < 0.01 against the row's backbone (`report.significance`), for 
 without a single number is left out.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 
@@ -108,6 +109,26 @@ def by_chance(tested: Sequence[float]) -> str:
         f"{marked} of {n} tested cells carry {DAGGER}, for a gain or a loss (two-sided paired t-test over seeds, "
         f"p < {SIGNIFICANT}). If every difference were zero, about {SIGNIFICANT * n:.2g} of {n} still would."
     )
+
+
+def title(table: pd.DataFrame, text: str) -> pd.DataFrame:
+    """The table under a title. The number of seeds goes there from the headings, if all that say it say the same."""
+    said = {match[0] for name in table.columns if (match := re.search(r" \((n = .*)\)$", name))}
+    if len(said) == 1:
+        (seeds,) = said
+        table = table.rename(columns=lambda name: name.removesuffix(seeds))
+        text = f"{text},{seeds.replace('(', '').replace(')', '')}"
+    return table.rename_axis(text, axis="columns")
+
+
+def embolden(table: pd.DataFrame, *, but: Collection[str] = ()) -> pd.DataFrame:
+    """The table with the highest mean of each column in bold, `but` for some; cells are as `mean_std` writes them."""
+    return table.apply(lambda cells: cells if cells.name in but else _embolden(cells))
+
+
+def _embolden(cells: pd.Series) -> pd.Series:
+    means = cells.str.extract(r"^([+-]?\d+\.?\d*)", expand=False).astype(float)
+    return cells.where(means.isna() | (means != means.max()), "<b>" + cells + "</b>")
 
 
 def _cells(rows: Rows, source: tuple[Sequence[Mapping], Mapping], metric: str) -> dict[str, BySeed]:

@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 
 from vqabook.report.figures.frame import is_narrow
 
+FRAME = (214, 39, 140)  # of what is asked about: no colour of scenes, seen on light and on dark ground
+
 
 def picture(axes: Axes, image: object, caption: str) -> None:
     """An image without axes, with its caption below."""
@@ -35,6 +37,19 @@ def light_up(image: np.ndarray, attention: Float[np.ndarray, "s s"]) -> np.ndarr
     return (image * light[..., None]).astype(np.uint8)
 
 
+def frame_regions(
+    image: np.ndarray, boxes: Float[np.ndarray, "o 4"], relevant: Float[np.ndarray, " o"] | None
+) -> np.ndarray:
+    """An image [s, s, 3] with a frame around each region whose share of `relevant` is more than zero."""
+    framed, side = np.array(image), len(image)
+    width = max(1, side // 75)
+    for x0, y0, x1, y1 in [] if relevant is None else np.rint(boxes[relevant > 0] * side).astype(int):
+        inside = framed[y0 + width : y1 - width, x0 + width : x1 - width].copy()
+        framed[y0:y1, x0:x1] = FRAME
+        framed[y0 + width : y1 - width, x0 + width : x1 - width] = inside
+    return framed
+
+
 def strip(figure: Figure, rows: Sequence[Sequence[tuple[str, object]]]) -> None:
     """Rows of pictures from left to right, what comes of what: (label, picture) each, with an arrow to the next.
 
@@ -57,10 +72,31 @@ def strip(figure: Figure, rows: Sequence[Sequence[tuple[str, object]]]) -> None:
                 )
 
 
+def mask_to_target(example: Mapping) -> list[tuple[str, np.ndarray]]:
+    """A row of `strip`: an image, a model's attention to it, what the best mask leaves, and the attention under that.
+
+    `example`: `words`, `truth`, `image` [s, s, 3], `boxes` [o, 4], maps [o] `own`, `best` and `relevant` (or None), and
+    the truth's probability without and with the mask, `plain` and `score`.
+    """
+    image, boxes = example["image"], example["boxes"]
+
+    def lit(attention: Sequence[float]) -> np.ndarray:
+        return light_up(image, attention_map(boxes, attention, side=len(image)))
+
+    left = [float(share > 0) for share in example["best"]]  # what a mask takes away wholly gets no attention
+    return [
+        (f"{' '.join(example['words'])}? {example['truth']}", frame_regions(image, boxes, example["relevant"])),
+        (f"attention without a mask: {example['plain']:.0%} sure", lit(example["own"])),
+        (f"what the best mask leaves: {example['score']:.0%} sure", lit(left)),
+        ("attention under it: the target", lit(example["best"])),
+    ]
+
+
 def looks(figure: Figure, rows: Sequence[Mapping]) -> None:
     """Fig. 9 of Guo et al.: a question a row; the image, then what each method looks at (lighter is more), and says.
 
-    A row has `question`, `truth`, `image` [s, s, 3] or None, `boxes` [o, 4] and `methods`: name -> (attention, answer).
+    A row has `question`, `truth`, `image` [s, s, 3] or None, `boxes` [o, 4] and `methods`: name -> (attention, answer);
+    where it is known what a question is about, `relevant` [o], whose regions are framed.
     """
     for part, row in zip(np.atleast_1d(figure.subfigures(len(rows))), rows, strict=True):
         part.suptitle(fill(f"{row['question']} — {row['truth']}", 44 if is_narrow(figure) else 70), fontsize=9)
@@ -68,11 +104,12 @@ def looks(figure: Figure, rows: Sequence[Mapping]) -> None:
         image = np.asarray(row["image"]) if there else np.full((224, 224, 3), 255)
         places = part.subplots(1, len(row["methods"]) + there)
         if there:
-            picture(places[0], image, "")
+            picture(places[0], frame_regions(image, row["boxes"], row.get("relevant")), "")
         for axes, (name, (attention, answer)) in zip(places[there:], row["methods"].items(), strict=True):
             mark = "✓" if answer == row["truth"] else "✗"
             seen = attention_map(row["boxes"], attention, side=len(image))
-            picture(axes, light_up(image, seen), f"{name}: {answer} {mark}")
+            lit = frame_regions(light_up(image, seen), row["boxes"], row.get("relevant"))
+            picture(axes, lit, f"{name}: {answer} {mark}")
             axes.xaxis.label.set_fontsize(8)
 
 

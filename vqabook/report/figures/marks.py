@@ -80,6 +80,9 @@ MARKS: Mapping[str, Mark] = {  # every name that pictures show
     # soft cross-entropy
     "cross-entropy": _BASELINE, "soft cross-entropy": _METHOD, "soft scores": OTHERS[0],
     "others' answers": _CONTROL, "AVG": OTHERS[1], "POOL": OTHERS[2],
+    # supervised attention: losses, and whose maps supervise
+    "MSE": OTHERS[5], "MMD": OTHERS[0], "CORAL": OTHERS[1], "adversarial": _METHOD, "best": _METHOD,
+    **dict.fromkeys(("random", "shuffled", "own", "mean"), _CONTROL), "true": OTHERS[2],
     # specialised ensembles
     "IE": _BASELINE, "IE as long": _CONTROL, "MCL": OTHERS[0], "CMCL": OTHERS[1], "MCL-KD": _METHOD,
     # long tails
