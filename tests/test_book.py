@@ -157,3 +157,29 @@ def test_no_code_is_cut(html: Path, page: Page):
             open_page(page, html, name)
             blocks = page.locator("article .highlight-python pre, article .cell_input pre").all_text_contents()
             assert [line for block in blocks for line in block.splitlines() if len(line) > 79] == [], name
+
+
+QUESTIONS = {  # what a reader asks: the link on the front page, and where the answer stands on the page that it opens
+    "does re-scaling work?": ("counts frequent answers", "article [class^=verdict]"),
+    "which paper replicates?": ("Is paper X right?", "figure.plot"),
+    "which loss for my skewed classes?": ("I have skewed data", "article [class^=verdict]"),
+    "what does this loss look like in ten lines?": ("I have skewed data", "div.highlight:has-text('balanced_softmax')"),
+    "how do I run Table V again with other seeds?": ("Run it", "div.highlight:has-text('-p seeds')"),
+}
+SCREENS = {"desk": (1280, 800), "phone": (390, 844)}
+
+
+@pytest.mark.parametrize("screen", SCREENS.values(), ids=SCREENS)
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_question_is_answered_within_a_screen_and_a_click(html: Path, page: Page, question: str, screen):
+    link, answer = QUESTIONS[question]
+    width, height = screen
+    page.set_viewport_size({"width": width, "height": height})
+    open_page(page, html, TOC["root"])
+    door = page.locator(f"article a:has-text('{link}'), article .sd-card:has-text('{link}') a").first
+    assert door.bounding_box()["y"] < height
+    door.click()
+    page.wait_for_load_state()
+    found = page.locator(answer).first
+    found.wait_for()
+    assert found.bounding_box()["y"] < height
