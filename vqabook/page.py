@@ -129,14 +129,21 @@ class Page:
     def forest(self, *names: str, finding: str = "") -> None:
         """Display claims as printed and recorded, with the star of those trained again; unless given, the latter.
 
-        `finding`: what the picture shows, the first sentence of its caption.
+        Real data are those that best meet a claim's conditions. `finding`: what the picture shows, the first sentence
+        of its caption.
         """
         claims = [self._claim(name) for name in names] or [c for c in live_claims(self.paper) if c in self.claims]
-        show_html(draw_forest(read_stars(self.paper, self.setting.profile, self.setting.runs, claims), finding))
+        stars = read_stars(self.paper, self.setting.profile, self.setting.runs, claims)
+        sources = [read_room(self.paper, room) for room in ("real", *self.paper.further)]
+        best = [replace(star, real=headlines.judge_best(star.claim, sources)) for star in stars]
+        show_html(draw_forest(best, finding))
 
-    def show_limits(self, names: Mapping[str, str]) -> None:
-        """Display what data could have shown of claims (label -> name): baseline levels, smallest visible effects."""
-        rooms = {"embedded world": read_room(self.paper, "embedded"), "real data": self.recorded}
+    def show_limits(self, names: Mapping[str, str], room: str = "real") -> None:
+        """Display what data could have shown of claims (label -> name): baseline levels, smallest visible effects.
+
+        `room`: which real data: the paper's, or one set by its name.
+        """
+        rooms = {"embedded world": read_room(self.paper, "embedded"), "real data": read_room(self.paper, room)}
         show(limits.limits({label: self._claim(name) for label, name in names.items()}, rooms))
 
     def show_evidence(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from vqabook.report.sketches import votes_to_targets
+from vqabook.report.sketches import settled_answers, votes_to_targets
 
 
 def test_a_dot_an_annotator_and_a_bar_a_weight():
@@ -14,3 +14,13 @@ def test_a_dot_an_annotator_and_a_bar_a_weight():
     assert [len(line.get_xdata()) for line in people.lines] == [5, 1]
     assert [[bar.get_width() for bar in axes.patches] for axes in bars] == [[1.0, 0.0], [0.5, 0.1]]
     assert [axes.get_title() for axes in figure.axes] == ["annotators", "cross-entropy", "soft cross-entropy"]
+
+
+def test_a_panel_a_loss_with_the_first_ones_answers_as_ticks():
+    figure = Figure()
+    settled_answers(figure, ["2", "4"], {"plain": [0.8, 0.2], "weighted": [0.4, 0.6]}, "plain")
+    plain, weighted = figure.axes
+    assert [[bar.get_width() for bar in axes.patches] for axes in (plain, weighted)] == [[0.8, 0.2], [0.4, 0.6]]
+    assert [list(axes.lines[0].get_xdata()) for axes in (plain, weighted)] == [[0.8, 0.2]] * 2
+    assert [axes.get_title() for axes in figure.axes] == ["plain", "weighted"]
+    assert plain.patches[0].get_facecolor() != weighted.patches[0].get_facecolor()

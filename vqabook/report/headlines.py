@@ -34,13 +34,18 @@ class PaperVerdict:
 
 
 def judge_paper(claims: Sequence[Claim], sources: Sequence[Sequence[Mapping]]) -> PaperVerdict:
-    """A paper's verdict from its headline claims, each on the source that best meets its conditions.
+    """A paper's verdict from its headline claims, each on the source that best meets its conditions."""
+    headlines = [claim for claim in claims if claim.headline]
+    return PaperVerdict(tuple((claim, judge_best(claim, sources)) for claim in headlines))
+
+
+def judge_best(claim: Claim, sources: Sequence[Sequence[Mapping]]) -> Verdict:
+    """The verdict on a claim on the source that best meets its conditions.
 
     `sources`: records of one data set and profile each, the ones that should count first in front. Of equally good
     ones the first is taken: a source that meets all conditions before one that does not, and that before none.
     """
-    headlines = [claim for claim in claims if claim.headline]
-    return PaperVerdict(tuple((claim, min((verdict_on(claim, s) for s in sources), key=_lack)) for claim in headlines))
+    return min((verdict_on(claim, source) for source in sources), key=_lack)
 
 
 def _lack(verdict: Verdict) -> int:

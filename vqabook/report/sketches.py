@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from vqabook.report.figures import mark_of, panels
+from vqabook.report.figures import is_narrow, mark_of, panels
 
 PERSON = {"marker": "o", "linestyle": "none", "markersize": 7, "color": "#7a8594"}
 
@@ -27,4 +27,26 @@ def votes_to_targets(figure: Figure, votes: Mapping[str, int], targets: Mapping[
             axes.text(weight + 0.04, y, f"{weight:.1f}", va="center", fontsize=8)
         axes.set_title(name)
         axes.set(xticks=[0, 1], xlim=(0, 1.3))
+        axes.tick_params(axis="y", length=0)
+
+
+def settled_answers(figure: Figure, answers: Sequence[str], shares: Mapping[str, Sequence[float]], start: str) -> None:
+    """A panel a loss: how probable each answer is to the model that it makes, most frequent answer first.
+
+    `shares`: the loss' name -> probabilities of `answers`. The loss `start`, drawn as the baseline, stands in every
+    panel as ticks.
+    """
+    grid = panels(figure, len(shares), columns=len(shares), sharex=True)
+    for i, (axes, (name, values)) in enumerate(zip(grid, shares.items(), strict=True)):
+        mark = mark_of("baseline" if name == start else "method")
+        rows = range(len(answers))
+        axes.barh(rows, values, color=mark.color, height=0.6)
+        axes.plot(shares[start], rows, "|", color=mark_of("printed").color, markersize=14, markeredgewidth=1.5)
+        for y, value in enumerate(values):
+            axes.text(max(value, shares[start][y]) + 0.04, y, f"{value:.2f}", va="center", fontsize=8)
+        named = list(answers) if is_narrow(figure) or i == 0 else []
+        axes.set_yticks(rows if named else [], named)
+        axes.set_ylim(len(answers) - 0.5, -0.5)
+        axes.set_title(name, fontsize=8.5)
+        axes.set(xticks=[0, 1], xlim=(0, 1.15))
         axes.tick_params(axis="y", length=0)

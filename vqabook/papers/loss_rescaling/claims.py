@@ -1,9 +1,11 @@
 """What Guo et al. 2021 (loss re-scaling) print, as comparisons: all claims of pages 01 and 02, and the tables' rows."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from vqabook.papers.loss_rescaling import printed
 from vqabook.papers.loss_rescaling.printed import ACCURACY, CLARK, CP1, CP2, KAPPA, TABLE_V, V2, value
+from vqabook.papers.loss_rescaling.setting import UNIFORM
 from vqabook.report.claims import Claim, Side, mark_headlines
 
 TITLE = "Loss re-scaling (Guo et al. 2021)"
@@ -19,7 +21,7 @@ READ_ON = (  # image set, its rows with mistakes
     ("cifar10", "held_out"), ("cifar10", "train"), ("faces", "held_out"), ("digits", "held_out"),
 )  # fmt: skip
 UNTESTED = (  # where, what the text says, why no claim of ours tests it
-    ("Sec. VI-A", "ours is best over most answer categories",
+    ("Sec. VI-A", "mask and re-scaling are best over most answer categories",
      "of the rows compared with we train question-only, SAN and RUBi; the others are quoted"),
     ("Sec. VI-A", "two-branch methods outperform their contemporaries", "AdvReg, GVQA, HINT and VGQE are quoted"),
     ("Sec. VI-A", "the gap between VQA v2 val and VQA-CP v2 test measures the bias that is learned",
@@ -35,17 +37,19 @@ def run_of(backbone: str, loss: str, module: str) -> str:
     return f"{backbone} {loss} {module}".strip()
 
 
-def ours(backbone: str) -> str:
-    """The module that the tables call "+Ours": both, and re-scaling alone for LXMERT (Sec. V-C)."""
+def full_of(backbone: str) -> str:
+    """The module of Guo's whole method: both, and re-scaling alone for LXMERT (Sec. V-C)."""
     return "re-scaling" if backbone == "lxmert" else "both"
 
 
 ROWS = {  # rows of Tables II to IV -> their runs
     row: {"variant": run_of(backbone, "bce", module)}
     for backbone, title in BACKBONES.items()
-    for row, module in ((f"{title} ‡", "baseline"), (f"{title}+Ours", ours(backbone)))
+    for row, module in ((f"{title} ‡", "baseline"), (f"{title} + {full_of(backbone)}", full_of(backbone)))
 }
-BACKBONE_OF = {f"{title}+Ours": f"{title} ‡" for title in BACKBONES.values()}  # what † compares a row with
+BACKBONE_OF = {
+    f"{title} + {full_of(name)}": f"{title} ‡" for name, title in BACKBONES.items()
+}  # what † compares a row with
 
 
 def compare(
@@ -91,9 +95,9 @@ def plain_run(run: str) -> str:
 
 
 def cells(backbone: str, data: str, kind: str = "All", *, table: dict = ACCURACY) -> tuple[float, float]:
-    """(backbone + ours, backbone) as Tables II to IV print them."""
+    """(backbone with Guo's method, backbone) as Tables II to IV print them."""
     title = BACKBONES[backbone]
-    return value(table[data][f"{title}+Ours"][kind]), value(table[data][f"{title} ‡"][kind])
+    return value(table[data][f"{title} + {full_of(backbone)}"][kind]), value(table[data][f"{title} ‡"][kind])
 
 
 def _in_table_v(rows: Iterable[tuple[str, ...]]) -> Iterator[Claim]:
@@ -155,7 +159,7 @@ def _other_tasks() -> Iterator[Claim]:
 
 
 def _updn() -> Iterator[Claim]:
-    """Table III (VQA-CP v1, of which our real data is a part), UpDn against UpDn + ours; and kappa, Table IV."""
+    """Table III (VQA-CP v1, of which our real data is a part), UpDn against UpDn + both; and kappa, Table IV."""
     runs = _ends("")
     statement, where = "Mask and re-scaling cost accuracy when priors stay the same", f"Table II, UpDn, {V2}"
     yield compare("table-ii-cost", statement, where, runs[::-1], cells("", V2)[::-1], prior="same", data=V2)
@@ -175,7 +179,7 @@ def _kappa(backbone: str, raises: str) -> Claim:
 
 def _ends(backbone: str) -> list[str]:
     """The runs that Tables II to IV compare."""
-    return [run_of(backbone, "bce", module) for module in (ours(backbone), "baseline")]
+    return [run_of(backbone, "bce", module) for module in (full_of(backbone), "baseline")]
 
 
 def _table_v(backbone: str, loss: str) -> Iterator[Claim]:
@@ -192,7 +196,7 @@ def _table_v(backbone: str, loss: str) -> Iterator[Claim]:
         if denied or not TABLE_V.keys() >= set(runs):
             continue
         where = f"Table V, {LOSSES[loss]}, {title}"
-        if backbone and (loss, more, less) == ("bce", ours(backbone), "baseline"):
+        if backbone and (loss, more, less) == ("bce", full_of(backbone), "baseline"):
             v1 = cells(backbone, CP1)
             where += f"; Table II, All; Table III, All ({v1[0] - v1[1]:+.2f})"
         name = _slug("table-v", backbone, loss, f"{more}-over-{less}")
@@ -294,6 +298,20 @@ def _learned_mixin() -> Iterator[Claim]:
         yield compare(f"clark-{name}", statement, where, (more, less), numbers)
 
 
+def _controls() -> Iterator[Claim]:
+    """Ours: whether a gain is one of sight. A model that sees better loses nothing where priors stay."""
+    for loss, title in LOSSES.items():
+        rescaled, baseline = f"{loss} re-scaling", f"{loss} baseline"
+        name, statement = f"control-same-{loss}", f"{title}: re-scaling costs accuracy when priors stay the same"
+        yield compare(name, statement, "Ours: control, same priors", (baseline, rescaled), prior="same", data="")
+        name, statement = f"control-valid-{loss}", f"{title}: re-scaling costs accuracy on validation questions"
+        claim = compare(name, statement, "Ours: control, priors of training", (baseline, rescaled), data="")
+        yield replace(claim, more=replace(claim.more, metric="valid"), less=replace(claim.less, metric="valid"))
+        runs = [f"{run} @ {UNIFORM}" for run in (rescaled, baseline)]
+        name, statement = f"control-uniform-{loss}", f"{title}: re-scaling gains where all answers are equally frequent"
+        yield compare(name, statement, "Ours: control, uniform answers", runs, prior="same", data="")
+
+
 def dropout(rates: Sequence[float]) -> tuple[Claim, ...]:
     """Fig. 7, without against the largest of `rates`: UpDn prefers little dropout of its mask, LM, CSS and LMH more."""
     claims = []
@@ -323,6 +341,7 @@ CLAIMS = mark_headlines(
         *_order(),
         *(claim for backbone in OTHERS for claim in _by_answer_type(backbone)),
         *_learned_mixin(),
+        *_controls(),
     ),
     HEADLINES,
 )

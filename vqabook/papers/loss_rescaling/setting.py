@@ -8,7 +8,7 @@ from vqabook.knobs import dropped, knob, one_of, positive, within
 from vqabook.papers.paper import QuestionSetting
 
 NAME = "loss_rescaling"
-MODULES = {  # rows of Table V; the last is what the tables call "+Ours"
+MODULES = {  # rows of Table V; the last is the whole method, "+Ours" in print
     "baseline": {},
     "mask (sigmoid)": {"mask": "sigmoid"},
     "mask (softplus-G)": {"mask": "softplus_g"},
