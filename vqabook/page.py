@@ -144,12 +144,6 @@ class Page:
         `room`: which real data: the paper's, or one set by its name.
         """
         rooms = {"embedded world": read_room(self.paper, "embedded"), "real data": read_room(self.paper, room)}
-    def show_limits(self, names: Mapping[str, str], room: str = "real") -> None:
-        """Display what data could have shown of claims (label -> name): baseline levels, smallest visible effects.
-
-        `room`: which real data: the paper's, or one set by its name.
-        """
-        rooms = {"embedded world": read_room(self.paper, "embedded"), "real data": read_room(self.paper, room)}
         show(limits.limits({label: self._claim(name) for label, name in names.items()}, rooms))
 
     def show_evidence(self) -> None:
