@@ -50,5 +50,6 @@ def test_answers_are_weighed_by_their_votes():
 
 
 def test_counts_are_those_of_changed_priors():
-    records = [{"recipe": {"kind": "statistics", "prior": prior}, "result": prior} for prior in ("same", "changing")]
-    assert read_counts(records) == "changing" and read_counts(records[:1])["types"] == {}
+    priors = ("same", "changing")
+    records = [{"recipe": {"kind": "statistics", "prior": prior}, "result": {"of": prior}} for prior in priors]
+    assert read_counts(records) == {"of": "changing"} and read_counts(records[:1])["types"] == {}
