@@ -41,6 +41,7 @@ MAY_IMPORT = {  # room -> rooms, or single modules of one; an arrow only points 
     "papers": (
         "core", "extras", "files", "knobs", "losses", "metrics", "splits", "evidence", "models", "objectives",
         "features", "world", "data", "training", "surrogates", "detection", "report.claims",
+        "report.figures", "report.tables", "report.verdicts",  # what shows its runs alone: SHOWING
     ),
     "catalogue": ("extras", "core", "data", "evidence", "features", "fetch", "files", "knobs", "metrics", "report"),
     "producer": ("evidence", "files", "knobs", "papers"),
@@ -119,6 +120,20 @@ def test_imports_keep_to_the_table(path):
         assert other in ROOMS, f"{name} is a re-export of the package"
         allowed = [f"vqabook.{module}." for module in (*room, *MAY_IMPORT[room[0]])] if room else []
         assert any(f"{name}.".startswith(module) for module in allowed), f"{room[0]} may not import {name}"
+
+
+SHOWING = {"pictures", "tables", "studies"}  # a paper's modules that read records for its pages
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_a_papers_runs_need_no_pictures(paper):
+    """Who makes a run imports neither pandas nor a picture: of the report only the claims."""
+    for path in (PACKAGE / "papers" / paper).glob("*.py"):
+        shown = {name for name in our_imports(path) if name.startswith("vqabook.report.")}
+        own = {name.split(".")[3] for name in our_imports(path) if name.startswith(f"vqabook.papers.{paper}.")}
+        if path.stem not in SHOWING:
+            assert all(name.startswith("vqabook.report.claims") for name in shown), path.name
+            assert not own & SHOWING, path.name
 
 
 @pytest.mark.parametrize("paper", PAPERS)
