@@ -14,7 +14,8 @@ Records = Sequence[Mapping]
 def limits(claims: Mapping[str, Claim], rooms: Mapping[str, Records]) -> pd.DataFrame:
     """A row a claim, by its label: the level of its smaller side, printed and in each room, its effect, and what shows.
 
-    `rooms`: what the columns call a set of records. What could have been seen is half the interval's width.
+    `rooms`: what the columns call a set of records. What could have been seen is half the interval's width. A column
+    without a number is left out.
     """
     cells = {}
     for label, claim in claims.items():
@@ -23,7 +24,8 @@ def limits(claims: Mapping[str, Claim], rooms: Mapping[str, Records]) -> pd.Data
         row["effect, printed"] = _number(claim.printed, signed=True)
         row |= {f"visible, {room}": _seen(claim, records) for room, records in rooms.items()}
         cells[escape(label)] = row
-    return pd.DataFrame.from_dict(cells, orient="index")
+    table = pd.DataFrame.from_dict(cells, orient="index")
+    return table.loc[:, (table != "–").any()]
 
 
 def _number(value: float | None, *, signed: bool = False) -> str:
@@ -32,4 +34,4 @@ def _number(value: float | None, *, signed: bool = False) -> str:
 
 def _seen(claim: Claim, records: Records) -> str:
     seen = verdict_on(claim, records).detectable
-    return "–" if seen is None else f"±\u00a0{seen:.1f}"
+    return "–" if seen is None else f"±\u00a0{seen:.{1 if claim.unit == 'points' else 2}f}"
