@@ -11,6 +11,7 @@ from textwrap import fill
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from vqabook.papers.loss_rescaling.setting import UNIFORM
 from vqabook.report import figures
@@ -70,7 +71,8 @@ def draw_gradients(figure: Figure, sources: Mapping[str, Records]) -> None:
         runs = report.matching(sources[source], {"variant": f"{loss} baseline", "prior": "changing"})
         for part, name in (("question", "question encoder"), ("classifier", "classifier")):
             _draw_course(axes, [[row[f"grad_{part}"] for row in run["result"]["history"]] for run in runs], name)
-        axes.set(yscale="log", xlabel="epoch", ylabel="gradient norm")
+        axes.set(xlabel="epoch", ylabel="gradient norm")
+        _press(axes)
         axes.set_title(f"{LOSSES[loss]}, {source.partition(':')[0]}")
     figure.axes[0].legend()
 
@@ -79,6 +81,14 @@ def _draw_course(axes: Axes, seeds: Sequence[Sequence[float]], name: str) -> Non
     if seeds:
         figures.lines(axes, range(1, len(seeds[0]) + 1), seeds, mark=figures.mark_of(name), label=name)
     axes.xaxis.get_major_locator().set_params(integer=True)
+
+
+def _press(axes: Axes) -> None:
+    """The upright axis is logarithmic, with plain numbers at 1, 2, 5 and their tenfolds."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("")
 
 
 def find_tasks(here: Records, recorded: Records) -> dict[str, dict[str, Records]]:
@@ -136,7 +146,8 @@ def draw_confusions(figure: Figure, tasks: Tasks) -> None:
         entry = divisions["imbalanced"][0]["result"]["held_out"]["matrix"]
         classes = [name.split()[-1] for name in entry["classes"]]  # of people their surnames
         above.bar(range(len(classes)), entry["frequency"], color=figures.mark_of("train").color)
-        above.set(title=title, ylabel="training rows", yscale="log", xticks=[])
+        above.set(title=title, ylabel="training rows", xticks=[])
+        _press(above)
         figures.matrix(below, entry["loss"], classes, title="")
         below.set_xticks(below.get_xticks(), classes, rotation=60, ha="right", rotation_mode="anchor")
 
