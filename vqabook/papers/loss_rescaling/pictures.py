@@ -149,7 +149,7 @@ def draw_confusions(figure: Figure, tasks: Tasks) -> None:
         above.set(title=title, ylabel="training rows", xticks=[])
         _press(above)
         figures.matrix(below, entry["loss"], classes, title="")
-        below.set_xticks(below.get_xticks(), classes, rotation=60, ha="right", rotation_mode="anchor")
+        _slant(below)
 
 
 def draw_matrices(figure: Figure, run: Mapping) -> None:
@@ -157,6 +157,13 @@ def draw_matrices(figure: Figure, run: Mapping) -> None:
     pictured = run["result"]["matrices"]
     for axes, (name, entry) in zip(figures.panels(figure, len(pictured)), pictured.items(), strict=True):
         figures.matrix(axes, entry["loss"], entry["answers"], title=f"{name} …")
+        _slant(axes)
+
+
+def _slant(axes: Axes) -> None:
+    """Names below the axes stand clear of each other."""
+    for label in axes.get_xticklabels():
+        label.set(rotation=60, ha="right", rotation_mode="anchor")
 
 
 def draw_answers(figure: Figure, records: Records) -> None:

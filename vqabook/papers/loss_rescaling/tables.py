@@ -69,4 +69,4 @@ def _tell_interval(seeds: Iterable[float]) -> str:
     verdict = report.judge(values)
     if verdict.low is None:
         return report.mean_std(values)
-    return f"{verdict.mean:+.2f} [{verdict.low:+.2f}, {verdict.high:+.2f}]"
+    return f"{verdict.mean:+.2f} [{verdict.low:.2f},\u00a0{verdict.high:.2f}]".replace("-", "−")
