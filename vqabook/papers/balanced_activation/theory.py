@@ -3,14 +3,16 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from scipy import optimize
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
-from vqabook.losses.longtail import sigmoid_offsets
+from vqabook.losses.longtail import balanced_softmax, log_counts, sigmoid_offsets
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,18 @@ def measure_distances(
     return {
         name: float((learnt - mixture.posterior(rows, prior)).abs().sum(1).mean() / 2) for name, prior in priors.items()
     }
+
+
+def compare_losses(mixture: Mixture, *, seed: int = 0) -> dict[str, dict[str, float]]:
+    """`measure_distances` of softmax, and of balanced softmax with three kinds of counts."""
+    log_n = log_counts(torch.tensor(mixture.counts))
+    losses = {
+        "softmax": cross_entropy,
+        "balanced softmax": partial(balanced_softmax, log_n=log_n),
+        "counts to the power of 1/4": partial(balanced_softmax, log_n=log_n, exponent=0.25),
+        "counts of other classes": partial(balanced_softmax, log_n=log_n.flip(0)),
+    }
+    return {name: measure_distances(mixture, loss, seed=seed) for name, loss in losses.items()}
 
 
 def optimal_margins(counts: Int[np.ndarray, " c"], beta: float = 1.0) -> Float[np.ndarray, " c"]:

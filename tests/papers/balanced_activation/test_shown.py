@@ -1,0 +1,95 @@
+"""What chapter 06's pages show: its studies are found among records, its tables and pictures say what records do."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import pytest
+
+from vqabook.papers.balanced_activation import PAPER, pictures, tables, theory
+from vqabook.papers.balanced_activation.setting import COUNTS_ROWS, DETECTION_ROWS, TABLE
+from vqabook.papers.balanced_activation.studies import Study, find_part, find_studies, find_whole
+from vqabook.report import verdicts
+
+EMBEDDED = verdicts.evidence(PAPER.name, profile="small")
+REAL = verdicts.evidence(PAPER.name, dataset=tuple(PAPER.real))
+
+
+@pytest.fixture(scope="module")
+def whole() -> list[Study]:
+    return find_whole(EMBEDDED, REAL)
+
+
+@pytest.fixture
+def figure():
+    figure = plt.figure(figsize=(7.2, 3.0), layout="constrained")
+    yield figure
+    plt.close(figure)
+
+
+def test_studies_are_sets_and_imbalances(whole):
+    assert [(s.name, s.classes, s.imbalance) for s in find_studies(EMBEDDED)] == [
+        ("digits", 10, 100),
+        ("digits", 10, 10),
+    ]
+    assert [(s.name, s.imbalance) for s in whole] == [("digits", 100), ("CIFAR-10-LT", 100)]
+    assert find_whole([r for r in EMBEDDED if not r["recipe"]["variant"].startswith("crt")], []) == []
+    assert whole[1].printed["softmax"] == 77.4 and whole[1].counts[-1] == 50
+    assert len(whole[0].runs("softmax")) == len(whole[0].seeds("softmax")) == 10
+
+
+def test_tables_have_printed_beside_ours_and_the_best_in_bold(whole):
+    shown = tables.tabulate_rivals(whole[1])
+    assert shown.columns.name == "CIFAR-10-LT, imbalance 100, %, n = 3" and len(shown) == len(TABLE)
+    assert list(shown.columns) == ["printed, CIFAR-10-LT", "overall", "many", "medium"]  # no class is few
+    assert shown.loc["balanced softmax", "printed, CIFAR-10-LT"] == "<b>83.10</b>"
+    assert shown.loc["class-balanced sampling", "overall"].startswith("<b>")
+    further = tables.tabulate_further(whole[0])
+    adjusted = verdicts.mean_std(whole[0].seeds("softmax", "adjusted.few").values())
+    assert further.loc[tables.ADJUSTED, "few"] == adjusted and "balanced softmax" in further.index
+    assert tables.tabulate_learning(whole).shape == (len(TABLE), 4)
+
+
+def test_tables_of_detectors_are_grouped():
+    classifiers, detectors = tables.tabulate_classifiers(REAL), tables.tabulate_detectors(EMBEDDED)
+    assert (len(classifiers), len(detectors)) == (len(COUNTS_ROWS), len(DETECTION_ROWS))
+    assert classifiers.index.name == "LVIS' counts, %, n = 5"
+    assert detectors["masks, printed", "rare"]["balanced sigmoid"] == "<b>18.30</b>"
+    assert detectors["masks", "rare"]["balanced sigmoid"].startswith("<b>")
+
+
+def test_pictures_draw_a_panel_a_study(whole, figure):
+    for draw in (pictures.draw_by_count, pictures.draw_exponents, pictures.draw_expectations):
+        figure.clear()
+        draw(figure, whole)
+        assert [axes.get_title() for axes in figure.axes] == ["digits, imbalance 100", "CIFAR-10-LT, imbalance 100"]
+        assert all(axes.lines for axes in figure.axes)
+
+
+def test_a_split_gain_adds_up(whole, figure):
+    pictures.draw_split(figure, whole[:1], rows=("balanced softmax",))
+    shift, rest = (bar.get_width() for bar in figure.axes[0].patches)
+    gains = verdicts.pair(whole[0].seeds("balanced softmax"), whole[0].seeds("softmax"))
+    assert shift + rest == pytest.approx(sum(gains.values()) / len(gains))
+
+
+def test_detectors_gains_stand_beside_the_printed_ones(figure):
+    pictures.draw_detectors(figure, EMBEDDED, rows=("balanced sigmoid",))
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [
+        f"{name}, balanced sigmoid" for name in ("rare", "common", "frequent")
+    ]
+    assert find_part(EMBEDDED, "detection") and not find_part(REAL, "detection")
+
+
+def test_the_sketchs_border_is_where_both_classes_are_as_many(figure):
+    pictures.draw_sketch(figure)
+    cars, unicycles, learnt, balanced = figure.axes[0].lines
+    border = learnt.get_xdata()[0]
+    at = [line.get_ydata()[abs(line.get_xdata() - border).argmin()] for line in (cars, unicycles)]
+    assert at[0] == pytest.approx(at[1], rel=0.1) and balanced.get_xdata()[0] == 0
+
+
+def test_theorem_1_is_compared_with_its_control():
+    distances = theory.compare_losses(theory.Mixture((2_000, 600, 200)))
+    nearest = min(distances, key=lambda name: distances[name]["balanced"])
+    assert nearest == "balanced softmax" and distances["softmax"]["training"] < distances["softmax"]["balanced"]
+    assert distances["counts of other classes"]["balanced"] > distances["softmax"]["balanced"]

@@ -1,0 +1,86 @@
+"""The runs of chapter 06 as its pages show them: one set of images at one imbalance, or regions under a tail."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from vqabook.papers.balanced_activation.claims import DATA, NAMES, PRINTED
+from vqabook.report.verdicts import BySeed, by_seed, matching
+
+Records = Sequence[Mapping]
+SETS = {
+    "digits": "digits",
+    "cifar10": DATA[10],
+    "cifar100": DATA[100],
+    "made": "a made tail",
+    "lvis_v1": "LVIS' counts",
+}
+
+
+def name_of(row: str) -> str:
+    """What pages call a row of `setting.ROWS` and its neighbours."""
+    return NAMES.get(row, row.replace(" @ ", ", "))
+
+
+@dataclass(frozen=True)
+class Study:
+    """Runs of classifiers of images: one set, one imbalance."""
+
+    records: Records
+    classes: int
+    imbalance: int
+
+    @property
+    def name(self) -> str:
+        """What headings call the set of images."""
+        dataset = self.records[0]["recipe"]["data"]["dataset"]
+        return SETS.get(dataset, dataset)
+
+    @property
+    def in_print(self) -> str:
+        """What the paper calls its set of as many classes."""
+        return DATA.get(self.classes, "")
+
+    @property
+    def printed(self) -> Mapping[str, float]:
+        """The column of Table 1 that has as many classes and this imbalance."""
+        return PRINTED.get((self.classes, self.imbalance), {})
+
+    @property
+    def counts(self) -> list[int]:
+        """Training rows of each class, of the first tail."""
+        return list(self.records[0]["recipe"]["data"]["counts"])
+
+    def where(self, row: str) -> dict[str, object]:
+        """What the recipes of a row say."""
+        return {"variant": f"{row} at {self.imbalance}"}
+
+    def runs(self, row: str) -> Records:
+        """A row's records."""
+        return matching(self.records, self.where(row))
+
+    def seeds(self, row: str, metric: str = "test.overall") -> BySeed:
+        """A row's number for each seed."""
+        return by_seed(self.records, self.where(row), metric)
+
+
+def find_studies(records: Records) -> list[Study]:
+    """The studies of images among records: many classes first, then long tails."""
+    images: dict[tuple[int, int], list[Mapping]] = {}
+    for record in records:
+        recipe = record["recipe"]
+        if "part" not in recipe:
+            images.setdefault((recipe["classes"], int(recipe["data"]["imbalance"])), []).append(record)
+    return [Study(images[kind], *kind) for kind in sorted(images, reverse=True)]
+
+
+def find_whole(*sources: Records) -> list[Study]:
+    """Of each source the study that has every row, if there is one."""
+    whole = [[study for study in find_studies(records) if study.runs("crt")] for records in sources]
+    return [studies[0] for studies in whole if studies]
+
+
+def find_part(records: Records, part: str) -> Records:
+    """The records of "counts", the classifiers of regions, or of "detection"."""
+    return [record for record in records if record["recipe"].get("part") == part]

@@ -1,0 +1,87 @@
+"""The tables of chapter 06: rows of Table 1 and its rivals, classifiers of regions, detectors. Best in bold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import pandas as pd
+
+from vqabook.papers.balanced_activation.claims import DETECTED, MINE
+from vqabook.papers.balanced_activation.setting import COUNTS_ROWS, DETECTION_ROWS, FURTHER, TABLE
+from vqabook.papers.balanced_activation.studies import SETS, Records, Study, find_part, name_of
+from vqabook.report.tables import embolden, title
+from vqabook.report.verdicts import mean_std, table
+
+SHOTS = {name: f"test.{name}" for name in ("overall", "many", "medium", "few")}
+FREQUENCIES = {"all": "overall", "rare": "r", "common": "c", "frequent": "f"}
+ADJUSTED = "softmax, logits adjusted at test"
+
+
+def tabulate_rivals(study: Study) -> pd.DataFrame:
+    """Table 1: accuracy overall and by training rows of a class (%)."""
+    printed = {f"printed, {study.in_print}": {name_of(row): value for row, value in study.printed.items()}}
+    return embolden(_tabulate(study, TABLE, SHOTS, printed if study.printed else None))
+
+
+def tabulate_learning(studies: Sequence[Study]) -> pd.DataFrame:
+    """How much of its training rows each row of Table 1 has learnt, and what choosing its epoch on test reports (%)."""
+    rows = [(name_of(row), row) for row in TABLE]
+    metrics = {"training rows": "train_accuracy", "best epoch by test": "best_on_test"}
+    cells = {
+        (f"{study.name}, {study.imbalance}", title): {
+            name: mean_std(study.seeds(row, key).values()) for name, row in rows
+        }
+        for study in studies
+        for title, key in metrics.items()
+    }
+    return pd.DataFrame(cells).rename_axis("%, imbalance", axis="index")
+
+
+def tabulate_further(study: Study) -> pd.DataFrame:
+    """What Table 1 lacks, beside balanced softmax and softmax whose logits are adjusted at test (%)."""
+    shown = _tabulate(study, [MINE, *(row for row in FURTHER if "exponent" not in row)], SHOTS)
+    adjusted = {name: mean_std(study.seeds("softmax", f"adjusted.{name}").values()) for name in shown.columns}
+    return embolden(
+        pd.concat([shown, pd.DataFrame(adjusted, index=[ADJUSTED])]).rename_axis(columns=shown.columns.name)
+    )
+
+
+def tabulate_classifiers(records: Records) -> pd.DataFrame:
+    """Classifiers of regions: precision of a region's best score, by frequency, and of all; regions found (%)."""
+    mine = find_part(records, "counts")
+    metrics = {name: f"ap_top.{key}" for name, key in FREQUENCIES.items()}
+    metrics |= {"all scores": "ap.overall", "regions found": "test.overall"}
+    rows = {name_of(row): {"variant": f"counts {row}"} for row in COUNTS_ROWS}
+    shown = table(rows, {name: (mine, {}, metric) for name, metric in metrics.items()})
+    dataset = mine[0]["recipe"]["data"]["dataset"]
+    return _group(embolden(title(shown, f"{SETS.get(dataset, dataset)}, %")), "precision")
+
+
+def tabulate_detectors(records: Records) -> pd.DataFrame:
+    """Table 2: precision of masks, by frequency, and of boxes, printed for LVIS beside ours (%)."""
+    mine = find_part(records, "detection")
+    backbone = mine[0]["recipe"]["backbone"]
+    rows = {name_of(row): {"variant": f"{backbone} {row}"} for row in DETECTION_ROWS}
+    metrics = {name: f"test.{key}" for name, key in FREQUENCIES.items()} | {"boxes": "box.overall"}
+    printed = {
+        f"printed, {name}": {name_of(row): values[f"test.{key}"] for row, values in DETECTED.items()}
+        for name, key in FREQUENCIES.items()
+    }
+    shown = table(rows, {name: (mine, {}, metric) for name, metric in metrics.items()}, printed)
+    return _group(embolden(title(shown, f"{backbone}, %")), "masks")
+
+
+def _group(shown: pd.DataFrame, what: str) -> pd.DataFrame:
+    """The table with `what` above its columns by frequency, printed ones apart, and its title above its rows."""
+    names = [(name.removeprefix("printed, "), name.startswith("printed, ")) for name in shown.columns]
+    above = [f"{what}, printed" if printed else what if name in FREQUENCIES else "" for name, printed in names]
+    grouped = shown.set_axis([above, [name for name, _ in names]], axis=1)
+    return grouped.rename_axis(shown.columns.name, axis="index")
+
+
+def _tabulate(
+    study: Study, rows: Iterable[str], metrics: Mapping[str, str], printed: Mapping | None = None
+) -> pd.DataFrame:
+    where = {name_of(row): study.where(row) for row in rows}
+    shown = table(where, {name: (study.records, {}, metric) for name, metric in metrics.items()}, printed)
+    return title(shown, f"{study.name}, imbalance {study.imbalance}, %")
