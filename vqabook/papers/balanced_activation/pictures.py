@@ -22,7 +22,7 @@ EXPONENTS = {0.0: "softmax", 1.0: "balanced softmax"} | {
     x: f"balanced softmax @ exponent {x:g}" for x in (0.25, 0.5, 1.5, 2.0)
 }
 GROUPS = ("overall", "many", "medium", "few")
-SHIFT, REST = "a shift, made after training", "what training with it adds"
+SHIFT, REST = "shift after training", "training with it adds"
 DETECTORS = ("crt", "lws", "equalisation", "balanced sigmoid", "repeat factor @ as long")
 FREQUENCIES = {"rare": "r", "common": "c", "frequent": "f"}
 CARS, APART = 20, 3.0  # of the sketch: cars for each unicycle, and the distance of their means
@@ -42,11 +42,11 @@ def draw_sketch(figure: Figure) -> None:
             axes.fill_between(x, bell, color=mark.color, alpha=0.2, linewidth=0)
         for row, place in (("softmax", learnt), ("balanced softmax", 0.0)):
             mark = figures.mark_of(row)
-            axes.axvline(place, color=mark.color, linestyle=mark.dash, linewidth=1.8, label=f"border by {row}")
+            axes.axvline(place, color=mark.color, linestyle=mark.dash, linewidth=1.8, label=f"border: {row}")
         axes.set(title=title, xlabel="a feature of the image", yticks=[], ylim=(0, None))
     missed = (x > 0) & (x < learnt)
     look = {"facecolor": "none", "hatch": "////", "edgecolor": figures.mark_of("softmax").color, "linewidth": 0}
-    axes.fill_between(x[missed], unicycles[missed], label="unicycles that softmax calls cars", **look)
+    axes.fill_between(x[missed], unicycles[missed], label="unicycles called cars", **look)
     figure.axes[0].set_ylabel("how many")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
 
