@@ -125,3 +125,10 @@ def test_images_alone_have_no_description(tmp_path):
 def test_the_overview_has_a_row_a_set(shown):
     catalogue.show_overview(MANIFEST)
     assert html(shown).count("<tr>") == len(MANIFEST) and "<code>cifar10</code>" in html(shown)
+
+
+def test_facts_are_folded_away(shown):
+    catalogue.show("any", described("bars"))
+    catalogue.show_overview(MANIFEST)
+    assert html(shown).count('<details class="facts"><summary>') == 2
+    assert "3 facts: rows, classes, words" in html(shown)

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from vqabook.report.figures import OTHERS, picture
+from vqabook.report.figures import OTHERS, is_narrow, picture
 
 
 def draw(figure: Figure, kind: str, data: Mapping) -> None:
@@ -22,7 +22,7 @@ def _bars(figure: Figure, data: Mapping) -> None:
     x, width = np.arange(len(labels)), 0.8 / n
     for i, (name, values) in enumerate(data["series"].items()):
         axes.bar(x + width * (i - (n - 1) / 2), values, width=width, color=OTHERS[i].color, label=name)
-    long = max(map(len, labels)) * len(labels) > 90
+    long = max(map(len, labels)) * len(labels) > (45 if is_narrow(figure) else 90)
     axes.set_xticks(x, labels, rotation=45 if long else 0, ha="right" if long else "center", fontsize=8)
     axes.set_ylabel(data["y_label"])
     if n > 1:
@@ -47,7 +47,7 @@ def _curve(figure: Figure, data: Mapping) -> None:
 
 
 def _images(figure: Figure, data: Mapping) -> None:
-    columns = min(len(data["png"]), 10)
+    columns = min(len(data["png"]), 4 if is_narrow(figure) else 10)
     rows = -(-len(data["png"]) // columns)
     for i, (label, png) in enumerate(zip(data["labels"], data["png"], strict=True)):
         image = plt.imread(io.BytesIO(base64.b64decode(png)))

@@ -23,7 +23,6 @@ from vqabook.evidence import record
 from vqabook.fetch.manifest import DataSet, read_manifest
 from vqabook.knobs import Checked, folder, from_page, knob
 from vqabook.report import figures
-from vqabook.report.show import show as show_table
 from vqabook.report.show import show_html
 
 FOLDER = record.EVIDENCE / "data"
@@ -92,7 +91,7 @@ def _tell_classes(counts: list[tuple[str, int]], n_classes: int) -> str:
 
 
 def show_overview(manifest: Mapping[str, DataSet]) -> None:
-    """Display one row a set: what it is, its size, licence, and how it comes."""
+    """Display one row a set, folded away: what it is, its size, licence, and how it comes."""
     rows = []
     for entry in manifest.values():
         title = escape(entry.title)
@@ -100,11 +99,13 @@ def show_overview(manifest: Mapping[str, DataSet]) -> None:
         row = {"set": f"{title}<br><code>{entry.name}</code>", "what": entry.what}
         row |= {"size": entry.size.replace("-> ", "<br>→ "), "licence": entry.licence}
         rows.append(row | {"comes from": ", ".join(dict.fromkeys(origin.kind for origin in entry.origins))})
-    show_table(pd.DataFrame(rows), index=False, classes="catalogue")
+    table = pd.DataFrame(rows).to_html(escape=False, index=False, border=0, classes="catalogue")
+    summary = f"All {len(rows)} sets: what each is, its size, its licence, and where it comes from"
+    show_html(f'<details class="facts"><summary>{summary}</summary><div class="results">{table}</div></details>')
 
 
 def show(name: str, description: Description | None = None) -> None:
-    """Display a set on a page: its facts, its picture, and when and from which commit it was described."""
+    """Display a set on a page: its picture and, folded away, its facts with the day and commit of the description."""
     kept = record.read_record(FOLDER / f"{name}.json", record.load_json) if description is None else None
     if description is None and kept is None:
         how = f"<code>vqabook data info {name} --record</code>"
@@ -113,12 +114,13 @@ def show(name: str, description: Description | None = None) -> None:
     shown, stamp = (kept["result"], kept["provenance"]) if kept else (asdict(description), None)
     facts, picture = list_facts(shown), shown["picture"]
     listed = "".join(f"<div><dt>{escape(key)}</dt> <dd>{escape(value)}</dd></div>" for key, value in facts.items())
-    tall = {"images": 1.3, "points": 4.6}.get(picture["kind"], 3.2)
+    tall, phone = {"images": (1.3, 2.2), "points": (3.4, 3.4)}.get(picture["kind"], (2.4, 2.6))
     draw = partial(drawings.draw, kind=picture["kind"], data=picture["data"])
     rows = ", ".join(f"{n:,} {split}" for split, n in shown["rows"].items())
-    figures.show(draw, caption=f"{picture['alt']} Rows: {rows}.", alt=picture["alt"], size=(7.2, tall))
+    figures.show(draw, caption=f"{picture['alt']} Rows: {rows}.", alt=picture["alt"], size=(7.2, tall), phone=phone)
     when = f"<p><small>Described {stamp['started'][:10]} at commit {stamp['commit']}.</small></p>" if stamp else ""
-    show_html(f'<div class="facts"><dl>{listed}</dl>{when}</div>')
+    summary = f"{len(facts)} facts: {', '.join(list(facts)[:3])}, …"
+    show_html(f'<details class="facts"><summary>{escape(summary)}</summary><dl>{listed}</dl>{when}</details>')
 
 
 def format_description(name: str, description: Description) -> str:
