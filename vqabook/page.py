@@ -122,6 +122,15 @@ class Page:
         real = self.recorded if recorded is None else recorded
         show(ledger.verdicts(judged, self.here, real, dataset=self.dataset, placed=self.placed), index=False)
 
+    def show_folded(self) -> None:
+        """Display all of the page's claims with their verdicts, folded under the table or section that prints them."""
+        places: dict[str, list[Claim]] = {}
+        for claim in self.claims:
+            places.setdefault(ledger.place_of({"where": claim.where}), []).append(claim)
+        for place, claims in places.items():
+            table = ledger.verdicts(claims, self.here, self.recorded, dataset=self.dataset, placed=self.placed)
+            show(table, index=False, folded=f"{place}: {len(claims)} claim{'s' * (len(claims) > 1)}")
+
     def show_summary(self) -> None:
         """Display how many claims of each table or section hold."""
         show(ledger.summary(self.claims, self.here, self.recorded, dataset=self.dataset))

@@ -1,14 +1,16 @@
 """Tables, text and source, shown on a page."""
 
+from html import escape
+
 import pandas as pd
 
 from vqabook.report.source import source_of
 
 
-def show(table: pd.DataFrame, *, index: bool = True, classes: str | None = None) -> None:
-    """Display a table as the book's HTML; cells may hold HTML of ours."""
-    html = table.to_html(escape=False, index=index, border=0, classes=classes)
-    show_html(f'<div class="results">{html}</div>')
+def show(table: pd.DataFrame, *, index: bool = True, classes: str | None = None, folded: str = "") -> None:
+    """Display a table as the book's HTML; cells may hold HTML of ours. `folded`: the words that a click unfolds it by."""
+    html = f'<div class="results">{table.to_html(escape=False, index=index, border=0, classes=classes)}</div>'
+    show_html(f"<details><summary>{escape(folded)}</summary>{html}</details>" if folded else html)
 
 
 def show_html(html: str) -> None:

@@ -92,7 +92,8 @@ def trade(axes: Axes, runs: Mapping[str, tuple[Sequence[float], Sequence[float]]
     low = min(axes.get_xlim()[0], axes.get_ylim()[0])
     high = max(axes.get_xlim()[1], axes.get_ylim()[1])
     axes.axline((low, low), (high, high), color="gray", linewidth=0.8, linestyle=":")
-    axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
+    room = 0.05 * (high - low)  # for the large marks
+    axes.set(xlim=(low - room, high + room), ylim=(low - room, high + room), aspect="equal")
     axes.set(xlabel="validation score (%), priors of training", ylabel="test score (%), priors changed")
     axes.legend()
 
