@@ -8,7 +8,7 @@ from vqabook.report.source import source_of
 
 
 def show(table: pd.DataFrame, *, index: bool = True, classes: str | None = None, folded: str = "") -> None:
-    """Display a table as the book's HTML; cells may hold HTML of ours. `folded`: the words that a click unfolds it by."""
+    """Display a table as the book's HTML; cells may hold HTML of ours. `folded`: words that unfold it."""
     html = f'<div class="results">{table.to_html(escape=False, index=index, border=0, classes=classes)}</div>'
     show_html(f"<details><summary>{escape(folded)}</summary>{html}</details>" if folded else html)
 
