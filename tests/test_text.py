@@ -15,9 +15,6 @@ from vqabook.report import told
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 PROSE = sorted((ROOT / "book").glob("*.md"))
-TO_WRITE = {  # still the first edition's: no notebook may join
-    "05_mcl_kd",
-}  # fmt: skip
 EXEMPT = {"printed", "setup"}  # tags: the paper's numbers, with their table; sizes and hyper-parameters
 NOT_TEXT = re.compile(
     r"```.*?```|``.*?``|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|\]\([^)]*\)|<[^>]*>|"
@@ -55,10 +52,7 @@ def test_no_measured_number_is_typed_in_a_notebook(path: Path):
         if cell.cell_type == "markdown" and not EXEMPT & set(cell.metadata.get("tags", []))
         for found in find_typed(cell.source)
     ]
-    if path.stem in TO_WRITE:
-        assert typed, f"{path.stem} is written: take it off the list"
-    else:
-        assert typed == [], "let the text tell it ({told}`claim`), or tag the cell as printed or setup"
+    assert typed == [], "let the text tell it ({told}`claim`), or tag the cell as printed or setup"
 
 
 @pytest.mark.parametrize("path", PROSE, ids=lambda path: path.stem)

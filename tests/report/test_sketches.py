@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from vqabook.report.sketches import settled_answers, votes_to_targets
+from vqabook.report.sketches import members_to_targets, settled_answers, votes_to_targets
 
 
 def test_a_dot_an_annotator_and_a_bar_a_weight():
@@ -24,3 +24,12 @@ def test_a_panel_a_loss_with_the_first_ones_answers_as_ticks():
     assert [list(axes.lines[0].get_xdata()) for axes in (plain, weighted)] == [[0.8, 0.2]] * 2
     assert [axes.get_title() for axes in figure.axes] == ["plain", "weighted"]
     assert plain.patches[0].get_facecolor() != weighted.patches[0].get_facecolor()
+
+
+def test_members_left_alone_have_a_dash_in_place_of_a_target():
+    figure = Figure()
+    members_to_targets(figure, [0.6, 0.1], {"MCL": [1.0, None], "MCL-KD": [1.0, 0.2]})
+    assert [axes.get_title() for axes in figure.axes] == ["now", "MCL", "MCL-KD"]
+    assert [[bar.get_width() for bar in axes.patches] for axes in figure.axes] == [[0.6, 0.1], [1.0, 0], [1.0, 0.2]]
+    assert [text.get_text() for text in figure.axes[1].texts] == ["1.00", "–"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["S1", "S2"]

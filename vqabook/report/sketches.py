@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vqabook.report.figures import is_narrow, mark_of, panels
@@ -22,12 +23,22 @@ def votes_to_targets(figure: Figure, votes: Mapping[str, int], targets: Mapping[
     people.set_title("annotators")
     people.set(xticks=[], xlim=(0.3, max(votes.values()) + 0.7))
     for axes, (name, weights) in zip(bars, targets.items(), strict=True):
-        axes.barh(range(len(weights)), weights, color=mark_of(name).color, height=0.6)
-        for y, weight in enumerate(weights):
-            axes.text(weight + 0.04, y, f"{weight:.1f}", va="center", fontsize=8)
-        axes.set_title(name)
-        axes.set(xticks=[0, 1], xlim=(0, 1.3))
-        axes.tick_params(axis="y", length=0)
+        _bars(axes, name, weights, mark_of(name).color)
+
+
+def members_to_targets(
+    figure: Figure, now: Sequence[float], targets: Mapping[str, Sequence[float | None]], *, decimals: int = 2
+) -> None:
+    """A row a member of an ensemble: its probability of the right answer now, then what each rule trains it towards.
+
+    `targets`: the rule's name -> that probability of each member; None where the rule leaves a member alone.
+    """
+    first, *others = figure.subplots(1, 1 + len(targets), sharey=True)
+    _bars(first, "now", now, PERSON["color"], decimals)
+    first.set_yticks(range(len(now)), [f"S{i + 1}" for i in range(len(now))])
+    first.set_ylim(len(now) - 0.5, -0.5)
+    for axes, (name, target) in zip(others, targets.items(), strict=True):
+        _bars(axes, name, target, mark_of(name).color, decimals)
 
 
 def settled_answers(figure: Figure, answers: Sequence[str], shares: Mapping[str, Sequence[float]], start: str) -> None:
@@ -50,3 +61,14 @@ def settled_answers(figure: Figure, answers: Sequence[str], shares: Mapping[str,
         axes.set_title(name, fontsize=8.5)
         axes.set(xticks=[0, 1], xlim=(0, 1.15))
         axes.tick_params(axis="y", length=0)
+
+
+def _bars(axes: Axes, title: str, values: Sequence[float | None], color: str, decimals: int = 1) -> None:
+    """A bar a row with its number, from 0 to 1; a dash where there is none."""
+    axes.barh(range(len(values)), [value or 0 for value in values], color=color, height=0.6)
+    for y, value in enumerate(values):
+        text = "–" if value is None else f"{value:.{decimals}f}"
+        axes.text((value or 0) + 0.04, y, text, va="center", fontsize=8)
+    axes.set_title(title)
+    axes.set(xticks=[0, 1], xlim=(0, 1.4))
+    axes.tick_params(axis="y", length=0)

@@ -18,7 +18,9 @@ from vqabook.objectives.multiple_choice import MultipleChoice
 from vqabook.papers.mcl_kd import PAPER, claims
 from vqabook.papers.mcl_kd.evaluation import count_owned, owners_cost, score, score_unread, worth
 from vqabook.papers.mcl_kd.examples import Examples, load_examples, load_reasoning, shrink
+from vqabook.papers.mcl_kd.owners import list_said, read_owned, sort_by_owner
 from vqabook.papers.mcl_kd.recipes import Run
+from vqabook.papers.mcl_kd.scales import compare_scales
 from vqabook.papers.mcl_kd.setting import Ensemble
 from vqabook.papers.mcl_kd.train import build, objective_of
 
@@ -227,3 +229,31 @@ def test_constant_answers(recipe_of, cache):
         right.append(answer == (int(seen.bincount().argmax()) if len(seen) else 0))
     assert one == pytest.approx(100 * np.mean(right)) and one < some <= 100
     assert score_unread(PAPER.setting_of(profile="smoke", networks=("resnet",))) == {}
+
+
+def test_owners_are_read_of_the_first_seed_and_sorted():
+    runs = [
+        {
+            "recipe": {"seed": seed},
+            "result": {"specialised": {"families": ["a", "b", "c"], "owned": owned}},
+        }
+        for seed, owned in ((1, [[1, 1]] * 3), (0, [[1, 3], [9, 1], [0, 4]]))
+    ]
+    families, shares = read_owned(runs)
+    assert families == ["a", "b", "c"] and shares.tolist() == [[25, 75], [90, 10], [0, 100]]
+    assert sort_by_owner(shares) == [1, 2, 0]
+    assert read_owned([]) is None
+
+
+def test_what_members_say_is_read_a_question_and_a_rule():
+    shown = {"words": ["is", "it", "red"], "truth": "no", "together": ["no", 0.6]}
+    shown["members"] = [[["yes", 1.0], ["no", 0.0]], [["no", 0.875], ["yes", 0.125]]]
+    run = {"recipe": {"seed": 0}, "result": {"shown": [shown]}}
+    said = list_said({"MCL": [run], "CMCL": []}, places=(0,))
+    assert said == {"is it red: no": {"MCL": {"S1": "yes (1.00)", "S2": "no (0.88)", "together": "no"}}}
+
+
+def test_the_release_is_eq_5_over_the_answers_plus_the_teachers_entropy():
+    scales = compare_scales(answers=28)
+    assert scales.equal and scales.beta == pytest.approx(1.79, abs=0.01)
+    assert 0 < scales.moved < 0.5 and len(scales.as_rows()) == 3

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from vqabook.report.figures.frame import name_rows
+from vqabook.report.figures.frame import is_narrow, name_rows
 from vqabook.report.figures.marks import Mark, mark_of
 
 Gains = Mapping[str, tuple[Sequence[float], tuple[float, float] | None]]  # label -> of each seed, 95 % interval
@@ -121,12 +121,13 @@ def joined(
     `marked` stands on a band: what others are to be compared with.
     """
     sources = list(dict.fromkeys(source for row in rows.values() for source in row))
+    step, below = (0.2, 0.12) if is_narrow(axes.figure) else (0.26, 0.0)  # a phone has the row's name above its lines
     for y, (label, row) in enumerate(rows.items()):
         if label == marked:
             axes.axhspan(y - 0.45, y + 0.45, color="gray", alpha=0.15, linewidth=0)
         for i, source in enumerate(sources):
             if source in row:
-                mark, at = mark_of(source), y + 0.26 * (i - (len(sources) - 1) / 2)
+                mark, at = mark_of(source), y + below + step * (i - (len(sources) - 1) / 2)
                 axes.plot(row[source], (at, at), color=mark.color, linewidth=1.5)
                 axes.plot(row[source][0], at, **mark.dots | {"markersize": 4})
                 axes.plot(row[source][1], at, **mark.dots | {"markersize": 8})

@@ -1,0 +1,45 @@
+"""Who owns which questions, and what members say, as runs' records have it: read without torch, for the page."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+Runs = Sequence[Mapping]  # records of runs that differ by their seed alone
+Owned = tuple[list[str], Float[np.ndarray, "q m"]]
+
+
+def read_owned(runs: Runs) -> Owned | None:
+    """Names of the families, and the share (%) of each one's questions that each member owns.
+
+    Of the run with the lowest seed; None without a run.
+    """
+    if not runs:
+        return None
+    owned = _first(runs)["specialised"]
+    counts = np.array(owned["owned"], dtype=float)
+    return owned["families"], 100 * counts / counts.sum(1, keepdims=True)
+
+
+def sort_by_owner(shares: Float[np.ndarray, "q m"]) -> list[int]:
+    """An order of families in which those with the same main owner stand together, the most owned ones first."""
+    return sorted(range(len(shares)), key=lambda i: (int(shares[i].argmax()), -float(shares[i].max())))
+
+
+def list_said(runs_of: Mapping[str, Runs], places: Sequence[int]) -> dict[str, dict[str, dict[str, str]]]:
+    """Fig. 4: question and true answer -> rule -> each member's first answer with its probability, and that of all.
+
+    `runs_of`: by rule, of which the lowest seed is read; `places`: of the test questions that a record keeps.
+    """
+    said: dict[str, dict[str, dict[str, str]]] = {}
+    for rule, runs in runs_of.items():
+        for shown in [_first(runs)["shown"][place] for place in places] if runs else ():
+            firsts = (answers[0] for answers in shown["members"])
+            cells = {f"S{i + 1}": f"{answer} ({p:.2f})" for i, (answer, p) in enumerate(firsts)}
+            title = f"{' '.join(shown['words'])}: {shown['truth']}"
+            said.setdefault(title, {})[rule] = cells | {"together": shown["together"][0]}
+    return said
+
+
+def _first(runs: Runs) -> Mapping:
+    return min(runs, key=lambda run: run["recipe"]["seed"])["result"]
