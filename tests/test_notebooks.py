@@ -19,6 +19,7 @@ import pytest
 from papermill.exceptions import PapermillExecutionError
 
 from vqabook.catalogue import page as catalogue
+from vqabook.page import read_title
 from vqabook.papers import PAGES, page_of, paper_of
 from vqabook.producer import load_or_make_runs
 from vqabook.report.verdicts import number
@@ -84,6 +85,13 @@ def test_evidence_opens_its_storys_page_with_its_storys_parameters(path: Path):
     assert any(f'Page.open("{page_of(path.stem)}", globals())' in source for source in code)
     assert code[-1] == f'page.strip(notebook="{path.stem}")'
     assert "import torch" not in "\n".join(code), "nothing is trained on a page of evidence"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_title_has_the_number_that_its_file_has(path: Path):
+    """Chapters are cited by number: 02, and 02.1 for its first page of evidence."""
+    chapter, part = re.match(r"(\d\d)_(?:(\d)_)?", path.name).groups()
+    assert read_title(path).startswith(f"{chapter}.{part} · " if part else f"{chapter} · ")
 
 
 def test_every_page_has_its_notebook():

@@ -17,7 +17,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 PROSE = sorted((ROOT / "book").glob("*.md"))
 EXEMPT = {"printed", "setup"}  # tags: the paper's numbers, with their table; sizes and hyper-parameters
 NOT_TEXT = re.compile(
-    r"```.*?```|``.*?``|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|\]\([^)]*\)|<[^>]*>|"
+    r"(?m:^# \d\d\.\d · )|```.*?```|``.*?``|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|\]\([^)]*\)|<[^>]*>|"
     r"\b(?:Secs?|Tables?|Figs?|Eqs?)\.?\s[\dIVX]+(?:\.\d+)*|\b95\s%\s(?:prediction\s)?intervals?|\bpoints?\s(?:to|at|up)\b",
     re.DOTALL,
 )
