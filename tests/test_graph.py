@@ -46,7 +46,9 @@ def test_every_word_of_a_command_is_one_word_whatever_the_folders_are_called(tmp
         name = f"{words[2]}.{words[words.index('--shard') + 1].replace('/', '-of-')}"
         assert words[3:9] == settings and words[-2:] == ["--done", f"{folder}/runs/.complete/smoke/{name}"]
     (live,), (ledger,) = (find_commands(done.stdout, name) for name in ("live", "ledger"))
-    assert live[2:8] == settings and ledger[2:] == [*settings, "--out", f"{folder}/_build/_generated"]
+    made = f"{folder}/_build"
+    assert live[2:8] == settings
+    assert ledger[2:] == [*settings, "--pages", f"{made}/pages", "--out", f"{made}/_generated"]
     executed = find_commands(done.stdout, "execute")
     assert len(executed) > len(PAGES) and all(words[4:] == settings for words in executed)
     assert {Path(words[3]).parent for words in executed} == {folder / "_build" / "pages"}

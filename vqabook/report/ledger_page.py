@@ -107,12 +107,17 @@ def _list_facts(row: Mapping) -> str:
     return " ".join(f'{name}="{escape(value)}"' for name, value in facts.items())
 
 
+def _place_of(row: Mapping) -> str:
+    """Where a page shows the claim; else the top of its story."""
+    return f"{row['shown_on']}.html#{row['address']}" if row["shown_on"] else f"{row['page']}.html"
+
+
 def _render_claim(row: Mapping) -> str:
     """The statement, which leads to its place on its page; where it stands in the paper; its name, for the search."""
     paper = row["paper"].partition(" (")[0]
     small = f"{paper} · {row['where']}{' · headline claim' if row['headline'] else ''}"
     return (
-        f'<a href="pages/{row["shown_on"] or row["page"]}.html#{row["address"]}">{escape(row["claim"])}</a>'
+        f'<a href="pages/{_place_of(row)}">{escape(row["claim"])}</a>'
         f"<br><small>{escape(small)}</small><span hidden>{escape(row['name'])}</span>"
     )
 

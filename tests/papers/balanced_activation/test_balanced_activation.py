@@ -289,7 +289,10 @@ def test_a_real_tail_needs_its_file(tmp_path):
         ({"imbalances": (0.5,)}, r"imbalances must be in \[1, 1000000.0\], got 0.5"),
         ({"imbalances": (500.0,)}, "every class keeps at least one row, but 10. rows at imbalance 500.0 leave none"),
         ({"dataset": "mnist"}, "dataset is one of cifar10, cifar100, digits, got 'mnist'"),
-        ({"augment": "mixup"}, "augment is one of none, shift, crop and flip, autoaugment, got 'mixup'"),
+        (
+            {"augment": "mixup"},
+            "augment is one of none, shift, crop and flip, autoaugment, autoaugment, bicubic, got 'mixup'",
+        ),
     ],
 )
 def test_bad_settings_are_refused_before_anything_runs(values, message):
