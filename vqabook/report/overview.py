@@ -1,7 +1,7 @@
 """The pictures of all papers at once, as HTML: headlines, printed beside measured, strength, levels."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain, zip_longest
 
@@ -60,16 +60,30 @@ def name_of(claim: Claim) -> str:
 
 def render_printed(papers: Mapping[str, Sequence[Dot]]) -> str:
     """Printed beside measured, a panel a paper, a dot a claim that leads to its row of the ledger."""
-    dots = [dot for dots in papers.values() for dot in dots]
-    found = " ".join(_tell_sizes(dots, source) for source in SOURCES)
-    n = len({dot.address for dot in dots})
-    caption = (
-        f"{found} Every claim with a printed difference in points ({n}); on the line both are the same, below zero the "
-        "sign differs; hollow dots: conditions not met. A dot leads to its claim."
+    n = len({dot.address for dot in chain(*papers.values())})
+    key = (
+        f"Every claim with a printed difference in points ({n}); on the line both are the same, below zero the sign "
+        "differs; hollow dots: conditions not met."
     )
     draw = partial(figures.printed_measured, papers=papers)
+    return _render_dots(draw, papers, _tell_sizes, key, size=(7.2, 5.4), phone=6.4)
+
+
+def _render_dots(
+    draw: Callable[[Figure], object],
+    papers: Mapping[str, Sequence[Dot]],
+    tell: Callable[[Sequence[Dot], str], str],
+    key: str,
+    *,
+    size: tuple[float, float],
+    phone: float,
+) -> str:
+    """Dots that lead to their claims. `tell`: the finding, of the dots of one source; `key`: how to read it."""
+    dots = list(chain(*papers.values()))
+    found = " ".join(tell(dots, source) for source in SOURCES)
+    caption = f"{found} {key} A dot leads to its claim."
     titles = {dot.address: dot.title for dot in dots}
-    return figures.render_links(draw, titles, caption=caption, alt=found, size=(7.2, 5.4), phone=6.4)
+    return figures.render_links(draw, titles, caption=caption, alt=found, size=size, phone=phone)
 
 
 def _tell_sizes(dots: Sequence[Dot], source: str) -> str:
@@ -83,15 +97,9 @@ def _tell_sizes(dots: Sequence[Dot], source: str) -> str:
 
 def render_strength(papers: Mapping[str, Sequence[Dot]]) -> str:
     """Half the interval's width against the printed effect; a dot leads to its row of the ledger."""
-    dots = [dot for dots in papers.values() for dot in dots]
-    found = " ".join(tell_strength(dots, source) for source in SOURCES)
-    caption = (
-        f"{found} Below the line half the 95 % interval is narrower than the printed effect. Hollow dots: conditions "
-        "not met. A dot leads to its claim."
-    )
-    draw = partial(figures.strength, dots=dots)
-    titles = {dot.address: dot.title for dot in dots}
-    return figures.render_links(draw, titles, caption=caption, alt=found, size=(7.2, 4.0), phone=6.6)
+    key = "Below the line half the 95 % interval is narrower than the printed effect. Hollow dots: conditions not met."
+    draw = partial(figures.strength, dots=list(chain(*papers.values())))
+    return _render_dots(draw, papers, tell_strength, key, size=(7.2, 4.0), phone=6.6)
 
 
 def tell_strength(dots: Sequence[Dot], source: str) -> str:
