@@ -3,6 +3,9 @@
 from html import escape
 
 import pandas as pd
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import PythonLexer
 
 from vqabook.report.source import source_of
 
@@ -10,7 +13,19 @@ from vqabook.report.source import source_of
 def show(table: pd.DataFrame, *, index: bool = True, classes: str | None = None, folded: str = "") -> None:
     """Display a table as the book's HTML; cells may hold HTML of ours. `folded`: words that unfold it."""
     html = f'<div class="results">{table.to_html(escape=False, index=index, border=0, classes=classes)}</div>'
-    show_html(f"<details><summary>{escape(folded)}</summary>{html}</details>" if folded else html)
+    show_html(_fold(html, folded) if folded else html)
+
+
+def show_source(*objects: object, folded: str = "") -> None:
+    """Display the library's own source of functions or classes, so that text and code cannot drift apart.
+
+    `folded`: words that unfold it.
+    """
+    source = source_of(*objects)
+    if folded:
+        show_html(_fold(highlight(source, PythonLexer(), HtmlFormatter()), folded))
+    else:
+        say(f"```python\n{source}\n```")
 
 
 def show_html(html: str) -> None:
@@ -27,6 +42,5 @@ def say(text: str) -> None:
     display(Markdown(text))
 
 
-def show_source(*objects: object) -> None:
-    """Display the library's own source of functions or classes, so that text and code cannot drift apart."""
-    say(f"```python\n{source_of(*objects)}\n```")
+def _fold(html: str, words: str) -> str:
+    return f"<details><summary>{escape(words)}</summary>{html}</details>"
