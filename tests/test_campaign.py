@@ -57,4 +57,9 @@ def test_the_protocol_page_shows_each_row_and_what_went_wrong():
     assert "<td>killed &lt;at once&gt;</td><td>7</td><td>6</td><td>5</td><td>1</td><td></td>" in shown
     assert "<td>0.2 s</td>" in shown and "<li>a &amp; b</li>" in shown and "On m, 2026-01-02, commit c, 2 min" in shown
     assert len(as_table({"rows": rows})) == 3
+    figures = {"rows": 3_000_000, "mb": 3210.0, "cpu_s": 71.6, "grown_gb": 2.04, "made": made}
+    told = render_html({"rows": rows, "made": made}, figures)
+    assert told.startswith(shown)
+    assert "3,000,000 questions with ten answers each, 3.2 GB of JSON, in 72 s of one core's time" in told
+    assert "with 2.0 GB of memory beyond the imports. On m, 2026-01-02, commit c." in told
     assert render_html(None) == "<p>No campaign has been recorded.</p>\n"

@@ -228,7 +228,7 @@ def ledger(
         "strength.html": overview.render_strength(dots),
         "levels.html": overview.render_levels(levels),
         "recheck.html": rechecked.render_html(read_outcome()),
-        "survived.html": survived.render_html(survived.read_survived()),
+        "survived.html": survived.render_html(survived.read_survived(), survived.read_questions()),
     }.items():
         (out / file).write_text(text, "utf-8")
 

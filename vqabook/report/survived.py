@@ -7,12 +7,18 @@ from html import escape
 from vqabook.evidence.record import EVIDENCE
 
 OUTCOME = EVIDENCE / "survived.json"
+QUESTIONS_READ = EVIDENCE / "questions.json"  # what benchmarks/questions.py measured
 HEAD = ("What was done", "How often", "Ended as it should", "Runs compared", "Runs that differ", "Slowest end")
 
 
 def read_survived() -> dict | None:
     """The outcome of the latest campaign that was recorded."""
     return json.loads(OUTCOME.read_text("utf-8")) if OUTCOME.exists() else None
+
+
+def read_questions() -> dict | None:
+    """Seconds and memory of the latest reading of very many questions that was recorded."""
+    return json.loads(QUESTIONS_READ.read_text("utf-8")) if QUESTIONS_READ.exists() else None
 
 
 def as_table(outcome: Mapping) -> list[tuple[str, ...]]:
@@ -28,17 +34,28 @@ def as_table(outcome: Mapping) -> list[tuple[str, ...]]:
     return [HEAD, *rows]
 
 
-def render_html(outcome: Mapping | None) -> str:
-    """The outcome for the protocol page."""
+def render_html(outcome: Mapping | None, questions: Mapping | None = None) -> str:
+    """The outcome for the protocol page, and what it took to read many questions."""
     if outcome is None:
         return "<p>No campaign has been recorded.</p>\n"
     head, *body = ("".join(f"<td>{escape(text)}</td>" for text in row) for row in as_table(outcome))
     rows = "".join(f"<tr>{row}</tr>" for row in body)
     faults = "".join(f"<li>{escape(fault)}</li>" for row in outcome["rows"] for fault in row["faults"])
     listed = f"<details><summary>What went wrong</summary><ul>{faults}</ul></details>\n" if faults else ""
-    made = outcome["made"]
-    where = (
-        f"On {made['machine']}, {made['started'][:10]}, commit {made['commit']}, {made['seconds'] / 60:.0f} minutes."
-    )
+    where = f"{_tell_where(outcome['made'])}, {outcome['made']['seconds'] / 60:.0f} minutes."
     table = f"<table><thead><tr>{head.replace('td>', 'th>')}</tr></thead><tbody>{rows}</tbody></table>"
-    return f'<div style="overflow-x: auto">{table}</div>\n{listed}<p><small>{escape(where)}</small></p>\n'
+    shown = f'<div style="overflow-x: auto">{table}</div>\n{listed}<p><small>{escape(where)}</small></p>\n'
+    return shown + (f"<p>{escape(_tell_questions(questions))}</p>\n" if questions else "")
+
+
+def _tell_where(made: Mapping) -> str:
+    return f"On {made['machine']}, {made['started'][:10]}, commit {made['commit']}"
+
+
+def _tell_questions(figures: Mapping) -> str:
+    """What reading took, from the official files' layout to a table."""
+    return (
+        f"Also read: {figures['rows']:,} questions with ten answers each, {figures['mb'] / 1000:.1f} GB of JSON, in "
+        f"{figures['cpu_s']:.0f} s of one core's time, with {figures['grown_gb']:.1f} GB of memory beyond the imports. "
+        f"{_tell_where(figures['made'])}."
+    )
