@@ -60,6 +60,6 @@ def test_the_protocol_page_shows_each_row_and_what_went_wrong():
     figures = {"rows": 3_000_000, "mb": 3210.0, "cpu_s": 71.6, "grown_gb": 2.04, "made": made}
     told = render_html({"rows": rows, "made": made}, figures)
     assert told.startswith(shown)
-    assert "3,000,000 questions with ten answers each, 3.2 GB of JSON, in 72 s of one core's time" in told
+    assert "3,000,000 questions with ten answers each, 3.2 GB of JSON, in 72 s of one core," in told
     assert "with 2.0 GB of memory beyond the imports. On m, 2026-01-02, commit c." in told
     assert render_html(None) == "<p>No campaign has been recorded.</p>\n"

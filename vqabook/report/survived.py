@@ -56,6 +56,6 @@ def _tell_questions(figures: Mapping) -> str:
     """What reading took, from the official files' layout to a table."""
     return (
         f"Also read: {figures['rows']:,} questions with ten answers each, {figures['mb'] / 1000:.1f} GB of JSON, in "
-        f"{figures['cpu_s']:.0f} s of one core's time, with {figures['grown_gb']:.1f} GB of memory beyond the imports. "
+        f"{figures['cpu_s']:.0f} s of one core, with {figures['grown_gb']:.1f} GB of memory beyond the imports. "
         f"{_tell_where(figures['made'])}."
     )
