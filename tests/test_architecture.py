@@ -273,13 +273,16 @@ def test_public_things_have_docstrings(path):
 
 WHOSE_FAULT = {  # what else takes an error of the system, and what it does with it
     "__main__.py main", "cli/__init__.py main", "cli/data.py fetch",  # tell it
-    "files.py tell_if_full", "files.py need_writable", "fetch/fetch.py _lock", "fetch/sources.py _package",  # as one
+    "files/room.py tell_if_full", "files/room.py need_writable",
+    "fetch/fetch.py _lock", "fetch/sources.py _package",  # as one
     "fetch/fetch.py _try_origins",  # one of the machine ends it; else the next source is asked
     "fetch/sources.py _sklearn",  # a download that failed
-    "files.py at_home", "files.py cache_folder", "knobs.py _literal",  # of no file
-    "files.py _machine", "files.py _is_alive", "evidence/record.py _cpuinfo", "evidence/record.py commit",  # unknown
-    "files.py advise", "evidence/record.py produce_or_load",  # read once more, and told there
-    "files.py sweep", "files.py _sweep_partials", "fetch/fetch.py remove_empty",  # what cannot go now, goes later
+    "files/places.py at_home", "files/places.py cache_folder", "knobs.py _literal",  # of no file
+    "files/partial.py _machine", "files/partial.py _is_alive",
+    "evidence/record.py _cpuinfo", "evidence/record.py commit",  # unknown
+    "files/damage.py advise", "evidence/record.py produce_or_load",  # read once more, and told there
+    "files/partial.py sweep", "files/partial.py _sweep_partials",
+    "fetch/fetch.py remove_empty",  # what cannot go now, goes later
     "fetch/archives.py _all_or_none", "fetch/fetch.py _rename", "fetch/sources.py link",  # another way
     "features/writer.py __exit__", "stop.py together", "world/write.py write_world",  # raised again
 }  # fmt: skip

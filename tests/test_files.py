@@ -108,7 +108,7 @@ def test_weights_are_saved_whole_and_their_bytes_know_no_name(tmp_path):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
 def test_weights_on_a_full_disk(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "partial_of", lambda path: path.with_name(f".{path.name}.0.partial"))
+    monkeypatch.setattr(files.whole, "partial_of", lambda path: path.with_name(f".{path.name}.0.partial"))
     (tmp_path / ".a.0.partial").symlink_to("/dev/full")
     with pytest.raises(DiskFull, match="the disk of .*a is full; free space and run again"):
         save_whole({"x": torch.ones(10**6)}, tmp_path / "a")
@@ -188,7 +188,7 @@ def test_locks_and_damaged_files_go_after_a_day_but_no_lock_that_is_held(tmp_pat
 
 def test_many_files_are_synced_together(tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr(files, "MANY", 2)
+    monkeypatch.setattr(files.whole, "MANY", 2)
     monkeypatch.setattr(os, "sync", lambda: calls.append("all"))
     monkeypatch.setattr(os, "fsync", lambda _: calls.append("one"))
     for n in (2, 3):
@@ -275,7 +275,7 @@ class Small(io.FileIO):
 def test_a_disk_that_fills_up_while_weights_are_saved_is_one_sentence(tmp_path, monkeypatch, room):
     """torch raises a RuntimeError of its own, of positions in the file, once some bytes were written."""
     monkeypatch.setattr(Small, "room", room)
-    monkeypatch.setattr(files, "open", lambda path, mode: Small(path, mode), raising=False)
+    monkeypatch.setattr(files.whole, "open", lambda path, mode: Small(path, mode), raising=False)
     with pytest.raises(DiskFull, match="^the disk of .*a is full; free space and run again$"):
         save_whole({str(i): torch.ones(1000) for i in range(50)}, tmp_path / "a")
     assert not list(tmp_path.iterdir())

@@ -33,7 +33,7 @@ from vqabook.features.store import open_features
 from vqabook.features.writer import FeatureWriter
 from vqabook.fetch.archives import unpack
 from vqabook.fetch.download import Part
-from vqabook.fetch.holdings import count, pins_of, write_pin
+from vqabook.fetch.holdings import count, pins_of, structure, write_pin
 from vqabook.fetch.manifest import DataSet, Download, File, Origin, read_manifest
 from vqabook.files import NotReadable, files_below, is_hindrance, tell_damage, without_mark
 from vqabook.metrics import save_results
@@ -276,6 +276,41 @@ def test_a_fault_of_the_machine_is_not_told_as_damage(make, read, tmp_path):
     assert not any(word in str(told.value) for word in ("again", "damaged", "right file", "is not (", "whole file:"))
     assert "oo many open files" in str(told.value)
     read(given)
+
+
+def damage(path: str, way: str) -> None:
+    """Repack a zip, and spoil what is packed, or name a way to pack that nobody knows."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", {"lzma": zipfile.ZIP_LZMA}.get(way, zipfile.ZIP_DEFLATED)) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    packed = bytearray(Path(path).read_bytes())
+    if way == "unknown":
+        for head, at in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+            packed[packed.index(head) + at] = 99
+    else:
+        begin = 30 + len(next(iter(members)).encode()) + (9 if way == "lzma" else 0)  # behind LZMA's properties
+        packed[begin : begin + 4] = b"\xff" * 4
+    Path(path).write_bytes(packed)
+
+
+@pytest.mark.parametrize("way", ["deflated", "lzma", "unknown"])
+@pytest.mark.parametrize("name", ["zipped TREC", "zipped TSV", "archive", "structure"])
+def test_damage_of_an_archive_is_told_whatever_its_packing_raises(name, way, tmp_path):
+    if name == "zipped TREC":
+        path, read = f"{sentences(str(tmp_path), zipped=True)}/qc.zip", lambda path: trec.load_trec(tmp_path)
+    else:
+        path = f"{tmp_path}/a.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.write(rows(str(tmp_path)), "a.tsv")
+        read = {"zipped TSV": lambda path: convert_tsv([path], f"{path}.h5"), "archive": unpack_anew}.get(name)
+    damage(path, way)
+    if read is None:
+        assert "is cut off, damaged or no zip file" in (structure(Path(path)) or "")
+    else:
+        with pytest.raises(ValueError, match="is not \\(|is damaged or cut off|nothing of it is used"):
+            read(path)
 
 
 OWN = ("interrupted conversion", "manifest", "pins", "part of a download", "archive", "embedded world")  # no editor's

@@ -171,7 +171,7 @@ def test_a_full_disk_while_unpacking(pixels, write_features, tmp_path, monkeypat
     open_features(path)
     (unpacked,) = (tmp_path / "cache" / "vqabook").iterdir()
     unpacked.unlink()
-    monkeypatch.setattr("vqabook.files.partial_of", lambda path: path.with_name(f".{path.name}.0.partial"))
+    monkeypatch.setattr("vqabook.files.whole.partial_of", lambda path: path.with_name(f".{path.name}.0.partial"))
     unpacked.with_name(f".{unpacked.name}.0.partial").symlink_to("/dev/full")
     with pytest.raises(DiskFull, match="is full; free space and try again, or set XDG_CACHE_HOME"):
         open_features(path)

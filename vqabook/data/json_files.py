@@ -8,7 +8,6 @@ plain file is mapped and its entries come one by one, so that only what a loader
 import gzip
 import mmap
 import os
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from vqabook.files import advise, tell_damage, without_mark
+from vqabook.files import DAMAGED_ARCHIVE, advise, tell_damage, without_mark
 from vqabook.progress import Bar
 
 RELEASED = 1 << 15  # entries
@@ -100,7 +99,7 @@ def _refusal(error: Exception, rule: str, path: Path, entry: str = "") -> ValueE
 
 def _read(path: Path) -> bytes | mmap.mmap | memoryview:
     """The file's text: unpacked, or mapped. Raises for what a failed download left in its place."""
-    with tell_damage(path, "official files are whole, valid JSON", EOFError, OSError, zlib.error):
+    with tell_damage(path, "official files are whole, valid JSON", *DAMAGED_ARCHIVE, OSError):
         if path.suffix == ".gz":
             text = gzip.decompress(path.read_bytes())
         else:

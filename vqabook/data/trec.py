@@ -6,7 +6,6 @@ latin-1, a line `COARSE:fine the question , as tokens ?`.
 
 import os
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import torch
 
 from vqabook.core import Table
 from vqabook.data.vqa import encode_tokens
-from vqabook.files import advise, tell_damage, without_mark
+from vqabook.files import DAMAGED_ARCHIVE, advise, tell_damage, without_mark
 
 LABELS = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
 NAMES = ("abbreviation", "description", "entity", "human", "location", "number")
@@ -56,7 +55,7 @@ def _read(root: Path, name: str) -> tuple[str, str]:
                 return _decode(place.read_bytes()), str(place)
     for place in (folder / "qc.zip" for folder in folders):
         if place.exists():
-            damage = (zipfile.BadZipFile, KeyError, EOFError, OSError, zlib.error)
+            damage = (*DAMAGED_ARCHIVE, OSError, KeyError)  # the last: it has no such member
             with tell_damage(place, f"TREC is a zip file with qc/{name}", *damage), zipfile.ZipFile(place) as archive:
                 return _decode(archive.read(f"qc/{name}")), f"{place}/qc/{name}"
     raise FileNotFoundError(

@@ -8,7 +8,6 @@ import io
 import os
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -21,7 +20,7 @@ from jaxtyping import Float
 
 from vqabook.features.convert import SAMPLED, BadRow, Conversion, Row
 from vqabook.features.writer import FeatureWriter, is_whole
-from vqabook.files import files_below, portable, tell_damage, without_mark
+from vqabook.files import DAMAGED_ARCHIVE, files_below, portable, tell_damage, without_mark
 from vqabook.progress import Bar
 
 TRAINVAL_IMAGES = 123_287  # COCO train2014 and val2014
@@ -48,9 +47,8 @@ class Source(NamedTuple):
                 file.seek(at)
                 yield file
         else:
-            damage = (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error)
             with (
-                tell_damage(self.path, "an archive is a whole zip file", *damage, advice=UNPACK),
+                tell_damage(self.path, "an archive is a whole zip file", *DAMAGED_ARCHIVE, OSError, advice=UNPACK),
                 zipfile.ZipFile(self.path) as archive,
                 archive.open(self.member) as packed,
             ):

@@ -2,19 +2,17 @@
 
 import contextlib
 import gzip
-import lzma
 import re
 import shutil
 import stat
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
 
-from vqabook.files import is_hindrance
+from vqabook.files import DAMAGED_ARCHIVE, is_hindrance
 from vqabook.progress import Bar
 
 BLOCK = 1 << 20
@@ -25,7 +23,6 @@ FEW = 10_000
 NAMED = (".zip", ".whl", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 NAME, PATH, DEPTH = 255, 1000, 64  # bytes of a name and of a path, folders on it
 Members = Iterator[tuple[str, BufferedIOBase | None]]  # name and content; folders have none
-_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
 
 
 def is_archive(path: Path) -> bool:
@@ -44,7 +41,7 @@ def kind_of(path: Path) -> str | None:
     try:
         with gzip.open(path) as file:
             return "tar.gz" if file.read(512)[257:262] == b"ustar" else None
-    except _DAMAGE:
+    except DAMAGED_ARCHIVE:
         return "tar.gz"  # whatever it is, unpacking it says what is wrong
 
 
@@ -83,7 +80,7 @@ def unpack(
             f"archives are unpacked only if every member is a plain file inside the folder: {archive.name}: {error}; "
             "nothing of it is used"
         ) from error
-    except (*_DAMAGE, OSError) as error:
+    except (*DAMAGED_ARCHIVE, OSError) as error:
         if is_hindrance(error):
             raise
         raise ValueError(

@@ -7,7 +7,6 @@ manifest alone.
 
 import json
 import zipfile
-import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +16,7 @@ import h5py
 from vqabook.features.store import check_numbers
 from vqabook.fetch.download import sha256
 from vqabook.fetch.manifest import DataSet, File, human
-from vqabook.files import damage_of, files_below, is_hindrance, tell_damage, written_whole
+from vqabook.files import DAMAGED_ARCHIVE, damage_of, files_below, is_hindrance, tell_damage, written_whole
 
 SMALL = 1 << 16  # bytes that a server's answer may have
 ANSWER = {"error", "errors", "message", "detail", "fault"}  # a key of its object
@@ -104,7 +103,7 @@ def _read(path: Path, file: File, pin: Mapping) -> tuple[str | None, dict]:
     stand_in = {} if path.name == Path(file.path).name else {"file": path.name}
     try:
         digest = sha256(path, unpacked=bool(stand_in))
-    except (OSError, EOFError, zlib.error) as error:
+    except (*DAMAGED_ARCHIVE, OSError) as error:
         if is_hindrance(error):
             raise
         return f"{path} is damaged ({error}); fetch the set again", {}
@@ -132,7 +131,7 @@ def structure(path: Path) -> str | None:
                 features = "features" in file
             if features:
                 check_numbers(path)
-    except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile) as error:
+    except (*DAMAGED_ARCHIVE, OSError, ValueError) as error:
         if is_hindrance(error):
             raise
         return f"{path} is cut off, damaged or no {path.suffix[1:]} file ({error}); fetch the set again"
