@@ -76,7 +76,14 @@ def test_conda_users_get_the_same_set():
 
 def test_the_citation_and_the_package_name_this_version():
     assert vqabook.__version__ == PROJECT["version"]
-    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == PROJECT["version"]
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert (cited["version"], cited["date-released"]) == (vqabook.__version__, vqabook.__released__)
+    assert f"## {vqabook.__version__} - {vqabook.__released__}\n" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_no_page_types_the_version():
+    pages = {path.name: path.read_text("utf-8") for path in (ROOT / "book").glob("*.md")}
+    assert [name for name, text in pages.items() if vqabook.__version__ in text] == []
 
 
 def test_what_killed_tests_left_goes_with_the_next(tmp_path: Path):

@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from functools import cache, cached_property
 from html import escape
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from vqabook import files
+from vqabook import __released__, __version__, files
 from vqabook.evidence.record import key_of, need_evidence, read_records
 from vqabook.evidence.runs import find_records, make, runs_folder
 from vqabook.knobs import from_page, read_meanings
@@ -22,6 +23,7 @@ from vqabook.papers.paper import Paper
 from vqabook.producer import Producer, load_or_make_runs
 from vqabook.report import again, figures, headlines, ledger, limits, live, overview, strength, verdicts
 from vqabook.report.claims import Claim
+from vqabook.report.plain import sign
 from vqabook.report.show import show, show_html
 from vqabook.report.told import Teller, leave
 
@@ -253,7 +255,7 @@ def draw_forest(stars: Sequence[live.Star], finding: str = "") -> str:
 def _tell_star(star: live.Star) -> str:
     """A row of the forest in words: what was measured of the claim, and where."""
     measured = {"live": star.value, "real data": star.real.mean, "embedded world": star.embedded.mean}
-    told = [f"{value:+.2f} ({where})" for where, value in measured.items() if value is not None]
+    told = [f"{sign(value)} ({where})" for where, value in measured.items() if value is not None]
     return f"{star.claim.statement}: {', '.join(told) or 'not run'}"
 
 
@@ -281,12 +283,14 @@ def read_room(paper: Paper, room: str) -> Records:
 
 
 def teller_of(*names: str) -> Teller:
-    """What text may tell of the claims of these papers, unless given of all."""
+    """What text may tell: the package's version and date, and the claims of these papers, unless given of all."""
     papers = [paper_of(name) for name in names or PAPERS]
     owners = {claim.name: paper for paper in papers for claim in paper.claims}
     claims = {claim.name: claim for paper in papers for claim in paper.claims}
     read = cache(lambda name, room: read_room(paper_of(name), room))
-    return Teller(claims, lambda claim, room: read(owners[claim.name].name, room))
+    day = date.fromisoformat(__released__)
+    values = {"version": __version__, "released": f"{day.day} {day:%B %Y}", "year": str(day.year)}
+    return Teller(claims, lambda claim, room: read(owners[claim.name].name, room), values)
 
 
 def judge_paper(paper: Paper) -> headlines.PaperVerdict:

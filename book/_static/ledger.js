@@ -35,9 +35,10 @@ class Ledger {
   }
 
   makeTable(element, DataTable) {
-    // An absent effect comes last, whichever way it is sorted.
-    const compare = (way) => (a, b) => (a === "") - (b === "") || way * (a - b);
-    DataTable.type("effect", "order", { pre: (value) => value, asc: compare(1), desc: compare(-1) });
+    // Effects of one unit stand together, the commonest unit first, absent ones last, whichever way it is sorted.
+    const pre = (text) => (text ? text.split(" ").map(Number) : [Infinity, 0]);
+    const compare = (way) => ([unit, a], [other, b]) => (unit === other ? way * (a - b) : unit < other ? -1 : 1);
+    DataTable.type("effect", "order", { pre, asc: compare(1), desc: compare(-1) });
     const [name, way] = (this.asked.sort ?? "").split("-");
     const columns = Object.values(Ledger.effects);
     const table = new DataTable(element, {
@@ -71,10 +72,16 @@ class Ledger {
     this.table.draw();
     for (const choice of this.bar.querySelectorAll("[data-filter]")) this.tellChoice(choice);
     for (const input of this.bar.querySelectorAll("input, select")) input.value = this.asked[input.name] ?? "";
-    const n = this.rows.filter((row) => this.passes(row)).length;
-    this.bar.querySelector("output").value = `${n} of ${this.rows.length} claims`;
-    this.bar.querySelector(".again").hidden = n === this.rows.length;
+    this.tellRows();
     this.keep();
+  }
+
+  /* How many rows are shown, and how they are sorted. */
+  tellRows() {
+    const n = this.rows.filter((row) => this.passes(row)).length;
+    const sorted = this.asked.sort ? "; effects sorted within their unit, points first" : "";
+    this.bar.querySelector("output").value = `${n} of ${this.rows.length} claims${sorted}`;
+    this.bar.querySelector(".again").hidden = n === this.rows.length;
   }
 
   tellChoice(choice) {
@@ -143,6 +150,7 @@ class Ledger {
       const [[column, way] = []] = this.table.order();
       const name = Object.keys(Ledger.effects).find((name) => Ledger.effects[name] === column);
       this.asked.sort = name && way ? `${name}-${way}` : "";
+      this.tellRows();
       this.keep();
     });
     this.table.table().container().addEventListener("click", ({ target }) => {

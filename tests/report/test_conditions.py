@@ -24,7 +24,7 @@ def test_a_set_that_lacks_what_is_needed_is_named(need, claim, runs):
         there = [r | {"recipe": r["recipe"] | {"data": {"dataset": dataset}}} for r in records]
         verdict = verdict_on(needy, there)
         assert (verdict.kind, verdict.n, verdict.mean) == (kind, 3, pytest.approx(5.0))
-        assert verdict.why == (f"{dataset} has no {need}" if kind != "holds" else "")
+        assert verdict.why == (f"TREC has no {need}" if kind != "holds" else "")
     assert verdict_on(needy, records[:4]).kind == "not run"
 
 
@@ -50,7 +50,7 @@ def test_who_still_learns_at_the_end_is_not_converged(best, last, converged, cla
     verdict = verdict_on(selecting, records)
     assert verdict.converged is converged and verdict.kind == ("holds" if converged else "conditions not met")
     late = sum(epoch == last for epoch in best)
-    told = f"not converged: the last epoch is the best one in {late} of {len(best)} runs of both"
+    told = f"not converged: {late} of {len(best)} runs of both were still learning when they ended"
     assert verdict.why == ("" if converged else told)
     assert verdict_on(claim, records).kind == "holds"  # of a paper whose runs report their last epoch
     course = replace(selecting, more=replace(claim.more, metric="history.-1.valid"), less=replace(
@@ -63,7 +63,7 @@ def test_records_without_a_history_of_choices_cannot_tell(claim, runs):
 
 
 @pytest.mark.parametrize(("seen", "why"), [
-    (50.1, ""), (49.9, "not converged: baseline does not beat blind on validation (-0.1 points)"),
+    (50.1, ""), (49.9, "not converged: baseline is no better on validation than a model without images (-0.1 points)"),
 ])  # fmt: skip
 def test_a_model_that_sees_no_more_than_the_question_is_not_converged(seen, why, claim, run, runs):
     where = {"variant": "baseline", "prior": "changing"}

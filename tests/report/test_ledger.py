@@ -60,8 +60,8 @@ def test_what_misses_a_condition_is_shown_with_numbers_and_never_counted(claim, 
     one_vote = [r | {"recipe": r["recipe"] | {"data": {"dataset": "vqacp_v1_coco16k"}}} for r in records]
     (row,) = rows = ledger.rows([needy], records, one_vote)
     assert (row["verdict"], row["verdict_embedded"]) == ("conditions not met", "holds")
-    assert row["real"]["value"] == pytest.approx(5.0) and row["real"]["why"] == "vqacp_v1_coco16k has no ten votes"
-    assert "vqacp_v1_coco16k has no ten votes</small>" in ledger.tell(row["verdict"], row["real"], row["unit"])
+    assert row["real"]["value"] == pytest.approx(5.0) and row["real"]["why"] == "VQA-CP v1 has no ten votes"
+    assert "VQA-CP v1 has no ten votes</small>" in ledger.tell(row["verdict"], row["real"], row["unit"])
     (undecided,) = ledger.rows([claim], [], runs([8.0, 9.0, -1.0]))
     shown = ledger.tell(undecided["verdict"], undecided["real"], "points")
     assert f"could have seen {verdict_on(claim, runs([8.0, 9.0, -1.0])).detectable:.2f}</small>" in shown

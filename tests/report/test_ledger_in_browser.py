@@ -12,6 +12,7 @@ import pytest
 from vqabook.report import ledger, ledger_page
 
 ROOT = Path(__file__).resolve().parents[2]
+SORTED = "; effects sorted within their unit, points first"
 N = 540  # claims, as many as the book has
 wide_and_narrow = pytest.mark.parametrize("width", [1280, 390])
 
@@ -20,7 +21,8 @@ wide_and_narrow = pytest.mark.parametrize("width", [1280, 390])
 def rows(claim, runs) -> list[dict]:
     """Claims of two papers in turn: a third holds on real data, a third fails, a third is not run; every fifth is ours.
 
-    In the embedded world they fail and hold the other way round. Effects on real data get larger from row to row.
+    In the embedded world they fail and hold the other way round. Effects on real data get larger from row to row; one
+    in fifty is in nats.
     """
     holds, fails = runs([5.0, 5.1, 4.9]), runs([-5.0, -5.1, -4.9])
     kinds = [ledger.rows([claim], *sides)[0] for sides in ((fails, holds), (holds, fails), ([], []))]
@@ -36,6 +38,7 @@ def rows(claim, runs) -> list[dict]:
             "ours": i % 5 == 0,
         }
         real = row["real"] and row["real"] | {"value": float(i)}
+        row["unit"] = "nats" if i % 50 == 7 else "points"
         rows.append(row | {"real": real, "needs": ["ten votes"] if i < 30 else []})
     return ledger_page.find_places(rows, None)
 
@@ -129,8 +132,20 @@ def test_words_filters_and_order_are_kept_in_the_address_of_the_page(page, addre
     again = open_ledger(page, page.url, width)
     assert "paper=paper-b" in page.url and "sort=real-asc" in page.url
     wait_for_names(page, again, largest[:-6:-1])
-    assert told(page) == f"{len(measured)} of 540 claims"
+    assert told(page) == f"{len(measured)} of 540 claims{SORTED}"
     assert page.get_by_label("Whose claims").input_value() == "ours"
+
+
+@wide_and_narrow
+def test_effects_of_another_unit_come_after_all_points(page, address, width):
+    """Largest first or least first, nats are not sorted in among points; what was not run is last."""
+    measured = [i for i in range(N) if i % 3 != 2]
+    nats = [i for i in measured if i % 50 == 7]
+    for way, step in (("desc", -1), ("asc", 1)):
+        shown = open_ledger(page, f"{address}?sort=real-{way}", width)
+        page.get_by_role("button", name="on one page").click()
+        wait_for_names(page, shown, sorted(set(measured) - set(nats))[::step] + nats[::step])
+        assert told(page) == f"540 of 540 claims{SORTED}"
 
 
 @wide_and_narrow

@@ -36,7 +36,7 @@ def test_a_row_is_addressed_and_filtered_by_what_it_is(rows):
                  'data-whose="the papers"', 'data-headline="headline claims"', 'data-needs="ten votes"'):  # fmt: skip
         assert fact in first, fact
     assert first.count('class="verdict-holds"') == 2  # embedded, and the further data set
-    assert 'data-order="8.29"' in first and 'data-whose="ours"' in plain and 'data-order=""' in plain
+    assert 'data-order="0 8.29"' in first and 'data-whose="ours"' in plain and 'data-order=""' in plain
     assert 'data-real="not run"' in idle and "<pre>" not in idle
 
 

@@ -102,6 +102,13 @@ def test_a_verdict_that_changes_is_named(evidence):
     assert f"<li>{CLAIM.name}: {before} → fails</li>" in render_html(outcome)
 
 
+def test_a_verdict_of_an_older_edition_is_explained(evidence):
+    outcome = check(again(evidence, [0.0] * 20, "new box"))
+    outcome["verdicts"]["changed"] = [{"claim": "a", "recorded": "unclear", "again": "holds"}]
+    html = render_html(outcome)
+    assert "<p>unclear: then a word for undecided or smaller or no difference.</p>" in html
+
+
 def test_a_pair_of_which_one_side_was_made_again_stays_as_recorded(evidence):
     only_more = [r for r in evidence if r["recipe"]["variant"] == "loss 0"]
     assert check(again(only_more, [-9.0] * SEEDS, "new box"))["verdicts"] == {"compared": 0, "changed": []}

@@ -68,7 +68,15 @@ def test_what_is_near_zero_is_not_shown_as_zero(claim, runs):
     few = Teller({NAME: claim}, lambda *_: runs([0.05, 0.06, 0.058]))
     assert few.tell(f"{NAME} effect").replace("\u00a0", " ") == "+0.06 points [0.04, 0.07]"
     same = Teller({NAME: claim}, lambda *_: runs([0.0, 0.0, 0.0]))
-    assert same.tell(f"{NAME} effect").replace("\u00a0", " ") == "+0.0 points [0.0, 0.0]"
+    assert same.tell(f"{NAME} effect").replace("\u00a0", " ") == "0.0 points [0.0, 0.0]"
+
+
+def test_what_rounds_to_zero_has_no_sign(claim, runs):
+    """Neither a mean nor an end of an interval is "−0.0": the sign would say what the digits do not."""
+    few = Teller({NAME: claim}, lambda *_: runs([-0.6, 0.6, -0.06]))
+    assert few.tell(f"{NAME} effect").replace("\u00a0", " ") == "0.0 points [−1.5, 1.5]"
+    tiny = Teller({NAME: claim}, lambda *_: runs([-0.0001, -0.0002, -0.0001]))
+    assert tiny.tell(f"{NAME} effect").replace("\u00a0", " ") == "0.000 points [0.000, 0.000]"
 
 
 def test_a_claim_without_runs_is_told_as_not_run(teller):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 from vqabook.report.ledger import badge
+from vqabook.report.plain import sign
 
 ROOMS = {"embedded": "verdict_embedded", "real": "verdict"}  # of a ledger's row: where it was measured -> its verdict
 TITLES = {"embedded": "embedded world", "real": "real data"}
@@ -92,8 +93,8 @@ def _tell(side: Sequence | None) -> str:
     if side is None:
         return "none"
     verdict, value, low, high = side
-    interval = "" if low is None else f" [{low:+.2f}, {high:+.2f}]"
-    return verdict if value is None else f"{verdict} {value:+.2f}{interval}"
+    interval = "" if low is None else f" [{sign(low)}, {sign(high)}]"
+    return verdict if value is None else f"{verdict} {sign(value)}{interval}"
 
 
 def render_html(changes: Sequence[Change], version: str) -> str:

@@ -1,17 +1,67 @@
-"""A Sphinx extension: the library's docstrings, plain text with names in backticks, for the reference page."""
+"""A Sphinx extension for the reference page: docstrings as they are written, each folded under a line that names it."""
 
 import re
 from typing import Any
+
+from docutils import nodes
+from sphinx import addnodes
+
+# A sentence's end: a stop before a capital, a name or a bracket, but not that of "Eq. (3)" or "et al. `x`".
+_END = re.compile(r"(?<!\bEq)(?<!\bEqs)(?<!\bSec)(?<!\bal)(?<!\be\.g)(?<!\bi\.e)\.\s+(?=[A-Z`\"(\[])")
 
 
 def setup(app: Any) -> dict[str, bool]:
     """What Sphinx calls."""
     app.connect("autodoc-process-docstring", make_plain)
+    app.connect("doctree-read", fold)
     return {"parallel_read_safe": True}
 
 
 def make_plain(app: Any, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
-    """Turn a docstring into reStructuredText that shows it as written: `names` are code, other signs are themselves."""
-    parts = re.split(r"(`[^`]+`)", "\n".join(lines))
+    """Turn a docstring into reStructuredText that shows it as written: `names` are code, other signs are themselves.
+
+    The first sentence becomes a paragraph of its own.
+    """
+    parts = re.split(r"(`[^`]+`)", split_first("\n".join(lines)))
     plain = (rf"\ `{part}`\ " if part[:1] == "`" else re.sub(r"([*_|\\])", r"\\\1", part) for part in parts)
     lines[:] = "".join(plain).split("\n")
+
+
+def split_first(text: str) -> str:
+    """The text with a blank line behind its first sentence."""
+    first, blank, rest = text.partition("\n\n")
+    return _END.sub(".\n\n", first, count=1) + blank + rest
+
+
+def fold(app: Any, doctree: nodes.document) -> None:
+    """Fold every function and class of a page: a line with its first sentence unfolds the signature and the rest.
+
+    A link to its name opens it, since the name's place is inside.
+    """
+    for entry in list(doctree.findall(addnodes.desc)):
+        content = entry[-1]
+        if isinstance(entry.parent, addnodes.desc_content):  # a method stays inside its class
+            continue
+        line = [nodes.literal("", tell_call(entry[0])), nodes.Text(" ")]
+        if content.children and isinstance(content[0], nodes.paragraph):
+            line += content[0].children
+            content.pop(0)
+        place = entry.parent.index(entry)
+        entry.parent[place:place] = [_html('<details class="reference"><summary>'), *line, _html("</summary>")]
+        entry.parent.insert(entry.parent.index(entry) + 1, _html("</details>"))
+
+
+def tell_call(signature: addnodes.desc_signature) -> str:
+    """The name with what a call must give: `focal(logits, target, *, gamma)`; a class by its name alone."""
+    name = signature.next_node(addnodes.desc_name).astext()
+    if signature.parent["objtype"] == "class":
+        return name
+    given = []
+    for parameter in signature.findall(addnodes.desc_parameter):
+        if not any("default_value" in part["classes"] for part in parameter.findall(nodes.inline)):
+            given.append(re.split("[:=]", parameter.astext())[0].strip())
+    return f"{name}({', '.join(given[:-1] if given[-1:] == ['*'] else given)})"
+
+
+def _html(text: str) -> nodes.raw:
+    return nodes.raw("", text, format="html")

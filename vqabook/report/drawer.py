@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 
 from vqabook.report.claims import CONDITIONS
+from vqabook.report.plain import name_set, sign
 
 WIDTH, HEIGHT, MARGIN = 320, 22, 8  # of a picture, in its own units
 
@@ -33,12 +34,12 @@ def _list_sets(row: Mapping) -> Iterator[tuple[str, str, Mapping]]:
 
 def _render_set(row: Mapping, kind: str, profile: str, numbers: Mapping, scale: tuple[float, float]) -> str:
     seeds = numbers["differences"]
-    told = "; ".join(f"seed {seed}: {value:+.2f}" for seed, value in seeds.items())
+    told = "; ".join(f"seed {seed}: {sign(value)}" for seed, value in seeds.items())
     could, why = numbers["detectable"], numbers["why"]
     seen = f" The data could have shown an effect of {could:.2f}." if could is not None else ""
     unmet = f" Conditions not met: {escape(why)}." if why else ""
     return (
-        f'<p class="set"><b>{kind}: {escape(numbers["data"])}</b></p>'
+        f'<p class="set"><b>{kind}: {escape(name_set(numbers["data"]))}</b></p>'
         f"{draw_seeds(seeds, numbers, row['printed'], scale, kind.split()[0])}"
         f"<p>{told} ({escape(row['unit'])}).{seen}{unmet}</p>"
         f"<p>Records: {_list_records(numbers['records'])}.</p>"
@@ -63,7 +64,7 @@ def draw_seeds(
     parts.append(f'<path class="dots" d="{"".join(f"M{at(value)} {middle}h0" for value in seeds.values())}"/>')
     if printed:
         parts.append(f'<path class="printed" d="M{at(printed["value"])} {middle - 5}l5 5-5 5-5-5z"/>')
-    name = f"Differences of {len(seeds)} seeds, from {scale[0]:+.2f} to {scale[1]:+.2f}; told below"
+    name = f"Differences of {len(seeds)} seeds, from {sign(scale[0])} to {sign(scale[1])}; told below"
     box = f'viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{name}"'
     return f'<svg class="seeds {kind}" {box}>{"".join(parts)}</svg>'
 
@@ -101,7 +102,7 @@ def _tell_printed(row: Mapping) -> str:
     if not printed:
         return f"{escape(row['where'])}: no difference is printed."
     unit, where, data = (escape(text) for text in (row["unit"], row["where"], printed["data"]))
-    return f"Printed: {printed['value']:+.2f} {unit} ({where}; {data})."
+    return f"Printed: {sign(printed['value'])} {unit} ({where}; {data})."
 
 
 def _tell_needs(needs: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from html import escape
 import pandas as pd
 
 from vqabook.report.claims import first_of_equals
+from vqabook.report.plain import sign
 from vqabook.report.verdicts import KINDS, UNTESTED, verdict_on
 
 SIDES = {"embedded": "verdict_embedded", "real": "verdict"}  # of a row: its numbers -> their verdict
@@ -91,11 +92,11 @@ def tell(kind: str, measured: Mapping | None, unit: str) -> str:
     if not measured:
         return badge(kind)
     low, high = measured["low"], measured["high"]
-    interval = f" [{low:+.2f}, {high:+.2f}]" if low is not None else ""
+    interval = f" [{sign(low)}, {sign(high)}]" if low is not None else ""
     notes = {"undecided": f"could have seen {measured['detectable'] or 0:.2f}", "conditions not met": measured["why"]}
     note = f"; {escape(notes[kind])}" if kind in notes else ""
     n = f"n\u00a0=\u00a0{measured['n']}"
-    return f"{badge(kind)}<br><small>{measured['value']:+.2f}{interval} {unit}, {n}{note}</small>"
+    return f"{badge(kind)}<br><small>{sign(measured['value'])}{interval} {unit}, {n}{note}</small>"
 
 
 def count_once(ledger: Sequence[Mapping], *, ours: bool = False) -> list[Mapping]:
@@ -144,6 +145,6 @@ def verdicts(
             f'<a{here} href="../ledger.html#{address}">{escape(row["claim"])}</a>'
             f"<br><small>{escape(row['where'])}</small>"
         )
-        printed = f"{row['printed']['value']:+.2f}" if row["printed"] else "–"
+        printed = sign(row["printed"]["value"]) if row["printed"] else "–"
         cells.append([claim, printed, *_tell_sides(row)])
     return pd.DataFrame(cells, columns=["claim", "printed", f"here: {dataset}", "recorded, real"])

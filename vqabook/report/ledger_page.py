@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from importlib.metadata import distribution
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from vqabook.report.drawer import render_drawer
 from vqabook.report.ledger import by_chance, tell
+from vqabook.report.plain import name_set, sign
 from vqabook.report.verdicts import KINDS
 
 HEADINGS = ("claim", "printed", "embedded world", "real data", "details")
@@ -19,7 +21,8 @@ HEADINGS = ("claim", "printed", "embedded world", "real data", "details")
 def render_html(ledger: Sequence[Mapping]) -> str:
     """The whole table: a row a claim, four cells and a drawer each. `ledger.js` finds, sorts and pages what is here."""
     heads = "".join(f"<th>{name}</th>" for name in HEADINGS)
-    body = "\n".join(map(_render_row, ledger))
+    units = [unit for unit, _ in Counter(row["unit"] for row in ledger).most_common()]
+    body = "\n".join(_render_row(row, units.index(row["unit"])) for row in ledger)
     return (
         f"<p>{by_chance(ledger)}</p>\n"
         f'<table class="ledger" data-kinds="{"; ".join(KINDS)}"><thead><tr>{heads}</tr></thead>\n'
@@ -77,19 +80,20 @@ def _flatten(value: object, name: str = "") -> Iterator[tuple[str, object]]:
         yield name, "; ".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
-def _render_row(row: Mapping) -> str:
+def _render_row(row: Mapping, unit: int) -> str:
+    """A row; `unit`: the place of its unit among all, since effects are sorted within a unit."""
     real = [tell(row["verdict"], row["real"], row["unit"])]
     for other in row["further"]:
-        real.append(f"{tell(other['verdict'], other, row['unit'])}<br><small>{escape(other['data'])}</small>")
+        real.append(f"{tell(other['verdict'], other, row['unit'])}<br><small>{escape(name_set(other['data']))}</small>")
     cells = {
         "printed": (row["printed"], _render_printed(row)),
         "embedded world": (row["embedded"], tell(row["verdict_embedded"], row["embedded"], row["unit"])),
         "real data": (row["real"], "<br>".join(real)),
     }
-    sides = "".join(
-        f'<td data-label="{label}" data-order="{numbers["value"] if numbers else ""}"><div>{cell}</div></td>'
-        for label, (numbers, cell) in cells.items()
-    )
+    sides = ""
+    for label, (numbers, cell) in cells.items():
+        order = f"{unit} {numbers['value']}" if numbers else ""
+        sides += f'<td data-label="{label}" data-order="{order}"><div>{cell}</div></td>'
     return f"<tr {_list_facts(row)}><td>{_render_claim(row)}</td>{sides}<td>{render_drawer(row)}</td></tr>"
 
 
@@ -124,4 +128,4 @@ def _render_claim(row: Mapping) -> str:
 
 def _render_printed(row: Mapping) -> str:
     printed = row["printed"]
-    return f"{printed['value']:+.2f}<br><small>{escape(printed['data'])}</small>" if printed else "–"
+    return f"{sign(printed['value'])}<br><small>{escape(printed['data'])}</small>" if printed else "–"

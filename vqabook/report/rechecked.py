@@ -8,9 +8,11 @@ from scipy import stats
 
 from vqabook.evidence.recheck import difference
 from vqabook.evidence.record import EVIDENCE, key_of, kind_of, read_records
+from vqabook.report.changes import SAME
 from vqabook.report.claims import Claim
 from vqabook.report.live import predict_interval
-from vqabook.report.verdicts import evidence, matching, number, verdict_on
+from vqabook.report.plain import sign
+from vqabook.report.verdicts import KINDS, evidence, matching, number, verdict_on
 
 METRIC = "test.overall"
 OUTSIDE = 0.05  # of runs that fall outside a 95 % prediction interval by chance
@@ -103,7 +105,7 @@ def tell(outcome: Mapping) -> list[str]:
         moved = np.array([row["again"] - row["recorded"] for row in scored])
         seeds = np.sqrt(np.mean(np.square([row["spread"] for row in scored])))
         sentences.append(
-            f"The differences of {len(scored)} test scores have mean {moved.mean():+.2f} and standard deviation "
+            f"The differences of {len(scored)} test scores have mean {sign(moved.mean())} and standard deviation "
             f"{moved.std(ddof=1):.2f} points; that of seeds is {seeds:.2f}."
         )
     if expected := sum(row.get("expected") is not None for row in elsewhere):
@@ -126,5 +128,7 @@ def render_html(outcome: Mapping | None) -> str:
     changed = "".join(
         f"<li>{escape(row['claim'])}: {row['recorded']} → {row['again']}</li>" for row in outcome["verdicts"]["changed"]
     )
-    listed = f"<details><summary>The verdicts that change</summary><ul>{changed}</ul></details>" if changed else ""
+    kinds = {kind for row in outcome["verdicts"]["changed"] for kind in (row["recorded"], row["again"])}
+    old = "".join(f"<p>{kind}: then a word for {' or '.join(SAME[kind])}.</p>" for kind in sorted(kinds - KINDS.keys()))
+    listed = f"<details><summary>The verdicts that change</summary>{old}<ul>{changed}</ul></details>" if changed else ""
     return f"<p>{' '.join(map(escape, tell(outcome)))}</p>\n{listed}\n<p><small>{escape(where)}</small></p>\n"

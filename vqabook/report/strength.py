@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vqabook.report.claims import Claim
+from vqabook.report.plain import sign
 from vqabook.report.verdicts import of_side
 
 SIDES = {"real": "verdict", "embedded": "verdict_embedded"}  # of a ledger's row: its numbers -> their verdict
@@ -55,7 +56,8 @@ def list_dots(rows: Sequence[Mapping]) -> dict[str, list[Dot]]:
                 continue
             met = row[verdict] != "conditions not met"
             half = (numbers["high"] - numbers["low"]) / 2
-            title = f"{row['claim']}: printed {row['printed']['value']:+.1f}, measured {numbers['value']:+.1f}"
+            printed, measured = (sign(value, 1) for value in (row["printed"]["value"], numbers["value"]))
+            title = f"{row['claim']}: printed {printed}, measured {measured}"
             dot = Dot(
                 row["printed"]["value"], numbers["value"], half, source, met, f"ledger.html#{row['address']}", title
             )

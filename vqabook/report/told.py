@@ -5,7 +5,7 @@
 
 The first becomes "+1.4 points [0.6, 2.2], n = 5, holds"; the second is not seen, and fails the build once it is untrue.
 `ROOMS` are where a claim was measured, `FORMS` what is told of it. A name without words of these is a value that the
-page measured (`Page.measure`). Code, fenced or in backticks, stays as it is.
+page measured (`Page.measure`). Code in backticks, fenced or not, stays as it is; a fence of tildes is filled.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import numpy as np
 
 from vqabook.report.claims import Claim
 from vqabook.report.ledger import badge
+from vqabook.report.plain import clear, sign
 from vqabook.report.verdicts import KINDS, BySeed, Verdict, of_side, verdict_on
 
 Records = Sequence[Mapping]
@@ -71,7 +72,7 @@ class Teller:
 
     claims: Mapping[str, Claim]
     read: Callable[[Claim, str], Records]
-    values: Mapping[str, str] = field(default_factory=dict)  # what the page measured, by name
+    values: Mapping[str, str] = field(default_factory=dict)  # what the package says and the page measured, by name
 
     def fill(self, text: str, where: str) -> tuple[str, list[Need]]:
         """The text with numbers for names, and the needs that are unmet. `where`: page and cell, for errors.
@@ -151,7 +152,7 @@ def fill_notebook(text: str, teller: Teller, where: str) -> tuple[str, list[Need
             values |= output.get("data", {}).get(MEASURED, {})
         if "outputs" in cell:
             cell["outputs"] = [output for output in cell["outputs"] if MEASURED not in output.get("data", {})]
-    teller, unmet, shown = replace(teller, values=values), [], []
+    teller, unmet, shown = replace(teller, values={**teller.values, **values}), [], []
     for i, cell in enumerate(notebook["cells"], start=1):
         if cell["cell_type"] == "markdown":
             source = "".join(cell["source"])
@@ -198,7 +199,7 @@ def _tell_level(seeds: BySeed) -> str:
     mean, std = np.mean(values), np.std(values, ddof=1) if len(values) > 1 else 0.0
     digits = _digits(mean, std)
     spread = f"\u00a0±\u00a0{std:.{digits}f}" if len(values) > 1 else ""
-    return f"{mean:.{digits}f}{spread} (n\u00a0=\u00a0{len(values)})".replace("-", "−")
+    return f"{clear(mean, digits)}{spread} (n\u00a0=\u00a0{len(values)})".replace("-", "−")
 
 
 def _tell_verdict(verdict: Verdict, claim: Claim, form: str) -> str:
@@ -215,7 +216,7 @@ def _tell_verdict(verdict: Verdict, claim: Claim, form: str) -> str:
         "seeds": f"n\u00a0=\u00a0{verdict.n}",
     }
     if ends:
-        parts["interval"] = "[{},\u00a0{}]".format(*(f"{end:.{digits}f}".replace("-", "−") for end in ends))
+        parts["interval"] = "[{},\u00a0{}]".format(*(clear(end, digits).replace("-", "−") for end in ends))
         parts["seen"] = f"{half:.{digits}f}{_unit(claim)}"
     if form == "why":
         return escape(verdict.why) or "all conditions are met"
@@ -230,7 +231,7 @@ def _digits(*numbers: float) -> int:
 
 
 def _signed(value: float, digits: int) -> str:
-    return f"{value:+.{digits}f}".replace("-", "−")
+    return sign(value, digits).replace("-", "−")
 
 
 def _unit(claim: Claim) -> str:

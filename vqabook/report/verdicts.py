@@ -16,6 +16,7 @@ from scipy import stats
 
 from vqabook.evidence.record import EVIDENCE, key_of, kind_of, read_records
 from vqabook.report.claims import HAS, Claim
+from vqabook.report.plain import clear, name_run, name_set, sign
 
 MIN_SEEDS = 3
 NEAR = 1.0  # points: a difference smaller than that is none
@@ -191,7 +192,7 @@ def verdict_on(claim: Claim, records: Sequence[Mapping]) -> Verdict:
     dataset = used[0]["recipe"]["data"]["dataset"]
     lacks = [need for need in claim.needs if need not in HAS.get(dataset, claim.needs)]
     doubts = find_doubts(claim, records)
-    why = [f"{dataset} has no {need}" for need in lacks] + [doubt for doubt in doubts or () if doubt]
+    why = [f"{name_set(dataset)} has no {need}" for need in lacks] + [doubt for doubt in doubts or () if doubt]
     return replace(
         verdict,
         kind="conditions not met" if why and verdict.n >= MIN_SEEDS else verdict.kind,
@@ -234,7 +235,7 @@ def _doubt_end(where: Mapping, records: Sequence[Mapping]) -> str | None:
     n, late = len(ends), sum(best == last for best, last in ends)
     if 2 * late <= n or stats.binom.sf(late - 1, n, 1 / ends[0][1]) >= CHANCE:
         return ""
-    return f"not converged: the last epoch is the best one in {late} of {n} runs of {where['variant']}"
+    return f"not converged: {late} of {n} runs of {name_run(where['variant'])} were still learning when they ended"
 
 
 def _doubt_sight(where: Mapping, blind: Mapping, records: Sequence[Mapping]) -> str | None:
@@ -248,7 +249,8 @@ def _doubt_sight(where: Mapping, blind: Mapping, records: Sequence[Mapping]) -> 
     gain = float(np.mean([seeing[key] - unseeing[key] for key in shared]))
     if gain > 0:
         return ""
-    return f"not converged: {where['variant']} does not beat {blind['variant']} on validation ({gain:+.1f} points)"
+    name = name_run(where["variant"])
+    return f"not converged: {name} is no better on validation than a model without images ({sign(gain, 1)} points)"
 
 
 def valid_of(record: Mapping) -> float | None:
@@ -290,9 +292,8 @@ def mean_std(values: Iterable[float], *, signed: bool = False) -> str:
     values = list(values)
     if not values:
         return "–"
-    sign = "+" if signed else ""
     spread = f"\u00a0±\u00a0{np.std(values, ddof=1):.2f}" if len(values) > 1 else ""  # kept on one line
-    return f"{np.mean(values):{sign}.2f}{spread}"
+    return f"{(sign if signed else clear)(np.mean(values))}{spread}"
 
 
 def seeds_of(found: Iterable[Mapping[int, float]]) -> str:
