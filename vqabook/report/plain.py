@@ -1,9 +1,9 @@
 """Plain words for what records name, and numbers as a text shows them."""
 
 SETS = {
-    "shapes": "generated scenes", "vqacp_v1_coco16k": "VQA-CP v1", "vqa_v2_60k": "VQA v2 with ten votes", "clevr_1500": "CLEVR",
-    "trec": "TREC", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "faces": "LFW", "lvis_v1": "LVIS",
-    "made": "made features", "scenes": "generated scenes", "easy_vqa": "easy-VQA",
+    "shapes": "generated scenes", "vqacp_v1_coco16k": "VQA-CP v1", "vqa_v2_60k": "VQA v2 with ten votes",
+    "clevr_1500": "CLEVR", "trec": "TREC", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "faces": "LFW",
+    "lvis_v1": "LVIS", "made": "made features", "scenes": "generated scenes", "easy_vqa": "easy-VQA",
 }  # fmt: skip
 WORDS = {  # of a run's name in its recipe -> of a page
     "adv": "adversarial loss", "avg": "AVG", "base": "independent ensemble", "bce": "BCE", "cbs": "CBS",
