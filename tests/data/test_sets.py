@@ -95,6 +95,12 @@ OFFICIAL = {  # as visualqa.org's and VQA-CP's archives name them
         "vqa_v1/OpenEnded_mscoco_val2014_questions.json",
         "vqa_v1/mscoco_val2014_annotations.json",
     ],
+    "vqa_v1_grid": [
+        "vqa_v1/OpenEnded_mscoco_train2014_questions.json",
+        "vqa_v1/mscoco_train2014_annotations.json",
+        "vqa_v1/OpenEnded_mscoco_val2014_questions.json",
+        "vqa_v1/mscoco_val2014_annotations.json",
+    ],
     "vqa_v2": [
         "vqa_v2/v2_OpenEnded_mscoco_train2014_questions.json",
         "vqa_v2/v2_mscoco_train2014_annotations.json",
@@ -120,7 +126,10 @@ OFFICIAL = {  # as visualqa.org's and VQA-CP's archives name them
         "easy_vqa/test_annotations.json",
     ],
 }
-FEATURES = {name: "features/trainval36.h5" for name in OFFICIAL} | {"easy_vqa": "easy_vqa/features.h5"}
+FEATURES = {name: "features/trainval36.h5" for name in OFFICIAL} | {
+    "vqa_v1_grid": "features/resnet152_grid14.h5",
+    "easy_vqa": "easy_vqa/features.h5",
+}
 
 
 @pytest.fixture
@@ -195,7 +204,9 @@ def test_what_is_missing_is_named_with_the_command_that_brings_it(put, tmp_path)
         data_digest(DataSpec("vqa_v1"), tmp_path)
     with pytest.raises(FileNotFoundError, match="does not exist; check data_root or .*: vqabook data fetch vqa_v1"):
         load_task(DataSpec("vqa_v1"), tmp_path, CPU)
-    commands = {"vqa_v2": "bottom_up_36", "easy_vqa": "easy_vqa"}
+    with pytest.raises(FileNotFoundError, match="vqa_v1_grid is not whole: .*: vqabook data fetch vqa_v1$"):
+        data_digest(DataSpec("vqa_v1_grid"), tmp_path)
+    commands = {"vqa_v2": "bottom_up_36", "vqa_v1_grid": "vqa_v1_grid", "easy_vqa": "easy_vqa"}
     for name, fetched in commands.items():
         root = put(name, features=False)
         message = (

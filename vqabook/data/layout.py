@@ -40,6 +40,7 @@ class Source:
     valid: Files | None = None  # None: validation is carved out of train
     drop_unseen_images: bool = False  # questions about images that the feature file lacks are left out
     features_set: str | None = None  # what to fetch for the features, if they do not come with the set
+    questions_set: str | None = None  # what to fetch for the questions, if another set brings them
 
     @property
     def splits(self) -> tuple[Files, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
@@ -48,6 +48,7 @@ def _vqacp(folder: str, version: str, features: str, features_set: str | None = 
 
 
 _UP_DOWN = "features/trainval36.h5"
+_RESNET = "features/resnet152_grid14.h5"
 _GRID = "vqacp_v1_coco16k/coco_train2014_grid.h5"
 _60K = Files.of("vqa_v2_60k/v2_train_{part}.json"), Files.of("vqa_v2_60k/v2_valid_{part}.json")
 _EASY = Files.of("easy_vqa/train_{part}.json"), Files.of("easy_vqa/test_{part}.json")
@@ -59,6 +60,7 @@ SOURCES = {
     "vqacp_v2": _vqacp("vqacp_v2", "vqacp_v2", _UP_DOWN, "bottom_up_36"),
     "vqa_v1": _vqa("vqa_v1", ""),
     "vqa_v2": _vqa("vqa_v2", "v2_"),
+    "vqa_v1_grid": replace(_vqa("vqa_v1", ""), features=_RESNET, features_set="vqa_v1_grid", questions_set="vqa_v1"),
     "easy_vqa": Source(*_EASY, "easy_vqa/features.h5", "same"),  # both splits are drawn from one generator
 }
 
@@ -202,7 +204,8 @@ def _find_files(dataset: str, source: Source, folder: Path) -> list[Path]:
     try:
         return [plain_or_gz(folder / path) for split in source.splits for path in split]
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"data set {dataset} is not whole: {error}: vqabook data fetch {dataset}") from None
+        brings = source.questions_set or dataset
+        raise FileNotFoundError(f"data set {dataset} is not whole: {error}: vqabook data fetch {brings}") from None
 
 
 def _find_features(dataset: str, source: Source, folder: Path) -> Path:

@@ -25,7 +25,7 @@ TEXT_HELD_OUT = 0.1  # of TREC's training questions
 HAT = "vqa_hat"
 RELEVANT = "relevant regions"
 JUDGED = 1000  # test examples whose maps are compared with human ones
-ASKED_BY_HAT = ("vqa_v1", "vqacp_v1", "vqacp_v1_coco16k")  # sets with VQA v1's question ids
+ASKED_BY_HAT = ("vqa_v1", "vqa_v1_grid", "vqacp_v1", "vqacp_v1_coco16k")  # sets with VQA v1's question ids
 
 
 @dataclass(frozen=True)

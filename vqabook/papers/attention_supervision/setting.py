@@ -84,7 +84,7 @@ class Setting(QuestionSetting):
     image_scale: int = knob(2, rule=positive())  # Sec. 4.2
     image_share: float = knob(0.3, rule=within(0, 1e6))
 
-    dataset: str = "vqa_v1"  # of VQA
+    dataset: str = "vqa_v1_grid"  # of VQA; Sec. 3.1: layer 4 of ResNet-152, 14 x 14 cells
     vqa_epochs: int = knob(50, rule=positive())  # Kazemi & Elqursh's code
     vqa_batch: int = knob(128, rule=positive())  # the same
     vqa_lr: float = knob(1e-3, rule=positive())  # the same; it halves every 50,000 steps, here it stays
