@@ -3,7 +3,8 @@
     python tests/campaign.py --kills 100 --stops 40
 
 Every trial ends with numbers: those of runs that were disturbed are compared, digit by digit, with those of runs that
-were not. The outcome is printed as a table, and with --record written for the book's protocol page.
+were not. The outcome is printed as a table. With --record each row is written for the book's protocol page as soon as
+it is done, in place of an older one of its name: what was found outlives a campaign that is killed itself.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ import torch
 import vqabook
 from vqabook.__main__ import main as main_of_vqabook
 from vqabook.evidence.recheck import CHECKOUT, difference
-from vqabook.evidence.record import EVIDENCE, key_of, provenance, read_record, read_records, write_json
+from vqabook.evidence.record import key_of, provenance, read_record, read_records, write_json
 from vqabook.papers import paper_of
-from vqabook.report.survived import as_table
+from vqabook.report.survived import OUTCOME, as_table, read_survived
 from vqabook.training.fit import FitConfig
 
 PAGES = ("class_imbalance", "soft_cross_entropy", "mcl_kd", "balanced_activation")
@@ -54,6 +55,7 @@ class Row:
     different: int = 0
     slowest: float | None = None  # seconds to the end after a signal
     faults: list[str] = field(default_factory=list)
+    made: dict = field(default_factory=dict)  # by which commit, when, where, in how many seconds
 
     def count(self, fault: str | None) -> None:
         """One more try, with what went wrong."""
@@ -352,9 +354,13 @@ def conduct(folder: Path, *, kills: int, stops: int, graphs: str | None, tell: C
 
     @contextmanager
     def row(what: str) -> Iterator[Row]:
-        rows.append(Row(what))
-        yield rows[-1]
-        tell(rows[-1])
+        started, clock, new = datetime.now(UTC), time.monotonic(), Row(what)
+        yield new
+        stamp = provenance("", started, round(time.monotonic() - clock, 1))
+        new.made = {key: stamp[key] for key in ("commit", "dirty", "started", "seconds", "machine")}
+        if new.tried:
+            rows.append(new)
+            tell(new)
 
     with row("killed (SIGKILL) at a random moment") as one:
         for i, task in enumerate(tasks):
@@ -379,6 +385,12 @@ def conduct(folder: Path, *, kills: int, stops: int, graphs: str | None, tell: C
     return rows
 
 
+def keep(row: Row) -> None:
+    """Write a row for the protocol page, in place of an older one of its name."""
+    rows = {old["what"]: old for old in (read_survived() or {"rows": []})["rows"]}
+    write_json(OUTCOME, {"rows": list((rows | {row.what: vars(row)}).values())})
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -388,20 +400,17 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="keep the work there; default: temporary")
     parser.add_argument("--record", action="store_true", help="write the outcome for the book's protocol page")
     options = parser.parse_args()
-    started, clock = datetime.now(UTC), time.monotonic()
+
+    def tell(row: Row) -> None:
+        print(json.dumps(vars(row), ensure_ascii=False), flush=True)
+        if options.record:
+            keep(row)
+
     with tempfile.TemporaryDirectory() as temporary:
         folder = (options.folder or Path(temporary)).resolve()
         folder.mkdir(parents=True, exist_ok=True)
-        rows = conduct(
-            folder, kills=options.kills, stops=options.stops, graphs=options.graphs,
-            tell=lambda row: print(json.dumps(vars(row), ensure_ascii=False), flush=True),
-        )  # fmt: skip
-    stamp = provenance("", started, round(time.monotonic() - clock, 1))
-    outcome = {"made": {k: stamp[k] for k in ("commit", "dirty", "started", "seconds", "machine", "versions")}}
-    outcome["rows"] = [vars(row) for row in rows]
-    print("\n".join("  ".join(cells) for cells in as_table(outcome)))
-    if options.record:
-        write_json(EVIDENCE / "survived.json", outcome)
+        rows = conduct(folder, kills=options.kills, stops=options.stops, graphs=options.graphs, tell=tell)
+    print("\n".join("  ".join(cells) for cells in as_table({"rows": [vars(row) for row in rows]})))
     sys.exit(any(row.faults for row in rows))
 
 

@@ -1,7 +1,7 @@
 """What the project was put through, and how often it came out with the same numbers: a campaign's outcome, shown."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 
 from vqabook.evidence.record import EVIDENCE
@@ -42,10 +42,21 @@ def render_html(outcome: Mapping | None, questions: Mapping | None = None) -> st
     rows = "".join(f"<tr>{row}</tr>" for row in body)
     faults = "".join(f"<li>{escape(fault)}</li>" for row in outcome["rows"] for fault in row["faults"])
     listed = f"<details><summary>What went wrong</summary><ul>{faults}</ul></details>\n" if faults else ""
-    where = f"{_tell_where(outcome['made'])}, {outcome['made']['seconds'] / 60:.0f} minutes."
+    where = " ".join(_list_calls(outcome["rows"]))
     table = f"<table><thead><tr>{head.replace('td>', 'th>')}</tr></thead><tbody>{rows}</tbody></table>"
     shown = f'<div style="overflow-x: auto">{table}</div>\n{listed}<p><small>{escape(where)}</small></p>\n'
     return shown + (f"<p>{escape(_tell_questions(questions))}</p>\n" if questions else "")
+
+
+def _list_calls(rows: Sequence[Mapping]) -> Iterator[str]:
+    """Where, when and by which commit rows were made, and how long they took; which rows, where not all alike."""
+    calls: dict[str, list[Mapping]] = {}
+    for row in rows:
+        calls.setdefault(_tell_where(row["made"]), []).append(row)
+    for where, own in calls.items():
+        minutes = sum(row["made"]["seconds"] for row in own) / 60
+        which = "" if len(calls) == 1 else f" ({'; '.join(row['what'] for row in own)})"
+        yield f"{where}, {minutes:.0f} minutes{which}."
 
 
 def _tell_where(made: Mapping) -> str:
