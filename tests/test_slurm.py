@@ -1,4 +1,7 @@
-"""The graph on a cluster: the same Snakefile, by profile, on a one-node Slurm that the test starts and stops."""
+"""The graph on a cluster: the same Snakefile, by profile, on a one-node Slurm that the test starts and stops.
+
+Two jobs make a page's records, a shard each; one of them is killed on its first try and goes on from its records.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,10 @@ from pathlib import Path
 
 import pytest
 
+from vqabook.evidence.record import key_of
+from vqabook.evidence.runs import deal_out
+from vqabook.papers import paper_of
+
 ROOT = Path(__file__).parents[1]
 DAEMONS = ("munged", "slurmctld", "slurmd")
 MISSING = ", ".join(name for name in DAEMONS if shutil.which(name) is None)
@@ -26,6 +33,24 @@ pytestmark = [
 
 # The plugin looks after so many seconds, and every time that no job has ended waits ten more: one look is to be enough.
 FIRST_LOOK = "12"
+TIMEOUT = 400  # half a minute on two free cores
+
+# What the graph calls in a job. The first try of shard 1 is killed by Slurm once a record of its own is there.
+KILLED_ONCE = """#!{python}
+import json, os, pathlib, subprocess, sys, time
+kept, runs = pathlib.Path({kept!r}), pathlib.Path({runs!r})
+command = [sys.executable, "-m", "vqabook", *sys.argv[1:]]
+if kept.exists() or "1/2" not in sys.argv:
+    os.execv(sys.executable, command)
+job = subprocess.Popen(command)
+while not (made := [path for path in runs.glob("*.json") if path.stem in {names!r}]):
+    assert job.poll() is None
+    time.sleep(0.02)
+kept.write_text(json.dumps({{path.stem: path.stat().st_mtime_ns for path in made}}), "utf-8")
+subprocess.run(["scancel", "--signal=KILL", "--full", os.environ["SLURM_JOB_ID"]], check=True)
+job.wait()
+time.sleep(60)
+"""
 
 CONFIGURATION = """
 ClusterName=vqabook
@@ -131,21 +156,41 @@ def stop(daemon: subprocess.Popen) -> None:
         daemon.wait()
 
 
-def test_a_page_s_records_are_made_by_two_slurm_jobs(cluster, tmp_path: Path):
-    """Each makes one shard, in folders whose names have a space and an accent."""
+def name_shards(page: str, n: int) -> list[set[str]]:
+    """The names of a page's records at smoke size, a set a shard."""
+    asked = paper_of(page).asked(paper_of(page).setting_of(profile="smoke"), page)
+    names, shards = [key_of(recipe) for recipe in asked], deal_out(asked, n)
+    return [{name for name, k in zip(names, shards, strict=True) if k == shard} for shard in range(n)]
+
+
+def write_vqabook(folder: Path, **values: object) -> None:
+    """A `vqabook` before the real one on PATH; see `KILLED_ONCE`."""
+    script = folder / "vqabook"
+    script.write_text(KILLED_ONCE.format(python=sys.executable, **values), "utf-8")
+    script.chmod(0o755)
+
+
+def test_a_page_s_records_are_made_by_two_slurm_jobs_of_which_one_is_killed(cluster, tmp_path: Path):
+    """Each makes one shard, in folders whose names have a space and an accent; the killed one keeps its records."""
     environment, folder = cluster
-    complete = tmp_path / "rüns 1" / ".complete" / "smoke"
+    complete, runs = tmp_path / "rüns 1" / ".complete" / "smoke", tmp_path / "rüns 1" / "loss_rescaling"
     lists = [complete / f"class_imbalance.{k}-of-2" for k in (1, 2)]
+    shards = name_shards("class_imbalance", 2)
+    write_vqabook(folder, kept=str(tmp_path / "kept"), runs=str(runs), names=shards[0])
     command = [sys.executable, "-m", "snakemake", *map(str, lists), "--profile", "profiles/slurm", "--quiet", "rules"]
     command += ["--nolock", "--drop-metadata", "--latency-wait", "5", "--slurm-logdir", str(tmp_path / "logs")]
     command += ["--slurm-init-seconds-before-status-checks", FIRST_LOOK]
     command += ["--config", "profile=smoke", "shards=2", "workers=1", f"out={tmp_path / 'bóok'}"]
     command += [f"runs={tmp_path / 'rüns 1'}"]
-    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=150)
-    assert result.returncode == 0, result.stdout + result.stderr
-    names = [json.loads(path.read_text("utf-8")) for path in lists]
-    records = {path.stem for path in (tmp_path / "rüns 1" / "loss_rescaling").glob("*.json")}
-    assert all(names) and set(names[0]) | set(names[1]) == records and not set(names[0]) & set(names[1])
-    # The scheduler's own word for it: two jobs were placed on the node and ended with status 0.
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIMEOUT)
+    assert result.returncode == 0 and "Trying to restart" in result.stderr, result.stdout + result.stderr
+    assert [set(json.loads(path.read_text("utf-8"))) for path in lists] == shards and all(shards)
+    made = {path.stem: path.stat().st_mtime_ns for path in runs.glob("*.json")}
+    kept = json.loads((tmp_path / "kept").read_text("utf-8"))
+    assert made.keys() == set().union(*shards) and 0 < len(kept) < len(shards[0])
+    assert {name: made[name] for name in kept} == kept  # made before the end, and not again
+    # The scheduler's own word for it: three jobs were placed on the node, one was killed, two ended with status 0.
     said = (folder / "slurmctld.log").read_text("utf-8")
-    assert said.count("Allocate JobId=") == 2 and said.count("WEXITSTATUS 0") == 2
+    assert (
+        said.count("Allocate JobId=") == 3 and said.count("REQUEST_KILL_JOB") == 1 and said.count("WEXITSTATUS 0") == 2
+    )
