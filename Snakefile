@@ -41,6 +41,7 @@ if "data_root" in config:
 # notebooks/02_loss_rescaling.ipynb tells the page loss_rescaling, 02_1_loss_rescaling_tables.ipynb is evidence of it:
 # the page's runs are trained once. A notebook whose name is no paper's page (None) needs no runs.
 NOTEBOOKS = {path.stem: page_of(path.stem) for path in sorted(Path("notebooks").glob("[0-9]*_*.ipynb"))}
+CHAPTERS = {name[:2]: [other for other in NOTEBOOKS if other[:2] == name[:2]] for name in NOTEBOOKS}
 TRAINED = sorted(set(NOTEBOOKS.values()) - {None})
 PAGES = expand(f"{BUILD}/pages/{{page}}.ipynb", page=NOTEBOOKS)
 RELEASE = str(max(Path("book/releases").glob("*.json"), key=lambda path: [*map(int, path.stem.split("."))]))
@@ -66,7 +67,6 @@ def records_of(pages):
 wildcard_constraints:
     trained="[a-z_]+",
     shard="[0-9]+",
-    page="[0-9]+_[0-9a-z_]+",
 
 
 localrules:
@@ -156,21 +156,26 @@ rule lists:
         """
 
 
-rule page:
-    """One executed notebook. When a cell fails, the command keeps the notebook with the error and says where."""
-    input:
-        notebook="notebooks/{page}.ipynb",
-        runs=lambda wildcards: records_of({NOTEBOOKS[wildcards.page]} & set(TRAINED)),
-        live=LIVE,
-    output:
-        f"{BUILD}/pages/{{page}}.ipynb",
-    params:
-        code=CODE,
-        settings=SETTINGS,
-    message:
-        "execute {input.notebook}"
-    shell:
-        "exec vqabook execute {input.notebook:q} {output:q} {params.settings:q}"
+for chapter, names in CHAPTERS.items():
+
+    rule:
+        """A chapter's executed notebooks: what they import is imported once. When a cell fails, the command keeps the
+        notebook with the error and says where."""
+        name:
+            f"chapter_{chapter}"
+        input:
+            notebooks=expand("notebooks/{page}.ipynb", page=names),
+            runs=records_of(sorted({NOTEBOOKS[name] for name in names} & set(TRAINED))),
+            live=LIVE,
+        output:
+            expand(f"{BUILD}/pages/{{page}}.ipynb", page=names),
+        params:
+            code=CODE,
+            settings=SETTINGS,
+        message:
+            f"execute the notebooks of chapter {chapter}"
+        shell:
+            "exec vqabook execute {input.notebooks:q} --out {BUILD:q}/pages {params.settings:q}"
 
 
 rule live:

@@ -46,9 +46,10 @@ MAY_IMPORT = {  # room -> rooms, or single modules of one; an arrow only points 
     "catalogue": ("extras", "core", "data", "evidence", "features", "fetch", "files", "knobs", "metrics", "report"),
     "producer": ("evidence", "files", "knobs", "papers"),
     "page": ("evidence", "files", "knobs", "papers", "producer", "report"),
+    "kernels": (),
     "cli": (
-        "catalogue", "evidence", "extras", "features", "fetch", "files", "page", "papers", "producer", "progress",
-        "report", "stop",
+        "catalogue", "evidence", "extras", "features", "fetch", "files", "kernels", "page", "papers", "producer",
+        "progress", "report", "stop",
     ),
     "__main__": ("cli", "stop"),
 }  # fmt: skip

@@ -50,8 +50,10 @@ def test_every_word_of_a_command_is_one_word_whatever_the_folders_are_called(tmp
     assert live[2:8] == settings
     assert ledger[2:] == [*settings, "--pages", f"{made}/pages", "--out", f"{made}/_generated"]
     executed = find_commands(done.stdout, "execute")
-    assert len(executed) > len(PAGES) and all(words[4:] == settings for words in executed)
-    assert {Path(words[3]).parent for words in executed} == {folder / "_build" / "pages"}
+    assert all(words[words.index("--out") :] == ["--out", f"{made}/pages", *settings] for words in executed)
+    named = [words[2 : words.index("--out")] for words in executed]
+    assert sorted(sum(named, [])) == sorted(f"notebooks/{path.name}" for path in ROOT.glob("notebooks/[0-9]*.ipynb"))
+    assert all(len({Path(name).name[:2] for name in names}) == 1 for names in named), "a job is a chapter"
     (build,) = (line for line in done.stdout.splitlines() if "jupyter-book build" in line)
     assert shlex.split(build)[7:9] == [f"{folder}/_build/..", "$source"]
 

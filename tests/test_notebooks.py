@@ -114,7 +114,7 @@ def test_a_crashed_notebook_names_its_cell_and_is_kept(tmp_path: Path):
     ], metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}})  # fmt: skip
     nbformat.write(crashing, tmp_path / "page.ipynb")
     vqabook = str(Path(sys.executable).parent / "vqabook")
-    command = [vqabook, "execute", "page.ipynb", "out/page.ipynb", "--profile", "smoke"]
+    command = [vqabook, "execute", "page.ipynb", "--out", "out", "--profile", "smoke"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 1
     assert "page.ipynb failed in cell 3 (wrong = 1 / 0): ZeroDivisionError: division by zero" in result.stderr

@@ -251,9 +251,9 @@ def notebook(path: Path, code: str) -> Path:
 
 def test_a_parameter_that_the_notebook_lacks_is_refused(vqabook, tmp_path):
     source = notebook(tmp_path / "n.ipynb", "1")
-    status, _, told = vqabook("execute", source, tmp_path / "out.ipynb", "-s", "epochz=3")
+    status, _, told = vqabook("execute", source, "--out", tmp_path / "out", "-s", "epochz=3")
     assert status == 1 and "are profile, runs, data_root; got epochz: check the spelling" in told
-    assert not (tmp_path / "out.ipynb").exists()
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
@@ -261,7 +261,7 @@ def test_execute(vqabook, tmp_path, monkeypatch):
     monkeypatch.setenv("TQDM_DISABLE", "0")  # a page shows no bars whatever its kernel would
     code = "from vqabook.progress import Bar\nprint(profile, runs, sum(Bar(range(3))))"
     source, out = notebook(tmp_path / "n.ipynb", code), tmp_path / "out" / "n.ipynb"
-    assert vqabook("execute", source, out, "--profile", "smoke", "--runs", "/r")[0] == 0
+    assert vqabook("execute", source, "--out", out.parent, "--profile", "smoke", "--runs", "/r")[0] == 0
     cells = nbformat.read(out, 4).cells
     texts = [o["text"] for cell in cells for o in cell.get("outputs", []) if "text" in o]
     assert texts == ["smoke /r 3\n"]
@@ -272,6 +272,6 @@ def test_execute(vqabook, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_a_notebook_that_fails_is_kept_aside(vqabook, tmp_path):
     source, out = notebook(tmp_path / "n.ipynb", "value = 1\nvalue / 0"), tmp_path / "out" / "n.ipynb"
-    status, _, told = vqabook("execute", source, out)
+    status, _, told = vqabook("execute", source, "--out", out.parent)
     assert status == 1 and "(value = 1): ZeroDivisionError: division by zero; the notebook with the error is" in told
     assert not out.exists() and (tmp_path / "out" / "failed" / "n.ipynb").exists()

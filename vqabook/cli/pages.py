@@ -2,9 +2,11 @@
 
 import json
 import os
+import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -87,40 +89,54 @@ def make(
 
 
 def execute(
-    notebook: Annotated[Path, Notebook],
-    out: Path,
+    notebooks: Annotated[list[Path], Notebook],
+    out: Annotated[Path, typer.Option(help="folder for the executed notebooks")],
     profile: Profile = "small",
     runs: Runs = None,
     data_root: DataRoot = None,
     set_: Set = None,
 ):
-    """Execute NOTEBOOK with papermill into OUT; a notebook that fails is kept in OUT's folder under failed/."""
+    """Execute NOTEBOOKS with papermill into a folder; one that fails is kept in its folder failed/."""
+    import papermill
+
+    from vqabook import kernels
+
+    values = {"profile": profile, "runs": runs, "data_root": data_root, **_pairs(set_ or [])}
+    given = {name: value for name, value in values.items() if value is not None}
+    for notebook in notebooks:
+        known = papermill.inspect_notebook(str(notebook))
+        if unknown := given.keys() - known.keys():
+            raise ValueError(
+                f"parameters of {notebook} are {', '.join(known)}; got {', '.join(unknown)}: check the spelling"
+            )
+    os.environ.update(TQDM_DISABLE="1", VQABOOK_LOG="")  # of the kernels: a page shows neither bars nor a log
+    kernels.use_warm_kernels()
+    strict = profile == "small" and not set_
+    ignoring = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}  # this process ends it
+    with ProcessPoolExecutor(1, mp_context=kernels.warm_context(), **ignoring) as warm:
+        for notebook in notebooks:
+            failed = out / "failed" / notebook.name
+            _execute(notebook, failed, given)
+            _hide_parameters(failed)
+            warm.submit(_fill, failed, failed, str(notebook), strict=strict).result()
+            failed.replace(out / notebook.name)
+
+
+def _execute(notebook: Path, out: Path, given: Mapping[str, object]) -> None:
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
-    known = papermill.inspect_notebook(str(notebook))
-    values = {"profile": profile, "runs": runs, "data_root": data_root, **_pairs(set_ or [])}
-    given = {name: value for name, value in values.items() if value is not None}
-    if unknown := given.keys() - known.keys():
-        raise ValueError(
-            f"parameters of {notebook} are {', '.join(known)}; got {', '.join(unknown)}: check the spelling"
-        )
-    failed = out.parent / "failed" / out.name
-    failed.parent.mkdir(parents=True, exist_ok=True)
-    os.environ.update(TQDM_DISABLE="1", VQABOOK_LOG="")  # of the kernel: a page shows neither bars nor a log
+    out.parent.mkdir(parents=True, exist_ok=True)
     try:
         papermill.execute_notebook(
-            str(notebook), str(failed), given, kernel_name="python3", progress_bar=sys.stderr.isatty()
+            str(notebook), str(out), dict(given), kernel_name="python3", progress_bar=sys.stderr.isatty()
         )
     except PapermillExecutionError as error:
         first = error.source.strip().splitlines()[0]
         raise RuntimeError(
             f"{notebook} failed in cell {error.cell_index} ({first}): {error.ename}: {error.evalue}; "
-            f"the notebook with the error is {failed}"
+            f"the notebook with the error is {out}"
         ) from None
-    _hide_parameters(failed)
-    _fill(failed, failed, str(notebook), strict=profile == "small" and not set_)
-    failed.replace(out)
 
 
 def tell(
@@ -152,10 +168,10 @@ def freeze(notebooks: Annotated[list[Path], Notebook]):
     """Execute NOTEBOOKS at smoke size and store the outputs that nbval compares: of cells tagged nbval-check-output."""
     import nbformat
 
+    out = files.HOME / "runs" / "frozen"
+    execute(notebooks, out, profile="smoke")
     for path in notebooks:
-        out = files.HOME / "runs" / "frozen" / path.name
-        execute(path, out, profile="smoke")
-        source, executed = (nbformat.read(p, as_version=4) for p in (path, out))
+        source, executed = (nbformat.read(p, as_version=4) for p in (path, out / path.name))
         ran = {cell.id: cell for cell in executed.cells}
         for cell in source.cells:
             if cell.cell_type == "code":
