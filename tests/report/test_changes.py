@@ -79,4 +79,5 @@ def test_every_paper_says_where_it_contradicts_itself():
     for paper in papers:
         assert paper.contradictions and all(where and what.endswith(".") for where, what in paper.contradictions)
     html = render_html({p.title: p.contradictions for p in papers}, {"<b>": (("Sec. 1", "x < y", "why"),)})
-    assert html.count("<table>") == len(papers) + 1 and "x &lt; y" in html and "&lt;b&gt;" in html
+    assert html.count("<table>") == html.count("<details") == len(papers) + 1 and "<summary>&lt;b&gt;: 1<" in html
+    assert "x &lt; y" in html and "&lt;b&gt;" in html

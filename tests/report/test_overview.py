@@ -53,7 +53,8 @@ def test_captions_count_what_meets_its_conditions():
     shown = overview.render_strength(papers)
     assert "On real data 1 of 2 tested claims could" in shown and "In the embedded world 1 of 1 tested" in shown
     shown = overview.render_printed(papers)
-    assert "On real data 1 of 2 differences have the printed sign, and 1 are smaller than printed." in shown
+    assert "On real data 1 of 2 differences have the printed sign; 1 are smaller than printed." in shown
+    assert shown.count("have the printed sign") == 2  # once a source: the alternative text does not say it again
     assert shown.count('xlink:href="ledger.html#claim-a-way-d"><title>d: printed -2.0, measured +2.5</title>') == 2
 
 

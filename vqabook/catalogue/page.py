@@ -5,6 +5,7 @@ that was built without the set.
 """
 
 import importlib
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -117,7 +118,8 @@ def show(name: str, description: Description | None = None) -> None:
     tall, phone = {"images": (1.3, 2.2), "points": (3.4, 3.4)}.get(picture["kind"], (2.4, 2.6))
     draw = partial(drawings.draw, kind=picture["kind"], data=picture["data"])
     rows = ", ".join(f"{n:,} {split}" for split, n in shown["rows"].items())
-    figures.show(draw, caption=f"{picture['alt']} Rows: {rows}.", alt=picture["alt"], size=(7.2, tall), phone=phone)
+    alt = re.split(r"[:.,] ", picture["alt"])[0]  # what is drawn; what it shows stands in the caption alone
+    figures.show(draw, caption=f"{picture['alt']} Rows: {rows}.", alt=alt, size=(7.2, tall), phone=phone)
     when = f"<p><small>Described {stamp['started'][:10]} at commit {stamp['commit']}.</small></p>" if stamp else ""
     summary = f"{len(facts)} facts: {', '.join(list(facts)[:3])}, …"
     show_html(f'<details class="facts"><summary>{escape(summary)}</summary><dl>{listed}</dl>{when}</details>')

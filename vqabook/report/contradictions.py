@@ -7,7 +7,7 @@ Row = Sequence[str]
 
 
 def render_html(contradictions: Mapping[str, Sequence[Row]], untested: Mapping[str, Sequence[Row]]) -> str:
-    """Two lists, a table a paper: (where, what is printed there), and (where, what it says, why it is not tested)."""
+    """Two lists, a table a paper, which unfolds: (where, what is printed there), (where, the text, why untested)."""
     parts = [
         "<h2>What they print</h2>",
         *_tables(contradictions, ("where", "what is printed there")),
@@ -23,5 +23,6 @@ def _tables(rows: Mapping[str, Sequence[Row]], columns: Row) -> list[str]:
     for title, listed in rows.items():
         body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in listed)
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        tables.append(f'<h3>{escape(title)}</h3>\n<div class="table-scroll">{table}</div>')
+        name = f"<summary>{escape(title)}: {len(listed)}</summary>"
+        tables.append(f'<details class="reference">{name}<div class="table-scroll">{table}</div></details>')
     return tables

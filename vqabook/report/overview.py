@@ -66,24 +66,28 @@ def render_printed(papers: Mapping[str, Sequence[Dot]]) -> str:
         "differs; hollow dots: conditions not met."
     )
     draw = partial(figures.printed_measured, papers=papers)
-    return _render_dots(draw, papers, _tell_sizes, key, size=(7.2, 5.4), phone=6.4)
+    alt = "Measured beside printed differences, a panel a paper."
+    return _render_dots(draw, papers, _tell_sizes, (key, alt), size=(7.2, 5.4), phone=6.4)
 
 
 def _render_dots(
     draw: Callable[[Figure], object],
     papers: Mapping[str, Sequence[Dot]],
     tell: Callable[[Sequence[Dot], str], str],
-    key: str,
+    words: tuple[str, str],
     *,
     size: tuple[float, float],
     phone: float,
 ) -> str:
-    """Dots that lead to their claims. `tell`: the finding, of the dots of one source; `key`: how to read it."""
-    dots = list(chain(*papers.values()))
+    """Dots that lead to their claims. `tell`: the finding, of one source's dots; `words`: how to read it, what it is.
+
+    The finding stands in the caption alone, so that nobody hears it twice.
+    """
+    dots, (key, alt) = list(chain(*papers.values())), words
     found = " ".join(tell(dots, source) for source in SOURCES)
     caption = f"{found} {key} A dot leads to its claim."
     titles = {dot.address: dot.title for dot in dots}
-    return figures.render_links(draw, titles, caption=caption, alt=found, size=size, phone=phone)
+    return figures.render_links(draw, titles, caption=caption, alt=alt, size=size, phone=phone)
 
 
 def _tell_sizes(dots: Sequence[Dot], source: str) -> str:
@@ -92,14 +96,15 @@ def _tell_sizes(dots: Sequence[Dot], source: str) -> str:
     same = sum(dot.measured * dot.printed > 0 for dot in these)
     smaller = sum(abs(dot.measured) < dot.effect for dot in these)
     where = SOURCES[source].capitalize()
-    return f"{where} {same} of {len(these)} differences have the printed sign, and {smaller} are smaller than printed."
+    return f"{where} {same} of {len(these)} differences have the printed sign; {smaller} are smaller than printed."
 
 
 def render_strength(papers: Mapping[str, Sequence[Dot]]) -> str:
     """Half the interval's width against the printed effect; a dot leads to its row of the ledger."""
     key = "Below the line half the 95 % interval is narrower than the printed effect. Hollow dots: conditions not met."
     draw = partial(figures.strength, dots=list(chain(*papers.values())))
-    return _render_dots(draw, papers, tell_strength, key, size=(7.2, 4.0), phone=6.6)
+    alt = "Half the interval's width beside the printed effect, a dot a claim."
+    return _render_dots(draw, papers, tell_strength, (key, alt), size=(7.2, 4.0), phone=6.6)
 
 
 def tell_strength(dots: Sequence[Dot], source: str) -> str:
@@ -121,4 +126,5 @@ def render_levels(levels: Sequence[Level]) -> str:
         figures.dumbbells(figure.add_subplot(), levels)
 
     size, phone = (7.2, 1.2 + 0.32 * len(levels)), 1.4 + 0.42 * len(levels)
-    return figures.render(draw, caption=caption, alt=found, size=size, phone=phone)
+    alt = "The level of each headline claim's baseline, printed and ours."
+    return figures.render(draw, caption=caption, alt=alt, size=size, phone=phone)

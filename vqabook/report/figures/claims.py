@@ -11,6 +11,7 @@ from vqabook.report.live import Star
 from vqabook.report.strength import Dot, Level
 
 TICKS = (-50, -20, -10, -5, -2, 0, 2, 5, 10, 20, 50)
+FEW_TICKS = (-20, -5, 0, 5, 20, 50)  # a phone has room for
 
 
 def forest(axes: Axes, stars: Sequence[Star], names: Sequence[str] | None = None) -> None:
@@ -53,7 +54,7 @@ def _press(axes: Axes) -> None:
     low, high = axes.get_xlim()
     if high - low > 40:
         axes.set_xscale("symlog", linthresh=5)
-        axes.set_xticks([x for x in TICKS if low <= x <= high])
+        axes.set_xticks([x for x in (FEW_TICKS if is_narrow(axes.figure) else TICKS) if low <= x <= high])
         axes.xaxis.set_major_formatter("{x:+g}")
 
 
@@ -69,7 +70,7 @@ def printed_measured(figure: Figure, papers: Mapping[str, Sequence[Dot]]) -> Non
             _scatter(axes, [dot for dot in dots if dot.source == source], source, "measured")
         for axis, scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
             scale("symlog", linthresh=5)
-            axis.set_ticks([-20, -5, 0, 5, 20])
+            axis.set_ticks([-20, 0, 20] if columns == 2 else [-20, -5, 0, 5, 20])
             axis.set_major_formatter("{x:+g}")
         axes.tick_params(labelsize=7)
         axes.plot((-50, 50), (-50, 50), color="gray", linewidth=0.8)

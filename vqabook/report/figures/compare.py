@@ -20,7 +20,9 @@ def bars(axes: Axes, values: Mapping[str, Sequence[float]], *, label: str) -> No
         axes.bar(x, np.mean(seeds), color=mark.color, width=0.7, alpha=0.75)
         edge = {"markeredgecolor": "white", "markeredgewidth": 0.6, "markersize": 5}
         axes.plot(np.full(len(seeds), x), seeds, **mark.dots | edge)
-    axes.set_xticks(range(len(values)), [name.replace(" (", "\n(") for name in values], fontsize=8)
+    crowded = is_narrow(axes.figure) and sum(map(len, values)) > 32  # letters that a phone has room for in a line
+    slant = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
+    axes.set_xticks(range(len(values)), [name.replace(" (", "\n(") for name in values], fontsize=8, **slant)
     axes.set_ylabel(label)
 
 
@@ -100,14 +102,17 @@ def trade(axes: Axes, runs: Mapping[str, tuple[Sequence[float], Sequence[float]]
 
 def stacked(axes: Axes, rows: Mapping[str, Mapping[str, float]], marks: Mapping[str, Mark]) -> None:
     """What a gain consists of: a row a label, its parts end to end (negative ones leftwards), a line at the sum."""
+    # A phone has the row's name above its bar.
+    below, height = (0.14, 0.4) if is_narrow(axes.figure) else (0.0, 0.55)
     for y, parts in enumerate(rows.values()):
         left = {1: 0.0, -1: 0.0}
         for i, (part, value) in enumerate(parts.items()):
             side = 1 if value >= 0 else -1
             look = {"color": marks[part].color, "hatch": "///" if i % 2 else "", "edgecolor": "white", "linewidth": 0}
-            axes.barh(y, value, left=left[side], height=0.55, label=part if y == 0 else "", **look)
+            axes.barh(y + below, value, left=left[side], height=height, label=part if y == 0 else "", **look)
             left[side] += value
-        axes.plot((sum(parts.values()),) * 2, (y - 0.36, y + 0.36), color=mark_of("printed").color, linewidth=2)
+        ends = (y + below - 0.65 * height, y + below + 0.65 * height)
+        axes.plot((sum(parts.values()),) * 2, ends, color=mark_of("printed").color, linewidth=2)
     name_rows(axes, list(rows))
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
 
