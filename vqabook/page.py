@@ -118,11 +118,17 @@ class Page:
         """Leave a value for the page's text: where Markdown says {told}`name`, the book shows `text`."""
         leave(name, text)
 
-    def show_verdicts(self, claims: Sequence[Claim] | None = None, recorded: Records | None = None) -> None:
-        """Display claims with their verdicts here and on real data; unless given, all of the page's."""
+    def show_verdicts(
+        self, claims: Sequence[Claim] | None = None, recorded: Records | None = None, *, folded: str = ""
+    ) -> None:
+        """Display claims with their verdicts here and on real data; unless given, all of the page's.
+
+        `folded`: words that unfold them.
+        """
         judged = self.claims if claims is None else claims
         real = self.recorded if recorded is None else recorded
-        show(ledger.verdicts(judged, self.here, real, dataset=self.dataset, placed=self.placed), index=False)
+        table = ledger.verdicts(judged, self.here, real, dataset=self.dataset, placed=self.placed)
+        show(table, index=False, folded=folded)
 
     def show_folded(self) -> None:
         """Display all of the page's claims with their verdicts, folded under the table or section that prints them."""
@@ -130,8 +136,7 @@ class Page:
         for claim in self.claims:
             places.setdefault(ledger.place_of({"where": claim.where}), []).append(claim)
         for place, claims in places.items():
-            table = ledger.verdicts(claims, self.here, self.recorded, dataset=self.dataset, placed=self.placed)
-            show(table, index=False, folded=f"{place}: {len(claims)} claim{'s' * (len(claims) > 1)}")
+            self.show_verdicts(claims, folded=f"{place}: {len(claims)} claim{'s' * (len(claims) > 1)}")
 
     def show_summary(self) -> None:
         """Display how many claims of each table or section hold."""
