@@ -130,10 +130,10 @@ class Page:
         table = ledger.verdicts(judged, self.here, real, dataset=self.dataset, placed=self.placed)
         show(table, index=False, folded=folded)
 
-    def show_folded(self) -> None:
-        """Display all of the page's claims with their verdicts, folded under the table or section that prints them."""
+    def show_folded(self, claims: Sequence[Claim] | None = None) -> None:
+        """Display claims with their verdicts, folded under the table or section that prints them; unless given, all."""
         places: dict[str, list[Claim]] = {}
-        for claim in self.claims:
+        for claim in self.claims if claims is None else claims:
             places.setdefault(ledger.place_of({"where": claim.where}), []).append(claim)
         for place, claims in places.items():
             self.show_verdicts(claims, folded=f"{place}: {len(claims)} claim{'s' * (len(claims) > 1)}")

@@ -23,7 +23,8 @@ def show_source(*objects: object, folded: str = "") -> None:
     """
     source = source_of(*objects)
     if folded:
-        show_html(_fold(highlight(source, PythonLexer(), HtmlFormatter()), folded))
+        code = highlight(source, PythonLexer(), HtmlFormatter())
+        show_html(_fold(f'<div class="highlight-python notranslate">{code}</div>', folded))
     else:
         say(f"```python\n{source}\n```")
 
