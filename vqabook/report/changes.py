@@ -98,11 +98,12 @@ def _tell(side: Sequence | None) -> str:
 
 
 def render_html(changes: Sequence[Change], version: str) -> str:
-    """The changes page's table: one row a verdict that flipped or moved; what is new or gone is counted."""
+    """The changes page's table: a row a verdict that flipped or moved, folded; what is new or gone is counted."""
     head = "".join(f"<th>{escape(title)}</th>" for title in ("claim", "measured", version, "now"))
     body = "".join(_row(change) for change in changes if change.kind in ("flipped", "moved"))
     table = f'<div class="table-scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-    return f"<p>{count(changes)}</p>\n{table if body else ''}\n"
+    folded = f'<details class="reference"><summary>What changed its word or moved</summary>{table}</details>'
+    return f"<p>{count(changes)}</p>\n{folded if body else ''}\n"
 
 
 def _row(change: Change) -> str:
