@@ -293,7 +293,7 @@ WHOSE_FAULT = {  # what else takes an error of the system, and what it does with
 
 def takes_an_error_of_the_system(node: ast.AST) -> bool:
     """Whether a handler, or a `suppress`, could take a file that is forbidden, locked or away for a damaged one."""
-    broad = {"OSError", "Exception", "BaseException", "MemoryError", "RuntimeError"}
+    broad = {"OSError", "Exception", "BaseException", "MemoryError", "RuntimeError", "DAMAGED_ARCHIVE", "DAMAGED_FILE"}
     if isinstance(node, ast.ExceptHandler):
         kinds = [node.type or ast.Name("BaseException")]
         asks = {"is_hindrance", "damage_of"} & {call.id for call in ast.walk(node) if isinstance(call, ast.Name)}

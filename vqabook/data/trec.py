@@ -55,7 +55,7 @@ def _read(root: Path, name: str) -> tuple[str, str]:
                 return _decode(place.read_bytes()), str(place)
     for place in (folder / "qc.zip" for folder in folders):
         if place.exists():
-            damage = (*DAMAGED_ARCHIVE, OSError, KeyError)  # the last: it has no such member
+            damage = (*DAMAGED_ARCHIVE, KeyError)  # the last: it has no such member
             with tell_damage(place, f"TREC is a zip file with qc/{name}", *damage), zipfile.ZipFile(place) as archive:
                 return _decode(archive.read(f"qc/{name}")), f"{place}/qc/{name}"
     raise FileNotFoundError(

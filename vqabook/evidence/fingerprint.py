@@ -27,5 +27,5 @@ def _essence(source: str) -> str:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:]
         if not getattr(node, "type_params", True):  # a field that Python has from 3.12 on
-            del node.type_params
+            del vars(node)["type_params"]
     return ast.dump(tree)

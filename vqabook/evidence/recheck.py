@@ -29,7 +29,7 @@ def choose(
     """
     chosen: list[Mapping] = []
     for paper in papers:
-        records = [
+        records: list[Mapping] = [
             record
             for record in read_records(EVIDENCE / paper)
             if record["recipe"].get("part") not in APART

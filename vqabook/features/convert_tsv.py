@@ -48,7 +48,7 @@ class Source(NamedTuple):
                 yield file
         else:
             with (
-                tell_damage(self.path, "an archive is a whole zip file", *DAMAGED_ARCHIVE, OSError, advice=UNPACK),
+                tell_damage(self.path, "an archive is a whole zip file", *DAMAGED_ARCHIVE, advice=UNPACK),
                 zipfile.ZipFile(self.path) as archive,
                 archive.open(self.member) as packed,
             ):

@@ -9,8 +9,8 @@ import tarfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
-from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
+from typing import IO, Self
 
 from vqabook.files import DAMAGED_ARCHIVE, is_hindrance
 from vqabook.progress import Bar
@@ -22,7 +22,7 @@ MEMBERS = 1_000_000  # the most, and no more than files of 512 bytes would fit, 
 FEW = 10_000
 NAMED = (".zip", ".whl", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 NAME, PATH, DEPTH = 255, 1000, 64  # bytes of a name and of a path, folders on it
-Members = Iterator[tuple[str, BufferedIOBase | None]]  # name and content; folders have none
+Members = Iterator[tuple[str, IO[bytes] | None]]  # name and content; folders have none
 
 
 def is_archive(path: Path) -> bool:
@@ -41,7 +41,9 @@ def kind_of(path: Path) -> str | None:
     try:
         with gzip.open(path) as file:
             return "tar.gz" if file.read(512)[257:262] == b"ustar" else None
-    except DAMAGED_ARCHIVE:
+    except DAMAGED_ARCHIVE as error:
+        if is_hindrance(error):
+            raise
         return "tar.gz"  # whatever it is, unpacking it says what is wrong
 
 
@@ -54,8 +56,8 @@ def unpack(
     a device, a path out of the folder, an over-long or unprintable name, a member twice, a password, damage (checksums
     are verified), too many members, or more than `limit_bytes` of content, counted while it is written.
     """
-    walk = {"zip": _walk_zip, "tar.gz": _walk_tar}.get(kind_of(archive))
-    if walk is None:
+    kind = kind_of(archive)
+    if kind is None:
         with open(archive, "rb") as file:
             begin = file.read(24)
         raise ValueError(
@@ -68,7 +70,7 @@ def unpack(
         if _bytes_of_list(archive) > most * (46 + NAME):  # a line of a zip's list is 46 bytes and a name
             raise ValueError(f"it has more than {most:,} members and folders")
         with bar, _all_or_none(written, target):
-            for path, source in _check(walk(archive, target), most):
+            for path, source in _check(WALKS[kind](archive, target), most):
                 if members and not any(fnmatchcase(path, pattern) for pattern in members):
                     continue
                 path = path.removeprefix(f"{strip.strip('/')}/") if strip else path
@@ -80,7 +82,7 @@ def unpack(
             f"archives are unpacked only if every member is a plain file inside the folder: {archive.name}: {error}; "
             "nothing of it is used"
         ) from error
-    except (*DAMAGED_ARCHIVE, OSError) as error:
+    except DAMAGED_ARCHIVE as error:
         if is_hindrance(error):
             raise
         raise ValueError(
@@ -136,7 +138,7 @@ class _Member(tarfile.TarInfo):
     """A tar header that is no bomb itself: what describes the next member is small."""
 
     @classmethod
-    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> tarfile.TarInfo:
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         """As tarfile's. Raises tarfile.ReadError for a description larger than HEADER."""
         member = super().frombuf(buf, encoding, errors)
         if member.size > HEADER and not member.isreg():
@@ -161,7 +163,7 @@ def _walk_tar(archive: Path, target: Path) -> Members:
                 raise ValueError("much follows its end")
 
 
-def _check(members: Members, most: int) -> Iterator[tuple[str, BufferedIOBase]]:
+def _check(members: Members, most: int) -> Iterator[tuple[str, IO[bytes]]]:
     """The files, each path in one form, if it is a portable one inside the folder, and new."""
     seen: set[str] = set()
     folders: set[PurePosixPath] = set()
@@ -191,7 +193,7 @@ def _check_name(name: str) -> None:
         raise ValueError(f"{name!r} is an absolute path or not a portable one")
 
 
-def _write(source: BufferedIOBase, path: Path, left: int, bar: Bar, written: list[Path]) -> int:
+def _write(source: IO[bytes], path: Path, left: int, bar: Bar, written: list[Path]) -> int:
     """Copy at most `left` bytes; how many are left then, less than none if there were more. `written` gets the path."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -204,6 +206,9 @@ def _write(source: BufferedIOBase, path: Path, left: int, bar: Bar, written: lis
     except (FileExistsError, NotADirectoryError, IsADirectoryError):
         raise ValueError(f"{path.name!r} is in it twice, or is a file and a folder") from None
     return left
+
+
+WALKS = {"zip": _walk_zip, "tar.gz": _walk_tar}  # by `kind_of`
 
 
 def clear(folder: Path) -> Path:

@@ -19,6 +19,7 @@ from vqabook.fetch.manifest import DataSet, File, human
 from vqabook.files import DAMAGED_ARCHIVE, damage_of, files_below, is_hindrance, tell_damage, written_whole
 
 SMALL = 1 << 16  # bytes that a server's answer may have
+DAMAGED_FILE: tuple[type[Exception], ...] = (*DAMAGED_ARCHIVE, ValueError)  # JSON's and HDF5's, too
 ANSWER = {"error", "errors", "message", "detail", "fault"}  # a key of its object
 
 
@@ -45,9 +46,10 @@ def measure(entry: DataSet, folder: Path, pins: Mapping[str, dict]) -> tuple[lis
     """
     faults, sizes = [], {}
     for file in entry.files:
+        path = find(folder, file)
         fault = quick(folder, file, pins) or _is_too_small(entry, folder, file, pins)
-        if fault is None:
-            fault, sizes[file.path] = _read(find(folder, file), file, pins.get(file.path, {}))
+        if path is not None and fault is None:
+            fault, sizes[file.path] = _read(path, file, pins.get(file.path, {}))
         faults += [fault] if fault else []
     return faults, sizes
 
@@ -83,7 +85,9 @@ def quick(folder: Path, file: File, pins: Mapping[str, dict]) -> str | None:
 def _is_too_small(entry: DataSet, folder: Path, file: File, pins: Mapping[str, dict]) -> str | None:
     """Whether a file of which nothing else is known can only be an error page, or some of the file."""
     path, least = find(folder, file), entry.bytes // (100 * len(entry.files))
-    if file.is_folder or file.sha256 or file.bytes is not None or file.path in pins or path.suffix == ".gz":
+    if path is None or file.is_folder or path.suffix == ".gz":
+        return None
+    if file.sha256 or file.bytes is not None or file.path in pins:
         return None
     size = path.stat().st_size
     return (
@@ -103,7 +107,7 @@ def _read(path: Path, file: File, pin: Mapping) -> tuple[str | None, dict]:
     stand_in = {} if path.name == Path(file.path).name else {"file": path.name}
     try:
         digest = sha256(path, unpacked=bool(stand_in))
-    except (*DAMAGED_ARCHIVE, OSError) as error:
+    except DAMAGED_ARCHIVE as error:
         if is_hindrance(error):
             raise
         return f"{path} is damaged ({error}); fetch the set again", {}
@@ -131,7 +135,7 @@ def structure(path: Path) -> str | None:
                 features = "features" in file
             if features:
                 check_numbers(path)
-    except (*DAMAGED_ARCHIVE, OSError, ValueError) as error:
+    except DAMAGED_FILE as error:
         if is_hindrance(error):
             raise
         return f"{path} is cut off, damaged or no {path.suffix[1:]} file ({error}); fetch the set again"

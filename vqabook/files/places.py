@@ -46,7 +46,7 @@ def cache_folder() -> Path:
         ) from error
 
 
-def files_below(folder: str | os.PathLike) -> Iterator[Path]:
+def files_below(folder: str | os.PathLike[str]) -> Iterator[Path]:
     """All files below `folder`, by name, also behind symbolic links to folders; none if it does not exist.
 
     A folder is entered once, so that a link to one above it ends, and two names of one folder give its files once.

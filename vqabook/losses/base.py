@@ -25,28 +25,28 @@ class Rows(NamedTuple):
     """Examples of a loss of labels, pixels too, one a row; from `rows_of`."""
 
     logits: Float[Tensor, "n c"]
-    label: Int[Tensor, " n"] | None  # 0 where a row is ignored; None where `share` is given
-    share: Float[Tensor, "n c"] | None  # of every class, as mixup makes it; or which classes there are
+    target: Int[Tensor, " n"] | Float[Tensor, "n c"]  # labels, 0 where a row is ignored; or shares
+    shared: bool  # whether it is the share of every class, as mixup makes it; or which classes there are
     ignored: Bool[Tensor, " n"] | None
     outside: Bool[Tensor, " n"] | None  # labels of no class, where values are not looked at
     shape: tuple[int, ...]  # of what the loss returns
 
     def one_hot(self) -> Float[Tensor, "n c"]:
         """1 at each row's class, zeros for a label of c; or the shares."""
-        if self.share is not None:
-            return self.share
+        if self.shared:
+            return self.target
         classes = torch.arange(self.logits.shape[1], device=self.logits.device)
-        return self.label[:, None].eq(classes).to(self.logits)
+        return self.target[:, None].eq(classes).to(self.logits)
 
     def no_class(self) -> Bool[Tensor, " n"]:
         """Background: a label of c, or no class at all."""
-        return self.share.eq(0).all(1) if self.share is not None else self.label.eq(self.logits.shape[1])
+        return self.target.eq(0).all(1) if self.shared else self.target.eq(self.logits.shape[1])
 
     def cross_entropy(self, logits: Float[Tensor, "n c"]) -> Float[Tensor, " n"]:
         """Cross-entropy of `logits` with the labels, or with the shares; a class without a share may be ruled out."""
-        if self.share is None:
-            return F.cross_entropy(logits, self.label, reduction="none")
-        return -(self.share * logits.log_softmax(1).masked_fill(self.share == 0, 0)).sum(1)
+        if not self.shared:
+            return F.cross_entropy(logits, self.target, reduction="none")
+        return -(self.target * logits.log_softmax(1).masked_fill(self.target == 0, 0)).sum(1)
 
     def reduce(self, loss: Float[Tensor, " n"], reduction: Reduction) -> Float[Tensor, "*b"]:
         """0 for ignored rows, which are left out of a mean; the mean of none is 0."""
@@ -82,7 +82,7 @@ def rows_of(
             raise ValueError("this loss has a margin for each label, got shares of classes; mix its losses instead")
         share = follow(target.movedim(1, -1).reshape(-1, c), flat)
         check_range("the share of a class", share, high=1.0)
-        return Rows(flat, None, share, None, None, ids)
+        return Rows(flat, share, True, None, None, ids)
     whole = not target.is_floating_point() and target.dtype != torch.bool
     if target.shape != ids or not whole:
         wide = f", or shares of classes, a float {list(logits.shape)}" if soft else ""
@@ -95,7 +95,7 @@ def rows_of(
     label = label if ignored is None else label.masked_fill(ignored, 0)
     check_ids("target", label, c + background, ignore_index=ignore_index)
     outside = None if visible(label) else (label < 0) | (label >= c + background)
-    return Rows(flat, label, None, ignored, outside, ids)
+    return Rows(flat, label, False, ignored, outside, ids)
 
 
 def reduce(loss: Float[Tensor, "*b"], reduction: Reduction) -> Float[Tensor, "*r"]:

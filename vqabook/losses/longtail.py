@@ -141,8 +141,8 @@ def ldam(
     """
     check_number("scale", scale, above=True, note="of cosines; the release has 30")
     rows = rows_of(logits, target, ignore_index, soft=False)
-    margin = per_class("margins", margins, rows.logits)[rows.label][:, None]
-    taken = torch.zeros_like(rows.logits).scatter(1, rows.label[:, None], margin)
+    margin = per_class("margins", margins, rows.logits)[rows.target][:, None]
+    taken = torch.zeros_like(rows.logits).scatter(1, rows.target[:, None], margin)
     return rows.reduce(rows.cross_entropy(scale * (rows.logits - taken)), reduction)
 
 

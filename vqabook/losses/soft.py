@@ -41,8 +41,10 @@ def sigmoid_bce(
     release does.
     """
     target, weight = scores_of(logits, target, weight)
-    weights = {"pos_weight" if positive_only else "weight": weight}
-    each = F.binary_cross_entropy_with_logits(settle(logits, target), target, **weights, reduction="none")
+    all_terms, positive = (None, weight) if positive_only else (weight, None)
+    each = F.binary_cross_entropy_with_logits(
+        settle(logits, target), target, weight=all_terms, pos_weight=positive, reduction="none"
+    )
     return reduce(each.sum(-1), reduction)
 
 

@@ -209,7 +209,7 @@ def _matches(answers: list[str], predictions: list[str]) -> Bool[np.ndarray, "n 
 
 def _encode(texts: Iterable[str]) -> tuple[Int[np.ndarray, " n"], list[str]]:
     """Each text's place among the distinct ones, and the distinct ones."""
-    place = defaultdict(count().__next__)
+    place: defaultdict[str, int] = defaultdict(count().__next__)
     return np.fromiter(map(place.__getitem__, texts), dtype=np.int32), list(place)
 
 

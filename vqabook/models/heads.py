@@ -28,6 +28,9 @@ class ScaledClassifier(nn.Module):
     scales class vectors; its release the whole logit, its bias too: `scale_bias`.
     """
 
+    weight: Tensor
+    bias: Tensor | None
+
     def __init__(self, classifier: nn.Linear, *, scale_bias: bool = False):
         super().__init__()
         self.scale_bias = scale_bias

@@ -113,7 +113,7 @@ class Vgg(nn.Module):
             raise ValueError(f"a side is halved four times, got {c.side} pixels; use a multiple of 16")
         self.config = c
         widths = [c.channels, *(c.width * factor for factor in (1, 2, 4, 8, 8))]
-        stages = []
+        stages: list[nn.Sequential] = []
         for n_in, n_out, n in zip(widths[:-1], widths[1:], STAGES, strict=True):
             layers: list[nn.Module] = [nn.MaxPool2d(2)] if stages else []
             for i in range(n):

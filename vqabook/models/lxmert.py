@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Float, Int
@@ -71,6 +71,8 @@ class Lxmert(nn.Module):
     Word 0 is padding, and a region that is zero throughout: neither is attended to.
     """
 
+    places: Tensor
+
     def __init__(self, config: LxmertConfig, *, network: nn.Module | None = None):
         """`network`: a `LxmertForQuestionAnswering` of these sizes; None makes one with random weights."""
         super().__init__()
@@ -115,7 +117,7 @@ class Lxmert(nn.Module):
         if words.shape[1] > self.config.positions:
             most = self.config.positions
             raise ValueError(f"a question has at most {most} words with [CLS], got {words.shape[1]}; raise positions")
-        seen = self.network.lxmert(
+        seen = self.network.get_submodule("lxmert")(
             input_ids=words,
             visual_feats=regions,
             visual_pos=self._somewhere(regions) if boxes is None else boxes,
@@ -126,7 +128,7 @@ class Lxmert(nn.Module):
         )
         looked = seen.cross_encoder_attentions[-1][:, :, 0].mean(1)  # in training, after dropout: no longer of sum 1
         return Output(
-            self.network.answer_head(seen.pooled_output),
+            self.classifier(seen.pooled_output),
             hidden=seen.pooled_output,
             question=seen.language_hidden_states[self.config.language_layers - 1][:, 0],
             attention=looked / looked.sum(-1, keepdim=True).clamp(min=torch.finfo(looked.dtype).tiny),
@@ -135,12 +137,13 @@ class Lxmert(nn.Module):
     @property
     def question_encoder(self) -> nn.ModuleList:
         """The part that reads the question alone, by the name that it has in other models."""
-        return nn.ModuleList([self.network.lxmert.embeddings, self.network.lxmert.encoder.layer])
+        parts = ("lxmert.embeddings", "lxmert.encoder.layer")
+        return nn.ModuleList([self.network.get_submodule(name) for name in parts])
 
     @property
     def classifier(self) -> nn.Module:
         """The answer head, by the name that it has in other models."""
-        return self.network.answer_head
+        return self.network.get_submodule("answer_head")
 
     def _somewhere(self, regions: Float[Tensor, "b o d"]) -> Float[Tensor, "b o 4"]:
         n, cells = regions.shape[1], len(self.places)
@@ -163,7 +166,13 @@ def _cells(grid: int) -> Float[Tensor, "o 4"]:
     return torch.cat([corner, corner + 1 / grid], -1)
 
 
-def _load(theirs: type, what: str, name_or_path: str | Path, **how: Any) -> Any:
+class _Pretrained(Protocol):
+    """A class of transformers'."""
+
+    def from_pretrained(self, name_or_path: str, /, **how: Any) -> Any: ...
+
+
+def _load(theirs: _Pretrained, what: str, name_or_path: str | Path, **how: Any) -> Any:
     try:
         return theirs.from_pretrained(str(name_or_path), **how)
     except Exception as error:  # the hub, JSON, safetensors and pickle each fail with a kind of their own

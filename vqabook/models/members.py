@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import replace
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -42,7 +43,8 @@ class Members(nn.Module):
                 f"features are shared between a model's early and late part, {type(first).__name__} has none; use a "
                 "network for images, as ResNet or Vgg are"
             )
-        self.words = _MemberWords(models) if hasattr(first, "encode") else None
+        readers = [model for model in models if isinstance(model, _ReadsWords)]
+        self.words = _MemberWords(readers) if readers else None
         self.asked = _Asked(deepcopy(first))
         self.norms = _MemberNorms(models)
         if self.words is not None:
@@ -59,22 +61,22 @@ class Members(nn.Module):
         if self.words is not None:
 
             def answer(body: nn.Module, question: Tensor) -> Output:
-                body.encode = lambda words: question
+                object.__setattr__(body, "encode", lambda words: question)
                 return body(*inputs)
 
             return Output(**self._each(answer, self.words(inputs[-1])))
         if self.share is None:
             return Output(**self._each(lambda body: body(*inputs)))
-        early = self._each(lambda body: body.early(*inputs))
+        early = self._each(lambda body: body.early(*inputs))["features"]
         return Output(**self._each(lambda body, x: body.late(x), self.share(early)))
 
-    def _each(self, ask: Callable[..., Output | Tensor], *own: Tensor) -> dict[str, Tensor] | Tensor:
-        """What `ask` gets of every member, from inputs [m, ...] of its own: the heads it has, or one tensor."""
+    def _each(self, ask: Callable[..., Output | Tensor], *own: Tensor) -> dict[str, Tensor]:
+        """What `ask` gets of every member, from inputs [m, ...] of its own: the heads it has, or its "features"."""
 
-        def run(parameters: dict, buffers: dict, *own: Tensor) -> dict[str, Tensor] | Tensor:
+        def run(parameters: dict, buffers: dict, *own: Tensor) -> dict[str, Tensor]:
             out = functional_call(self.asked, ({**parameters}, {**buffers}), (ask, *own))
             if isinstance(out, Tensor):
-                return out
+                return {"features": out}
             heads = {"logits": out.logits, "attention": out.attention}
             return {name: head for name, head in heads.items() if head is not None}
 
@@ -119,15 +121,28 @@ class FeatureSharing(nn.Module):
         return torch.stack(mixed)
 
 
+@runtime_checkable
+class _ReadsWords(Protocol):
+    """A model that reads words by parts of these names; one with an LSTM has a `dropout` for what it reads."""
+
+    words: nn.Embedding
+    question_encoder: nn.LSTM | nn.GRU
+
+    def encode(self, words: Tensor) -> Tensor: ...
+
+    def get_submodule(self, target: str) -> nn.Module: ...
+
+
 class _MemberWords(nn.Module):
     """Every member's `encode` of the same words."""
 
-    def __init__(self, models: Sequence[nn.Module]):
+    def __init__(self, models: Sequence[_ReadsWords]):
         super().__init__()
         self.vectors = nn.Parameter(torch.stack([model.words.weight.detach() for model in models]))
         self.encoder = MemberRecurrent([model.question_encoder for model in models])
         self.bent = self.encoder.lstm  # San reads tanh of a word's vector, and a one in place of biases
-        self.dropout = models[0].dropout.p if self.bent else 0.0
+        dropout = models[0].get_submodule("dropout") if self.bent else None
+        self.dropout: float = dropout.p if isinstance(dropout, nn.Dropout) else 0.0
 
     def forward(self, words: Int[Tensor, "b t"]) -> Float[Tensor, "m b h"]:
         packed = Packed.of(words.ne(0).sum(1).clamp(min=1), words.shape[1])
@@ -156,13 +171,14 @@ class _MemberNorms(nn.Module):
         super().__init__()
         first = dict(models[0].named_modules())
         self.layers = [name for name, module in first.items() if is_parametrized(module, "weight")]
-        both = ([model.get_submodule(name).parametrizations.weight for model in models] for name in self.layers)
         scales, directions = nn.ParameterList(), nn.ParameterList()
-        for norms in both:
-            if getattr(norms[0][0], "dim", None) != WHOLE:
-                raise ValueError(f"members know weight_norm(dim=None) alone, got {norms[0][0]}; use that")
-            scales.append(torch.stack([norm.original0.detach() for norm in norms]))
-            directions.append(torch.stack([norm.original1.detach() for norm in norms]))
+        for path in (f"{name}.parametrizations.weight" for name in self.layers):
+            kind = first[f"{path}.0"]
+            if getattr(kind, "dim", None) != WHOLE:
+                raise ValueError(f"members know weight_norm(dim=None) alone, got {kind}; use that")
+            norms = [model.get_submodule(path) for model in models]
+            scales.append(torch.stack([norm.get_parameter("original0").detach() for norm in norms]))
+            directions.append(torch.stack([norm.get_parameter("original1").detach() for norm in norms]))
         self.scales, self.directions = scales, directions
 
     def forward(self) -> dict[str, Tensor]:
@@ -190,14 +206,12 @@ class _Asked(nn.Module):
         return ask(self.body, *own)
 
 
-def _run_in_turn(run: Callable, parameters: dict, buffers: dict, *own: Tensor) -> dict[str, Tensor] | Tensor:
+def _run_in_turn(run: Callable, parameters: dict, buffers: dict, *own: Tensor) -> dict[str, Tensor]:
     """What `vmap(run)` returns, member by member; buffers are written in place."""
     apart = [{name: value.unbind() for name, value in kind.items()} for kind in (parameters, buffers)]
     m = len(next(iter(parameters.values())))
     each = [[{name: value[i] for name, value in kind.items()} for kind in apart] for i in range(m)]
     outs = [run(*state, *(x[i] for x in own)) for i, state in enumerate(each)]
-    if isinstance(outs[0], Tensor):
-        return torch.stack(outs)
     return {name: torch.stack([out[name] for out in outs]) for name in outs[0]}
 
 
@@ -207,6 +221,8 @@ def _replace_by_plain(body: nn.Module, name: str) -> None:
     `remove_parametrizations` would do it to all copies: they share their class.
     """
     old = body.get_submodule(name)
+    if not isinstance(old, nn.Linear):
+        raise ValueError(f"members know weight_norm of linear layers alone, got {old}; use it on those")
     plain = nn.Linear(old.in_features, old.out_features, bias=old.bias is not None)
     plain.register_parameter("weight", None)
     body.set_submodule(name, plain)

@@ -43,6 +43,11 @@ class MemberRecurrent(nn.Module):
     For a bias of an LSTM's give the input a one.
     """
 
+    read: nn.Parameter
+    recur: nn.Parameter
+    read_bias: nn.Parameter
+    recur_bias: nn.Parameter
+
     def __init__(self, layers: Sequence[nn.LSTM | nn.GRU]):
         super().__init__()
         first = layers[0]

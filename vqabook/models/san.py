@@ -28,25 +28,12 @@ class SanConfig:
     dropout: float = 0.5  # before every layer but the LSTM
 
 
-class San(nn.Module):
-    """Additive attention over L2-normalised regions, several glimpses, and a classifier on [glimpses, question].
+class _WordReader(nn.Module):
+    """A model whose questions are read by one LSTM without biases."""
 
-    A region that is zero throughout, or that a mask takes away wholly, gets no attention.
-    """
-
-    def __init__(self, config: SanConfig):
-        super().__init__()
-        self.config = c = config
-        self.words = nn.Embedding(c.n_words, c.word, padding_idx=0)
-        # the biases are the weights of one more input, 1 at a word and 0 at padding: see `encode`
-        self.question_encoder = nn.LSTM(c.word + 1, c.hidden, bias=False, batch_first=True)
-        self.dropout = nn.Dropout(c.dropout)
-        self.attend_region = nn.Linear(c.feature, c.attention, bias=False)
-        self.attend_question = nn.Linear(c.hidden, c.attention)
-        self.attend = nn.Linear(c.attention, c.glimpses, bias=False)  # the softmax would cancel a bias
-        fused = c.glimpses * c.feature + c.hidden
-        self.fuse = nn.Sequential(nn.Dropout(c.dropout), nn.Linear(fused, c.hidden), nn.ReLU())
-        self.classifier = nn.Sequential(nn.Dropout(c.dropout), nn.Linear(c.hidden, c.n_answers))
+    words: nn.Embedding
+    question_encoder: nn.LSTM
+    dropout: nn.Dropout
 
     def encode(self, words: Int[Tensor, "b t"]) -> Float[Tensor, "b h"]:
         """LSTM cell state after the last real word; the paper says "final state", re-implementations take the cell.
@@ -67,6 +54,27 @@ class San(nn.Module):
 
     def _state(self, read: Tensor | nn.utils.rnn.PackedSequence) -> Float[Tensor, "b h"]:
         return self.question_encoder(read)[1][1][0]
+
+
+class San(_WordReader):
+    """Additive attention over L2-normalised regions, several glimpses, and a classifier on [glimpses, question].
+
+    A region that is zero throughout, or that a mask takes away wholly, gets no attention.
+    """
+
+    def __init__(self, config: SanConfig):
+        super().__init__()
+        self.config = c = config
+        self.words = nn.Embedding(c.n_words, c.word, padding_idx=0)
+        # the biases are the weights of one more input, 1 at a word and 0 at padding: see `encode`
+        self.question_encoder = nn.LSTM(c.word + 1, c.hidden, bias=False, batch_first=True)
+        self.dropout = nn.Dropout(c.dropout)
+        self.attend_region = nn.Linear(c.feature, c.attention, bias=False)
+        self.attend_question = nn.Linear(c.hidden, c.attention)
+        self.attend = nn.Linear(c.attention, c.glimpses, bias=False)  # the softmax would cancel a bias
+        fused = c.glimpses * c.feature + c.hidden
+        self.fuse = nn.Sequential(nn.Dropout(c.dropout), nn.Linear(fused, c.hidden), nn.ReLU())
+        self.classifier = nn.Sequential(nn.Dropout(c.dropout), nn.Linear(c.hidden, c.n_answers))
 
     def project(
         self, regions: Float[Tensor, "b o d"]
@@ -178,7 +186,7 @@ class MlpConfig:
     dropout: float = 0.0
 
 
-class Mlp(nn.Module):
+class Mlp(_WordReader):
     """The simple model of Mun et al. 2018 on CLEVR (Sec. 4.1): image and question side by side, two wide layers.
 
     No attention: every region has its own place in the first layer, and padding is zero.
@@ -195,8 +203,6 @@ class Mlp(nn.Module):
             layers += [nn.Linear(width, c.wide), nn.ReLU(), nn.Dropout(c.dropout)]
         self.fuse = nn.Sequential(*layers)
         self.classifier = nn.Linear(c.wide, c.n_answers)
-
-    encode, _read, _state = San.encode, San._read, San._state  # the same reading of the same parts
 
     def forward(self, regions: Float[Tensor, "b o d"], words: Int[Tensor, "b t"]) -> Output:
         question = self.encode(words)

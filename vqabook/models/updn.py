@@ -35,7 +35,7 @@ class UpDnConfig(QuestionOnlyConfig):
 
 def _dense(n_in: int, n_out: int) -> nn.Linear:
     """A weight-normalised linear layer with one scale for the whole matrix."""
-    return weight_norm(nn.Linear(n_in, n_out), dim=None)
+    return weight_norm(nn.Linear(n_in, n_out), dim=None)  # type: ignore[arg-type]  # torch has None, says int
 
 
 def _wide_classifier(hidden: int, n_answers: int, dropout: float) -> nn.Sequential:
@@ -56,7 +56,7 @@ class UpDn(nn.Module):
         self.attend_region = nn.Sequential(_dense(c.feature, c.hidden), nn.ReLU())
         self.attend_question = nn.Sequential(_dense(c.hidden, c.hidden), nn.ReLU())
         self.attend_dropout = nn.Dropout(c.attention_dropout)
-        self.attend = weight_norm(nn.Linear(c.hidden, 1, bias=False), dim=None)
+        self.attend = weight_norm(nn.Linear(c.hidden, 1, bias=False), dim=None)  # type: ignore[arg-type]
         self.question_net = nn.Sequential(_dense(c.hidden, c.hidden), nn.ReLU())
         self.image_net = nn.Sequential(_dense(c.feature, c.hidden), nn.ReLU())
         self.classifier = _wide_classifier(c.hidden, c.n_answers, c.classifier_dropout)
@@ -104,7 +104,9 @@ class QuestionOnly(nn.Module):
         self.question_encoder = nn.GRU(c.word, c.hidden, batch_first=True)
         self.branch = QuestionBranch(c.hidden, c.n_answers, dropout=c.classifier_dropout)
 
-    encode = UpDn.encode  # the same reading of the same parts
+    def encode(self, words: Int[Tensor, "b t"]) -> Float[Tensor, "b h"]:
+        """UpDn's: GRU state after the last real word."""
+        return last_output(self.question_encoder, self.words(words), words)
 
     @property
     def classifier(self) -> nn.Module:

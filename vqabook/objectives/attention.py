@@ -35,7 +35,7 @@ class AttentionLoss(nn.Module):
         check_number("bandwidth", bandwidth, above=True)
         self.kind, self.width, self.bandwidth, self.paired, self.given = kind, width, bandwidth, paired, given
         layers = [nn.Linear(width + given, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, hidden), nn.LeakyReLU(0.2)]
-        self.discriminator = nn.Sequential(*layers, nn.Linear(hidden, 1)) if kind == "adv" else None
+        self.discriminator = nn.Sequential(*layers, nn.Linear(hidden, 1)) if kind == "adv" else nn.Sequential()
 
     def forward(
         self,
@@ -56,6 +56,8 @@ class AttentionLoss(nn.Module):
                     return losses.attention_coral(attention, surrogate)
             seen = [self.width * maps for maps in (losses.reverse_gradient(attention), surrogate)]
             if self.given:
+                if x is None:
+                    raise ValueError(f"the discriminator is given x [b, {self.given}], got None; pass it, or given=0")
                 seen = [torch.cat([maps, F.layer_norm(x.detach().float(), (self.given,))], 1) for maps in seen]
             return losses.attention_adversarial(*(self.discriminator(maps).squeeze(-1) for maps in seen))
 
@@ -123,4 +125,6 @@ class HopPenalty(Objective):
     def steps(self, model: nn.Module, batch: Batch, progress: float) -> Iterator[Tensor]:
         watched = _Watched(model)
         for loss in self.objective.steps(watched, batch, progress):
+            if watched.seen.penalty is None:
+                raise ValueError("hops are kept apart by the model's penalty [b], got None; use one that returns it")
             yield loss + self.weight * watched.seen.penalty

@@ -28,7 +28,7 @@ class Objective(nn.Module, abc.ABC):
     def __init_subclass__(cls, **options: Any):
         super().__init_subclass__(**options)
         if "steps" in vars(cls):
-            cls.steps = _synchronised(cls.steps)
+            cls.steps = _synchronised(cls.steps)  # type: ignore[method-assign]  # of each class, once
 
     @abc.abstractmethod
     def steps(self, model: nn.Module, batch: Batch, progress: float) -> Iterator[Tensor]:
@@ -115,6 +115,8 @@ class CentreLoss(Objective):
     Keeps a centre a class, first at zero, and after each optimiser step moves them by Eq. 4 at rate α = `rate`, towards
     the features that the step was computed from (Algorithm 1). Saved and restored with the run; no host sync.
     """
+
+    centres: Tensor
 
     def __init__(self, n_classes: int, width: int, *, weight: float = 0.003, rate: float = 0.5):
         super().__init__()

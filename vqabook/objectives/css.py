@@ -32,6 +32,8 @@ class Css(Objective):
     padding of Q+ too, and some word of a question that has only type words.
     """
 
+    type_words: Tensor
+
     def __init__(
         self,
         base: Objective,

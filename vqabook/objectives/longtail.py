@@ -32,6 +32,8 @@ class LabelLoss(Objective):
     `F.cross_entropy(logits, target, weight)` has it. Ignored ids, -100, cost nothing and are in neither mean.
     """
 
+    weight: Tensor | None
+
     def __init__(
         self,
         loss: Callable[[Tensor, Tensor], Tensor],
@@ -81,7 +83,7 @@ def long_tail(
     softmax = Loss(losses.balanced_softmax, log_n=log_n, exponent=0.0)
     ldam = Loss(losses.ldam, margins=losses.ldam_margins(counts), scale=SCALE)
     released = losses.released_sigmoid_offsets(counts, int(counts.sum()))
-    rules = {
+    rules: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
         "focal": _focal,
         "effective_focal": _focal,
         "ldam": ldam,
@@ -94,10 +96,11 @@ def long_tail(
         "balanced_sigmoid": Loss(losses.balanced_sigmoid, offsets=losses.sigmoid_offsets(counts)),
         "released_sigmoid": Loss(losses.balanced_sigmoid, offsets=released, foreground_only=True),
     }
+    weight: Tensor | None = None
     if rule == "inverse":
         weight = losses.inverse_weights(counts)
-    else:
-        weight = losses.effective_weights(counts, beta=BETA) if rule in EFFECTIVE else None
+    elif rule in EFFECTIVE:
+        weight = losses.effective_weights(counts, beta=BETA)
     since = DEFERRED if rule.startswith("ldam_drw") else 0.0
     return LabelLoss(rules.get(rule, softmax), weight=weight, since=since, over_weights=rule == "ldam_drw_released")
 

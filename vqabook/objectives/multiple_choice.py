@@ -56,7 +56,8 @@ class MultipleChoice(Objective):
         if beta == 0 and rule not in ("ie", "mcl"):
             raise ValueError(f"{rule} weighs what members do with examples of others, got beta 0; that is mcl")
         self.rule, self.k, self.beta, self.temperature, self.task = rule, k, beta, temperature, task
-        self.scale, self.by_chance, self.checked = scale, by_chance, None
+        self.scale, self.by_chance = scale, by_chance
+        self.checked: float | None = None  # the progress at which `_warn` looked; inf: it spoke
 
     def steps(self, model: nn.Module, batch: Batch, progress: float) -> Iterator[Tensor]:
         logits = Output.of(model(*batch.inputs)).logits

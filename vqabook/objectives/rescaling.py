@@ -7,6 +7,7 @@ et al. 2019), RUBi (Cadene et al. 2019), focal loss (Eq. 10).
 
 import abc
 from collections.abc import Iterator
+from functools import partial
 from typing import Literal
 
 import torch
@@ -48,6 +49,8 @@ class Plain(Criterion):
 
 class _BiasCriterion(Criterion):
     """One that knows the bias [q, a] of each question type's answers, from `bias_table`."""
+
+    bias: Tensor
 
     def __init__(self, bias: Float[Tensor, "q a"]):
         super().__init__()
@@ -110,10 +113,10 @@ class Focal(Criterion):
         super().__init__()
         check_number("gamma", gamma, note="0 is the plain loss")
         check_number("alpha", alpha, note="1 leaves the loss as it is")
-        self.options = {"gamma": gamma, "alpha": alpha, "softmax": softmax}
+        self.focal = partial(focal, gamma=gamma, alpha=alpha, softmax=softmax)
 
     def forward(self, out: Output, batch: Batch, weight: Float[Tensor, "b a"] | None) -> Float[Tensor, " b"]:
-        return focal(out.logits, batch.target, weight=weight, **self.options)
+        return self.focal(out.logits, batch.target, weight=weight)
 
 
 class Rubi(Criterion):
@@ -152,6 +155,9 @@ class LossRescaling(Objective):
     train until the mask converges, then go on with the weights. Costs one gather by type.
     """
 
+    weight: Tensor | None
+    label: Tensor | None
+
     def __init__(
         self,
         criterion: Criterion | Loss,
@@ -169,7 +175,7 @@ class LossRescaling(Objective):
         check_choice("mask_reduction", mask_reduction, ("sum", "mean"))
         self.criterion = criterion if isinstance(criterion, Criterion) else Plain(criterion)
         self.after, self.mask_weight = after, mask_weight
-        self.mask_options = {"second_sigmoid": mask_second_sigmoid, "over_answers": mask_reduction}
+        self.mask_loss = partial(mask_loss, second_sigmoid=mask_second_sigmoid, over_answers=mask_reduction)
         self.register_buffer("weight", weight, persistent=False)  # known from the data
         self.register_buffer("label", label, persistent=False)
 
@@ -181,5 +187,5 @@ class LossRescaling(Objective):
         if out.mask is not None:
             if self.label is None:
                 raise ValueError("a model with an answer mask learns from label [q, a], got None; pass in_type(counts)")
-            loss = loss + self.mask_weight * mask_loss(out.mask, self.label[kind], **self.mask_options)
+            loss = loss + self.mask_weight * self.mask_loss(out.mask, self.label[kind])
         yield loss

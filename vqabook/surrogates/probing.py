@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable
 from inspect import signature
 from itertools import combinations
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqabook.core import Table
+from vqabook.core import Output, Table
 from vqabook.files import load_saved, read_or_set_aside, save_whole
 from vqabook.progress import Bar
 
@@ -84,6 +84,22 @@ class Surrogates(NamedTuple):
     mask: Int[Tensor, " n"]  # which one was kept; the last is the one that masks nothing
 
 
+@runtime_checkable
+class ShowsRegions(Protocol):
+    """A model to which masked regions can be shown, computed once an example: see `region_probe`."""
+
+    def prepare(self, *inputs: Tensor) -> tuple[Tensor, ...]: ...
+
+    def answer(self, *prepared: Tensor) -> Output: ...
+
+
+@runtime_checkable
+class Rereads(Protocol):
+    """A model that reads a question anew under a mask of its words: see `word_probe`."""
+
+    def reread(self, *inputs: Tensor) -> Output: ...
+
+
 class Probe(NamedTuple):
     """Probing in pieces: `look(rows)` answers for each of `pieces` of the rows of a table."""
 
@@ -98,26 +114,28 @@ def region_probe(model: nn.Module, table: Table, masks: Float[Tensor, "m o"], *,
     mask that leaves nothing of an example scores 0: what is answered to nothing has looked at nothing. By default a
     pass has what fits into a processor's cache, or into a part of a GPU's memory.
     """
-    if not hasattr(model, "prepare"):
+    if not isinstance(model, ShowsRegions):
         raise ValueError(
             f"masked regions are shown to a model that has prepare and answer, {type(model).__name__} has not; "
             "use one that attends to regions, as AttentiveSan or SmallCnn do"
         )
     masks, rows = masks.to(table.device), torch.arange(len(table), device=table.device)
-    at_once = at_once or _at_once(model, table)
+    at_once = at_once or _at_once(model.eval(), table)
 
     @torch.no_grad()
     def look(rows: Int[Tensor, " b"]) -> tuple[Tensor, Tensor]:
         model.eval()
         batch = table.batch(rows)
-        fixed, outs = model.prepare(*batch.inputs), []
+        fixed = model.prepare(*batch.inputs)
+        outs: list[tuple[Tensor, Tensor]] = []
         for part in masks.split(at_once):
             *inputs, real = (x[:, None].expand(-1, len(part), *x.shape[1:]).flatten(0, 1) for x in fixed)
             keep = real * part.repeat(len(rows), 1)
             out = model.answer(*inputs, keep)
             there = keep.amax(1).gt(0).view(len(rows), -1)
             outs.append((_scores(out.logits, batch.target, len(part)) * there, _maps(out.attention, len(part))))
-        return tuple(torch.cat(parts, 1) for parts in zip(*outs, strict=True))
+        scores, maps = (torch.cat(parts, 1) for parts in zip(*outs, strict=True))
+        return scores, maps
 
     return Probe(list(rows.split(max(1, at_once // len(masks)))), look)
 
@@ -153,7 +171,7 @@ def word_probe(
         model.eval()
         batch, n = table.batch(rows), int(length[rows[0]])
         keep, read = masks(n).to(table.device), batch.inputs[-1][:, :n]
-        if hasattr(model, "reread"):
+        if isinstance(model, Rereads):
             out = model.reread(*batch.inputs[:-1], read, keep)
         else:
             out = model(read.repeat_interleave(len(keep), 0), keep_words=keep.repeat(len(rows), 1))
@@ -161,7 +179,7 @@ def word_probe(
         return _scores(out.logits, batch.target, len(keep)), F.pad(maps, (0, words.shape[1] - n))
 
     if at_once is None:
-        at_once = _at_once(model, table) if hasattr(model, "reread") else TEXTS
+        at_once = _at_once(model.eval(), table) if isinstance(model, ShowsRegions) else TEXTS
     pieces = []
     for n in length.unique().tolist():
         pieces += (length == n).nonzero()[:, 0].split(max(1, at_once // len(masks(n))))
@@ -213,11 +231,11 @@ def _join(kept: list[Surrogates]) -> Surrogates:
     return Surrogates(*(torch.cat(column) for column in zip(*kept, strict=True)))
 
 
-def _at_once(model: nn.Module, table: Table) -> int:
+def _at_once(model: ShowsRegions, table: Table) -> int:
     """How many masked examples make a pass, by what `prepare` holds for each."""
     with torch.no_grad():
         first = table.batch(torch.zeros(1, dtype=torch.long, device=table.device))
-        bytes_each = sum(x.nbytes for x in model.eval().prepare(*first.inputs))
+        bytes_each = sum(x.nbytes for x in model.prepare(*first.inputs))
     return max(1, PASS_BYTES.get(table.device.type, PASS_BYTES["cpu"]) // bytes_each)
 
 

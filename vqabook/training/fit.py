@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -116,7 +117,8 @@ class GradientNorms:
         self.reset()
 
     def reset(self) -> None:
-        self.total, self.n = dict.fromkeys(self.groups, 0.0), 0
+        self.total: dict[str, float | Tensor] = dict.fromkeys(self.groups, 0.0)
+        self.n = 0
 
     def see(self) -> None:
         self.n += 1
@@ -232,7 +234,7 @@ def fit(
         for saved in (checkpoint, stage.path if stage and not stage.write else None):
             if saved is not None and run.restore(saved):
                 break
-        forward = torch.compile(model) if config.compile else model
+        forward = cast(nn.Module, torch.compile(model)) if config.compile else model
         saved_at = time.monotonic()
         done = len(run.history)
         bar = Bar(range(done, config.epochs), label, config.epochs, initial=done, unit="epoch")
@@ -346,6 +348,8 @@ class BestEpoch:
 
     def restore(self, model: nn.Module) -> None:
         """Give the model the weights of its best epoch."""
+        if self.weights is None:
+            raise ValueError("weights are those of the best epoch, got none that was judged; fit at least one")
         model.load_state_dict(self.weights)
 
 
@@ -376,5 +380,5 @@ def select(history: Sequence[Mapping], *, first: int) -> dict:
     test is what the released code reports; it is shown beside the others and chooses nothing here.
     """
     later = [{k: row[k] for k in ("epoch", "valid", "test")} for row in history[first:]]
-    best = {f"best_by_{part}": max(later, key=lambda row, part=part: row[part]) for part in ("valid", "test")}
+    best = {f"best_by_{part}": max(later, key=itemgetter(part)) for part in ("valid", "test")}
     return {"last": later[-1], **best}

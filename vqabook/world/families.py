@@ -145,7 +145,7 @@ def exist(scenes: Scenes, rng: np.random.Generator) -> Proposal:
     phrase = _describe(scenes, rng, _name(REFERENCES[1:], wording))
     fitting = _fits(scenes, phrase)
     relevant = _inspect(scenes, phrase, fitting)
-    return Proposal(1 - fitting.any(1), wording, (phrase,), relevant, phrase >= 0, len(REFERENCES) - 1)
+    return Proposal(np.subtract(1, fitting.any(1)), wording, (phrase,), relevant, phrase >= 0, len(REFERENCES) - 1)
 
 
 def exist_beside(scenes: Scenes, rng: np.random.Generator) -> Proposal:

@@ -75,7 +75,8 @@ def ask(scenes: Scenes, n_questions: int, exponent: float, rng: np.random.Genera
     quota = _apportion(n_questions * share / share.sum(), rng)
     chosen = [_ask_one_type(scenes, kind, int(n), exponent, rng) for kind, n in zip(QUESTION_TYPES, quota, strict=True)]
     questions = [question for of_type in chosen for question in of_type]
-    order = np.lexsort((rng.random(len(questions)), [question.image for question in questions]))
+    images = np.array([question.image for question in questions])
+    order = np.lexsort((rng.random(len(questions)), images))
     return [questions[i] for i in order]
 
 

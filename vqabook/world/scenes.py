@@ -22,7 +22,8 @@ CANVAS = 128  # pixels; boxes are in this frame
 RADIUS = np.array([0.055, 0.08, 0.11])  # of the canvas, for small, medium, large
 BOX_GAIN = 3.0  # a box is as plain to see as an attribute
 SIZE_VISIBILITY = np.array([0.8, 0.95, 1.0])  # small objects are harder to see
-RANGES = dict.fromkeys(("clumping", "blur", "occlusion", "disagreement", "synonyms"), (0, 1))
+RANGES: dict[str, tuple[int, float]] = {}
+RANGES |= dict.fromkeys(("clumping", "blur", "occlusion", "disagreement", "synonyms"), (0, 1))
 RANGES |= dict.fromkeys(("noise", "prior", "seed"), (0, math.inf))
 RANGES |= {"feature_dim": (1, math.inf), "n_train": (100, math.inf)}  # every question type has questions
 
