@@ -102,6 +102,20 @@ class Table:
         return len(self.target)
 
     @property
+    def labels(self) -> Tensor:
+        """The target of a Table of class ids. Raises TypeError for soft scores."""
+        if isinstance(self.target, SparseScores):
+            raise TypeError("labels are class ids, this Table's target has soft scores of answers; read its `scores`")
+        return self.target
+
+    @property
+    def scores(self) -> SparseScores:
+        """The target of a Table of soft scores. Raises TypeError for a tensor."""
+        if not isinstance(self.target, SparseScores):
+            raise TypeError("scores are SparseScores, this Table's target is a tensor; read its `labels`")
+        return self.target
+
+    @property
     def device(self) -> torch.device:
         return self.inputs[0].device
 

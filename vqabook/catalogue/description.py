@@ -51,7 +51,7 @@ class Description:
     @classmethod
     def of(cls, tables: Mapping[str, Table], names: Sequence[str], picture: Picture, facts: Mapping) -> "Description":
         """Of splits as Tables; `names` of the classes, which are counted in the first split."""
-        counts = torch.bincount(next(iter(tables.values())).target, minlength=len(names))
+        counts = torch.bincount(next(iter(tables.values())).labels, minlength=len(names))
         rows = {name: len(table) for name, table in tables.items()}
         return cls(rows, rank(names, counts), len(names), picture, facts)
 
@@ -76,6 +76,6 @@ def score_majority(train: Table, test: Table, key: Callable[[Table], Int[Tensor,
     """
     keys, asked = key(train).long(), key(test).long()
     counts = torch.zeros(1 + int(max(keys.max(), asked.max())), train.n_classes, dtype=torch.long)
-    counts.index_put_((keys, train.target.long()), torch.tensor(1), accumulate=True)
+    counts.index_put_((keys, train.labels.long()), torch.tensor(1), accumulate=True)
     guess = torch.where(counts.sum(1) > 0, counts.argmax(1), counts.sum(0).argmax())[asked]
-    return round(100 * (guess == test.target).double().mean().item(), 2)
+    return round(100 * (guess == test.labels).double().mean().item(), 2)

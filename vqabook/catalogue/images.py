@@ -18,7 +18,7 @@ def describe_cifar10(folder: Path) -> Description:
     """CIFAR-10 in numbers; its picture is the mean train image of each class."""
     train, test = load_cifar10(folder)
     images = train.inputs[0].numpy()
-    means = np.stack([images[(train.target == c).numpy()].mean(0) for c in range(10)])
+    means = np.stack([images[(train.labels == c).numpy()].mean(0) for c in range(10)])
     scaled = ((means - means.min()) * (255 / (means.max() - means.min()))).round().astype(np.uint8)
     png = [encode_png(image.transpose(1, 2, 0)) for image in scaled]  # statistics: no licence to show examples
     picture = Picture(
@@ -41,8 +41,8 @@ def describe_cifar100(folder: Path) -> Description:
         "Train images a class at imbalance factors 1, 10, 100 and 200: all start at 500, and the rarest class is "
         "left with 500, 50, 5 and 2.",
     )
-    facts = {f"train images at {name}": sum(counts) for name, counts in tails.items() if name != "IF 1"}
-    facts = {"superclasses": len(train.side["coarse"].unique())} | _list_facts(train, test) | facts
+    sizes = {f"train images at {name}": sum(counts) for name, counts in tails.items() if name != "IF 1"}
+    facts = {"superclasses": len(train.side["coarse"].unique()), **_list_facts(train, test), **sizes}
     return Description.of({"train": train, "test": test}, CIFAR100_CLASSES, picture, facts)
 
 
@@ -51,7 +51,7 @@ def describe_faces(folder: Path) -> Description:
     faces = load_faces(folder)
     tables = {"train": faces.train, "valid": faces.valid, "test": faces.test}
     images = torch.cat([table.inputs[0] for table in tables.values()]).double()
-    target = torch.cat([table.target for table in tables.values()])
+    target = torch.cat([table.labels for table in tables.values()])
     counts = rank(faces.people, torch.bincount(target, minlength=len(faces.people)))
     means = [images[target == faces.people.index(name)].mean(0)[0].round().byte().numpy() for name in counts]
     picture = Picture(
@@ -60,7 +60,7 @@ def describe_faces(folder: Path) -> Description:
         f"The mean face of each of the {len(counts)} people of LFW with 70 photographs or more, most photographed "
         "first, with the number of photographs.",
     )
-    guessed = score_majority(faces.train, faces.test, lambda table: torch.zeros_like(table.target))
+    guessed = score_majority(faces.train, faces.test, lambda table: torch.zeros_like(table.labels))
     facts = {
         "photographs": len(target),
         "height, pixels": images.shape[2],

@@ -108,11 +108,14 @@ def show_overview(manifest: Mapping[str, DataSet]) -> None:
 def show(name: str, description: Description | None = None) -> None:
     """Display a set on a page: its picture and, folded away, its facts with the day and commit of the description."""
     kept = record.read_record(FOLDER / f"{name}.json", record.load_json) if description is None else None
-    if description is None and kept is None:
+    if description is not None:
+        shown, stamp = asdict(description), None
+    elif kept is not None:
+        shown, stamp = kept["result"], kept["provenance"]
+    else:
         how = f"<code>vqabook data info {name} --record</code>"
         show_html(f"<p>Not described yet: {how} does, once it is there.</p>")
         return
-    shown, stamp = (kept["result"], kept["provenance"]) if kept else (asdict(description), None)
     facts, picture = list_facts(shown), shown["picture"]
     listed = "".join(f"<div><dt>{escape(key)}</dt> <dd>{escape(value)}</dd></div>" for key, value in facts.items())
     tall, phone = {"images": (1.3, 2.2), "points": (3.4, 3.4)}.get(picture["kind"], (2.4, 2.6))

@@ -14,7 +14,7 @@ from vqabook.data.trec import LABELS, NAMES, load_trec
 def describe_clevr(folder: Path) -> Description:
     """Counts, and which kinds of answer each template file asks for: what members of an ensemble can divide up."""
     clevr = load_clevr(folder)
-    families, answers = clevr.train.side["family"].numpy(), clevr.train.target.numpy()
+    families, answers = clevr.train.side["family"].numpy(), clevr.train.labels.numpy()
     template = np.repeat(list(TEMPLATES), list(TEMPLATES.values()))[families]
     kind = np.repeat(list(ANSWER_KINDS), [len(names) for names in ANSWER_KINDS.values()])[answers]
     shares = 100 * pd.crosstab(template, kind, normalize="index")
@@ -42,7 +42,7 @@ def describe_trec(folder: Path) -> Description:
     """Counts, the shift of the classes' shares from train to test, and how far the first word alone goes."""
     trec = load_trec(folder)
     tables = {"train": trec.train, "test": trec.test}
-    counts = {name: torch.bincount(table.target, minlength=len(LABELS)).tolist() for name, table in tables.items()}
+    counts = {name: torch.bincount(table.labels, minlength=len(LABELS)).tolist() for name, table in tables.items()}
     shares = {name: [round(100 * n / sum(column), 2) for n in column] for name, column in counts.items()}
     picture = Picture(
         "bars",

@@ -1,5 +1,6 @@
 """`vqabook`, the command line; `app` puts its commands together."""
 
+import io
 import os
 import re
 import sys
@@ -13,7 +14,9 @@ def main() -> None:
     warnings.showwarning = lambda message, *_, **__: print(f"vqabook: {message}", file=sys.stderr)
     sys.argv[1:] = [expand_home(word) for word in sys.argv[1:]]
     for stream in (sys.stdout, sys.stderr):
-        if getattr(stream, "errors", None) == "strict":  # a sign that the locale lacks is a "?", and ends no command
+        if (
+            isinstance(stream, io.TextIOWrapper) and stream.errors == "strict"
+        ):  # a sign that the locale lacks is a "?", and ends no command
             stream.reconfigure(errors="replace")
     try:
         refuse_empty(sys.argv[1:])
@@ -35,5 +38,4 @@ def refuse_empty(words: list[str]) -> None:
 
 def expand_home(word: str) -> str:
     """`~/a`, `--runs=~/a` and `runs=~/a` as a shell spells the first."""
-    name, path = re.fullmatch(r"((?:[\w-]+=)?)(.*)", word, re.DOTALL).groups()
-    return name + os.path.expanduser(path)
+    return re.sub(r"\A([\w-]+=|)(.*)\Z", lambda m: m[1] + os.path.expanduser(m[2]), word, flags=re.DOTALL)

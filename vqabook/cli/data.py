@@ -45,8 +45,8 @@ def list_(
     root, sets = root_of(data_root), manifest.read_manifest()
     states = {name: state(entry, root) for name, entry in sets.items()}
     if as_json:
-        rows = [{**dataclasses.asdict(entry), "state": states[name]} for name, entry in sets.items()]
-        print(json.dumps({"data_root": str(root), "sets": rows}, indent=1))
+        known = [{**dataclasses.asdict(entry), "state": states[name]} for name, entry in sets.items()]
+        print(json.dumps({"data_root": str(root), "sets": known}, indent=1))
         return
     rows = [COLUMNS]
     for name, entry in sets.items():

@@ -40,9 +40,21 @@ def features(
     from vqabook.features.extract import extract_features
     from vqabook.features.image_files import LAST_DIGITS
 
-    options = {"backbone": backbone, "size": size, "grid": grid, "dtype": dtype, "pca": pca, "levels": levels}
-    options |= {"batch_size": batch_size, "device": device, "ids": ids or LAST_DIGITS, "skip_bad": skip_bad}
-    print(extract_features(images, out, **options))
+    written = extract_features(
+        images,
+        out,
+        backbone=backbone,
+        size=size,
+        grid=grid,
+        dtype=dtype,
+        pca=pca,
+        levels=levels,
+        batch_size=batch_size,
+        device=device,
+        ids=ids or LAST_DIGITS,
+        skip_bad=skip_bad,
+    )
+    print(written)
 
 
 def convert(
@@ -71,13 +83,12 @@ def convert(
     from vqabook.features.convert_tsv import convert_tsv
     from vqabook.features.image_files import LAST_DIGITS
 
-    options = {"adaptive": adaptive, "dtype": dtype, "n_images": n_images}
     if any(source.is_dir() for source in sources):
         if len(sources) > 1 or skip_broken:
             raise ValueError("a folder is converted by itself and whole: give one, without TSVs and --skip-broken")
-        n = convert_arrays(sources[0], out, ids=ids or LAST_DIGITS, **options)
+        n = convert_arrays(sources[0], out, ids=ids or LAST_DIGITS, adaptive=adaptive, dtype=dtype, n_images=n_images)
     elif ids is not None:
         raise ValueError("a TSV's rows say their image ids: --ids is for a folder of arrays; leave it out")
     else:
-        n = convert_tsv(sources, out, skip_broken=skip_broken, **options)
+        n = convert_tsv(sources, out, skip_broken=skip_broken, adaptive=adaptive, dtype=dtype, n_images=n_images)
     print(f"{out}: {n} images")

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -199,8 +200,8 @@ def live(
     papers = {paper_of(page).name: paper_of(page) for page in pages or PAGES}
     asked = {name: list_live_recipes(paper, profile, data_root) for name, paper in papers.items()}
     with team.at_work():
-        how = {"runs": runs, "data_root": data_root, "threads": threads}
-        made = [make_live_runs(name, recipes, **how) for name, recipes in asked.items()]
+        make = partial(make_live_runs, runs=runs, data_root=data_root, threads=threads)
+        made = [make(name, recipes) for name, recipes in asked.items()]
     _list_records(done, [record for records in made for record in records])
 
 

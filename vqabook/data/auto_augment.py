@@ -78,7 +78,7 @@ class AutoAugment:
     hole: int | None = 16  # pixels of Cutout
     cubic: bool = False  # shears are bicubic, as in released code; the nearest pixel otherwise
 
-    def __call__(self, images: UInt8[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b 3 h w"]]:
+    def __call__(self, images: UInt8[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b 3 h w"], ...]:
         images = crop_and_flip(images, self.padding, self.flip)
         images = auto_augment(images, cubic=self.cubic) if self.policy else images
         return self.lookup(images if self.hole is None else cutout(images, self.hole))

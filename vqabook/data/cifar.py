@@ -72,7 +72,8 @@ def load_cifar10(folder: str | os.PathLike) -> tuple[Table, Table]:
     """
     folder = _inside(folder, "cifar-10-batches-bin")
     parts = [_read(folder, names, BATCH, (10,), "cifar10") for names in (TRAIN_BATCHES, ("test_batch",))]
-    return tuple(Table((images,), label, 10, lookup=CIFAR10_LOOKUP) for images, label in parts)
+    train, test = (Table((images,), labels[0], 10, lookup=CIFAR10_LOOKUP) for images, *labels in parts)
+    return train, test
 
 
 def load_cifar100(folder: str | os.PathLike) -> tuple[Table, Table]:
@@ -82,7 +83,10 @@ def load_cifar100(folder: str | os.PathLike) -> tuple[Table, Table]:
     """
     folder = _inside(folder, "cifar-100-binary")
     parts = [_read(folder, (name,), n, (20, 100), "cifar100") for name, n in (("train", 5 * BATCH), ("test", BATCH))]
-    return tuple(Table((images,), fine, 100, {"coarse": coarse}, CIFAR100_LOOKUP) for images, coarse, fine in parts)
+    train, test = (
+        Table((images,), fine, 100, {"coarse": coarse}, CIFAR100_LOOKUP) for images, *(coarse, fine) in parts
+    )
+    return train, test
 
 
 def prepare_sheets(source: str | os.PathLike, target: str | os.PathLike) -> None:
@@ -92,7 +96,7 @@ def prepare_sheets(source: str | os.PathLike, target: str | os.PathLike) -> None
     list the labels of all sheets in order. The size is checked before anything is decoded.
     """
     source, target = _inside(source, "package"), Path(target)
-    rows = {}
+    rows: dict[str, np.ndarray] = {}
     for file, names in (("train_lables.json", TRAIN_BATCHES), ("test_lables.json", ("test_batch",))):
         labels = _sheet_labels(source / file, len(names) * BATCH)
         rows |= dict(zip(names, np.split(labels, len(names)), strict=True))

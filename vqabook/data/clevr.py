@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate, chain
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, get_args
 
 import msgspec
 import numpy as np
@@ -26,11 +26,15 @@ from vqabook.features.store import FeatureStore, Gather
 Split = Literal["train", "val"]
 
 # The order of the generator's image_generation/data/properties.json.
-ATTRIBUTES = {
-    "shape": ("cube", "sphere", "cylinder"),
-    "color": ("gray", "red", "blue", "green", "brown", "purple", "cyan", "yellow"),
-    "size": ("large", "small"),
-    "material": ("rubber", "metal"),
+Shape = Literal["cube", "sphere", "cylinder"]
+Color = Literal["gray", "red", "blue", "green", "brown", "purple", "cyan", "yellow"]
+Size = Literal["large", "small"]
+Material = Literal["rubber", "metal"]
+ATTRIBUTES: dict[str, tuple[str, ...]] = {
+    "shape": get_args(Shape),
+    "color": get_args(Color),
+    "size": get_args(Size),
+    "material": get_args(Material),
 }
 # What a question asks for -> its possible answers; 28 in all.
 ANSWER_KINDS = {"yes/no": ("yes", "no"), "number": tuple(map(str, range(11))), **ATTRIBUTES}
@@ -57,10 +61,10 @@ class Clevr:
 
 
 class _Object(msgspec.Struct):
-    shape: Literal[ATTRIBUTES["shape"]]
-    color: Literal[ATTRIBUTES["color"]]
-    size: Literal[ATTRIBUTES["size"]]
-    material: Literal[ATTRIBUTES["material"]]
+    shape: Shape
+    color: Color
+    size: Size
+    material: Material
     pixel_coords: tuple[float, float, float]
     coords: tuple[float, float, float] = msgspec.field(name="3d_coords")
 

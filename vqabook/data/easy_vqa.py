@@ -109,7 +109,9 @@ def _read_questions(path: Path, ids: dict[int, int]) -> dict[str, list[dict]]:
             f"every question's image is among easy-VQA's: {len(unknown)} of {path} (first: {unknown[0]}) are not in "
             f"{path.parent / 'images'}; fetch the set again"
         )
-    questions, annotations, asked = [], [], Counter()
+    questions: list[dict] = []
+    annotations: list[dict] = []
+    asked: Counter[str] = Counter()
     for question, answer, image in triples:
         number = 1000 * ids[image] + asked[image]
         asked[image] += 1

@@ -47,13 +47,13 @@ def load_faces(root: str | os.PathLike, *, min_faces_per_person: int = 70, seed:
     images = np.stack([_read_face(path) for _, photos in chosen for path in photos])
     order = np.arange(len(target))
     np.random.RandomState(42).shuffle(order)  # scikit-learn's, of which "photo" is a row
-    images, target = torch.from_numpy(images[order]), target[order]
+    target = target[order]
     rest, test = validation_split(target, fraction=0.25, seed=seed)
     train, valid = validation_split(target[rest], fraction=0.1, seed=seed)
     side = {"photo": torch.arange(len(target))}
-    whole = Table((images,), torch.from_numpy(target), len(people), side, _to_float)
-    cuts = (whole.subset(torch.from_numpy(rows)) for rows in (rest[train], rest[valid], test))
-    return Faces(*cuts, people)
+    whole = Table((torch.from_numpy(images[order]),), torch.from_numpy(target), len(people), side, _to_float)
+    learnt, held_out, asked = (whole.subset(torch.from_numpy(rows)) for rows in (rest[train], rest[valid], test))
+    return Faces(learnt, held_out, asked, people)
 
 
 def _to_float(images: UInt8[Tensor, "b 1 h w"]) -> tuple[Float[Tensor, "b 1 h w"], ...]:

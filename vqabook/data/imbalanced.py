@@ -64,14 +64,14 @@ class Division:
 
     def describe(self, cut: Cut) -> CutImages:
         """The cut that this is the division of, for a recipe."""
-        columns = [table.target.cpu().numpy() for table in (self.train, self.held_out)]
+        columns = [table.labels.cpu().numpy() for table in (self.train, self.held_out)]
         digest = hashlib.sha256(b"/".join(column.astype(np.uint8).tobytes() for column in columns)).hexdigest()
         train, held_out = (np.bincount(column, minlength=len(self.names)).tolist() for column in columns)
         return CutImages(**asdict(cut), counts=train, held_out_counts=held_out, digest=digest[:12])
 
     def to(self, device: torch.device) -> Division:
         """The same rows on a device."""
-        return replace(self, **{name: to_device(getattr(self, name), device) for name in ("train", "held_out")})
+        return replace(self, train=to_device(self.train, device), held_out=to_device(self.held_out, device))
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def divide(cut: Cut, root: str | os.PathLike) -> Division:
         rows, held_out = hold_out(rows, fraction=cut.held_out, seed=cut.seed)
     if held_out is None:
         raise ValueError(f"{cut.dataset} has no official test split, got held_out None; give a fraction of its rows")
-    labels, n = rows.target.numpy(), rows.n_classes
+    labels, n = rows.labels.numpy(), rows.n_classes
     there = np.bincount(labels, minlength=n)
     counts = there if cut.imbalance is None else np.array(long_tail_counts(int(there.min()), n, cut.imbalance))
     total = n * there.min() if cut.imbalance is None else counts.sum()
@@ -122,7 +122,7 @@ def _faces(root: Path) -> Pool:
     """All photographs of the seven people, their split undone: each run cuts its own."""
     faces = load_faces(root)
     parts = (faces.train, faces.valid, faces.test)
-    images, target = torch.cat([p.inputs[0] for p in parts]), torch.cat([p.target for p in parts])
+    images, target = torch.cat([p.inputs[0] for p in parts]), torch.cat([p.labels for p in parts])
     return Pool(replace(faces.train, inputs=(images,), target=target, side={}), None, faces.people)
 
 

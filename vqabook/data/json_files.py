@@ -99,6 +99,7 @@ def _refusal(error: Exception, rule: str, path: Path, entry: str = "") -> ValueE
 
 def _read(path: Path) -> bytes | mmap.mmap | memoryview:
     """The file's text: unpacked, or mapped. Raises for what a failed download left in its place."""
+    text: bytes | mmap.mmap | memoryview
     with tell_damage(path, "official files are whole, valid JSON", *DAMAGED_ARCHIVE):
         if path.suffix == ".gz":
             text = gzip.decompress(path.read_bytes())

@@ -68,7 +68,7 @@ def find_own(folder: Path) -> Source:
         lacking = "train" if train is None else "val, nor of test"
         raise FileNotFoundError(f"{RULE}: {folder} has not both files of {lacking}; it has {there}")
     valid = found.get("valid") if "test" in found else None
-    native = "changing" if "vqacp" in train.questions.lower() else "same"
+    native: Prior = "changing" if "vqacp" in train.questions.lower() else "same"
     return Source(train, test, _find_features(folder), native, valid)
 
 

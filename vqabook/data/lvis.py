@@ -8,7 +8,7 @@ file is the list of categories alone. The images are COCO's.
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 import numpy as np
@@ -19,7 +19,8 @@ from vqabook.core import Table
 from vqabook.data.json_files import check_unique, read_entries, read_json
 from vqabook.files import advise
 
-FREQUENCIES = ("r", "c", "f")  # rare: 1 to 10 train images, common: 11 to 100, frequent: more
+Frequency = Literal["r", "c", "f"]
+FREQUENCIES = get_args(Frequency)  # rare: 1 to 10 train images, common: 11 to 100, frequent: more
 BOUNDS = (10, 100)
 _CATEGORIES = f"categories (id, name, frequency one of {', '.join(FREQUENCIES)}, image_count, instance_count)"
 SLACK = 1.0  # pixels: boxes are drawn around polygons with rounded corners
@@ -64,7 +65,7 @@ class _Image(msgspec.Struct):
 class _Category(msgspec.Struct):
     id: int
     name: str
-    frequency: Literal[FREQUENCIES]
+    frequency: Frequency
     image_count: int
     instance_count: int
 

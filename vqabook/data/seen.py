@@ -113,12 +113,13 @@ def _read_photograph(
     return next((read_pixels(path, side)[0].transpose(1, 2, 0) for path in paths if path.exists()), None)
 
 
-def _draw_scenes(knobs: Mapping, image_ids: Sequence[int], side: int) -> list[View]:
+def _draw_scenes(knobs: Mapping, image_ids: Sequence[int | str], side: int) -> list[View]:
     """Scenes of the world that `knobs` make, written on first use, with the boxes of its feature file."""
     folder = source_files(DataSpec.of({"dataset": "shapes", "world": knobs}), None)[1]
     scenes = {scene["image_id"]: scene for scene in json.loads((folder / "scenes.json").read_bytes())["scenes"]}
     pictures = [np.asarray(render(scenes[image_id], side)) for image_id in image_ids]
-    return [View(*view) for view in zip(pictures, _read_boxes(folder / "features.h5", image_ids, CANVAS), strict=True)]
+    boxes = _read_boxes(folder / "features.h5", image_ids, CANVAS) or ()  # a world has them all
+    return [View(*view) for view in zip(pictures, boxes, strict=True)]
 
 
 def relevant_maps(

@@ -10,10 +10,10 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import combinations
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -88,7 +88,8 @@ class DataSpec:
         """The spec in a recipe's `data`, which may say more; tuples come as lists from a record."""
         spec = {field.name: data[field.name] for field in fields(cls) if field.name in data}
         if spec.get("world"):
-            spec["world"] = World(**{k: tuple(v) if isinstance(v, list) else v for k, v in spec["world"].items()})
+            knobs: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in spec["world"].items()}
+            spec["world"] = World(**knobs)
         return cls(**spec)
 
     def __post_init__(self):
@@ -227,7 +228,9 @@ def load_task(spec: DataSpec, data_root: str | os.PathLike | None, device: torch
     splits = load_questions(spec, data_root)
     features = open_features(_find_features(spec.dataset, source, folder)).to(device)
     if source.drop_unseen_images:
-        splits = Splits(*(q and q.subset(np.flatnonzero(np.isin(q.image_id, features.image_ids))) for q in splits))
+        splits = Splits(
+            _seen(splits.train, features), _seen(splits.test, features), splits.valid and _seen(splits.valid, features)
+        )
     return make_task(spec, divide(spec, source, splits), features, device)
 
 
@@ -255,6 +258,11 @@ def divide(spec: DataSpec, source: Source, splits: Splits) -> Splits:
     return Splits(pool.subset(rows[0]), pool.subset(rows[1]))
 
 
+def _seen(questions: Questions, features: FeatureStore) -> Questions:
+    """Those about images that have features."""
+    return questions.subset(np.flatnonzero(np.isin(questions.image_id, features.image_ids)))
+
+
 def make_task(spec: DataSpec, splits: Splits, features: FeatureStore, device: torch.device) -> Task:
     """Carve validation out of train unless it is there, build train's vocabulary, and make the Tables."""
     train, test, valid = splits
@@ -263,9 +271,9 @@ def make_task(spec: DataSpec, splits: Splits, features: FeatureStore, device: to
         kept, held_out = validation_split(strata, fraction=spec.valid_fraction, seed=spec.split_seed)
         train, valid = train.subset(kept), train.subset(held_out)
     vocabulary = build_vocabulary(train, min_answer_count=spec.min_answer_count)
-    how = {"max_words": spec.max_words, "as_typed": bool(spec.as_typed)}
-    tables = [to_device(make_table(q, vocabulary, features, **how), device) for q in (train, valid, test)]
-    return Task(*tables, vocabulary, features, train, valid, test)
+    tabulate = partial(make_table, max_words=spec.max_words, as_typed=bool(spec.as_typed))
+    learnt, judged, asked = (to_device(tabulate(q, vocabulary, features), device) for q in (train, valid, test))
+    return Task(learnt, judged, asked, vocabulary, features, train, valid, test)
 
 
 def modal_ids(task: Task, questions: Questions) -> Int[np.ndarray, " n"]:

@@ -27,7 +27,7 @@ def hold_out(
     table: Table, strata: Int[np.ndarray, " n"] | None = None, *, fraction: float, seed: int = 0
 ) -> tuple[Table, Table]:
     """The rows that are kept, and the `fraction` of each stratum that is held out; of each label by default."""
-    rows = validation_split(table.target.numpy() if strata is None else strata, fraction=fraction, seed=seed)
+    rows = validation_split(table.labels.numpy() if strata is None else strata, fraction=fraction, seed=seed)
     kept, held_out = (table.subset(torch.from_numpy(part)) for part in rows)
     return kept, held_out
 

@@ -36,9 +36,7 @@ def votes_digest(spec: DataSpec, data_root: str | os.PathLike | None, *, images:
 
 
 @lru_cache(maxsize=2)
-def votes_task(
-    spec: DataSpec, data_root: str | os.PathLike | None, device: torch.device, *, images: bool = True
-) -> Task:
+def votes_task(spec: DataSpec, data_root: str | Path | None, device: torch.device, *, images: bool = True) -> Task:
     """`load_task` with all held-out questions that the set has as its test split.
 
     Without `images` no question is left out for want of features, and what stands for them is one zero an image: for

@@ -42,8 +42,8 @@ def load_trec(root: str | os.PathLike) -> Trec:
     words = {word: i for i, word in enumerate(known, start=2)}
     fine_labels = tuple(sorted({fine for fine, _ in train}))
     width = max(len(tokens) for _, tokens in train + test)
-    tables = (_table(lines, words, fine_labels, width) for lines in (train, test))
-    return Trec(*tables, words, fine_labels)
+    learnt, asked = (_table(lines, words, fine_labels, width) for lines in (train, test))
+    return Trec(learnt, asked, words, fine_labels)
 
 
 def _read(root: Path, name: str) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -81,7 +81,7 @@ class Questions:
     question_id: Shaped[np.ndarray, " n"]
     image_id: Shaped[np.ndarray, " n"]
     text: list[str]
-    annotations: Sequence[Mapping]
+    annotations: list[Mapping]
 
     def __len__(self) -> int:
         return len(self.text)
@@ -128,18 +128,21 @@ def read_questions(questions: str | os.PathLike, annotations: str | os.PathLike 
     rule = "a VQA question has an id, an image and its text"
     ids, images, text = [], [], []
     for q in read_entries(questions, "questions", Question, rule):
-        ids.append(q.question_id), images.append(q.image_id), text.append(q.question)
+        ids.append(q.question_id)
+        images.append(q.image_id)
+        text.append(q.question)
     check_unique(ids, "every question has an id of its own", questions)
-    columns = [_as_column(column, questions) for column in (ids, images)]
+    question_id, image_id = columns = [_as_column(column, questions) for column in (ids, images)]
     if annotations is None:
-        return Questions(*columns, text, [])
+        return Questions(question_id, image_id, text, [])
     rule = f"a VQA annotation has a question, an image, types and {N_ANNOTATORS} answers"
     answered = list(_share_texts(read_entries(annotations, "annotations", Annotation, rule)))
     for key, column in zip(_IDS, columns, strict=True):
         theirs = [entry[key] for entry in answered]
         check_alike(column, _as_column(theirs, annotations), f"{questions} and {annotations}")
     check_unique([entry.question_id for entry in answered], "every question has an id of its own", annotations)
-    return Questions(*columns, text, _match(ids, images, answered, questions, annotations))
+    in_order = _match(ids, images, answered, questions, annotations)
+    return Questions(question_id, image_id, text, cast(list[Mapping], in_order))  # registered as Mappings
 
 
 def _match(
@@ -176,8 +179,10 @@ def _as_column(ids: Sequence[int | str], path: str | os.PathLike) -> Shaped[np.n
     if len(first_of) > 1:
         both = " and ".join(repr(first_of[kind]) for kind in (int, str))
         raise ValueError(f"a file has ids of one kind, whole numbers or texts: {both} are in {path}; write all alike")
-    if int in first_of and not -(2**63) <= min(ids) <= max(ids) < 2**63:
-        raise ValueError(f"a file has ids below 2^63 or texts: {max(ids, key=abs)} is in {path}; write them as texts")
+    numbers = [i for i in ids if isinstance(i, int)]
+    if numbers and not -(2**63) <= min(numbers) <= max(numbers) < 2**63:
+        most = max(numbers, key=abs)
+        raise ValueError(f"a file has ids below 2^63 or texts: {most} is in {path}; write them as texts")
     return np.array(ids, np.int64 if int in first_of else np.str_)
 
 

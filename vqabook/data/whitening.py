@@ -26,7 +26,7 @@ class Whitening:
     @classmethod
     def of(cls, images: UInt8[Tensor, "n c h w"], *, floor: float = FLOOR) -> Whitening:
         """The whitening that training images ask for."""
-        total, squares = 0.0, 0.0
+        total, squares = torch.zeros((), dtype=torch.double), torch.zeros(())
         for block in images.split(ROWS):
             x = normalise_contrast(block).flatten(1)
             total = total + x.sum(0, dtype=torch.double)

@@ -23,7 +23,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from vqabook.core import Batch
 from vqabook.objectives.base import Objective
-from vqabook.objectives.longtail import LabelLoss, long_tail
+from vqabook.objectives.longtail import LabelLoss, Rule, long_tail
 
 BOX_SIDE = 7  # places a side at which a box is read: torchvision's
 
@@ -54,7 +54,7 @@ class Classification(nn.Module):
     Under the sigmoids background is no category; under the softmaxes it is one more, whose count is `background`.
     """
 
-    def __init__(self, rule: str, counts: Int[Tensor, " c"], *, background: int | None = None, **options: Any):
+    def __init__(self, rule: Rule, counts: Int[Tensor, " c"], *, background: int | None = None, **options: Any):
         super().__init__()
         self.sigmoid, self.n = rule.endswith("sigmoid"), len(counts)
         if not self.sigmoid and rule != "softmax" and background is None:
@@ -118,7 +118,8 @@ class LongTailHeads(RoIHeads):
         boxes = self.box_coder.decode(regression, proposals)[:, 1:].split(sizes)
         scores = self.classification.scores(logits).split(sizes)
         kept = [self._of_an_image(*image) for image in zip(boxes, scores, shapes, strict=True)]
-        return tuple(list(part) for part in zip(*kept, strict=True))
+        regions, certainty, labels = (list(part) for part in zip(*kept, strict=True))
+        return regions, certainty, labels
 
     def _of_an_image(self, boxes: Tensor, scores: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
         region, category = (scores > self.score_thresh).nonzero(as_tuple=True)

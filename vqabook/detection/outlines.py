@@ -37,7 +37,7 @@ def read_annotations(path: str | os.PathLike) -> dict:
     return known | {"annotations": kept}
 
 
-def _find_areas(outline: object, size: tuple[int, int] | None, where: str) -> list | dict:
+def _find_areas(outline: list | dict | None, size: tuple[int, int] | None, where: str) -> list | dict:
     """Its polygons of three points or more, or its run lengths."""
     rule = "an outline is a list of polygons (x, y, x, y, ...), or run lengths of its image's size"
     try:
@@ -48,7 +48,7 @@ def _find_areas(outline: object, size: tuple[int, int] | None, where: str) -> li
         runs = [prod(known.size)] if isinstance(known.counts, str) else known.counts
         if known.size != (size or known.size) or sum(runs) != prod(known.size) or min(runs) < 0:
             raise ValueError(f"{rule}; {where} has {sum(runs)} pixels of {known.size}, not {size}: fetch it again")
-        return outline
+        return outline or []
     if odd := [len(polygon) for polygon in known if len(polygon) % 2]:
         raise ValueError(f"{rule}; {where} has one of {odd[0]} numbers: fetch it again")
     return [polygon for polygon in outline or [] if len(polygon) >= 6]

@@ -71,7 +71,8 @@ def _draw(
     folder: Path, image_id: int, categories: list[int], scenes: Scenes, rng: np.random.Generator
 ) -> tuple[dict, list[dict]]:
     """One image with objects that do not touch, and its annotations."""
-    side, taken, annotations = scenes.side, [], []
+    side, annotations = scenes.side, []
+    taken: list[tuple[int, int, int]] = []  # x, y, radius
     noise = rng.integers(60, 140, (side // 4, side // 4, 3), dtype=np.uint8)
     picture = Image.fromarray(noise).resize((side, side), Image.Resampling.BILINEAR)
     brush = ImageDraw.Draw(picture)

@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -26,6 +28,10 @@ from vqabook.detection.outlines import read_annotations
 
 KINDS = {"mask": "segm", "box": "bbox"}
 LABELS = {"overall": "AP_all", "r": "APr", "c": "APc", "f": "APf"}
+
+
+# What a Table calls; a detector takes lists of images and targets.
+_Look = Callable[..., tuple[Tensor, ...]]
 
 
 @dataclass(frozen=True)
@@ -111,7 +117,7 @@ def load_annotated(path: str | os.PathLike, images: str | os.PathLike, device: t
     rows = torch.arange(len(listed), device=device)
     return Annotated(
         path=path,
-        table=Table((rows,), rows, len(place), lookup=Lookup(files, objects)),
+        table=Table((rows,), rows, len(place), lookup=cast(_Look, Lookup(files, objects))),
         image_ids=tuple(image["id"] for image in listed),
         category_ids=tuple(place),
         counts=torch.from_numpy(categories.instance_count),
@@ -122,7 +128,9 @@ def load_annotated(path: str | os.PathLike, images: str | os.PathLike, device: t
 
 def mirror_half(table: Table) -> Table:
     """The same rows, half of them mirrored each time they are read."""
-    return replace(table, lookup=replace(table.lookup, flip=True))
+    if not isinstance(table.lookup, Lookup):
+        raise TypeError(f"rows are mirrored that a Lookup of images reads, got {table.lookup!r}; give such a table")
+    return replace(table, lookup=cast(_Look, replace(table.lookup, flip=True)))
 
 
 def _objects(entries: list[dict], place: dict[int, int], image: dict) -> Objects:

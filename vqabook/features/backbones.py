@@ -85,7 +85,7 @@ def _lite0(size: int) -> Backbone:
 def _fold_norms(network: nn.Module) -> None:
     """Batch normalisation becomes part of the convolution before it, ReLU6 works in place: less work, less memory."""
     pairs = [("_conv_stem", "_bn0"), ("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")]
-    for part in (network, *network._blocks):
+    for part in (network, *network.get_submodule("_blocks").children()):
         for conv, norm in pairs:
             if hasattr(part, conv):
                 setattr(part, conv, fuse_conv_bn_eval(getattr(part, conv), getattr(part, norm)))

@@ -65,7 +65,7 @@ def fit_components(blocks: Iterable[np.ndarray], k: int) -> Components:
 
     Exact: nothing is sampled. A component's largest entry is positive, so that its sign is no accident.
     """
-    n, total, moments = 0, 0.0, 0.0
+    n, total, moments = 0, np.zeros(()), np.zeros(())
     for block in blocks:
         x = block.astype(np.float64)
         n, total, moments = n + len(x), total + x.sum(0), moments + x.T @ x

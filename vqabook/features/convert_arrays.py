@@ -51,11 +51,11 @@ def convert_arrays(
     come. Boxes and image sizes are kept where the files have them.
     """
     folder, out = Path(folder), Path(out)
-    id_of = find_images(folder, ids, suffixes=SUFFIXES, rule="features are converted from a folder of arrays")
-    if n_images is not None and len(id_of) != n_images:
-        raise ValueError(f"{n_images} images are expected, {folder} has {len(id_of)}; download the others")
-    recipe = {"folder": _fingerprint(folder, id_of), "options": [adaptive, dtype]}
-    id_of, names = number_ids(id_of)
+    given = find_images(folder, ids, suffixes=SUFFIXES, rule="features are converted from a folder of arrays")
+    if n_images is not None and len(given) != n_images:
+        raise ValueError(f"{n_images} images are expected, {folder} has {len(given)}; download the others")
+    recipe = {"folder": _fingerprint(folder, given), "options": [adaptive, dtype]}
+    id_of, names = number_ids(given)
     with FeatureWriter(out, recipe, dtype, names=names) as writer:
         paths = [folder / name for name in id_of]
         columns = _find_layout(paths)
@@ -70,7 +70,7 @@ def convert_arrays(
         return conversion.finish(source=portable(folder.resolve().name))
 
 
-def _fingerprint(folder: Path, id_of: Mapping[str, int]) -> str:
+def _fingerprint(folder: Path, id_of: Mapping[str, int | str]) -> str:
     """Which files, whose, and of what size and time: an interrupted conversion of others is not continued."""
     known = hashlib.sha256()
     for name, image_id in id_of.items():
@@ -172,8 +172,9 @@ def _read_npz(path: Path) -> ArrayFile:
                 f"an .npz holds its features as {' or '.join(KEYS['features'])}: {path} has "
                 f"{', '.join(file.files) or 'nothing'}; rename the array"
             )
-        parts = {part: file[name] for part, name in names.items() if name is not None}
-    numbers = {k: _to_integer(parts[k], names[k], path) for k in ("count", "width", "height") if k in parts}
+        there = {part: name for part, name in names.items() if name is not None}
+        parts = {part: file[name] for part, name in there.items()}
+    numbers = {k: _to_integer(parts[k], there[k], path) for k in ("count", "width", "height") if k in parts}
     boxes = parts.get("boxes")
     if boxes is not None:
         boxes = _to_floats(boxes, "boxes", path)

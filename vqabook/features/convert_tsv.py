@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
 from jaxtyping import Float
@@ -53,7 +53,7 @@ class Source(NamedTuple):
                 archive.open(self.member) as packed,
             ):
                 packed.seek(at)
-                yield io.BufferedReader(packed, 1 << 20)
+                yield io.BufferedReader(cast(io.RawIOBase, packed), 1 << 20)  # of zipfile, which says IO[bytes]
 
 
 def convert_tsv(

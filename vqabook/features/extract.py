@@ -11,7 +11,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -62,15 +62,14 @@ def extract_features(
         raise ValueError(f"sizes are positive: batch_size {batch_size}, grid {grid}, size {size}, pca {pca}")
     import_extra("PIL.Image")
     files = find_images(images, ids)
-    network, device = open_backbone(backbone, size), pick_device(device)
-    recipe = _recipe(network, grid, device)
+    network, picked = open_backbone(backbone, size), pick_device(device)
+    recipe = _recipe(network, grid, picked)
     listing = json.dumps({portable(name): image_id for name, image_id in files.items()})
-    listing = hashlib.sha256(listing.encode()).hexdigest()
-    files, names = number_ids(files)
-    kept = {"every": 0.0, "suffix": ".maps", "names": names}
-    with FeatureWriter(out, recipe | {"images": listing}, "float16", **kept) as maps:
-        network.network.to(device)
-        bad = _fill(maps, images, files, network, grid, batch_size)
+    asked = recipe | {"images": hashlib.sha256(listing.encode()).hexdigest()}
+    numbers, names = number_ids(files)
+    with FeatureWriter(out, asked, "float16", every=0.0, suffix=".maps", names=names) as maps:
+        network.network.to(picked)
+        bad = _fill(maps, images, numbers, network, grid, batch_size)
         if bad and not (skip_bad and maps.images):
             examples = "; ".join(f"{name} ({why})" for name, why in list(bad.items())[:3])
             raise ValueError(
@@ -166,9 +165,14 @@ def _maps(network: Backbone, pixels: Sequence[np.ndarray], grid: int) -> Float[n
     return features
 
 
-def _encode(maps: FeatureWriter, out: Path, about: Mapping, recipe: Mapping) -> None:
+def _to_half(features: np.ndarray) -> np.ndarray:
+    return features.astype(np.float16)
+
+
+def _encode(maps: FeatureWriter, out: Path, about: Mapping, recipe: dict) -> None:
     """Project and quantise all maps into `out`."""
-    source, rows, parts = maps.map(), maps.rows(), {}
+    source, rows = maps.map(), maps.rows()
+    parts: dict[str, np.ndarray] = {}
     starts = range(0, len(source), BLOCK)
     space = None
     if recipe["pca"]:
@@ -179,7 +183,7 @@ def _encode(maps: FeatureWriter, out: Path, about: Mapping, recipe: Mapping) -> 
         features = features.astype(np.float32)
         return space.project(features) if space else features
 
-    encode = np.float16
+    encode: Callable[[np.ndarray], np.ndarray] = _to_half
     if recipe["dtype"] == "uint8":
         sample = project(source[spread(len(source), SAMPLED)])
         codes = fit_codes(sample.reshape(-1, sample.shape[-1]), levels=recipe["levels"])

@@ -39,7 +39,7 @@ def find_images(
     *,
     suffixes: Set[str] = frozenset(SUFFIXES),
     rule: str = "features are extracted from a folder of images",
-) -> dict[str, int] | dict[str, str]:
+) -> dict[str, int | str]:
     """File of an image, by suffix -> id, sorted; files are named from `folder` on, at any depth.
 
     `ids`: a regular expression whose first group, searched in the name without its suffix, is the id; `FILE_NAME`; or a
@@ -68,13 +68,14 @@ def find_images(
     return id_of
 
 
-def number_ids(id_of: Mapping[str, int] | Mapping[str, str]) -> tuple[dict[str, int], list[str] | None]:
+def number_ids(id_of: Mapping[str, int | str]) -> tuple[dict[str, int], list[str] | None]:
     """Every file's id as an integer, and the texts that those are places in; None where ids are integers."""
+    numbers = {name: image_id for name, image_id in id_of.items() if isinstance(image_id, int)}
     texts = [image_id for image_id in id_of.values() if isinstance(image_id, str)]
-    return ({name: i for i, name in enumerate(id_of)}, texts) if texts else (dict(id_of), None)
+    return ({name: i for i, name in enumerate(id_of)}, texts) if texts else (numbers, None)
 
 
-def _read_ids(folder: Path, path: Path) -> dict[str, int] | dict[str, str]:
+def _read_ids(folder: Path, path: Path) -> dict[str, int | str]:
     rule = "ids are a JSON file {file: id} with integers from 0, or texts"
     with tell_damage(path, rule, ValueError, advice="correct it"):
         ids = msgspec.json.decode(without_mark(path.read_bytes()), type=_IDS)

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any, SupportsIndex
 
 import h5py
 import numpy as np
@@ -46,7 +47,7 @@ class FeatureStore:
     first: Int[Tensor, " n1"] | None = None
     mapped: bool = field(default=False, init=False)  # as the file has it: a pickle names the file, to map it again
 
-    def __reduce_ex__(self, protocol: int) -> tuple:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
         if not self.mapped:
             return super().__reduce_ex__(protocol)
         return _map_again, (self.path.absolute(), self.image_ids, self.codes.shape)
@@ -93,7 +94,7 @@ class FeatureStore:
 
     def _decode(self, rows: Int[Tensor, " b"]) -> Float[Tensor, "b *o d"]:
         picked = torch.index_select(self.codes, 0, rows.to(self.codes.device)).to(rows.device, non_blocking=True)
-        if self.scale is None:
+        if self.scale is None or self.offset is None:
             return picked.float()
         return torch.addcmul(self.offset.to(rows.device), picked, self.scale.to(rows.device))
 
@@ -108,7 +109,7 @@ class FeatureStore:
         if n_bytes > budget_bytes:
             return self
         scale, offset, first = (None if x is None else x.to(device) for x in (self.scale, self.offset, self.first))
-        if not decoded:
+        if not decoded or scale is None or offset is None:
             return replace(self, codes=self.codes.to(device, copy=True), scale=scale, offset=offset, first=first)
         whole = torch.empty(self.codes.shape)
         for block, codes in zip(whole.split(2048), self.codes.split(2048), strict=True):

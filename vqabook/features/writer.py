@@ -8,6 +8,7 @@ lie in one piece, and never pass through a memory map, where a full disk would k
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -172,7 +173,7 @@ class FeatureWriter:
         parts = {"features": features, "rows": rows} | ({} if boxes is None else {"boxes": boxes})
         with tell_if_full(self.out, AGAIN):
             for name, values in parts.items():
-                _write(self._files[name], memoryview(np.ascontiguousarray(values).reshape(-1).view(np.uint8)))
+                _write(self._files[name], np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
         # one assignment: an interrupt sees the state before or after, never between
         self._at = State(
             at.recipe,
@@ -260,7 +261,7 @@ def is_whole(out: Path) -> bool:
     return out.exists()
 
 
-def _write(file: object, block: memoryview) -> None:
+def _write(file: io.FileIO, block: memoryview) -> None:
     """Write all of it: a raw file may take less than it is given."""
     while len(block):
         block = block[file.write(block) :]

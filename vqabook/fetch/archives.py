@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import IO, Self
+from typing import IO
 
 from vqabook.files import DAMAGED_ARCHIVE, is_hindrance
 from vqabook.progress import Bar
@@ -138,7 +138,7 @@ class _Member(tarfile.TarInfo):
     """A tar header that is no bomb itself: what describes the next member is small."""
 
     @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Member":
         """As tarfile's. Raises tarfile.ReadError for a description larger than HEADER."""
         member = super().frombuf(buf, encoding, errors)
         if member.size > HEADER and not member.isreg():

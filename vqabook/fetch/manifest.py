@@ -10,7 +10,7 @@ from importlib.resources.abc import Traversable
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StrictBool, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, StrictBool, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from vqabook.files import tell_damage, without_mark
@@ -39,10 +39,10 @@ Inside = Annotated[str, AfterValidator(_inside)]
 Count = Annotated[int, Field(strict=True, ge=0)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Function = Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]  # module:function
-table = dataclass(frozen=True, config={"extra": "forbid"})
+STRICT = ConfigDict(extra="forbid")
 
 
-@table
+@dataclass(frozen=True, config=STRICT)
 class File:
     """A file of a set where its loader looks for it, or, if `path` ends in "/", a folder with `count` files.
 
@@ -65,7 +65,7 @@ class File:
         return self.path.endswith("/")
 
 
-@table
+@dataclass(frozen=True, config=STRICT)
 class Download:
     """One file to be brought by HTTP. `bytes` is exact where given."""
 
@@ -78,7 +78,7 @@ class Download:
         return self.url.split("?")[0].rsplit("/", 1)[-1]
 
 
-@table
+@dataclass(frozen=True, config=STRICT)
 class Origin:
     """One way to a set. Of its archives the members that match `keep` are unpacked, without the leading folder `strip`;
     `packed`: a folder of the set where they are kept as they come.
@@ -115,7 +115,7 @@ class Origin:
         return f"{self.kind} {', '.join(hosts) or self.package + version or self.loader}".strip()
 
 
-@table
+@dataclass(frozen=True, config=STRICT)
 class DataSet:
     """An entry of the manifest. `folder` lies below data_root; `download` and `bytes` (on disk) are about right.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -166,6 +166,7 @@ def _cells(grid: int) -> Float[Tensor, "o 4"]:
     return torch.cat([corner, corner + 1 / grid], -1)
 
 
+@runtime_checkable
 class _Pretrained(Protocol):
     """A class of transformers'."""
 

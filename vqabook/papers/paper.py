@@ -96,7 +96,7 @@ class Paper:
     name: str
     title: str
     pages: tuple[str, ...]  # notebooks, by the name behind their number
-    setting: type
+    setting: type[Any]
     profiles: Mapping[str, Mapping]
     recipes: Callable[[Any, str], Sequence[Recipe]]  # (setting, page) -> every run that the page shows
     claims: tuple[Claim, ...]
