@@ -6,6 +6,7 @@ A page that was run with other parameters than the book's says so at its top.
 import shlex
 from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 
 def run_again(records: Sequence[Mapping], setting: object, *, notebook: str, meanings: Mapping[str, str]) -> str:
@@ -28,7 +29,7 @@ def notice(setting: object) -> str:
     )
 
 
-def _command(setting: object, notebook: str) -> str:
+def _command(setting: Any, notebook: str) -> str:
     seeds = shlex.quote(str(list(setting.seeds)))
     options = f"-p profile {setting.profile} -p dataset {shlex.quote(setting.dataset)} -p seeds {seeds}"
     return f"papermill notebooks/{notebook}.ipynb out.ipynb {options}"

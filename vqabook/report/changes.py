@@ -108,7 +108,7 @@ def render_html(changes: Sequence[Change], version: str) -> str:
 
 def _row(change: Change) -> str:
     cells = [f"<code>{escape(change.claim)}</code><br><small>{change.kind}</small>", TITLES[change.room]]
-    for verdict, *numbers in (change.old, change.new):
+    for verdict, *numbers in filter(None, (change.old, change.new)):
         measured = _tell(["", *numbers]).strip()
         cells.append(f"{badge(verdict)}<br><small>{escape(measured)}</small>")
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"

@@ -103,8 +103,8 @@ class Claim:
     @property
     def printed(self) -> float | None:
         """The difference that the paper prints."""
-        printed = [side.in_print for side in (self.more, self.less)]
-        return None if None in printed else round(printed[0] - printed[1], 2)
+        more, less = self.more.in_print, self.less.in_print
+        return None if more is None or less is None else round(more - less, 2)
 
 
 def mark_headlines(claims: Iterable[Claim], names: Collection[str]) -> tuple[Claim, ...]:

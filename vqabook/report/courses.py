@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vqabook.report.figures import lines, mark_of, panels
+from vqabook.report.figures import count_in_ones, lines, mark_of, panels
 from vqabook.report.verdicts import matching, value_at
 
 Records = Sequence[Mapping]
@@ -37,7 +37,7 @@ def draw_course(axes: Axes, seeds: Sequence[Sequence[float]], loss: str) -> None
     """A loss' runs over epochs, mean and standard deviation; nothing without runs."""
     if seeds:
         lines(axes, range(1, len(seeds[0]) + 1), seeds, mark=mark_of(loss), label=f"{loss}, n = {len(seeds)}")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    count_in_ones(axes)
 
 
 def draw_speed(axes: Axes, runs: Mapping[str, Sequence[Sequence[float]]], reach: Callable) -> None:

@@ -63,7 +63,7 @@ def load_library() -> str:
 
     It is a module, and a browser refuses to import one from a page opened as a file: so its text travels as a string.
     """
-    module = distribution("itables").locate_file("itables/html/dt_bundle.js").read_text("utf-8")
+    module = Path(str(distribution("itables").locate_file("itables/html/dt_bundle.js"))).read_text("utf-8")
     source = f'URL.createObjectURL(new Blob([{json.dumps(module)}], {{ type: "text/javascript" }}))'
     return f"window.DataTables = import({source}).then((library) => library.default);\n"
 

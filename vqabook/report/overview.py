@@ -117,8 +117,8 @@ def tell_strength(dots: Sequence[Dot], source: str) -> str:
 
 def render_levels(levels: Sequence[Level]) -> str:
     """The levels of the headlines' baselines, printed and ours."""
-    real = [level for level in levels if level.real is not None]
-    lower = sum(level.real < level.printed for level in real)
+    real = [(x.real, x.printed) for x in levels if x.real is not None and x.printed is not None]
+    lower = sum(ours < printed for ours, printed in real)
     found = f"On real data {lower} of {len(real)} baselines stand lower than printed."
     caption = f"{found} Levels of what the headline claims compare with, means over seeds; data sets differ from print."
 

@@ -1,5 +1,6 @@
 """Tables, text and source, shown on a page."""
 
+from collections.abc import Callable
 from html import escape
 
 import pandas as pd
@@ -16,7 +17,7 @@ def show(table: pd.DataFrame, *, index: bool = True, classes: str | None = None,
     show_html(_fold(html, folded) if folded else html)
 
 
-def show_source(*objects: object, folded: str = "") -> None:
+def show_source(*objects: Callable, folded: str = "") -> None:
     """Display the library's own source of functions or classes, so that text and code cannot drift apart.
 
     `folded`: words that unfold it.

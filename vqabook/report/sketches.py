@@ -1,13 +1,14 @@
 """Drawings that say how a method works: made of a few numbers that a reader can check, not of records."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vqabook.report.figures import is_narrow, mark_of, panels
 
-PERSON = {"marker": "o", "linestyle": "none", "markersize": 7, "color": "#7a8594"}
+PERSON: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 7, "color": "#7a8594"}
 
 
 def votes_to_targets(figure: Figure, votes: Mapping[str, int], targets: Mapping[str, Sequence[float]]) -> None:

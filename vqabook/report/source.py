@@ -8,19 +8,20 @@ import re
 import subprocess
 import sys
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from textwrap import dedent, wrap
 from types import ModuleType
 
 WIDTH = 79
 
 
-def source_of(*objects: object) -> str:
+def source_of(*objects: Callable) -> str:
     """The source of functions, methods or classes as one block that runs when it is pasted; methods stand alone."""
     texts = [dedent(inspect.getsource(one)).rstrip() for one in objects]
-    shown = {node.name for text in texts for node in ast.parse(text).body}
-    modules = [inspect.getmodule(one) for one in objects]
-    needed = (line for pair in zip(texts, modules, strict=True) for line in _imports(*pair, shown))
+    nodes = [node for text in texts for node in ast.parse(text).body]
+    shown = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    modules = [sys.modules[one.__module__] for one in objects]
+    needed = (line for text, module in zip(texts, modules, strict=True) for line in _imports(text, module, shown))
     header = "from __future__ import annotations\n" + "\n".join(dict.fromkeys(needed))
     narrow = (_narrow_comments(_narrow_docstrings(text)) for text in texts)
     lines = _ruff("\n\n\n".join([header, *narrow])).splitlines()
@@ -44,6 +45,10 @@ def _imports(text: str, module: ModuleType, shown: set[str]) -> Iterator[str]:
             yield lines.get(name, f"from {module.__name__} import {name}")
 
 
+def _indent_of(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())]
+
+
 def _narrow_docstrings(text: str) -> str:
     """`text` with the long paragraphs of its docstrings broken anew."""
     lines = text.splitlines()
@@ -65,7 +70,7 @@ def _break_paragraphs(lines: list[str]) -> list[str]:
     broken = []
     for paragraph in paragraphs:
         if max(map(len, paragraph)) > WIDTH:
-            indent, rest = (re.match(r"\s*", line)[0] for line in (paragraph[0], paragraph[-1]))
+            indent, rest = (_indent_of(line) for line in (paragraph[0], paragraph[-1]))
             paragraph = _fold(" ".join(map(str.strip, paragraph)), indent, rest)
         broken += paragraph
     return broken
@@ -85,7 +90,7 @@ def _narrow_comments(text: str) -> str:
         row, column = token.start[0] - 1, token.start[1]
         code, comment = lines[row][:column].rstrip(), re.sub(r"#\s*(fmt:|noqa).*", "", token.string).strip()
         if len(lines[row]) > WIDTH or comment != token.string:
-            indent = re.match(r"\s*", lines[row])[0]
+            indent = _indent_of(lines[row])
             above = _fold(comment, indent, f"{indent}# ") if comment else []
             lines[row : row + 1] = [*above, code] if code else above
     return "\n".join(lines)

@@ -94,7 +94,7 @@ def p_values(
     rows: Rows, sources: Sources, against: Mapping[str, str], metrics: Sequence[str] | None = None
 ) -> list[float]:
     """The p value of every cell that daggers could mark: the tests behind `by_answer_type`, one after the other."""
-    tested = []
+    tested: list[float] = []
     for source in sources.values():
         further = [f"{FURTHER}.{name}" for name in _further(rows, source, "test.")]
         for metric in metrics or (*ANSWER_TYPES.values(), *further):

@@ -152,7 +152,8 @@ def fill_notebook(text: str, teller: Teller, where: str) -> tuple[str, list[Need
             values |= output.get("data", {}).get(MEASURED, {})
         if "outputs" in cell:
             cell["outputs"] = [output for output in cell["outputs"] if MEASURED not in output.get("data", {})]
-    teller, unmet, shown = replace(teller, values={**teller.values, **values}), [], []
+    teller, shown = replace(teller, values={**teller.values, **values}), []
+    unmet: list[Need] = []
     for i, cell in enumerate(notebook["cells"], start=1):
         if cell["cell_type"] == "markdown":
             source = "".join(cell["source"])
@@ -196,7 +197,7 @@ def _tell_level(seeds: BySeed) -> str:
     values = list(seeds.values())
     if not values:
         return badge("not run")
-    mean, std = np.mean(values), np.std(values, ddof=1) if len(values) > 1 else 0.0
+    mean, std = float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
     digits = _digits(mean, std)
     spread = f"\u00a0±\u00a0{std:.{digits}f}" if len(values) > 1 else ""
     return f"{clear(mean, digits)}{spread} (n\u00a0=\u00a0{len(values)})".replace("-", "−")
@@ -207,7 +208,7 @@ def _tell_verdict(verdict: Verdict, claim: Claim, form: str) -> str:
     label = badge(verdict.kind)
     if form == "verdict" or verdict.mean is None:
         return label
-    ends = [] if verdict.low is None else [verdict.low, verdict.high]
+    ends = verdict.interval or ()
     half = verdict.detectable or 0.0
     digits = _digits(*(ends or [verdict.mean]), half)
     parts = {

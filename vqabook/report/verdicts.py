@@ -58,7 +58,12 @@ class Verdict:
 
         A measured difference as large as that is the smallest one whose interval excludes zero.
         """
-        return None if self.low is None else (self.high - self.low) / 2
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval; None where there is none."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
 
 
 def judge(differences: Sequence[float], *, printed: float | None = None, near: float | None = None) -> Verdict:
@@ -177,8 +182,7 @@ def of_claim(records: Sequence[Mapping], claim) -> BySeed:
 def gain(records: Sequence[Mapping], side) -> tuple[list[float], tuple[float, float] | None]:
     """A side of each seed, and the 95 % interval of its mean: what `figures.gains` draws."""
     seeds = list(of_side(records, side).values())
-    verdict = judge(seeds)
-    return seeds, None if verdict.low is None else (verdict.low, verdict.high)
+    return seeds, judge(seeds).interval
 
 
 def verdict_on(claim: Claim, records: Sequence[Mapping]) -> Verdict:
@@ -243,10 +247,11 @@ def _doubt_sight(where: Mapping, blind: Mapping, records: Sequence[Mapping]) -> 
     seeing, unseeing = (
         {(r["recipe"]["seed"], rows_of(r)): valid_of(r) for r in matching(records, which)} for which in (where, blind)
     )
-    shared = [key for key in seeing.keys() & unseeing.keys() if None not in (seeing[key], unseeing[key])]
-    if not shared:
+    pairs = [(seeing[key], unseeing[key]) for key in seeing.keys() & unseeing.keys()]
+    gains = [sees - reads for sees, reads in pairs if sees is not None and reads is not None]
+    if not gains:
         return None
-    gain = float(np.mean([seeing[key] - unseeing[key] for key in shared]))
+    gain = float(np.mean(gains))
     if gain > 0:
         return ""
     name = name_run(where["variant"])
@@ -293,7 +298,7 @@ def mean_std(values: Iterable[float], *, signed: bool = False) -> str:
     if not values:
         return "–"
     spread = f"\u00a0±\u00a0{np.std(values, ddof=1):.2f}" if len(values) > 1 else ""  # kept on one line
-    return f"{(sign if signed else clear)(np.mean(values))}{spread}"
+    return f"{(sign if signed else clear)(float(np.mean(values)))}{spread}"
 
 
 def seeds_of(found: Iterable[Mapping[int, float]]) -> str:

@@ -1,6 +1,7 @@
 """Claims: printed beside measured, how strong the evidence is, and how near the levels are."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -23,13 +24,13 @@ def forest(axes: Axes, stars: Sequence[Star], names: Sequence[str] | None = None
     live, real, embedded, printed = (mark_of(name) for name in ("live", "real", "embedded", "printed"))
     for y, star in enumerate(stars):
         if star.expected and star.value is not None:
-            pale = {"color": embedded.color, "linewidth": 7, "alpha": 0.2, "solid_capstyle": "butt"}
+            pale: dict[str, Any] = {"color": embedded.color, "linewidth": 7, "alpha": 0.2, "solid_capstyle": "butt"}
             axes.plot(star.expected, (y + 0.16,) * 2, **pale)
         for shift, verdict, mark in ((-0.16, star.real, real), (0.16, star.embedded, embedded)):
-            if verdict.low is not None:
+            if verdict.interval is not None and verdict.mean is not None:
                 met = verdict.kind != "conditions not met"
-                look = {"color": mark.color, "linewidth": 2 if met else 1}
-                axes.plot((verdict.low, verdict.high), (y + shift,) * 2, **look)
+                look: dict[str, Any] = {"color": mark.color, "linewidth": 2 if met else 1}
+                axes.plot(verdict.interval, (y + shift,) * 2, **look)
                 face = mark.color if met else "none"
                 axes.plot(verdict.mean, y + shift, **mark.dots | {"markersize": 5, "markerfacecolor": face})
         if star.claim.printed is not None:

@@ -1,6 +1,7 @@
 """Runs beside each other: bars, intervals, gains, slopes, and one score against another."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -108,7 +109,8 @@ def stacked(axes: Axes, rows: Mapping[str, Mapping[str, float]], marks: Mapping[
         left = {1: 0.0, -1: 0.0}
         for i, (part, value) in enumerate(parts.items()):
             side = 1 if value >= 0 else -1
-            look = {"color": marks[part].color, "hatch": "///" if i % 2 else "", "edgecolor": "white", "linewidth": 0}
+            look: dict[str, Any] = {"color": marks[part].color, "hatch": "///" if i % 2 else ""}
+            look |= {"edgecolor": "white", "linewidth": 0}
             axes.barh(y + below, value, left=left[side], height=height, label=part if y == 0 else "", **look)
             left[side] += value
         ends = (y + below - 0.65 * height, y + below + 0.65 * height)

@@ -7,11 +7,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from textwrap import fill
+from typing import Any
 
 import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import MaxNLocator
 
 from vqabook.report.show import show_html
 
@@ -20,8 +22,19 @@ SMALLEST = 7.0  # points of a letter: 9 px
 _INK = {"light": "#24292f", "dark": "#d5dae1"}
 _INKED = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "axes.titlecolor")
 _LOOK = {"figure.facecolor": "none", "axes.facecolor": "none", "patch.edgecolor": "none", "font.family": ["sans-serif"]}
-_SIZES = {"font.size": 9, "axes.titlesize": 9.5, "axes.labelsize": 9, "xtick.labelsize": 8.5, "ytick.labelsize": 8.5}
-_LEGEND = {"legend.fontsize": 8, "legend.title_fontsize": 8, "legend.frameon": False, "figure.titlesize": 10}
+_SIZES: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+}
+_LEGEND: dict[Any, Any] = {
+    "legend.fontsize": 8,
+    "legend.title_fontsize": 8,
+    "legend.frameon": False,
+    "figure.titlesize": 10,
+}
 _SMALL = '<source media="(max-width: 600px)" srcset="{}">'
 _ONE_THEME = "<style>html:not([data-theme]) .only-dark {display: none}</style>"  # outside the book
 _NUMBER = itertools.count()
@@ -80,7 +93,7 @@ def _frame(drawing: str, caption: str, alt: str, *, fits: bool) -> str:
 def draw_svg(draw: Draw, *, size: tuple[float, float], ink: str) -> str:
     """A drawing of `size` inches as SVG without a ground; `ink` is the colour of text and axes."""
     style = dict.fromkeys(_INKED, ink) | _LOOK
-    with sns.axes_style("ticks", style), plt.rc_context(_SIZES | _LEGEND):
+    with sns.axes_style("ticks", style), plt.rc_context({**_SIZES, **_LEGEND}):
         figure = plt.figure(figsize=size, layout="constrained")
         draw(figure)
         for axes in figure.axes:
@@ -100,7 +113,14 @@ def is_narrow(figure: Figure | SubFigure) -> bool:
     return bool(figure.get_figure(root=True).get_figwidth() <= PHONE)
 
 
-def panels(figure: Figure | SubFigure, n: int, *, columns: int | None = None, **more: object) -> list[Axes]:
+def count_in_ones(axes: Axes) -> None:
+    """Ticks of the x axis at whole numbers alone, as epochs are."""
+    locator = axes.xaxis.get_major_locator()
+    if isinstance(locator, MaxNLocator):
+        locator.set_params(integer=True)
+
+
+def panels(figure: Figure | SubFigure, n: int, *, columns: int | None = None, **more: Any) -> list[Axes]:
     """Axes of `n` panels: `columns` beside each other, by default all; below each other on a phone."""
     across = 1 if is_narrow(figure) else min(columns or n, n)
     down = -(-n // across)

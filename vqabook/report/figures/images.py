@@ -7,13 +7,14 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from vqabook.report.figures.frame import is_narrow
 
 FRAME = (214, 39, 140)  # of what is asked about: no colour of scenes, seen on light and on dark ground
 
 
-def picture(axes: Axes, image: object, caption: str) -> None:
+def picture(axes: Axes, image: ArrayLike, caption: str) -> None:
     """An image without axes, with its caption below."""
     axes.imshow(image, cmap="gray")  # the map of images that have one channel
     axes.set(xticks=[], yticks=[])
@@ -98,7 +99,8 @@ def looks(figure: Figure, rows: Sequence[Mapping]) -> None:
     A row has `question`, `truth`, `image` [s, s, 3] or None, `boxes` [o, 4] and `methods`: name -> (attention, answer);
     where it is known what a question is about, `relevant` [o], whose regions are framed.
     """
-    for part, row in zip(np.atleast_1d(figure.subfigures(len(rows))), rows, strict=True):
+    parts = figure.subfigures(len(rows), squeeze=False)[:, 0]
+    for part, row in zip(parts, rows, strict=True):
         part.suptitle(fill(f"{row['question']} — {row['truth']}", 44 if is_narrow(figure) else 70), fontsize=9)
         there = row["image"] is not None
         image = np.asarray(row["image"]) if there else np.full((224, 224, 3), 255)
