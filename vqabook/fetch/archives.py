@@ -9,8 +9,9 @@ import tarfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
+from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import cast
 
 from vqabook.files import DAMAGED_ARCHIVE, is_hindrance
 from vqabook.progress import Bar
@@ -22,7 +23,7 @@ MEMBERS = 1_000_000  # the most, and no more than files of 512 bytes would fit, 
 FEW = 10_000
 NAMED = (".zip", ".whl", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 NAME, PATH, DEPTH = 255, 1000, 64  # bytes of a name and of a path, folders on it
-Members = Iterator[tuple[str, IO[bytes] | None]]  # name and content; folders have none
+Members = Iterator[tuple[str, BufferedIOBase | None]]  # name and content; folders have none
 
 
 def is_archive(path: Path) -> bool:
@@ -131,7 +132,7 @@ def _walk_zip(archive: Path, target: Path) -> Members:
                 raise ValueError(f"{info.filename!r} is a link or a device")
             if info.flag_bits & 1:
                 raise ValueError(f"{info.filename!r} is encrypted")
-            yield info.filename, None if info.filename.endswith("/") else whole.open(info)
+            yield info.filename, None if info.filename.endswith("/") else cast(BufferedIOBase, whole.open(info))
 
 
 class _Member(tarfile.TarInfo):
@@ -155,7 +156,7 @@ def _walk_tar(archive: Path, target: Path) -> Members:
                 tarfile.data_filter(member, str(target))  # refuses devices, and what ends outside the folder
                 if member.issym() or member.islnk():
                     raise ValueError(f"{member.name!r} is a link")
-                yield member.name, whole.extractfile(member)
+                yield member.name, cast(BufferedIOBase | None, whole.extractfile(member))
         rest = 0
         while block := stream.read(BLOCK):
             rest += len(block)
@@ -163,7 +164,7 @@ def _walk_tar(archive: Path, target: Path) -> Members:
                 raise ValueError("much follows its end")
 
 
-def _check(members: Members, most: int) -> Iterator[tuple[str, IO[bytes]]]:
+def _check(members: Members, most: int) -> Iterator[tuple[str, BufferedIOBase]]:
     """The files, each path in one form, if it is a portable one inside the folder, and new."""
     seen: set[str] = set()
     folders: set[PurePosixPath] = set()
@@ -193,7 +194,7 @@ def _check_name(name: str) -> None:
         raise ValueError(f"{name!r} is an absolute path or not a portable one")
 
 
-def _write(source: IO[bytes], path: Path, left: int, bar: Bar, written: list[Path]) -> int:
+def _write(source: BufferedIOBase, path: Path, left: int, bar: Bar, written: list[Path]) -> int:
     """Copy at most `left` bytes; how many are left then, less than none if there were more. `written` gets the path."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

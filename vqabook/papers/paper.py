@@ -29,7 +29,7 @@ class Recipe:
     variant: str  # the run's name in tables and claims
     prior: str  # of the answers at test: changing, same or none
     seed: int
-    data: Mapping[str, Any]  # the data set, its division, and a digest of its files
+    data: Any  # the data set, its division, and a digest of its files: a mapping, or a dataclass of the paper's
     part: str | None = None  # the paper's part that produces it
 
     LEFT_OUT: ClassVar[tuple[str, ...]] = ("part",)  # fields that the JSON lacks where they are None

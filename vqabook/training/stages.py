@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, overload
 
 from filelock import FileLock
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from vqabook.evidence.record import key_of
 from vqabook.files import load_saved, read_or_set_aside, save_whole
 
 M = TypeVar("M", bound=nn.Module)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,13 @@ class Stages:
         with FileLock(f"{path}.lock"):
             yield path
 
-    def go_on(
-        self, model: M, recipe: Mapping, train: Callable[[M, Path], object], *, anew: Path | None = None
-    ) -> object:
+    @overload
+    def go_on(self, model: M, recipe: Mapping, train: Callable[[M, Path], T], *, anew: Path) -> T: ...
+
+    @overload
+    def go_on(self, model: M, recipe: Mapping, train: Callable[[M, Path], T], *, anew: None = None) -> T | None: ...
+
+    def go_on(self, model: M, recipe: Mapping, train: Callable[[M, Path], T], *, anew: Path | None = None) -> T | None:
         """Give `model` the weights that a run of `recipe` left; if none did, `train(model, checkpoint)` comes first.
 
         Returns what `train` did, or None. `anew`: the checkpoint of the very run that leaves them, which trains

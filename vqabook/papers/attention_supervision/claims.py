@@ -42,18 +42,20 @@ UNTESTED = (  # where, what the text says, why no claim of ours tests it
     ("Figs. 8-9", "attention maps of single examples", "pictures; the page shows them over ours"),
 )  # fmt: skip
 
+TITLES = {str(loss): title for loss, title in LOSSES.items()}
+
 
 def claim(name: str, statement: str, where: str, more: tuple, less: tuple, *, data: str, unit: str = "points") -> Claim:
     """A claim between two (task, row, metric, printed value) sides."""
-    sides = (
+    first, second = (
         Side({"variant": f"{task} {row}", "prior": "same" if task == "vqa" else "none"}, metric, printed)
         for task, row, metric, printed in (more, less)
     )
     rows, metrics = {more[1], less[1]}, {more[2], less[2]}
-    needs = ("human maps",) if any(".human." in metric for metric in metrics) else ()
+    needs: tuple[str, ...] = ("human maps",) if any(".human." in metric for metric in metrics) else ()
     needs += ("relevant regions",) if RIGHT in rows else ()
     return Claim(
-        f"attention-{name}", statement, where, *sides, PAGE, TITLE, DATA[data], unit, needs=needs, selects=True
+        f"attention-{name}", statement, where, first, second, PAGE, TITLE, DATA[data], unit, needs=needs, selects=True
     )
 
 
@@ -78,7 +80,7 @@ def _tables_1_and_2() -> Iterator[Claim]:
             statement = f"{TASKS[task].capitalize()}: supervision with {title} loss beats the baseline"
             yield _beats(task, loss, "baseline", statement, f"Table {table}, {title}")
         for loss in ("coral", "mse", "mmd"):
-            statement = f"{TASKS[task].capitalize()}: the adversarial loss beats {LOSSES[loss]}"
+            statement = f"{TASKS[task].capitalize()}: the adversarial loss beats {TITLES[loss]}"
             yield _beats(task, "adv", loss, statement, f"Table {table}, Adv against {LOSSES[loss]}")
 
 
@@ -87,11 +89,11 @@ def _table_4() -> Iterator[Claim]:
         head, loss = row.split()
         for kind, title in zip(KINDS, ("All", "Y/N", "Num", "Other"), strict=True):
             on = "" if kind == "overall" else f" on {kind} questions"
-            statement = f"VQA: supervising {OF[head]} with {LOSSES[loss]} loss beats the baseline{on}"
+            statement = f"VQA: supervising {OF[head]} with {TITLES[loss]} loss beats the baseline{on}"
             yield _beats("vqa", row, "baseline", statement, f"Table 4, {row}, {title}", kind)
     for head in ("question", "image"):
         for loss in ("coral", "mse", "mmd"):
-            statement = f"VQA, {OF[head]}: the adversarial loss beats {LOSSES[loss]}"
+            statement = f"VQA, {OF[head]}: the adversarial loss beats {TITLES[loss]}"
             yield _beats("vqa", f"{head} adv", f"{head} {loss}", statement, f"Table 4, {head} adv, All")
     orders = (
         ("image adv", "question adv", "VQA: supervising attention to regions helps more than that to words"),
@@ -105,7 +107,7 @@ def _table_3() -> Iterator[Claim]:
     """Attention moves to where people look."""
     for row in list(TABLE_3)[1:]:
         head, loss = row.split()
-        who = f"Supervising {OF[head]} with {LOSSES[loss]} loss"
+        who = f"Supervising {OF[head]} with {TITLES[loss]} loss"
         for i, (short, metric, text, order) in enumerate((
             ("rc", "rank_correlation", "a higher rank correlation with", (row, "baseline")),
             ("emd", "emd", "a smaller earth mover's distance from", ("baseline", row)),

@@ -10,7 +10,7 @@ from vqabook.data.vqa import spell
 from vqabook.metrics import attention as measures
 from vqabook.metrics.vqa import vqa_accuracy
 from vqabook.objectives.attention import HEADS
-from vqabook.papers.attention_supervision.examples import JUDGED, Examples
+from vqabook.papers.attention_supervision.examples import JUDGED, Examples, People
 from vqabook.training.fit import best_answer, predict, soft_score
 
 SHOWN = 12  # examples whose maps a record keeps
@@ -32,20 +32,19 @@ def score_epoch(model: nn.Module, examples: Examples) -> dict:
     accuracy = vqa_accuracy(dict(zip(ids, said, strict=True)), task.test_questions.annotations)
     scores = accuracy.scores
     if examples.people is not None:
-        scores["human"] = compare_with_people(model, examples)
-    elif examples.human is not None:
+        scores["human"] = compare_with_people(model, examples, examples.people)
+    elif examples.human is not None and examples.boxes is not None:
         rows = torch.arange(min(JUDGED, len(examples.test)))
         human, boxes = (of["test"][: len(rows)] for of in (examples.human, examples.boxes))
         scores["human"] = compare_with_truth(_maps(model, examples.test, rows), human, boxes)
     return {"valid": valid, "test": accuracy.overall, "scores": scores}
 
 
-def compare_with_people(model: nn.Module, examples: Examples) -> dict:
+def compare_with_people(model: nn.Module, examples: Examples, people: People) -> dict:
     """Table 3's two measures by VQA-HAT's protocol."""
-    people = examples.people
     maps = _maps(model, examples.test, torch.from_numpy(people.rows))
     maps = maps if people.boxes is None else measures.spread(maps, people.boxes)
-    ids = examples.task.test_questions.question_id[people.rows]
+    ids = examples.vqa.test_questions.question_id[people.rows]
     agreement = measures.agreement_with_humans(maps, ids, people.maps.maps, people.maps.question_id)
     return _average(agreement.rank_correlation, agreement.earth_movers_distance)
 
@@ -100,4 +99,10 @@ def _right(out: Output, batch: Batch) -> Float[Tensor, " b"]:
 
 
 def _maps(model: nn.Module, table: Table, rows: Int[Tensor, " r"]) -> Float[np.ndarray, "r o"]:
-    return predict(model, table.subset(rows), lambda out, _: out.attention).numpy()
+    return predict(model, table.subset(rows), _attention).numpy()
+
+
+def _attention(out: Output, batch: Batch) -> Tensor:
+    if out.attention is None:
+        raise ValueError("maps are compared of a model that attends to regions, got no attention; use one that does")
+    return out.attention

@@ -51,6 +51,13 @@ class Examples:
     boxes: Mapping[str, Float[np.ndarray, "n o 4"]] | None = None  # of the regions, by split, in [0, 1]
     people: People | None = None
 
+    @property
+    def vqa(self) -> Task:
+        """`task` of examples that are a VQA set's. Raises ValueError for others."""
+        if self.task is None:
+            raise ValueError("questions about images come with a task, these examples have none; take those of VQA")
+        return self.task
+
 
 def choose_human_maps(dataset: str, data_root: Path | None) -> str | None:
     """Whose maps a VQA set is compared with: the world's own, VQA-HAT's if it is at hand and has its ids, or none."""
@@ -75,7 +82,8 @@ def trec_examples(data_root: Path | None, device: torch.device) -> Examples:
     """TREC's official splits, a tenth of train held out; that cut is the same for every seed."""
     trec = load_trec(files.data_root(data_root))
     tables = (*hold_out(trec.train, fraction=TEXT_HELD_OUT), trec.test)
-    return Examples(*(to_device(table, device) for table in tables), tuple(trec.words), LABELS)
+    train, valid, test = (to_device(table, device) for table in tables)
+    return Examples(train, valid, test, tuple(trec.words), LABELS)
 
 
 @lru_cache(maxsize=2)
@@ -93,7 +101,8 @@ def type_examples(spec: DataSpec, noise: float, data_root: Path | None, device: 
         replaced = words.ne(0) & (torch.rand(words.shape, generator=rng) < noise)
         whole = Table((torch.where(replaced, other, words),), target, n_types)
         tables.append(to_device(whole.subset((target < n_types).nonzero()[:, 0]), device))
-    return Examples(*tables, tuple(task.vocabulary.words), task.vocabulary.question_types)
+    train, valid, test = tables
+    return Examples(train, valid, test, tuple(task.vocabulary.words), task.vocabulary.question_types)
 
 
 @lru_cache(maxsize=2)
@@ -111,7 +120,8 @@ def image_examples(dataset: str, n_train: int, seed: int, data_root: Path | None
             "lower it"
         )
     tables = (*hold_out(images.train, fraction=1 - n_train / n, seed=seed), images.held_out)
-    return Examples(*(to_device(table, device) for table in tables), classes=images.names)
+    train, valid, test = (to_device(table, device) for table in tables)
+    return Examples(train, valid, test, classes=images.names)
 
 
 @lru_cache(maxsize=2)
@@ -124,6 +134,8 @@ def vqa_examples(spec: DataSpec, human_maps: str | None, data_root: Path | None,
     if human_maps is None:
         return examples
     features, human, boxes = task.features, {}, {}
+    if features.boxes is None:
+        raise ValueError(f"relevant regions have boxes, {features.path} has none; make the world anew")
     for part, questions in (("train", task.train_questions), ("test", task.test_questions)):
         ids = questions.question_id
         human[part] = relevant_maps(spec, ids, n_regions=features.n_regions, data_root=data_root)
@@ -136,9 +148,8 @@ def find_people(task: Task, dataset: str, folder: Path) -> People:
     questions, n = task.test_questions, task.features.n_regions
     maps = read_maps(folder / HAT, question_ids=questions.question_id)
     rows = np.flatnonzero(np.isin(questions.question_id, maps.question_id))[:JUDGED]
-    boxes = boxes_of(dataset, questions.image_id[rows].tolist(), folder)
-    if boxes is not None:
-        boxes = np.stack([np.pad(own, ((0, n - len(own)), (0, 0))) for own in boxes])
+    known = boxes_of(dataset, questions.image_id[rows].tolist(), folder)
+    boxes = None if known is None else np.stack([np.pad(own, ((0, n - len(own)), (0, 0))) for own in known])
     return People(maps, rows, boxes)
 
 

@@ -29,7 +29,7 @@ def choose_masked(record: Mapping, *, data_root: Path | None) -> list[dict]:
     """
     data, kept = record["recipe"]["data"], record["result"]["attention"]["examples"]
     examples = load_examples("vqa", data, record["recipe"]["seed"], data_root, CPU)
-    questions = examples.task.train_questions
+    questions = examples.vqa.train_questions
     relevant = [None if examples.human is None else examples.human["train"][one["row"]] for one in kept]
     aims = [None if there is None else aims_at(one["best"], there) for one, there in zip(kept, relevant, strict=True)]
     chosen = [aims.index(aim) for aim in (True, False) if aim in aims] or list(range(min(2, len(kept))))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vqabook.core import Table
 from vqabook.data.tables import deal_out
 from vqabook.data.vqa import spell
+from vqabook.models.images import SmallCnn
 from vqabook.papers.attention_supervision.evaluation import SHOWN, compare_with_truth, round_map
 from vqabook.papers.attention_supervision.examples import Examples
 from vqabook.papers.attention_supervision.recipes import Probing, RegionMasks, Run, WordMasks
@@ -35,11 +36,12 @@ def make_maps(head: str, run: Run, model: nn.Module, examples: Examples, stages:
 
     `model` is the trained baseline; for maps that are `UNTRIED` any model of its sizes will do.
     """
-    kind = run.supervision.maps
+    kind = run.supervised.maps
     if kind in UNTRIED:
         drawn = kind == "random"
         check_maps(run, examples)
-        maps = draw_maps(there(head, model, examples), run.seed) if drawn else torch.from_numpy(examples.human["train"])
+        truth = examples.human or {}  # it is known: `check_maps`
+        maps = draw_maps(there(head, model, examples), run.seed) if drawn else torch.from_numpy(truth["train"])
         unknown = torch.full((len(maps),), torch.nan, dtype=torch.double)
         return Surrogates(maps, unknown, unknown, torch.zeros(len(maps), dtype=torch.long))
     if kind == "shuffled":
@@ -50,13 +52,14 @@ def make_maps(head: str, run: Run, model: nn.Module, examples: Examples, stages:
 
 def check_maps(run: Run, examples: Examples) -> None:
     """ValueError where nobody knows the maps that are to supervise a run."""
-    if run.supervision.maps == "relevant" and examples.human is None:
+    if run.supervised.maps == "relevant" and examples.human is None:
         raise ValueError(f"questions of {run.data['dataset']} name no relevant regions; leave {run.variant!r} out")
 
 
 def find_maps(head: str, kind: str, run: Run, baseline: nn.Module, examples: Examples, stages: Stages) -> Surrogates:
     """The baseline's "own" maps, those of each example's "best" mask, or "weighted" over all; left for other runs."""
-    masks, asked = draw_masks(run.masks[head], baseline, examples, run.seed), asdict(run.masks[head])
+    probed = (run.masks or {})[head]
+    masks, asked = draw_masks(probed, baseline, examples, run.seed), asdict(probed)
     if kind == "own":
         masks, asked = mask_nothing(masks), {}
     with stages.lock(run.baseline.asked() | {"head": head, "masks": asked}, f"{kind}-maps") as store:
@@ -66,8 +69,9 @@ def find_maps(head: str, kind: str, run: Run, baseline: nn.Module, examples: Exa
 
 def try_masks(masks: Masks, model: nn.Module, table: Table, **how: Any) -> Surrogates:
     """The map kept for every row of a table; `how`: as `surrogates` takes it."""
-    probe = probing.region_probe if isinstance(masks, Tensor) else probing.word_probe
-    return probing.surrogates(probe(model, table, masks), **how)
+    if isinstance(masks, Tensor):
+        return probing.surrogates(probing.region_probe(model, table, masks), **how)
+    return probing.surrogates(probing.word_probe(model, table, masks), **how)
 
 
 def draw_masks(asked: RegionMasks | WordMasks, model: nn.Module, examples: Examples, seed: int) -> Masks:
@@ -91,9 +95,9 @@ def mask_nothing(masks: Masks) -> Masks:
 
 def grid_of(model: nn.Module, examples: Examples) -> tuple[int, int]:
     """Regions along each side: of the network's map, of a feature file without boxes, else objects in one row."""
-    if examples.task is None:
+    if isinstance(model, SmallCnn):
         return model.config.cells, model.config.cells
-    features = examples.task.features
+    features = examples.vqa.features
     side = math.isqrt(features.n_regions)
     return (side, side) if features.boxes is None and side**2 == features.n_regions else (features.n_regions, 1)
 
@@ -124,16 +128,17 @@ def read_masks(run: Probing, model: nn.Module, examples: Examples) -> dict:
     rows = np.sort(np.random.default_rng(run.seed).permutation(len(examples.train))[: run.probed])
     table = examples.train.subset(torch.from_numpy(rows))
     result: dict = {"n": len(table)}
-    for head, asked in run.masks.items():
+    for head, asked in (run.masks or {}).items():
         masks = draw_masks(asked, model, examples, run.seed)
         own, best = try_masks(mask_nothing(masks), model, table), try_masks(masks, model, table)
         result[head] = {"own": summarise(own), "best": summarise(best), "examples": picture(own, best, rows, examples)}
         if head == "word_attention":
             result["words"] = {str(kept): read_words_alone(model, table, kept) for kept in (1, 2, 3)}
             continue
-        many = draw_masks(replace(asked, n=max(COUNTS)), model, examples, run.seed)
-        result["masks"] = count_masks(model, table, many)
-        if examples.human is not None:
+        if isinstance(asked, RegionMasks):
+            many = draw_masks(replace(asked, n=max(COUNTS)), model, examples, run.seed)
+            result["masks"] = count_masks(model, table, many) if isinstance(many, Tensor) else None
+        if examples.human is not None and examples.boxes is not None:
             human, boxes = (of["train"][rows] for of in (examples.human, examples.boxes))
             for name, maps in (("own", own), ("best", best)):
                 result[head][name]["human"] = compare_with_truth(maps.attention.cpu().numpy(), human, boxes)

@@ -49,6 +49,13 @@ class Run(Recipe):
     LEFT_OUT = (*Recipe.LEFT_OUT, "hop_penalty", "shares", "bandwidth", "masks")
 
     @property
+    def supervised(self) -> Supervision:
+        """Whose maps supervise it, and how. Raises ValueError for a baseline, which none do."""
+        if self.supervision is None:
+            raise ValueError(f"a supervised run has a supervision, {self.variant!r} has none; give another run")
+        return self.supervision
+
+    @property
     def baseline(self) -> Run:
         """The run whose maps supervise this one or are probed, whatever it is called."""
         own = ("supervision", "shares", "bandwidth", "masks")
@@ -131,14 +138,16 @@ def _data(s: Setting, task: str, seed: int) -> dict:
 def _masks(s: Setting, task: str) -> dict[str, RegionMasks | WordMasks]:
     """What each head is probed with; texts always with every pair of words."""
     of_regions = (s.image_masks, s.image_scale) if task == "image" else (s.vqa_masks, s.vqa_scale)
-    masks = {"attention": RegionMasks(*of_regions), "word_attention": WordMasks(concealed=2)}
+    masks: dict[str, RegionMasks | WordMasks] = {"attention": RegionMasks(*of_regions)}
+    masks["word_attention"] = WordMasks(concealed=2)
     return {head: masks[head] for head in HEADS[task]}
 
 
 def _supervise(s: Setting, baseline: Run, name: str, supervision: Supervision) -> Run:
     task, masks = baseline.task, _masks(s, baseline.task)
-    if supervision.n_masks is not None:
-        masks["attention"] = replace(masks["attention"], n=supervision.n_masks)
+    regions = masks.get("attention")
+    if supervision.n_masks is not None and isinstance(regions, RegionMasks):
+        masks["attention"] = replace(regions, n=supervision.n_masks)
     shares = {
         "attention": s.image_share if task == "image" else s.vqa_share,
         "word_attention": s.text_share if task == "text" else s.word_share,

@@ -1,6 +1,7 @@
 """What may be asked of the attention page: tasks, losses, whose maps supervise, the profiles."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from vqabook.knobs import dropped, knob, one_of, positive, within
 from vqabook.papers.paper import QuestionSetting
@@ -9,7 +10,13 @@ NAME = "attention_supervision"
 
 TASKS = {"text": "text classification", "image": "image classification", "vqa": "visual question answering"}
 HEADS = {"text": ("word_attention",), "image": ("attention",), "vqa": ("attention", "word_attention")}
-LOSSES = {"coral": "CORAL", "mse": "MSE", "mmd": "MMD", "adv": "adversarial"}  # in the order of the paper's tables
+Loss = Literal["coral", "mse", "mmd", "adv"]
+LOSSES: dict[Loss, str] = {
+    "coral": "CORAL",
+    "mse": "MSE",
+    "mmd": "MMD",
+    "adv": "adversarial",
+}  # in the order of the paper's tables
 DATA = {"text": ("shapes", "trec"), "image": ("digits", "cifar10")}
 CONTROLS = ("weighted", "own", "random", "shuffled")  # maps that supervise in place of the best masks'
 
@@ -18,7 +25,7 @@ CONTROLS = ("weighted", "own", "random", "shuffled")  # maps that supervise in p
 class Supervision:
     """Which attention of a run is supervised, by which loss, with whose maps."""
 
-    loss: str
+    loss: Loss
     heads: tuple[str, ...]
     maps: str = "best"  # best: Sec. 3.1-3.2; weighted: the mean of all; controls: own, random, shuffled, relevant
     n_masks: int | None = None  # other than the page's

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any, overload
 
 import torch
 from torch import nn
@@ -64,9 +65,9 @@ def train_supervised(
     run: Run, examples: Examples, scratch: Scratch, data_root: Path | None
 ) -> tuple[nn.Module, list[dict], dict]:
     """The model of a run that maps supervise, its history, and what those maps and their losses' weights are."""
-    model, kind = build(run, examples, data_root), run.supervision.maps
-    probed = model if kind in UNTRIED else train_or_load(run, examples, scratch.stages, data_root)[0]
-    maps = {head: make_maps(head, run, probed, examples, scratch.stages) for head in run.supervision.heads}
+    model, asked = build(run, examples, data_root), run.supervised
+    probed = model if asked.maps in UNTRIED else train_or_load(run, examples, scratch.stages, data_root)[0]
+    maps = {head: make_maps(head, run, probed, examples, scratch.stages) for head in asked.heads}
     table = training_table(examples)
     side = {f"surrogate_{head}": surrogate.attention.to(table.device) for head, surrogate in maps.items()}
     table = replace(table, side={**table.side, **side})
@@ -78,8 +79,9 @@ def train_supervised(
 
 def supervise(run: Run, model: nn.Module, table: Table) -> AttentionSupervision:
     """A run's objective for a model that is yet to be trained; γ and β bring the losses to the run's shares."""
-    asked = run.supervision
-    how = {"bandwidth": run.bandwidth, "paired": asked.paired, "given": model.config.hidden if asked.given else 0}
+    asked, shares = run.supervised, run.shares or {}
+    how: dict[str, Any] = {"bandwidth": run.bandwidth, "paired": asked.paired}
+    how["given"] = run.model["hidden"] if asked.given else 0  # the width of the question's encoding
     with torch.random.fork_rng():
         torch.manual_seed(run.seed + 1)  # not the model's own numbers
         losses = {
@@ -88,7 +90,7 @@ def supervise(run: Run, model: nn.Module, table: Table) -> AttentionSupervision:
         }
     objective = AttentionSupervision(plain_objective(run), losses, dict.fromkeys(losses, 0.0)).to(table.device)
     plain, each = average_losses(objective, model, table, run.batch_size)
-    objective.weights = {head: run.shares[head] * plain / max(each[head], TINY) for head in losses}
+    objective.weights = {head: shares[head] * plain / max(each[head], TINY) for head in losses}
     return objective
 
 
@@ -118,7 +120,7 @@ def build(run: Run, examples: Examples, data_root: Path | None) -> nn.Module:
             _, channels, _, side = table.inputs[0].shape
             model: nn.Module = SmallCnn(SmallCnnConfig(table.n_classes, side=side, channels=channels, **sizes))
         elif run.task == "vqa":
-            feature = examples.task.features.width
+            feature = examples.vqa.features.width
             model = AttentiveSan(AttentiveSanConfig(n_words, table.n_classes, feature=feature, **sizes))
         else:
             glove = sizes.pop("glove")
@@ -139,7 +141,7 @@ def training_table(examples: Examples) -> Table:
     if examples.task is None:
         return table
     side = {**table.side, "weight": annotator_weights(table.side["votes"])}
-    return replace(table, target=table.target.answer, side=side)
+    return replace(table, target=table.scores.answer, side=side)
 
 
 def fit_run(
@@ -149,6 +151,18 @@ def fit_run(
     config = FitConfig.of(run, table.device, optimizer="adam", clip=NO_CLIP)
     evaluate = partial(score_epoch, examples=examples)
     return fit_best(model, objective, table, config, evaluate=evaluate, checkpoint=checkpoint, label=run.label)
+
+
+@overload
+def train_or_load(
+    run: Run, examples: Examples, stages: Stages, data_root: Path | None, *, anew: Path
+) -> tuple[nn.Module, list[dict]]: ...
+
+
+@overload
+def train_or_load(
+    run: Run, examples: Examples, stages: Stages, data_root: Path | None, *, anew: None = None
+) -> tuple[nn.Module, list[dict] | None]: ...
 
 
 def train_or_load(

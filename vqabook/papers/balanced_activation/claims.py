@@ -78,24 +78,28 @@ def _claim(name: str, statement: str, where: str, more: Side, less: Side, data: 
     return Claim(name, statement, where, more, less, PAGE, TITLE, data, unit)
 
 
+Row = tuple[str, str, str, Side, Side]  # name, statement, where, more, less
+
+
 def _table_1(classes: int) -> list[Claim]:
     """Balanced softmax beats every rival at every imbalance, and the more, the more there is; Fig. 1."""
-    among, side, rows = "" if classes == 10 else f"among {classes} classes ", partial(image_side, classes=classes), []
+    among, side = "" if classes == 10 else f"among {classes} classes ", partial(image_side, classes=classes)
+    rows: list[Row] = []
     for at in IMBALANCES:
         for rival in RIVALS:
             text = f"balanced softmax beats {NAMES[rival]} at imbalance {at}"
             rows.append((f"{at}-over-{rival}", text, "Table 1", side(MINE, at), side(rival, at)))
     for high, low in pairwise(IMBALANCES):
-        gains = (side(MINE, at, over="softmax") for at in (high, low))
+        more, less = (side(MINE, at, over="softmax") for at in (high, low))
         text = f"balanced softmax gains more over softmax at imbalance {high} than at {low}"
-        rows.append((f"gain-{high}-{low}", text, "Table 1", *gains))
+        rows.append((f"gain-{high}-{low}", text, "Table 1", more, less))
     for rival in ("softmax", "equalisation"):
-        sides = (side(row, SHOWN, "marginal.divergence") for row in (rival, MINE))
+        more, less = (side(row, SHOWN, "marginal.divergence") for row in (rival, MINE))
         text = f"p(y) over the balanced test set is farther from uniform with {NAMES[rival]} than with balanced softmax"
-        rows.append((f"stable-{rival}", f"{text} at {SHOWN}", "Fig. 1", *sides))
+        rows.append((f"stable-{rival}", f"{text} at {SHOWN}", "Fig. 1", more, less))
     return [
-        _claim(f"{classes}-{name}", f"{among}{text}", where, *sides, DATA[classes])
-        for name, text, where, *sides in rows
+        _claim(f"{classes}-{name}", f"{among}{text}", where, more, less, DATA[classes])
+        for name, text, where, more, less in rows
     ]
 
 
@@ -104,14 +108,15 @@ def _ours() -> list[Claim]:
     side = partial(image_side, at=SHOWN)
     mine, dealt, sigmoid = side(MINE), side(f"{MINE} @ dealt counts"), side("balanced sigmoid")
     adjusted = side("softmax", metric="adjusted.overall")  # the shift that balanced softmax makes, made after training
-    rows = [
+    rows: list[Row] = [
         (f"exponent-1-over-{x}", f"counts to the power of 1 beat {x}",
          "Sec. 3.2, Corollary 1" if x == "0.25" else "Ours, Corollary 1", mine, side(f"{MINE} @ exponent {x}"))
         for x in ("0.25", "0.5", "1.5", "2")
     ]  # fmt: skip
-    for group, *pair in (("few", MINE, "softmax"), ("medium", MINE, "softmax"), ("many", "softmax", MINE)):
-        text = "{} beats {} on classes of {} training rows".format(*(NAMES[row] for row in pair), group)
-        rows.append((group, text, "Ours", *(side(row, metric=f"test.{group}") for row in pair)))
+    for group, *better in (("few", MINE, "softmax"), ("medium", MINE, "softmax"), ("many", "softmax", MINE)):
+        text = "{} beats {} on classes of {} training rows".format(*(NAMES[row] for row in better), group)
+        more, less = (side(row, metric=f"test.{group}") for row in better)
+        rows.append((group, text, "Ours", more, less))
     first = "test.per_class.0"
     rows += [
         ("first", "softmax beats balanced softmax on the most frequent class", "Ours", side("softmax", metric=first),
@@ -129,20 +134,23 @@ def _ours() -> list[Claim]:
         ("sigmoid-offset", "the sigmoid's offset with log(k - 1) beats that without", "Ours, Eq. 44", sigmoid,
          side("balanced sigmoid @ released")),
     ]  # fmt: skip
-    return [_claim(name, f"{text} at imbalance {SHOWN}", *rest, DATA[10]) for name, text, *rest in rows]
+    return [
+        _claim(name, f"{text} at imbalance {SHOWN}", where, more, less, DATA[10])
+        for name, text, where, more, less in rows
+    ]
 
 
-def _table_2(study: str, at: str, rivals: Sequence[str], metric: str, precision: str, where: str) -> list[tuple]:
+def _table_2(study: str, at: str, rivals: Sequence[str], metric: str, precision: str, where: str) -> list[Row]:
     """What Table 2 says: balanced sigmoid over its rivals, by frequency, and where it gains more."""
     pairs = [(f"over-{row}", f"beats {NAMES[row]} in {precision}", "overall", row) for row in rivals]
     pairs += [(name, f"beats repeat-factor sampling on {name} categories", key, PLAIN) for name, key in GROUPS.items()]
     rows = [
-        (name, text, *(region_side(study, row, f"{metric}.{key}") for row in (BEST, rival)))
+        (name, text, region_side(study, BEST, f"{metric}.{key}"), region_side(study, rival, f"{metric}.{key}"))
         for name, text, key, rival in pairs
     ]
-    gains = (region_side(study, BEST, f"{metric}.{key}", over=PLAIN) for key in "rf")
-    rows.append(("gain", "gains more on rare categories than on frequent ones", *gains))
-    return [(name, f"{at}, balanced sigmoid {text}", where, *sides) for name, text, *sides in rows]
+    rare, frequent = (region_side(study, BEST, f"{metric}.{key}", over=PLAIN) for key in "rf")
+    rows.append(("gain", "gains more on rare categories than on frequent ones", rare, frequent))
+    return [(name, f"{at}, balanced sigmoid {text}", where, more, less) for name, text, more, less in rows]
 
 
 def _counts() -> list[Claim]:
@@ -156,7 +164,7 @@ def _counts() -> list[Claim]:
         ("released", "at the classifier, the offset of Eq. 44 beats the released one", "Ours, Eq. 44",
          side(BEST, "ap_top.overall"), side(f"{BEST} @ released", "ap_top.overall")),
     ]  # fmt: skip
-    return [_claim(f"counts-{name}", *rest, "LVIS 1.0") for name, *rest in rows]
+    return [_claim(f"counts-{name}", text, where, more, less, "LVIS 1.0") for name, text, where, more, less in rows]
 
 
 def _detection() -> list[Claim]:
@@ -165,7 +173,8 @@ def _detection() -> list[Claim]:
     rivals = (PLAIN, "crt", "lws", "equalisation")
     rows = _table_2(study, at, rivals, "test", "the precision of masks", "Table 2")
     rows += [
-        (name, f"{at}, balanced sigmoid beats {text}", where, *(region_side(study, of, metric) for of in (BEST, rival)))
+        (name, f"{at}, balanced sigmoid beats {text}", where, region_side(study, BEST, metric),
+         region_side(study, rival, metric))
         for name, text, where, metric, rival in (
             ("boxes", "repeat-factor sampling in the precision of boxes", "Table 2", "box.overall", PLAIN),
             ("as-long", "repeat-factor sampling that trains as long", "Ours, control", "test.overall", longer),
@@ -174,7 +183,8 @@ def _detection() -> list[Claim]:
             ("over-softmax", "softmax", "Ours", "test.overall", "softmax @ anew"),
         )
     ]  # fmt: skip
-    return [_claim(f"detector-{name}", *rest, "LVIS 1.0, ResNet-50") for name, *rest in rows]
+    data = "LVIS 1.0, ResNet-50"
+    return [_claim(f"detector-{name}", text, where, more, less, data) for name, text, where, more, less in rows]
 
 
 HEADLINES = (

@@ -24,7 +24,7 @@ from vqabook.models.heads import LinearModel
 from vqabook.objectives.longtail import long_tail
 from vqabook.papers.balanced_activation.recipes import CountsRun, Features, Tail, read_tail
 from vqabook.papers.balanced_activation.setting import Method
-from vqabook.papers.balanced_activation.train import average, fit_stages
+from vqabook.papers.balanced_activation.train import average, fit_stages, rule_of
 from vqabook.training.fit import NO_CLIP, FitConfig, Schedule, fit, predict
 from vqabook.training.stages import Scratch
 
@@ -76,12 +76,12 @@ def train(recipe: CountsRun, scratch: Scratch, *, data_root: Path | None, device
             torch.manual_seed(recipe.seed)
             return LinearModel(data.width, n).to(regions.train.device)
 
-    model = build(n if sigmoid else n + 1)
+    linear = build(n if sigmoid else n + 1)
     if sigmoid:
-        nn.init.constant_(model.classifier.bias, -math.log(n - 1))  # release: all start at 1 / n
+        nn.init.constant_(linear.classifier.bias, -math.log(n - 1))  # release: all start at 1 / n
     fit_row = partial(fit_classifier, tail=tail, table=regions.train)
-    model, history = fit_stages(model, recipe, fit_row, scratch, renew=lambda: build(n).classifier)
-    truth, activate = regions.test.target.cpu().numpy(), torch.sigmoid if sigmoid else partial(torch.softmax, dim=-1)
+    model, history = fit_stages(linear, recipe, fit_row, scratch, renew=lambda: build(n).classifier)
+    truth, activate = regions.test.labels.cpu().numpy(), torch.sigmoid if sigmoid else partial(torch.softmax, dim=-1)
     scores = predict(model, regions.test, lambda out, batch: activate(out.logits))
     return judge(scores[:, :n].numpy(), truth, tail) | {
         "best": judge(regions.best.softmax(1).numpy(), truth, tail),
@@ -92,10 +92,10 @@ def train(recipe: CountsRun, scratch: Scratch, *, data_root: Path | None, device
 
 def fit_classifier(model: nn.Module, checkpoint: Path, recipe: CountsRun, tail: Tail, table: Table) -> list[dict]:
     """The history of a classifier trained by a row's rule."""
-    method, labels = recipe.method, table.target.cpu()
+    method, labels = recipe.method, table.labels.cpu()
     n = len(tail.counts) + (not method.rule.endswith("sigmoid"))  # softmax has background as one more class
     rare = torch.from_numpy(np.append(tail.frequency == 0, False))  # equalisation leaves them alone
-    objective = long_tail(method.rule, torch.bincount(labels)[:n], tail=rare[:n], exponent=method.exponent)
+    objective = long_tail(rule_of(method), torch.bincount(labels)[:n], tail=rare[:n], exponent=method.exponent)
     config = FitConfig.of(
         recipe, table.device, epochs=max(1, round(recipe.steps / math.ceil(len(table) / BATCH))), batch_size=BATCH,
         optimizer="adam", schedule=Schedule(cosine=True), clip=NO_CLIP, bf16=False,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import torch
 
@@ -31,6 +32,7 @@ from vqabook.detection.table import Annotated, average_precision, detections, lo
 from vqabook.models.heads import ScaledClassifier
 from vqabook.papers.balanced_activation.recipes import DetectionRun
 from vqabook.papers.balanced_activation.setting import Method
+from vqabook.papers.balanced_activation.train import rule_of
 from vqabook.training.fit import FitConfig, Schedule, fit
 from vqabook.training.stages import Scratch
 
@@ -45,9 +47,11 @@ def train(recipe: DetectionRun, scratch: Scratch, *, data_root: Path | None, dev
         train, val = (load_annotated(path, path.with_suffix(""), on) for path in paths.values())
         first, whole = recipe.first_stage(), recipe.method == recipe.FIRST
         model = build(recipe, train).to(on)
-        fit_whole = partial(fit_detector, recipe=first, train=train, epochs=recipe.epochs)
-        history = scratch.stages.go_on(model, first.asked(), fit_whole, anew=scratch.checkpoint if whole else None)
-        if not whole:
+        fit_whole = partial(fit_detector, recipe=cast(DetectionRun, first), train=train, epochs=recipe.epochs)
+        if whole:
+            history = scratch.stages.go_on(model, first.asked(), fit_whole, anew=scratch.checkpoint)
+        else:
+            scratch.stages.go_on(model, first.asked(), fit_whole)
             free_classifier(model, recipe, train)
             history = fit_detector(Still(model), scratch.checkpoint, recipe, train, recipe.second_epochs)
         precision = average_precision(val.path, detections(model, val))
@@ -67,13 +71,13 @@ def build(recipe: DetectionRun, train: Annotated) -> MaskRCNN:
     )  # fmt: skip
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
-        return mask_rcnn(config, Classification(recipe.FIRST.rule, train.counts))
+        return mask_rcnn(config, Classification(rule_of(recipe.FIRST), train.counts))
 
 
 def free_classifier(model: MaskRCNN, recipe: DetectionRun, train: Annotated) -> None:
     """Leave nothing to learn but the classifier, or its scales, by a row's rule."""
     heads, predictor, device = model.roi_heads, model.roi_heads.box_predictor, train.table.device
-    rule, second = recipe.method.rule, recipe.method.second
+    rule, second = rule_of(recipe.method), recipe.method.second
     heads.classification = Classification(rule, train.counts, tail=train.frequency == 0).to(device)
     model.requires_grad_(False)
     if second == "lws":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -45,7 +46,8 @@ def draw_sketch(figure: Figure) -> None:
             axes.axvline(place, color=mark.color, linestyle=mark.dash, linewidth=1.8, label=f"border: {row}")
         axes.set(title=title, xlabel="a feature of the image", yticks=[], ylim=(0, None))
     missed = (x > 0) & (x < learnt)
-    look = {"facecolor": "none", "hatch": "////", "edgecolor": figures.mark_of("softmax").color, "linewidth": 0}
+    look: dict[str, Any] = {"facecolor": "none", "hatch": "////", "linewidth": 0}
+    look["edgecolor"] = figures.mark_of("softmax").color
     axes.fill_between(x[missed], unicycles[missed], label="unicycles called cars", **look)
     figure.axes[0].set_ylabel("how many")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
@@ -60,7 +62,8 @@ def draw_by_count(figure: Figure, studies: Sequence[Study], rows: Sequence[str] 
 
 def draw_split(figure: Figure, studies: Sequence[Study], rows: Sequence[str] = SPLIT) -> None:
     """A row a study and method: its gain over softmax, as a shift of softmax' scores gains, and the rest."""
-    (axes,), parts = figures.panels(figure, 1), {}
+    (axes,) = figures.panels(figure, 1)
+    parts: dict[str, dict[str, float]] = {}
     for study in studies:
         plain = study.seeds("softmax")
         shift = _mean_gain(study.seeds("softmax", "adjusted.overall"), plain)

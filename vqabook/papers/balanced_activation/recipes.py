@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -43,7 +43,8 @@ class Row(Recipe):
 
     def first_stage(self) -> Row:
         """The same for all rows that share it."""
-        return replace(self, variant="first stage", method=self.FIRST, **dict.fromkeys(self.LATER, 0))
+        none: dict[str, Any] = dict.fromkeys(self.LATER, 0)
+        return replace(self, variant="first stage", method=self.FIRST, **none)
 
 
 @dataclass(frozen=True, kw_only=True)

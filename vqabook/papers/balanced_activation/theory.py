@@ -81,7 +81,7 @@ def measure_distances(
 def compare_losses(mixture: Mixture, *, seed: int = 0) -> dict[str, dict[str, float]]:
     """`measure_distances` of softmax, and of balanced softmax with three kinds of counts."""
     log_n = log_counts(torch.tensor(mixture.counts))
-    losses = {
+    losses: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
         "softmax": cross_entropy,
         "balanced softmax": partial(balanced_softmax, log_n=log_n),
         "counts to the power of 1/4": partial(balanced_softmax, log_n=log_n, exponent=0.25),

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -19,9 +20,9 @@ from vqabook.data.sampling import class_balanced_order
 from vqabook.losses.longtail import adjust, log_counts
 from vqabook.models.heads import CosineClassifier, Decoupled, ScaledClassifier
 from vqabook.models.images import ResNet, ResNetConfig
-from vqabook.objectives.longtail import SCALE, LabelLoss, long_tail
+from vqabook.objectives.longtail import SCALE, LabelLoss, Rule, long_tail
 from vqabook.papers.balanced_activation.recipes import Row, Run
-from vqabook.papers.balanced_activation.setting import DROPS
+from vqabook.papers.balanced_activation.setting import DROPS, Method
 from vqabook.training.fit import NO_CLIP, FitConfig, Schedule, fit, predict
 from vqabook.training.stages import Scratch
 
@@ -33,9 +34,9 @@ SHIFT = 1  # of digits of 8 pixels: ours
 def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str = "auto") -> dict:
     """One training run and everything the page reads off it."""
     data = divide(recipe.data, files.data_root(data_root)).to(pick_device(device))
-    fit_row, model = partial(fit_network, data=data), build(recipe, data)
-    model, history = fit_stages(model, recipe, fit_row, scratch, renew=lambda: build(recipe, data).classifier)
-    counts, truth, bounds = torch.from_numpy(data.frequency), data.held_out.target.cpu(), (recipe.many, recipe.few)
+    fit_row, network = partial(fit_network, data=data), build(recipe, data)
+    model, history = fit_stages(network, recipe, fit_row, scratch, renew=lambda: build(recipe, data).classifier)
+    counts, truth, bounds = torch.from_numpy(data.frequency), data.held_out.labels.cpu(), (recipe.many, recipe.few)
     logits = classify(model, data.held_out, recipe)
     result = {"test": accuracies(logits, truth, counts, *bounds), "marginal": marginal(logits)}
     if recipe.method == Run.FIRST:
@@ -65,14 +66,19 @@ def fit_stages(
     if not recipe.shares:
         return model, fit_row(model, scratch.checkpoint, recipe=recipe)
     first, alone = recipe.first_stage(), recipe.method.second is None
-    history = scratch.stages.go_on(
-        model, first.asked(), partial(fit_row, recipe=first), anew=scratch.checkpoint if alone else None
-    )
+    fit_first = partial(fit_row, recipe=first)
     if alone:
-        return model, history
-    classifier = ScaledClassifier(model.classifier) if recipe.method.second == "lws" else renew()
+        return model, scratch.stages.go_on(model, first.asked(), fit_first, anew=scratch.checkpoint)
+    scratch.stages.go_on(model, first.asked(), fit_first)
+    classifier = _scaled(model.get_submodule("classifier")) if recipe.method.second == "lws" else renew()
     decoupled = Decoupled(model, classifier.to(next(model.parameters()).device))
     return decoupled, fit_row(decoupled, scratch.checkpoint, recipe=recipe)
+
+
+def _scaled(classifier: nn.Module) -> ScaledClassifier:
+    if not isinstance(classifier, nn.Linear):
+        raise ValueError(f"scales are a linear classifier's, got {type(classifier).__name__}; train it by another rule")
+    return ScaledClassifier(classifier)
 
 
 def build(recipe: Run, data: Division) -> ResNet:
@@ -83,10 +89,15 @@ def build(recipe: Run, data: Division) -> ResNet:
         torch.manual_seed(recipe.seed)
         model = ResNet(ResNetConfig(n, channels=images.shape[1], **shape))
         if rule.startswith("ldam"):
-            model.classifier = CosineClassifier(model.classifier.in_features, n)
+            model.register_module("classifier", CosineClassifier(model.classifier.in_features, n))
     if rule.endswith("sigmoid"):
         nn.init.constant_(model.classifier.bias, -math.log(n - 1))  # release: all start at 1 / n
-    return model.to(images.device, memory_format=torch.channels_last)
+    return model.to(images.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch has it
+
+
+def rule_of(method: Method) -> Rule:
+    """The rule of a row; whoever takes it checks it."""
+    return cast(Rule, method.rule)
 
 
 def build_objective(recipe: Run, data: Division) -> LabelLoss:
@@ -95,12 +106,12 @@ def build_objective(recipe: Run, data: Division) -> LabelLoss:
     if recipe.method.dealt:
         generator = torch.Generator().manual_seed(recipe.seed)
         counts = counts[torch.randperm(len(counts), generator=generator)]
-    return long_tail(recipe.method.rule, counts, exponent=recipe.method.exponent)
+    return long_tail(rule_of(recipe.method), counts, exponent=recipe.method.exponent)
 
 
 def fit_network(model: nn.Module, checkpoint: Path, recipe: Run, data: Division) -> list[dict]:
     """Train what of `model` has gradients; its history, judged on test after every epoch."""
-    table, labels = replace(data.train, lookup=augment(recipe.augment, data.train)), data.train.target.cpu()
+    table, labels = replace(data.train, lookup=augment(recipe.augment, data.train)), data.train.labels.cpu()
     return fit(
         model,
         build_objective(recipe, data),
@@ -149,7 +160,7 @@ def classify(model: nn.Module, table: Table, recipe: Run) -> Float[Tensor, "n c"
 
 def measure_accuracy(model: nn.Module, table: Table, recipe: Run) -> float:
     """Percent right."""
-    return 100 * float((classify(model, table, recipe).argmax(1) == table.target.cpu()).double().mean())
+    return 100 * float((classify(model, table, recipe).argmax(1) == table.labels.cpu()).double().mean())
 
 
 def accuracies(

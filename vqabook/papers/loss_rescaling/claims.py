@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from vqabook.papers.loss_rescaling import printed
-from vqabook.papers.loss_rescaling.printed import ACCURACY, CLARK, CP1, CP2, KAPPA, TABLE_V, V2, value
+from vqabook.papers.loss_rescaling.printed import ACCURACY, CLARK, CP1, CP2, KAPPA, TABLE_V, V2, number, value
 from vqabook.papers.loss_rescaling.setting import UNIFORM
 from vqabook.report.claims import Claim, Side, mark_headlines
 
@@ -66,14 +66,14 @@ def compare(
 ) -> Claim:
     """A claim that the first of two runs beats the second on test; `numbers`: what is printed of both."""
     wheres = ({"variant": run, "prior": prior} for run in runs)
-    sides = (Side(runs_of, f"test.{metric}", number) for runs_of, number in zip(wheres, numbers, strict=True))
-    needs = ("question types",) if any("re-scaling" in run for run in runs) else ()
+    more, less = (Side(runs_of, f"test.{metric}", number) for runs_of, number in zip(wheres, numbers, strict=True))
+    needs: tuple[str, ...] = ("question types",) if any("re-scaling" in run for run in runs) else ()
     if prior == "changing":
         needs += ("changed priors",)
         needs += ("ten votes",) if any(map(masks, runs)) else ()
     seeing = dict.fromkeys(plain_run(run) for run in runs if run != BLIND)
     return Claim(
-        name, statement, where, *sides, "02_loss_rescaling", TITLE, data, unit, needs=needs,
+        name, statement, where, more, less, "02_loss_rescaling", TITLE, data, unit, needs=needs,
         models=tuple({"variant": run, "prior": prior} for run in seeing), blind={"variant": BLIND, "prior": prior},
     )  # fmt: skip
 
@@ -97,7 +97,7 @@ def plain_run(run: str) -> str:
 def cells(backbone: str, data: str, kind: str = "All", *, table: dict = ACCURACY) -> tuple[float, float]:
     """(backbone with Guo's method, backbone) as Tables II to IV print them."""
     title = BACKBONES[backbone]
-    return value(table[data][f"{title} + {full_of(backbone)}"][kind]), value(table[data][f"{title} ‡"][kind])
+    return number(table[data][f"{title} + {full_of(backbone)}"][kind]), number(table[data][f"{title} ‡"][kind])
 
 
 def _in_table_v(rows: Iterable[tuple[str, ...]]) -> Iterator[Claim]:
@@ -125,13 +125,14 @@ def _diagnosis() -> Iterator[Claim]:
     )  # fmt: skip
     for loss, title in LOSSES.items():
         for name, statement, where, *metrics, unit in rows:
-            sides = (Side({"variant": f"{loss} baseline", "prior": "changing"}, metric) for metric in metrics)
+            more, less = (Side({"variant": f"{loss} baseline", "prior": "changing"}, metric) for metric in metrics)
             name, statement = f"assumption-{name}-{loss}", f"{title}: {statement}"
             yield Claim(
                 name,
                 statement,
                 where,
-                *sides,
+                more,
+                less,
                 "01_class_imbalance",
                 TITLE,
                 "VQA-CP v2 train",
@@ -153,9 +154,9 @@ def _other_tasks() -> Iterator[Claim]:
         title, which = IMAGE_SETS[dataset], {"held_out": "held-out rows", "train": "training rows"}[part]
         for name, statement, where, *pair in rows:
             runs = (({"part": "vision", "variant": f"{dataset} {division}"}, metric) for division, metric in pair)
-            sides = (Side(runs_of, f"{part}.mistakes.{metric}") for runs_of, metric in runs)
+            more, less = (Side(runs_of, f"{part}.mistakes.{metric}") for runs_of, metric in runs)
             name, statement = _slug("vision", dataset, name, part), f"{title}, {which}: {statement}"
-            yield Claim(name, statement, where, *sides, "01_class_imbalance", TITLE, title, "loss")
+            yield Claim(name, statement, where, more, less, "01_class_imbalance", TITLE, title, "loss")
 
 
 def _updn() -> Iterator[Claim]:
@@ -249,9 +250,9 @@ def _order() -> Iterator[Claim]:
         statement = f"{more} beats {less} when priors change"
         yield compare(_slug("order", more, less), statement, f"Table II, Sec. VI-A{remark}", runs, numbers)
     for backbone in ("lm", "lmh", "css_lmh"):
-        runs, numbers = ("bce baseline", f"{backbone} bce baseline"), (cells("", V2)[1], cells(backbone, V2)[1])
+        both, as_printed = ("bce baseline", f"{backbone} bce baseline"), (cells("", V2)[1], cells(backbone, V2)[1])
         name, statement = _slug("order-same", backbone), f"UpDn beats {BACKBONES[backbone]} when priors stay the same"
-        yield compare(name, statement, f"Table II, {V2}", runs, numbers, prior="same", data=V2)
+        yield compare(name, statement, f"Table II, {V2}", both, as_printed, prior="same", data=V2)
 
 
 def _by_answer_type(backbone: str) -> Iterator[Claim]:
@@ -268,7 +269,7 @@ def _by_answer_type(backbone: str) -> Iterator[Claim]:
             yield compare(name.replace("/", "-"), statement, where, runs, v1, metric=metric, data=CP1)
     numbers, where = cells(backbone, V2)[::-1], f"Table II, {title}, {V2}"
     if backbone == "css_lmh":
-        where += f"; from the original CSS+LMH: {value(ACCURACY[V2]['CSS+LMH']['All']) - numbers[1]:+.2f}"
+        where += f"; from the original CSS+LMH: {number(ACCURACY[V2]['CSS+LMH']['All']) - numbers[1]:+.2f}"
     name, statement = _slug("table-ii-cost", backbone), f"{title}: {costs} accuracy when priors stay the same"
     yield compare(name, statement, where, runs[::-1], numbers, prior="same", data=V2)
     kappa = cells(backbone, CP1, table=KAPPA)

@@ -18,7 +18,7 @@ from vqabook.training.fit import best_answer, predict
 
 def counts_of(task: Task) -> Int[Tensor, "q a"]:
     """n_i^j over train, [q, a], with a last row for types that train lacks."""
-    side, target = task.train.side, task.train.target
+    side, target = task.train.side, task.train.scores
     sizes = {"n_types": len(task.vocabulary.question_types) + 1, "n_answers": task.train.n_classes}
     return type_counts(side["question_type"], target.answer, side["votes"], **sizes)
 
@@ -117,8 +117,7 @@ def looks(model: nn.Module, task: Task, *, n: int = 12) -> list[dict]:
     of_kinds, chosen = [np.flatnonzero(rows) for rows in rows_by_type(task.test_questions.annotations).values()], []
     for rows in of_kinds:
         chosen += rows[np.linspace(0, len(rows) - 1, max(1, n // len(of_kinds))).astype(int)].tolist()
-    rows = torch.tensor(chosen, device=task.test.device)
-    out = model.eval()(*task.test.batch(rows).inputs)
+    out = model.eval()(*task.test.batch(torch.tensor(chosen, device=task.test.device)).inputs)
     attention = [None] * len(chosen) if out.attention is None else out.attention.tolist()
     questions, answers = task.test_questions, task.vocabulary.answers
     return [

@@ -80,7 +80,7 @@ def draw_gradients(figure: Figure, sources: Mapping[str, Records]) -> None:
 def _draw_course(axes: Axes, seeds: Sequence[Sequence[float]], name: str) -> None:
     if seeds:
         figures.lines(axes, range(1, len(seeds[0]) + 1), seeds, mark=figures.mark_of(name), label=name)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    figures.count_in_ones(axes)
 
 
 def _press(axes: Axes) -> None:
@@ -93,9 +93,9 @@ def _press(axes: Axes) -> None:
 
 def find_tasks(here: Records, recorded: Records) -> dict[str, dict[str, Records]]:
     """The image sets of Sec. III-B that were trained, recorded ones first: title -> division -> its runs."""
-    tasks = {}
+    tasks: dict[str, dict[str, Records]] = {}
     for name, title in IMAGES.items():
-        divisions = {}
+        divisions: dict[str, Records] = {}
         for division in ("imbalanced", "balanced"):
             where = {"part": "vision", "variant": f"{name} {division}"}
             divisions[division] = report.matching(recorded, where) or report.matching(here, where)

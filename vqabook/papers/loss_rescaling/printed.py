@@ -11,7 +11,12 @@ CP2, V2, CP1 = "VQA-CP v2 test", "VQA v2 val", "VQA-CP v1 test"
 
 def value(cell: str) -> float | None:
     """The number of a printed cell; None where the paper prints a dash."""
-    return None if cell == "–" else float(cell.rstrip("†"))
+    return None if cell == "–" else number(cell)
+
+
+def number(cell: str) -> float:
+    """The number of a printed cell that is no dash. Raises ValueError for one that is."""
+    return float(cell.rstrip("†"))
 
 
 def _read(text: str) -> dict[str, list[list[str]]]:

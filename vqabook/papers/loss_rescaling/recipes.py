@@ -7,8 +7,10 @@ nothing is selected.
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import product
+from typing import Any, cast
 
 from vqabook.data.imbalanced import DIVISIONS, Cut, CutImages, divide
+from vqabook.data.layout import Prior
 from vqabook.data.sets import DataSpec, data_digest, source_files
 from vqabook.files import data_root
 from vqabook.papers.loss_rescaling import setting as known
@@ -89,10 +91,10 @@ def _backbones(s: Setting) -> Iterator[Run]:
         ends = (modules[0], modules[-1])  # all that is trained where priors stay
         for prior, rows in (("changing", modules), ("same", ends)):
             if prior in s.priors:
-                rows = [module for module in s.backbone_modules if module in rows]
-                yield from (_run(s, prior, f"{loss} {module}", of=name) for loss in losses for module in rows)
+                asked = [module for module in s.backbone_modules if module in rows]
+                yield from (_run(s, prior, f"{loss} {module}", of=name) for loss in losses for module in asked)
         if "changing" in s.priors:
-            changes = [change for of, *change in known.VARIED if of == name]
+            changes: list[tuple[Any, ...]] = [tuple(change) for of, *change in known.VARIED if of == name]
             changes += _dropouts(s) if name in known.DROPPED else []
             kept = [change for change in changes if change[0].split(" ", 1)[1] in s.backbone_modules]
             yield from (_run(s, "changing", *change, of=name) for change in kept)
@@ -105,20 +107,20 @@ def _dropouts(s: Setting) -> list[tuple]:
 
 def _run(s: Setting, prior: str, row: str, what: str = "", change: Mapping | None = None, *, of: str = "") -> Run:
     """The run of a row, "<loss> <module>", with a change of the method's or the backbone's options."""
-    (loss, module), change, backbone = row.split(" ", 1), change or {}, None
-    sizes = {size: getattr(s, size) for size in SIZES}
-    if of:
-        backbone = replace(known.BACKBONES[of], **{k: v for k, v in change.items() if k in OPTIONS})
+    (loss, module), change = row.split(" ", 1), change or {}
+    sizes: dict[str, Any] = {size: getattr(s, size) for size in SIZES}
+    options: dict[str, Any] = {k: v for k, v in change.items() if k in OPTIONS}
     if of == "lxmert":
-        backbone = replace(backbone, sizes=_lxmert_sizes(s))
+        options["sizes"] = _lxmert_sizes(s)
         sizes |= {"epochs": s.lxmert_epochs, "rescale_epochs": s.lxmert_rescale_epochs, "lr": s.lxmert_lr}
-    method = {name: getattr(s, name) for name in ("min_votes", "out_of_type", "cap")} | known.MODULES[module]
+    method: dict[str, Any] = {"loss": loss}
+    method |= {name: getattr(s, name) for name in ("min_votes", "out_of_type", "cap")} | known.MODULES[module]
     method |= {k: v for k, v in change.items() if k not in OPTIONS}
     return Run(
         **_what(s, "train", prior, f"{of} {row}".strip() + (f" @ {what}" if what else "")),
         part="backbones" if of else None,
-        method=Method(loss, **method),
-        backbone=backbone,
+        method=Method(**method),
+        backbone=replace(known.BACKBONES[of], **options) if of else None,
         **sizes,
     )
 
@@ -140,7 +142,7 @@ def _lxmert_sizes(s: Setting) -> dict:
 def _what(s: Setting, kind: str, prior: str, variant: str) -> dict:
     """What every recipe on questions says; runs are repeated with other seeds."""
     world = s.world(prior=0.0) if variant.endswith(UNIFORM) else s.world()
-    spec = DataSpec(s.dataset, prior, world, s.min_answer_count, as_typed=s.as_typed or None)
+    spec = DataSpec(s.dataset, cast(Prior, prior), world, s.min_answer_count, as_typed=s.as_typed or None)
     data = spec.asked() | {"digest": data_digest(spec, data_root(s.data_root))}
     what = {"paper": NAME, "profile": s.profile, "kind": kind, "variant": variant, "prior": prior}
     return what | {"seed": 0, "data": data}
@@ -148,7 +150,7 @@ def _what(s: Setting, kind: str, prior: str, variant: str) -> dict:
 
 def _vision_runs(s: Setting) -> Iterator[VisionRun]:
     """Each image set, imbalanced and balanced, for every seed."""
-    what = {"paper": NAME, "part": "vision", "profile": s.profile, "kind": "train", "prior": "none"}
+    what: dict[str, Any] = {"paper": NAME, "part": "vision", "profile": s.profile, "kind": "train", "prior": "none"}
     for dataset, division, seed in product(s.vision, DIVISIONS, s.seeds):
         options = asdict(known.VISION[dataset]) | known.VISION_CHANGES.get(s.profile, {})
         cut = Cut(dataset, division, *known.VISION_CUTS[dataset], seed)

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from vqabook.knobs import dropped, knob, one_of, positive, within
 from vqabook.papers.paper import QuestionSetting
 
 NAME = "loss_rescaling"
-MODULES = {  # rows of Table V; the last is the whole method, "+Ours" in print
+MODULES: dict[str, dict[str, Any]] = {  # rows of Table V; the last is the whole method, "+Ours" in print
     "baseline": {},
     "mask (sigmoid)": {"mask": "sigmoid"},
     "mask (softplus-G)": {"mask": "softplus_g"},
@@ -37,14 +37,14 @@ DIAGNOSED = ("bce baseline", "ce baseline")  # the variants of page 01
 class Method:
     """The paper's own knobs. Defaults follow its equations; `RELEASE` is what its code does instead."""
 
-    loss: str = "bce"  # Sigm-BCE (Eq. 2), or "ce", Soft-CE (Eq. 3)
-    mask: str | None = None  # f in Eq. 4: "sigmoid" or "softplus_g"
+    loss: Literal["bce", "ce"] = "bce"  # Sigm-BCE (Eq. 2), or "ce", Soft-CE (Eq. 3)
+    mask: Literal["sigmoid", "softplus_g"] | None = None  # f in Eq. 4
     rescale: bool = False  # Eqs. 7-8
     mask_dropout: float = 0.0  # Sec. V-D tunes 0 to 1; UpDn prefers little (Fig. 7)
-    mask_combine: str = "add_log"  # the paper does not say; release: multiply
+    mask_combine: Literal["add_log", "multiply"] = "add_log"  # the paper does not say; release: multiply
     mask_weight: float = 1.0  # Sec. V-D
     mask_second_sigmoid: bool = False  # release
-    mask_reduction: str = "sum"  # Eq. 5 sums over answers, the release averages: "mean"
+    mask_reduction: Literal["sum", "mean"] = "sum"  # Eq. 5 sums over answers, the release averages: "mean"
     min_votes: int = 1  # votes that make an answer in-type; release: 10
     out_of_type: float = 1.0  # below Eq. 7; release: 1 + log 2
     cap: float = 100.0  # Eq. 8
@@ -60,7 +60,7 @@ class Backbone:
     frozen: bool | None = None  # release of Guo et al.: gate and smoothing never reach the optimiser
     entropy: float | None = None  # weight of LMH's penalty
     q_share: float | None = None  # of batches that go to Q-CSS; release: 5 of 10
-    hint: str | None = None  # what `Css` takes for critical
+    hint: Literal["gradient", "released_order"] | None = None  # what `Css` takes for critical
     optimizer: str | None = None
     clip: float | None = None
     sizes: Mapping[str, Any] | None = None  # of `LxmertConfig.small`
@@ -68,6 +68,10 @@ class Backbone:
     gamma: float | None = None
     alpha: float | None = None
     softmax: bool | None = None  # release: the focal loss on a softmax
+
+    def own(self, *names: str) -> dict[str, Any]:
+        """Those of these options that it has."""
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
 UPDN = Backbone("")  # stands without a name

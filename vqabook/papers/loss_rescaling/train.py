@@ -1,6 +1,7 @@
 """One training run of the loss re-scaling paper: UpDn with any of its modules, or another backbone (Sec. V-C)."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -45,6 +46,7 @@ def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str 
     counts = counts_of(task)
     model, objective = build(recipe, task, counts)
     core = model.model if isinstance(model, AnswerMask) else model
+    watched = {"question": core.get_submodule("question_encoder"), "classifier": core.get_submodule("classifier")}
     diagnosis = None if recipe.backbone or m.mask or m.rescale else Diagnosis(task, m.loss)
 
     def evaluate(model: nn.Module) -> dict:
@@ -57,7 +59,7 @@ def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str 
         task.train,
         fit_config(recipe, task.train.device),
         evaluate=evaluate,
-        watch={"question": core.question_encoder.parameters(), "classifier": core.classifier.parameters()},
+        watch={name: part.parameters() for name, part in watched.items()},
         checkpoint=scratch.checkpoint,
         keep=True,
         stage=first_stage(recipe, scratch.stages),
@@ -65,7 +67,7 @@ def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str 
     )
     if diagnosis is None:  # the run that left its first stage may have been diagnosed
         history = [{k: v for k, v in row.items() if k != "mistakes"} for row in history]
-    sizes = {"model": model, "question": core.question_encoder, "classifier": core.classifier}
+    sizes: dict[str, nn.Module] = {"model": model, **watched}
     result = {
         "test": score(model, task, counts),
         "valid": history[-1]["valid"],
@@ -91,9 +93,8 @@ def prepare(recipe: Run, *, data_root: Path | None, device: str = "auto") -> Non
 def fit_config(recipe: Run, device: torch.device) -> FitConfig:
     """How both stages are trained; a backbone may have an optimiser of its own."""
     backbone = recipe.backbone or UPDN
-    own = {name: getattr(backbone, name) for name in ("optimizer", "clip") if getattr(backbone, name) is not None}
-    decay = WEIGHT_DECAY.get(own.get("optimizer"), 0.0)
-    return FitConfig.of(recipe, device, epochs=recipe.epochs + recipe.rescale_epochs, weight_decay=decay, **own)
+    decay, epochs = WEIGHT_DECAY.get(backbone.optimizer or "", 0.0), recipe.epochs + recipe.rescale_epochs
+    return FitConfig.of(recipe, device, epochs=epochs, weight_decay=decay, **backbone.own("optimizer", "clip"))
 
 
 def first_stage(recipe: Run, stages: Stages) -> Stage | None:
@@ -115,17 +116,18 @@ def build(recipe: Run, task: Task, counts: Int[Tensor, "q a"]) -> tuple[nn.Modul
         objective: Objective = build_objective(build_criterion(recipe, task), recipe, counts)
     backbone = recipe.backbone or UPDN
     if backbone.name.startswith("css"):
-        words = {"type_words": type_words(task), "mask_word": len(task.vocabulary.words) + 2}
-        objective = Css(objective, **words, q_share=backbone.q_share, hint=backbone.hint)
+        mask_word, options = len(task.vocabulary.words) + 2, backbone.own("q_share", "hint")
+        objective = Css(objective, type_words=type_words(task), mask_word=mask_word, **options)
     return model.to(task.train.device), objective
 
 
 def build_network(recipe: Run, task: Task) -> nn.Module:
     """The model that the backbone's losses train, behind the answer mask if it asks for one: UpDn unless it is one."""
-    name, m, n_answers = (recipe.backbone or UPDN).name, recipe.method, task.train.n_classes
+    backbone, m, n_answers = recipe.backbone or UPDN, recipe.method, task.train.n_classes
+    name = backbone.name
     sizes = {"n_words": len(task.vocabulary.words) + 2, "n_answers": n_answers}
     if name == "lxmert":
-        return Lxmert(LxmertConfig.small(**sizes, feature=task.features.width, **recipe.backbone.sizes))
+        return Lxmert(LxmertConfig.small(**sizes, feature=task.features.width, **(backbone.sizes or {})))
     sizes |= {"hidden": recipe.hidden, "word": recipe.word}
     if name == "question_only":
         return QuestionOnly(QuestionOnlyConfig(**sizes))
@@ -136,8 +138,9 @@ def build_network(recipe: Run, task: Task) -> nn.Module:
     model = UpDn(UpDnConfig(**sizes, attention_dropout=recipe.attention_dropout))
     if m.mask is None:
         return model
-    options = {"activation": m.mask, "combine": m.mask_combine, "dropout": m.mask_dropout}
-    return AnswerMask(model, recipe.hidden, n_answers, **options)
+    return AnswerMask(
+        model, recipe.hidden, n_answers, activation=m.mask, combine=m.mask_combine, dropout=m.mask_dropout
+    )
 
 
 def build_objective(criterion: rescaling.Criterion, recipe: Run, counts: Int[Tensor, "q a"]) -> rescaling.LossRescaling:
@@ -148,10 +151,10 @@ def build_objective(criterion: rescaling.Criterion, recipe: Run, counts: Int[Ten
             f"an answer of min_votes votes or more is of a question type, got {m.min_votes}, and no answer of this set "
             f"has more than {most} in one; lower min_votes"
         )
-    options = {"min_votes": m.min_votes, "cap": m.cap, "out_of_type": m.out_of_type}
+    weigh = partial(rescaling_weights, min_votes=m.min_votes, cap=m.cap, out_of_type=m.out_of_type)
     return rescaling.LossRescaling(
         criterion,
-        weight=rescaling_weights(counts, **options) if m.rescale else None,
+        weight=weigh(counts) if m.rescale else None,
         label=in_type(counts, min_votes=m.min_votes),
         after=0.0 if m.from_start else recipe.epochs / (recipe.epochs + recipe.rescale_epochs),
         mask_weight=m.mask_weight,
@@ -172,16 +175,16 @@ def build_criterion(recipe: Run, task: Task) -> rescaling.Criterion:
         case "reweight":
             return rescaling.Reweight(bias_of(task))
         case "focal":
-            return rescaling.Focal(gamma=options.gamma, alpha=options.alpha, softmax=options.softmax)
+            return rescaling.Focal(**options.own("gamma", "alpha", "softmax"))
         case "rubi":
             n = task.train.n_classes
-            return rescaling.Rubi(QuestionBranch(recipe.hidden, n), n, question_weight=options.question_weight)
+            return rescaling.Rubi(QuestionBranch(recipe.hidden, n), n, **options.own("question_weight"))
     return rescaling.Plain(m.loss, positive_only=m.positive_only)
 
 
 def bias_of(task: Task) -> Tensor:
     """The bias table [q, a] of train, with a row for types that it lacks."""
-    target, n_types = task.train.target, len(task.vocabulary.question_types) + 1
+    target, n_types = task.train.scores, len(task.vocabulary.question_types) + 1
     kind, n_answers = task.train.side["question_type"], task.train.n_classes
     return bias_table(kind, target.answer, target.score, n_types=n_types, n_answers=n_answers)
 

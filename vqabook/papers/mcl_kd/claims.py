@@ -63,10 +63,12 @@ def _side(network: str, row: str, metric: str) -> Side:
 def _claim(network: str, more: str, less: str, metric: str, statement: str, where: str, unit: str = "points") -> Claim:
     name = f"mcl-{network}-{more}-over-{less}-{metric}".translate({32: "-", 95: "-"})
     name = name.replace("-@", "").replace("-+", "")
-    sides = (_side(network, row, metric) for row in (more, less))
+    first, second = (_side(network, row, metric) for row in (more, less))
     title = f"{NETWORKS[network]}: {statement}"
     needs = ("question types",) if metric not in METRICS and TASK_OF[network] != "image" else ()
-    return Claim(name, title, where, *sides, PAGE, TITLE, DATA[TASK_OF[network]], unit, needs=needs, selects=True)
+    return Claim(
+        name, title, where, first, second, PAGE, TITLE, DATA[TASK_OF[network]], unit, needs=needs, selects=True
+    )
 
 
 def title_of(row: str) -> str:
@@ -94,7 +96,7 @@ def _of(network: str) -> list[Claim]:
 
 def _as_printed(network: str, pair: tuple[str, str], metric: str) -> Claim:
     """The better row in print beats the other."""
-    more, less = sorted(pair, key=lambda row: PRINTED[network][row][METRICS.index(metric)], reverse=True)
+    more, less = sorted(pair, key=lambda row: PRINTED[network][row][METRICS.index(metric)] or 0.0, reverse=True)
     text = f"{title_of(more)} beats {title_of(less)}{' in oracle accuracy' if metric == 'oracle' else ''}"
     return _claim(network, more, less, metric, text, TABLE[network])
 
@@ -102,7 +104,9 @@ def _as_printed(network: str, pair: tuple[str, str], metric: str) -> Claim:
 def _ours(network: str) -> list[Claim]:
     """What the paper leaves open: as many epochs for all, specialists by chance, and who owns which family."""
     images = TASK_OF[network] == "image"
-    rows = [("ie @ as long", "base", "overall", "IE trained as long as the others beats IE", "Ours")]
+    rows: list[tuple[str, ...]] = [
+        ("ie @ as long", "base", "overall", "IE trained as long as the others beats IE", "Ours")
+    ]
     groups = "classes" if images else "question families"
     for k in KS[network]:
         mine, figure = f"mcl_kd k{k}", "Fig. 3" if network == "san" and k == 1 else "Ours, Fig. 3"

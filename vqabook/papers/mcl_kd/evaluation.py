@@ -136,7 +136,7 @@ def list_questions(examples: Examples, owned: Mapping) -> dict[str, list[str]]:
     """Table 3: the first training questions of the families of which one member owns most."""
     most = {family: max(counts) for family, counts in zip(owned["families"], owned["owned"], strict=True)}
     questions = {}
-    for family in sorted(most, key=most.get, reverse=True)[:FAMILIES]:
+    for family in sorted(most, key=most.__getitem__, reverse=True)[:FAMILIES]:
         rows = np.flatnonzero(examples.group["train"] == examples.families.index(family))[:QUESTIONS]
         words = examples.train.subset(torch.from_numpy(rows)).inputs[-1]
         questions[family] = [" ".join(spell(ids, examples.words)) for ids in words]

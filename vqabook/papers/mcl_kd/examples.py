@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from vqabook.data.imbalanced import Cut, divide
 from vqabook.data.sets import DataSpec, load_task
 from vqabook.data.tables import digest_tables, hold_out, to_device
 from vqabook.data.whitening import Whitening
-from vqabook.features.store import open_features
+from vqabook.features.store import FeatureStore, open_features
 
 HELD_OUT = 0.1  # of train, to choose an epoch on
 DIGITS_HELD_OUT = 0.5  # of which there are fewer; first for test, then for validation
@@ -65,7 +66,8 @@ def load_reasoning(dataset: str, features: str, data_root: Path | None, device: 
     test.
     """
     folder = files.data_root(data_root) / dataset
-    splits = ("train", "val")
+    splits: tuple[Literal["train", "val"], ...] = ("train", "val")
+    stores: dict[str, FeatureStore]
     if features == "states":
         stores = {split: scene_features(folder, split) for split in splits}
         seen = b"".join(store.codes.numpy().tobytes() for store in stores.values())
@@ -79,10 +81,10 @@ def load_reasoning(dataset: str, features: str, data_root: Path | None, device: 
         stores = {split: open_features(path) for split, path in paths.items()}
         seen = repr([path.stat().st_size for path in paths.values()]).encode()
     clevr = load_clevr(folder, features=stores)
-    strata = clevr.train.side["family"].numpy() * len(ANSWERS) + clevr.train.target.numpy()
+    strata = clevr.train.side["family"].numpy() * len(ANSWERS) + clevr.train.labels.numpy()
     tables = (*hold_out(clevr.train, strata, fraction=HELD_OUT), clevr.val)
     families = tuple(f"{template} {i}" for template, i in FAMILIES)
-    words = tuple(sorted(clevr.words, key=clevr.words.get))
+    words = tuple(sorted(clevr.words, key=clevr.words.__getitem__))
     return _group(tables, "family", families, ANSWERS, device, words=words, seen=seen)
 
 
@@ -99,8 +101,8 @@ def load_questions(spec: DataSpec, labels: bool, data_root: Path | None, device:
 
 def _with_labels(table: Table) -> Table:
     """The rows with a known answer, whose label is the one that most annotators gave."""
-    known = (table.target.score.amax(1) > 0).nonzero()[:, 0]
-    return replace(table, target=top_answers(table.target)).subset(known)
+    known = (table.scores.score.amax(1) > 0).nonzero()[:, 0]
+    return replace(table, target=top_answers(table.scores)).subset(known)
 
 
 def top_answers(target: Tensor | SparseScores) -> Int[Tensor, " n"]:
@@ -121,7 +123,7 @@ def load_images(dataset: str, n_train: int, side: int | None, data_root: Path | 
         train, test, names, held_out = cut.train, cut.held_out, cut.names, DIGITS_HELD_OUT
     else:
         folder = files.data_root(data_root) / "cifar100"
-        train, test = (replace(t, inputs=(shrink(t.inputs[0], side),)) for t in load_cifar100(folder))
+        train, test = (replace(t, inputs=(shrink(t.inputs[0], side or 32),)) for t in load_cifar100(folder))
         names, held_out = CIFAR100_CLASSES, HELD_OUT
     kept, valid = hold_out(train, fraction=held_out)
     if n_train > len(kept):
@@ -131,11 +133,10 @@ def load_images(dataset: str, n_train: int, side: int | None, data_root: Path | 
         )
     if n_train < len(kept):
         kept = hold_out(kept, fraction=n_train / len(kept))[1]
-    tables = (kept, valid, test)
     if dataset == "cifar100":
         whitening = Whitening.of(kept.inputs[0])
-        tables = tuple(Table((whitening(t.inputs[0]),), t.target, 100) for t in tables)
-    return _group([replace(t, side={"class": t.target}) for t in tables], "class", names, names, device)
+        kept, valid, test = (Table((whitening(t.inputs[0]),), t.target, 100) for t in (kept, valid, test))
+    return _group([replace(t, side={"class": t.labels}) for t in (kept, valid, test)], "class", names, names, device)
 
 
 def shrink(images: UInt8[Tensor, "n c h h"], side: int) -> UInt8[Tensor, "n c side side"]:
@@ -152,4 +153,5 @@ def _group(
     """Examples whose groups a side column has."""
     parts = zip(("train", "valid", "test"), tables, strict=True)
     group = {part: table.side[side].cpu().numpy().astype(np.int64) for part, table in parts}
-    return Examples(*(to_device(table, device) for table in tables), group, families, answers, **more)
+    train, valid, test = (to_device(table, device) for table in tables)
+    return Examples(train, valid, test, group, families, answers, **more)

@@ -41,7 +41,7 @@ class Run(Recipe):
     @property
     def base(self) -> Run:
         """The run that this one starts from."""
-        own = dict.fromkeys(("ensemble", *self.OWN))
+        own: dict[str, Any] = dict.fromkeys(("ensemble", *self.OWN))
         return replace(self, variant=f"{self.network} base", epochs=self.base_epochs, **own)
 
 
@@ -62,21 +62,27 @@ def list_recipes(s: Setting, page: str) -> list[Run]:
 def _base(s: Setting, network: str, seed: int, data: dict) -> Run:
     task = TASK_OF[network]
     words = {"word": s.word, "hidden": s.hidden, "dropout": s.dropout}
-    sizes = {
+    sizes_of: dict[str, dict[str, Any]] = {
         "mlp": words | {"wide": s.wide},
         "san": words | {"attention": s.attention},
         "updn": {"word": s.vqa_word, "hidden": s.vqa_hidden},
         "resnet": {"depth": s.depth, "width": s.image_width},
         "vgg": {"width": s.vgg_width},
-    }[network]
+    }
     epochs, batch_size, lr = {
         "reasoning": (s.base_epochs, s.batch_size, s.lr),
         "vqa": (s.vqa_base_epochs, s.vqa_batch, s.vqa_lr),
         "image": (s.image_base_epochs, s.image_batch, s.image_lr),
     }[task]
-    what = {"paper": NAME, "profile": s.profile, "kind": "train", "variant": f"{network} base", "seed": seed}
+    what: dict[str, Any] = {
+        "paper": NAME,
+        "profile": s.profile,
+        "kind": "train",
+        "variant": f"{network} base",
+        "seed": seed,
+    }
     what |= {"prior": "none" if task == "image" else "same", "data": data, "network": network, "members": s.members}
-    return Run(**what, model=sizes, base_epochs=epochs, epochs=epochs, batch_size=batch_size, lr=lr)
+    return Run(**what, model=sizes_of[network], base_epochs=epochs, epochs=epochs, batch_size=batch_size, lr=lr)
 
 
 def _specialise(s: Setting, base: Run, name: str, ensemble: Ensemble) -> Run:
@@ -85,7 +91,7 @@ def _specialise(s: Setting, base: Run, name: str, ensemble: Ensemble) -> Run:
         "vqa": (s.vqa_epochs, s.vqa_beta, s.cmcl_beta, s.vqa_temperature),
         "image": (s.image_epochs, s.image_beta, s.image_cmcl_beta, s.image_temperature),
     }[TASK_OF[base.network]]
-    own = {"epochs": epochs, "beta": beta, "cmcl_beta": cmcl_beta, "temperature": temperature}
+    own: dict[str, Any] = {"epochs": epochs, "beta": beta, "cmcl_beta": cmcl_beta, "temperature": temperature}
     return replace(base, variant=f"{base.network} {name}", ensemble=ensemble, **own)
 
 

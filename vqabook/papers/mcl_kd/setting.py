@@ -1,6 +1,7 @@
 """What may be asked of the page on specialised ensembles: networks, rules, how many specialists, the profiles."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from vqabook.knobs import dropped, knob, one_of, positive, within
 from vqabook.papers.paper import QuestionSetting
@@ -8,14 +9,15 @@ from vqabook.papers.paper import QuestionSetting
 NAME = "mcl_kd"
 NETWORKS = {"mlp": "MLP", "san": "SAN", "updn": "UpDn", "resnet": "ResNet-20", "vgg": "VGGNet-17"}
 TASK_OF = {"mlp": "reasoning", "san": "reasoning", "updn": "vqa", "resnet": "image", "vgg": "image"}
-RULES = {"mcl": "MCL", "cmcl": "CMCL", "mcl_kd": "MCL-KD"}
+Rule = Literal["ie", "mcl", "cmcl", "mcl_kd"]
+RULES: dict[Rule, str] = {"mcl": "MCL", "cmcl": "CMCL", "mcl_kd": "MCL-KD"}
 
 
 @dataclass(frozen=True)
 class Ensemble:
     """How the members learn, once their base models have."""
 
-    rule: str  # ie, mcl, cmcl, mcl_kd
+    rule: Rule
     k: int | None  # specialists an example; None: all members
     share: bool = False  # features before the first pooling
     exact: bool = False  # CMCL: the divergence from uniform in place of random labels, which the comparison has
@@ -26,8 +28,8 @@ class Ensemble:
 def runs_of(network: str, ks: tuple[int, ...], *, controls: bool) -> list[tuple[str, Ensemble]]:
     """(name, ensemble) of every row of a network; what follows an @ is ours."""
     rows = [(f"{rule} k{k}", Ensemble(rule, k)) for rule in RULES for k in ks]
-    if TASK_OF[network] == "image":
-        rows += [(f"{rule} + fs k{k}", Ensemble(rule, k, share=True)) for rule in ("cmcl", "mcl_kd") for k in ks]
+    sharing: tuple[Rule, ...] = ("cmcl", "mcl_kd") if TASK_OF[network] == "image" else ()
+    rows += [(f"{rule} + fs k{k}", Ensemble(rule, k, share=True)) for rule in sharing for k in ks]
     if controls:
         rows.append(("ie @ as long", Ensemble("ie", None)))
         rows += [(f"mcl_kd k{k} @ by chance", Ensemble("mcl_kd", k, by_chance=True)) for k in ks]

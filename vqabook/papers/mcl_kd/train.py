@@ -1,5 +1,6 @@
 """One ensemble of the MCL-KD paper: its base models trained apart, then specialised, all members in one pass."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from vqabook.models.images import ResNet, ResNetConfig, Vgg, VggConfig
 from vqabook.models.members import FeatureSharing, Members
 from vqabook.models.san import Mlp, MlpConfig, San, SanConfig
 from vqabook.models.updn import UpDn, UpDnConfig
-from vqabook.objectives.multiple_choice import MultipleChoice, per_member
+from vqabook.objectives.multiple_choice import MultipleChoice, Rule, per_member
 from vqabook.papers.mcl_kd.evaluation import judge, score_epoch
 from vqabook.papers.mcl_kd.examples import Examples, load_examples
 from vqabook.papers.mcl_kd.recipes import Run
@@ -31,8 +32,10 @@ def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str 
     base, ensemble = recipe.base, recipe.ensemble
     model = members_of(build(recipe, examples), examples)
     fit_base = partial(fit_members, recipe=base, examples=examples)
-    history = scratch.stages.go_on(model, base.asked(), fit_base, anew=scratch.checkpoint if ensemble is None else None)
-    if ensemble is not None:
+    if ensemble is None:
+        history = scratch.stages.go_on(model, base.asked(), fit_base, anew=scratch.checkpoint)
+    else:
+        scratch.stages.go_on(model, base.asked(), fit_base)
         if ensemble.rule == "mcl_kd":
             examples = replace(examples, train=with_teachers(base, model, examples.train, scratch))
         share = FeatureSharing(at_test=not ensemble.settled) if ensemble.share else None
@@ -56,20 +59,21 @@ def build(recipe: Run, examples: Examples) -> list[nn.Module]:
     table, sizes = examples.train, recipe.model
     n_words, n = len(examples.words) + 2, table.n_classes
     first = table.batch(torch.zeros(1, dtype=torch.long, device=table.device)).inputs[0]
+    draw: Callable[[], nn.Module]
     match recipe.network:
         case "resnet":
-            kind, config = ResNet, ResNetConfig(n, channels=first.shape[1], **sizes)
+            draw = partial(ResNet, ResNetConfig(n, channels=first.shape[1], **sizes))
         case "vgg":
-            kind, config = Vgg, VggConfig(n, channels=first.shape[1], side=first.shape[-1], **sizes)
+            draw = partial(Vgg, VggConfig(n, channels=first.shape[1], side=first.shape[-1], **sizes))
         case "mlp":
-            kind, config = Mlp, MlpConfig(n_words, n, feature=first.shape[-1], regions=first.shape[1], **sizes)
+            draw = partial(Mlp, MlpConfig(n_words, n, feature=first.shape[-1], regions=first.shape[1], **sizes))
         case "san":
-            kind, config = San, SanConfig(n_words, n, feature=first.shape[-1], **sizes)
+            draw = partial(San, SanConfig(n_words, n, feature=first.shape[-1], **sizes))
         case _:
-            kind, config = UpDn, UpDnConfig(n_words, n, feature=first.shape[-1], **sizes)
+            draw = partial(UpDn, UpDnConfig(n_words, n, feature=first.shape[-1], **sizes))
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
-        return [kind(config).to(table.device) for _ in range(recipe.members)]
+        return [draw().to(table.device) for _ in range(recipe.members)]
 
 
 def members_of(models: list[nn.Module], examples: Examples, share: FeatureSharing | None = None) -> Members:
@@ -82,7 +86,7 @@ def members_of(models: list[nn.Module], examples: Examples, share: FeatureSharin
 def objective_of(recipe: Run, table: Table) -> MultipleChoice:
     """The rule by which members learn; base models are an independent ensemble. Soft where ten people answered."""
     ensemble = recipe.ensemble or Ensemble("ie", None)
-    rule = "cmcl_v1" if ensemble.rule == "cmcl" and not ensemble.exact else ensemble.rule
+    rule: Rule = "cmcl_v1" if ensemble.rule == "cmcl" and not ensemble.exact else ensemble.rule
     how: dict = {"k": ensemble.k or recipe.members, "by_chance": ensemble.by_chance}
     if ensemble.rule in ("cmcl", "mcl_kd"):
         beta = recipe.beta if ensemble.rule == "mcl_kd" else recipe.cmcl_beta

@@ -36,10 +36,10 @@ def mix_types(cells: dict[str, float]) -> float:
 
 def claim(name: str, statement: str, where: str, more: tuple, less: tuple, *, unit: str = "points") -> Claim:
     """A claim between two (variant, metric, printed value) sides."""
-    sides = (Side({"variant": v, "prior": "same"}, metric, printed) for v, metric, printed in (more, less))
+    first, second = (Side({"variant": v, "prior": "same"}, metric, printed) for v, metric, printed in (more, less))
     seeing = dict.fromkeys(variant for variant, *_ in (more, less) if not variant.startswith("question "))
     return Claim(
-        name, statement, where, *sides, PAGE, TITLE, DATA, unit, needs=("ten votes",), selects=True,
+        name, statement, where, first, second, PAGE, TITLE, DATA, unit, needs=("ten votes",), selects=True,
         models=tuple({"variant": variant} for variant in seeing), blind={"variant": "question votes"},
     )  # fmt: skip
 

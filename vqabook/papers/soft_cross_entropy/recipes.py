@@ -6,6 +6,7 @@ questions it is judged by. Both are recorded.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any, Literal, cast
 
 from vqabook.data.sets import DataSpec
 from vqabook.data.ten_votes import votes_digest
@@ -13,13 +14,15 @@ from vqabook.files import data_root
 from vqabook.papers.paper import Recipe
 from vqabook.papers.soft_cross_entropy.setting import FURTHER_RUNS, IMAGES, MODELS, NAME, UNANIMOUS, Options, Setting
 
+Target = Literal["modal", "votes", "scores"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Run(Recipe):
     """One training."""
 
     model: str
-    target: str  # what a question's answers weigh in the loss
+    target: Target  # what a question's answers weigh in the loss
     options: Options
     epochs: int
     batch_size: int
@@ -33,14 +36,16 @@ class Run(Recipe):
 
 def list_recipes(s: Setting, page: str) -> list[Recipe]:
     """Every run of the page. `variant` is "<model> <target>", off the paper's table "<model> <target> @ <what>"."""
-    runs = [(model, target, "", {}, {}) for model in s.models for target in s.targets]
+    runs: list[tuple[str, str, str, dict, dict]] = [
+        (model, target, "", {}, {}) for model in s.models for target in s.targets
+    ]
     if s.further:
         runs += [(*run, {}) for run in FURTHER_RUNS]
     if s.dataset == "shapes" and "avg" in s.models:
         worlds = {UNANIMOUS: {"disagreement": 0.0, "synonyms": 0.0}}
         worlds |= {f"disagreement {level}": {"disagreement": level} for level in s.disagreements}
         runs += [("avg", target, name, {}, world) for name, world in worlds.items() for target in ("modal", "votes")]
-    what = {"paper": NAME, "profile": s.profile, "prior": "same", "seed": 0}
+    what: dict[str, Any] = {"paper": NAME, "profile": s.profile, "prior": "same", "seed": 0}
     counted = Recipe(**what, kind="statistics", variant="statistics", data=_data(s, (*s.models, *MODELS)[0], {}))
     trained = [
         Run(
@@ -49,7 +54,7 @@ def list_recipes(s: Setting, page: str) -> list[Recipe]:
             variant=f"{model} {target}" + (f" @ {name}" if name else ""),
             data=_data(s, model, world),
             model=model,
-            target=target,
+            target=cast(Target, target),  # `Setting` has no others
             options=Options(**change),
             epochs=s.epochs if model in IMAGES else s.question_epochs,
             reach=s.pool_reach if model == "pool" else s.reach,

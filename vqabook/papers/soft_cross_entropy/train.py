@@ -19,7 +19,7 @@ from vqabook.models.pooling import Avg, Pool, PoolingConfig
 from vqabook.models.updn import QuestionOnly, QuestionOnlyConfig
 from vqabook.objectives.base import AnnotatorCrossEntropy
 from vqabook.papers.paper import Recipe
-from vqabook.papers.soft_cross_entropy.recipes import Run
+from vqabook.papers.soft_cross_entropy.recipes import Run, Target
 from vqabook.papers.soft_cross_entropy.setting import Options
 from vqabook.training.fit import NO_CLIP, FitConfig, best_answer, fit, predict, select, soft_score
 from vqabook.training.stages import Scratch
@@ -39,23 +39,23 @@ def build(recipe: Run, task: Task) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
         if recipe.model == "question":
-            model = QuestionOnly(QuestionOnlyConfig(**sizes, classifier_dropout=recipe.dropout))
+            model: nn.Module = QuestionOnly(QuestionOnlyConfig(**sizes, classifier_dropout=recipe.dropout))
         else:
             config = PoolingConfig(**sizes, feature=task.features.width, joint=recipe.joint, dropout=recipe.dropout)
             model = {"avg": Avg, "pool": Pool}[recipe.model](config)
     return model.to(task.train.device)
 
 
-def targets(task: Task, part: str, of: str, *, renormalise: bool = False) -> tuple[Tensor, Tensor]:
+def targets(task: Task, part: str, of: Target, *, renormalise: bool = False) -> tuple[Tensor, Tensor]:
     """(answer ids [n, k], weights [n, k]) of "train", "valid" or "test"; `of`: modal (Eq. 1), votes (Eq. 2), scores."""
     table = getattr(task, part)
     if of == "modal":
         ids = torch.from_numpy(modal_ids(task, getattr(task, f"{part}_questions"))).to(table.device)[:, None]
         return ids.clamp(min=0), (ids >= 0).float()
-    return table.target.answer, annotator_weights(table.side["votes"], of=of, renormalise=renormalise)
+    return table.scores.answer, annotator_weights(table.side["votes"], of=of, renormalise=renormalise)
 
 
-def training_table(task: Task, of: str, options: Options, seed: int) -> Table:
+def training_table(task: Task, of: Target, options: Options, seed: int) -> Table:
     """Train as `AnnotatorCrossEntropy` reads it: answer ids [n, k] as target, their weights beside it."""
     answer, weight = targets(task, "train", of, renormalise=options.renormalise)
     if options.strangers:
