@@ -61,8 +61,9 @@ test-detection: $(READY_DETECTION) ## the tests of the detector, in an environme
 notebooks: $(READY) ## store the notebook outputs that the tests compare (after a change to a notebook)
 	@vqabook freeze notebooks/*.ipynb
 
-lint: $(READY) ## check the style
+lint: $(READY) ## check the style and the types
 	@ruff check .
+	@mypy
 
 bench: $(READY) ## time the library against the usual way of doing it
 	@for benchmark in benchmarks/*.py; do python "$$benchmark"; done

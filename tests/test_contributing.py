@@ -97,7 +97,7 @@ def test_what_continuous_integration_runs_can_run(script):
 def test_hooks_run_the_project_s_own_tools_and_a_test_that_is_there():
     (repo,) = read_yaml(".pre-commit-config.yaml")["repos"]
     entries = [hook["entry"].split() for hook in repo["hooks"]]
-    assert repo["repo"] == "local" and [Path(words[0]).name for words in entries] == ["ruff", "ruff", "python"]
+    assert repo["repo"] == "local" and [Path(words[0]).name for words in entries] == ["ruff", "ruff", "mypy", "python"]
     for words in entries[:2]:  # each takes the words that follow the tool
         called = [words[0].replace(".venv/bin/", ""), *words[1:], "tests/test_contributing.py"]
         done = subprocess.run([*called, *(["--diff"] if "format" in called else [])], cwd=ROOT, capture_output=True)
