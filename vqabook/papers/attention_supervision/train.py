@@ -156,13 +156,15 @@ def fit_run(
 @overload
 def train_or_load(
     run: Run, examples: Examples, stages: Stages, data_root: Path | None, *, anew: Path
-) -> tuple[nn.Module, list[dict]]: ...
+) -> tuple[nn.Module, list[dict]]:
+    """Always trained."""
 
 
 @overload
 def train_or_load(
     run: Run, examples: Examples, stages: Stages, data_root: Path | None, *, anew: None = None
-) -> tuple[nn.Module, list[dict] | None]: ...
+) -> tuple[nn.Module, list[dict] | None]:
+    """Trained if no other run left its weights."""
 
 
 def train_or_load(
