@@ -32,7 +32,7 @@ alone = $(if $(HAS_FLOCK),exec 9>.make.lock; flock --nonblock 9 || { \
 snakemake = snakemake $(1) $(if $(HAS_FLOCK),--nolock) --rerun-incomplete --quiet host progress \
 	$(if $(PROFILE_DIR),--profile $(PROFILE_DIR),--cores $(CORES)) $(SMK)
 
-.PHONY: help book test test-detection paper data bench notebooks lint serve clean
+.PHONY: help book test test-detection paper data bench notebooks lint types serve clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -52,7 +52,7 @@ data: $(READY) ## fetch data sets, verified: make data D=cifar10
 		echo "D must name data sets, got '$(D)'; choose among:" $(DATA_SETS) >&2; exit 2; fi; done
 	@vqabook data fetch $(D)
 
-test: lint ## lint, then every test, the notebooks and the rendered book included
+test: lint types ## lint, check the types, then every test, the notebooks and the rendered book included
 	@pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 test-detection: $(READY_DETECTION) ## the tests of the detector, in an environment with torchvision (5 GB, once)
@@ -61,8 +61,10 @@ test-detection: $(READY_DETECTION) ## the tests of the detector, in an environme
 notebooks: $(READY) ## store the notebook outputs that the tests compare (after a change to a notebook)
 	@vqabook freeze notebooks/*.ipynb
 
-lint: $(READY) ## check the style and the types
+lint: $(READY) ## check the style
 	@ruff check .
+
+types: $(READY) ## check the types
 	@mypy
 
 bench: $(READY) ## time the library against the usual way of doing it

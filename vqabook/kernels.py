@@ -13,7 +13,9 @@ from importlib.metadata import entry_points
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
+from subprocess import Popen
 from threading import Thread
+from typing import cast
 
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
@@ -44,7 +46,8 @@ class ForkedKernel:
     stdin = stdout = stderr = None  # those of the process that started it
 
     def __init__(self, words: Sequence[str], env: Mapping[str, str], cwd: str | None) -> None:
-        self._process = warm_context().Process(target=_become_kernel, args=(words, dict(env), cwd), daemon=True)
+        start = warm_context().Process  # type: ignore[attr-defined]  # every context has it
+        self._process = start(target=_become_kernel, args=(words, dict(env), cwd), daemon=True)
         self._process.start()
         self.pid = self._process.pid
 
@@ -80,7 +83,7 @@ class WarmProvisioner(LocalProvisioner):
         ours = os.path.realpath(python) == os.path.realpath(sys.executable)
         if not (CAN_FORK and ours and words[:2] == ["-m", "ipykernel_launcher"]):
             return await super().launch_kernel(cmd, **kwargs)
-        self.process = ForkedKernel(words[2:], kwargs["env"], kwargs.get("cwd"))
+        self.process = cast(Popen, ForkedKernel(words[2:], kwargs["env"], kwargs.get("cwd")))
         self.pid = self.pgid = self.process.pid
         return self.connection_info
 
@@ -100,5 +103,6 @@ def _become_kernel(words: Sequence[str], env: Mapping[str, str], cwd: str | None
 
 def _end_with_parent() -> None:
     """The process that forks lives as long as its kernels do, so they watch the one that asked for them."""
-    wait([parent_process().sentinel])
+    if (parent := parent_process()) is not None:
+        wait([parent.sentinel])
     os._exit(1)

@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -113,7 +113,10 @@ def execute(
     os.environ.update(TQDM_DISABLE="1", VQABOOK_LOG="")  # of the kernels: a page shows neither bars nor a log
     kernels.use_warm_kernels()
     strict = profile == "small" and not set_
-    ignoring = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}  # this process ends it
+    ignoring: dict[str, Any] = {
+        "initializer": signal.signal,
+        "initargs": (signal.SIGINT, signal.SIG_IGN),
+    }  # this process ends it
     with ProcessPoolExecutor(1, mp_context=kernels.warm_context(), **ignoring) as warm:
         for notebook in notebooks:
             failed = out / "failed" / notebook.name
