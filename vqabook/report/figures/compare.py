@@ -22,7 +22,7 @@ def bars(axes: Axes, values: Mapping[str, Sequence[float]], *, label: str) -> No
         edge = {"markeredgecolor": "white", "markeredgewidth": 0.6, "markersize": 5}
         axes.plot(np.full(len(seeds), x), seeds, **mark.dots | edge)
     crowded = is_narrow(axes.figure) and sum(map(len, values)) > 32  # letters that a phone has room for in a line
-    slant = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
+    slant: dict[str, Any] = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
     axes.set_xticks(range(len(values)), [name.replace(" (", "\n(") for name in values], fontsize=8, **slant)
     axes.set_ylabel(label)
 
