@@ -76,7 +76,7 @@ def build(recipe: VisionRun, data: Division) -> tuple[ResNet, Objective]:
     if recipe.centre_weight:
         width = model.classifier.in_features
         objective = CentreLoss(n, width, weight=recipe.centre_weight, rate=recipe.centre_rate)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch has it; 1.7 times as fast on a CPU
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.7 times as fast on a CPU
     return model.to(images.device), objective
 
 

@@ -2,19 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from textwrap import fill
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
 
 from vqabook.report.figures.frame import is_narrow
 
 FRAME = (214, 39, 140)  # of what is asked about: no colour of scenes, seen on light and on dark ground
 
 
-def picture(axes: Axes, image: ArrayLike, caption: str) -> None:
+def picture(axes: Axes, image: Any, caption: str) -> None:
     """An image without axes, with its caption below."""
     axes.imshow(image, cmap="gray")  # the map of images that have one channel
     axes.set(xticks=[], yticks=[])
