@@ -28,8 +28,9 @@ def draw_scores(figure: Figure, network: str, rooms: Mapping[str, Records]) -> N
 
 
 def _read_scores(network: str, row: str, rooms: Mapping[str, Records]) -> dict[str, tuple[float, float]]:
-    pairs = {"printed": PRINTED[network].get(row)}
+    printed = tuple(np.nan if number is None else number for number in PRINTED[network].get(row, ()))
+    pairs: dict[str, tuple[float, ...]] = {"printed": printed}
     for room, records in rooms.items():
         read = [by_seed(records, {"variant": f"{network} {row}"}, f"test.{metric}") for metric in METRICS]
-        pairs[room] = all(read) and tuple(float(np.mean(list(seeds.values()))) for seeds in read)
-    return {room: pair for room, pair in pairs.items() if pair}
+        pairs[room] = tuple(float(np.mean(list(seeds.values()))) for seeds in read if seeds)
+    return {room: (pair[0], pair[1]) for room, pair in pairs.items() if len(pair) == 2}
