@@ -98,6 +98,8 @@ def _become_kernel(words: Sequence[str], env: Mapping[str, str], cwd: str | None
     os.environ.update(env)
     os.chdir(cwd or ".")
     sys.path.insert(0, "")
+    if "pandas" in sys.modules:  # it took the process that forks for a terminal; this is its own choice in a kernel
+        sys.modules["pandas"].set_option("display.max_columns", 20)
     IPKernelApp.launch_instance(list(words), parent_handle=os.getppid())
 
 

@@ -26,8 +26,8 @@ def loss(logits, target, counts):
 {RETURN}  # really
 '''
 SHOWING = {  # rooms that make no number
-    "__init__.py", "__main__.py", "catalogue", "cli", "evidence", "extras.py", "fetch", "files", "knobs.py",
-    "page.py", "progress.py", "report", "stop.py",
+    "__init__.py", "__main__.py", "catalogue", "cli", "evidence", "extras.py", "fetch", "files", "kernels.py",
+    "knobs.py", "page.py", "progress.py", "report", "stop.py",
 }  # fmt: skip
 
 

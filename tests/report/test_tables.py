@@ -98,7 +98,7 @@ def test_the_gap_between_priors_is_paired():
     records = both(CLEAR, "same") + both(WIDE)
     shown = tables.prior_gap(ROWS, records)
     assert list(shown.columns) == ["same priors (n = 4)", "changed priors (n = 4)", "gap"]
-    assert shown.loc["UpDn", "gap"] == "+0.00\u00a0±\u00a00.00"
+    assert shown.loc["UpDn", "gap"] == "0.00\u00a0±\u00a00.00"
     assert shown.loc["UpDn+Ours", "gap"] == mean_std([a - b for a, b in zip(CLEAR, WIDE, strict=True)], signed=True)
     assert tables.prior_gap(ROWS, both(CLEAR)).empty
 
