@@ -97,7 +97,7 @@ rule book:
         fi
         source={BUILD:q}/source
         fonts="$source/_extra/mathjax/output/chtml/fonts"
-        rm -rf "$source"
+        rm -rf "$source" {BUILD:q}/.doctrees # of an older build: an equation that moved to another page would count twice
         mkdir -p "$fonts" "$source/pages"
         cp -p {input.prose:q} "$source"
         vqabook tell "$source"/*.md --out "$source" --profile {PROFILE}
