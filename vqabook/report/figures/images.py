@@ -108,10 +108,10 @@ def looks(figure: Figure, rows: Sequence[Mapping]) -> None:
         if there:
             picture(places[0], frame_regions(image, row["boxes"], row.get("relevant")), "")
         for axes, (name, (attention, answer)) in zip(places[there:], row["methods"].items(), strict=True):
-            mark = "✓" if answer == row["truth"] else "✗"
+            mark, between = "✓" if answer == row["truth"] else "✗", "\n" if is_narrow(figure) else " "
             seen = attention_map(row["boxes"], attention, side=len(image))
             lit = frame_regions(light_up(image, seen), row["boxes"], row.get("relevant"))
-            picture(axes, lit, f"{name}: {answer} {mark}")
+            picture(axes, lit, f"{name}:{between}{answer} {mark}")
             axes.xaxis.label.set_fontsize(8)
 
 
@@ -120,10 +120,12 @@ def readings(figure: Figure, rows: Sequence[Mapping]) -> None:
 
     A row has `words`, `title` and `methods`: name -> attention.
     """
+    narrow = is_narrow(figure)
+    slant: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if narrow else {}
     for axes, row in zip(np.atleast_1d(figure.subplots(len(rows), 1)), rows, strict=True):
         maps = np.array(list(row["methods"].values()))
         axes.imshow(maps, cmap="Purples", vmin=0, vmax=max(maps.max(), 1e-9), aspect="auto")
-        axes.set_xticks(range(len(row["words"])), row["words"], fontsize=8)
-        axes.set_yticks(range(len(maps)), list(row["methods"]), fontsize=8)
-        axes.set_title(row["title"], fontsize=9, loc="left")
+        axes.set_xticks(range(len(row["words"])), row["words"], fontsize=8, **slant)
+        axes.set_yticks(range(len(maps)), [fill(name, 12 if narrow else 70) for name in row["methods"]], fontsize=8)
+        axes.set_title(fill(row["title"], 34 if narrow else 70), fontsize=9, loc="left")
         axes.tick_params(length=0)
