@@ -107,4 +107,4 @@ def _end_with_parent() -> None:
     """The process that forks lives as long as its kernels do, so they watch the one that asked for them."""
     if (parent := parent_process()) is not None:
         wait([parent.sentinel])
-    os._exit(1)
+        os._exit(1)

@@ -24,6 +24,7 @@ from vqabook.evidence import record
 from vqabook.fetch.manifest import DataSet, read_manifest
 from vqabook.knobs import Checked, folder, from_page, knob
 from vqabook.report import figures
+from vqabook.report.plain import fold
 from vqabook.report.show import show_html
 
 FOLDER = record.EVIDENCE / "data"
@@ -102,7 +103,7 @@ def show_overview(manifest: Mapping[str, DataSet]) -> None:
         rows.append(row | {"comes from": ", ".join(dict.fromkeys(origin.kind for origin in entry.origins))})
     table = pd.DataFrame(rows).to_html(escape=False, index=False, border=0, classes="catalogue")
     summary = f"All {len(rows)} sets: what each is, its size, its licence, and where it comes from"
-    show_html(f'<details class="facts"><summary>{summary}</summary><div class="results">{table}</div></details>')
+    show_html(fold(summary, f'<div class="results">{table}</div>', kind="facts"))
 
 
 def show(name: str, description: Description | None = None) -> None:
@@ -125,7 +126,7 @@ def show(name: str, description: Description | None = None) -> None:
     figures.show(draw, caption=f"{picture['alt']} Rows: {rows}.", alt=alt, size=(7.2, tall), phone=phone)
     when = f"<p><small>Described {stamp['started'][:10]} at commit {stamp['commit']}.</small></p>" if stamp else ""
     summary = f"{len(facts)} facts: {', '.join(list(facts)[:3])}, …"
-    show_html(f'<details class="facts"><summary>{escape(summary)}</summary><dl>{listed}</dl>{when}</details>')
+    show_html(fold(escape(summary), f"<dl>{listed}</dl>{when}", kind="facts"))
 
 
 def format_description(name: str, description: Description) -> str:

@@ -14,9 +14,8 @@ def main() -> None:
     warnings.showwarning = lambda message, *_, **__: print(f"vqabook: {message}", file=sys.stderr)
     sys.argv[1:] = [expand_home(word) for word in sys.argv[1:]]
     for stream in (sys.stdout, sys.stderr):
-        if (
-            isinstance(stream, io.TextIOWrapper) and stream.errors == "strict"
-        ):  # a sign that the locale lacks is a "?", and ends no command
+        # a sign that the locale lacks is a "?", and ends no command
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="replace")
     try:
         refuse_empty(sys.argv[1:])

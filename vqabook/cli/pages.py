@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -113,17 +113,18 @@ def execute(
     os.environ.update(TQDM_DISABLE="1", VQABOOK_LOG="")  # of the kernels: a page shows neither bars nor a log
     kernels.use_warm_kernels()
     strict = profile == "small" and not set_
-    ignoring: dict[str, Any] = {
-        "initializer": signal.signal,
-        "initargs": (signal.SIGINT, signal.SIG_IGN),
-    }  # this process ends it
-    with ProcessPoolExecutor(1, mp_context=kernels.warm_context(), **ignoring) as warm:
+    with ProcessPoolExecutor(1, kernels.warm_context(), initializer=_leave_to_parent) as warm:
         for notebook in notebooks:
             failed = out / "failed" / notebook.name
             _execute(notebook, failed, given)
             _hide_parameters(failed)
             warm.submit(_fill, failed, failed, str(notebook), strict=strict).result()
             failed.replace(out / notebook.name)
+
+
+def _leave_to_parent() -> None:
+    """Ctrl-C reaches this process too; the one that asked for it ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _execute(notebook: Path, out: Path, given: Mapping[str, object]) -> None:

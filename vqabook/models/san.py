@@ -31,9 +31,12 @@ class SanConfig:
 class _WordReader(nn.Module):
     """A model whose questions are read by one LSTM without biases."""
 
-    words: nn.Embedding
-    question_encoder: nn.LSTM
-    dropout: nn.Dropout
+    def __init__(self, n_words: int, word: int, hidden: int, dropout: float):
+        super().__init__()
+        self.words = nn.Embedding(n_words, word, padding_idx=0)
+        # the biases are the weights of one more input, 1 at a word and 0 at padding: see `encode`
+        self.question_encoder = nn.LSTM(word + 1, hidden, bias=False, batch_first=True)
+        self.dropout = nn.Dropout(dropout)
 
     def encode(self, words: Int[Tensor, "b t"]) -> Float[Tensor, "b h"]:
         """LSTM cell state after the last real word; the paper says "final state", re-implementations take the cell.
@@ -63,12 +66,8 @@ class San(_WordReader):
     """
 
     def __init__(self, config: SanConfig):
-        super().__init__()
+        super().__init__(config.n_words, config.word, config.hidden, config.dropout)
         self.config = c = config
-        self.words = nn.Embedding(c.n_words, c.word, padding_idx=0)
-        # the biases are the weights of one more input, 1 at a word and 0 at padding: see `encode`
-        self.question_encoder = nn.LSTM(c.word + 1, c.hidden, bias=False, batch_first=True)
-        self.dropout = nn.Dropout(c.dropout)
         self.attend_region = nn.Linear(c.feature, c.attention, bias=False)
         self.attend_question = nn.Linear(c.hidden, c.attention)
         self.attend = nn.Linear(c.attention, c.glimpses, bias=False)  # the softmax would cancel a bias
@@ -193,11 +192,8 @@ class Mlp(_WordReader):
     """
 
     def __init__(self, config: MlpConfig):
-        super().__init__()
+        super().__init__(config.n_words, config.word, config.hidden, config.dropout)
         self.config = c = config
-        self.words = nn.Embedding(c.n_words, c.word, padding_idx=0)
-        self.question_encoder = nn.LSTM(c.word + 1, c.hidden, bias=False, batch_first=True)
-        self.dropout = nn.Dropout(c.dropout)
         layers: list[nn.Module] = []
         for width in (c.regions * c.feature + c.hidden, c.wide):
             layers += [nn.Linear(width, c.wide), nn.ReLU(), nn.Dropout(c.dropout)]

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from vqabook.report.plain import fold
+
 
 def run_again(records: Sequence[Mapping], setting: object, *, notebook: str, meanings: Mapping[str, str]) -> str:
     """The command that makes a page again, its parameters with their meanings, and who made its runs, as HTML.
@@ -46,10 +48,8 @@ def _parameters(setting: object, meanings: Mapping[str, str]) -> str:
     if not rows:
         return ""
     head = "<thead><tr><th>name</th><th>value here</th><th>meaning</th></tr></thead>"
-    return (
-        f"<details><summary>{len(rows)} parameters: <code>-p name value</code> changes one</summary>"
-        f'<div class="table-scroll"><table>{head}<tbody>{"".join(rows)}</tbody></table></div></details>'
-    )
+    table = f'<div class="table-scroll"><table>{head}<tbody>{"".join(rows)}</tbody></table></div>'
+    return fold(f"{len(rows)} parameters: <code>-p name value</code> changes one", table)
 
 
 def _show(value: object) -> str:

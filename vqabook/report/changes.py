@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 from vqabook.report.ledger import badge
-from vqabook.report.plain import sign
+from vqabook.report.plain import fold, sign, span
 
 ROOMS = {"embedded": "verdict_embedded", "real": "verdict"}  # of a ledger's row: where it was measured -> its verdict
 TITLES = {"embedded": "embedded world", "real": "real data"}
@@ -93,8 +93,7 @@ def _tell(side: Sequence | None) -> str:
     if side is None:
         return "none"
     verdict, value, low, high = side
-    interval = "" if low is None else f" [{sign(low)}, {sign(high)}]"
-    return verdict if value is None else f"{verdict} {sign(value)}{interval}"
+    return verdict if value is None else f"{verdict} {sign(value)}{span(low, high)}"
 
 
 def render_html(changes: Sequence[Change], version: str) -> str:
@@ -102,7 +101,7 @@ def render_html(changes: Sequence[Change], version: str) -> str:
     head = "".join(f"<th>{escape(title)}</th>" for title in ("claim", "measured", version, "now"))
     body = "".join(_row(change) for change in changes if change.kind in ("flipped", "moved"))
     table = f'<div class="table-scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-    folded = f'<details class="reference"><summary>What changed its word or moved</summary>{table}</details>'
+    folded = fold("What changed its word or moved", table, kind="reference")
     return f"<p>{count(changes)}</p>\n{folded if body else ''}\n"
 
 

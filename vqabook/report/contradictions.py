@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from vqabook.report.plain import fold
+
 Row = Sequence[str]
 
 
@@ -23,6 +25,6 @@ def _tables(rows: Mapping[str, Sequence[Row]], columns: Row) -> list[str]:
     for title, listed in rows.items():
         body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in listed)
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        name = f"<summary>{escape(title)}: {len(listed)}</summary>"
-        tables.append(f'<details class="reference">{name}<div class="table-scroll">{table}</div></details>')
+        words = f"{escape(title)}: {len(listed)}"
+        tables.append(fold(words, f'<div class="table-scroll">{table}</div>', kind="reference"))
     return tables

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 
 from vqabook.report.claims import CONDITIONS
-from vqabook.report.plain import name_set, sign
+from vqabook.report.plain import fold, name_set, sign
 
 WIDTH, HEIGHT, MARGIN = 320, 22, 8  # of a picture, in its own units
 
@@ -20,7 +20,7 @@ def render_drawer(row: Mapping) -> str:
     parts = [_render_set(row, *one, scale) for one in sets]
     link = f'<a href="#{row["address"]}">Address of this row</a>'
     body = f"<p>{' '.join(filter(None, facts))} {link}.</p>{''.join(parts)}"
-    return f'<details><summary>details<span class="of"> of {escape(row["claim"])}</span></summary>{body}</details>'
+    return fold(f'details<span class="of"> of {escape(row["claim"])}</span>', body)
 
 
 def _list_sets(row: Mapping) -> Iterator[tuple[str, str, Mapping]]:

@@ -8,7 +8,7 @@ from html import escape
 import pandas as pd
 
 from vqabook.report.claims import first_of_equals
-from vqabook.report.plain import sign
+from vqabook.report.plain import sign, span
 from vqabook.report.verdicts import KINDS, UNTESTED, verdict_on
 
 SIDES = {"embedded": "verdict_embedded", "real": "verdict"}  # of a row: its numbers -> their verdict
@@ -91,12 +91,11 @@ def tell(kind: str, measured: Mapping | None, unit: str) -> str:
     """A verdict and its numbers, as a cell."""
     if not measured:
         return badge(kind)
-    low, high = measured["low"], measured["high"]
-    interval = f" [{sign(low)}, {sign(high)}]" if low is not None else ""
+    told = f"{sign(measured['value'])}{span(measured['low'], measured['high'])}"
     notes = {"undecided": f"could have seen {measured['detectable'] or 0:.2f}", "conditions not met": measured["why"]}
     note = f"; {escape(notes[kind])}" if kind in notes else ""
     n = f"n\u00a0=\u00a0{measured['n']}"
-    return f"{badge(kind)}<br><small>{sign(measured['value'])}{interval} {unit}, {n}{note}</small>"
+    return f"{badge(kind)}<br><small>{told} {unit}, {n}{note}</small>"
 
 
 def count_once(ledger: Sequence[Mapping], *, ours: bool = False) -> list[Mapping]:

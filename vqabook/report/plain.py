@@ -1,4 +1,4 @@
-"""Plain words for what records name, and numbers as a text shows them."""
+"""Plain words for what records name, numbers as a text shows them, and text that unfolds."""
 
 SETS = {
     "shapes": "generated scenes", "vqacp_v1_coco16k": "VQA-CP v1", "vqa_v2_60k": "VQA v2 with ten votes",
@@ -36,3 +36,14 @@ def sign(value: float, digits: int = 2) -> str:
 def clear(value: float, digits: int = 2) -> str:
     """A number with a minus if it is negative as shown: no "-0.0"."""
     return f"{value:z.{digits}f}"
+
+
+def span(low: float | None, high: float | None) -> str:
+    """An interval behind a number, with its blank; nothing where there is none."""
+    return "" if low is None or high is None else f" [{sign(low)}, {sign(high)}]"
+
+
+def fold(words: str, html: str, *, kind: str = "") -> str:
+    """HTML that a line of `words`, HTML too, unfolds. `kind`: its class in the book's style."""
+    style = f' class="{kind}"' if kind else ""
+    return f"<details{style}><summary>{words}</summary>{html}</details>"

@@ -11,7 +11,7 @@ from vqabook.evidence.record import EVIDENCE, key_of, kind_of, read_records
 from vqabook.report.changes import SAME
 from vqabook.report.claims import Claim
 from vqabook.report.live import predict_interval
-from vqabook.report.plain import sign
+from vqabook.report.plain import fold, sign
 from vqabook.report.verdicts import KINDS, evidence, matching, number, verdict_on
 
 METRIC = "test.overall"
@@ -130,5 +130,5 @@ def render_html(outcome: Mapping | None) -> str:
     )
     kinds = {kind for row in outcome["verdicts"]["changed"] for kind in (row["recorded"], row["again"])}
     old = "".join(f"<p>{kind}: then a word for {' or '.join(SAME[kind])}.</p>" for kind in sorted(kinds - KINDS.keys()))
-    listed = f"<details><summary>The verdicts that change</summary>{old}<ul>{changed}</ul></details>" if changed else ""
+    listed = fold("The verdicts that change", f"{old}<ul>{changed}</ul>") if changed else ""
     return f"<p>{' '.join(map(escape, tell(outcome)))}</p>\n{listed}\n<p><small>{escape(where)}</small></p>\n"

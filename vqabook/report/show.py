@@ -8,13 +8,14 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
+from vqabook.report.plain import fold
 from vqabook.report.source import source_of
 
 
 def show(table: pd.DataFrame, *, index: bool = True, classes: str | None = None, folded: str = "") -> None:
     """Display a table as the book's HTML; cells may hold HTML of ours. `folded`: words that unfold it."""
     html = f'<div class="results">{table.to_html(escape=False, index=index, border=0, classes=classes)}</div>'
-    show_html(_fold(html, folded) if folded else html)
+    show_html(fold(escape(folded), html) if folded else html)
 
 
 def show_source(*objects: Callable, folded: str = "") -> None:
@@ -25,7 +26,7 @@ def show_source(*objects: Callable, folded: str = "") -> None:
     source = source_of(*objects)
     if folded:
         code = highlight(source, PythonLexer(), HtmlFormatter())
-        show_html(_fold(f'<div class="highlight-python notranslate">{code}</div>', folded))
+        show_html(fold(escape(folded), f'<div class="highlight-python notranslate">{code}</div>'))
     else:
         say(f"```python\n{source}\n```")
 
@@ -42,7 +43,3 @@ def say(text: str) -> None:
     from IPython.display import Markdown, display
 
     display(Markdown(text))
-
-
-def _fold(html: str, words: str) -> str:
-    return f"<details><summary>{escape(words)}</summary>{html}</details>"

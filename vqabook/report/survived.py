@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 
 from vqabook.evidence.record import EVIDENCE
+from vqabook.report.plain import fold
 
 OUTCOME = EVIDENCE / "survived.json"
 QUESTIONS_READ = EVIDENCE / "questions.json"  # what benchmarks/questions.py measured
@@ -41,7 +42,7 @@ def render_html(outcome: Mapping | None, questions: Mapping | None = None) -> st
     head, *body = ("".join(f"<td>{escape(text)}</td>" for text in row) for row in as_table(outcome))
     rows = "".join(f"<tr>{row}</tr>" for row in body)
     faults = "".join(f"<li>{escape(fault)}</li>" for row in outcome["rows"] for fault in row["faults"])
-    listed = f"<details><summary>What went wrong</summary><ul>{faults}</ul></details>\n" if faults else ""
+    listed = fold("What went wrong", f"<ul>{faults}</ul>") + "\n" if faults else ""
     where = " ".join(_list_calls(outcome["rows"]))
     table = f"<table><thead><tr>{head.replace('td>', 'th>')}</tr></thead><tbody>{rows}</tbody></table>"
     shown = f'<div style="overflow-x: auto">{table}</div>\n{listed}<p><small>{escape(where)}</small></p>\n'

@@ -301,6 +301,16 @@ def mean_std(values: Iterable[float], *, signed: bool = False) -> str:
     return f"{(sign if signed else clear)(float(np.mean(values)))}{spread}"
 
 
+def mean_interval(values: Iterable[float]) -> str:
+    """`+mean [low, high]`, the 95 % interval of the mean; `mean ± std` where there is none."""
+    values = list(values)
+    verdict = judge(values)
+    if verdict.mean is None or verdict.interval is None:
+        return mean_std(values)
+    low, high = map(clear, verdict.interval)
+    return f"{sign(verdict.mean)} [{low},\u00a0{high}]".replace("-", "−")
+
+
 def seeds_of(found: Iterable[Mapping[int, float]]) -> str:
     """`n = 3`, or `n = 1 to 3`, of several cells; empty if none holds a value."""
     sizes = sorted({len(values) for values in found if values})

@@ -1,6 +1,6 @@
 """Guo et al. 2021, "Loss re-scaling VQA", arXiv:2010.16010, Sec. III in tables: what hard and easy mistakes cost."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import pandas as pd
 
@@ -57,16 +57,8 @@ def tabulate_tasks(tasks: Tasks, rows: str) -> pd.DataFrame:
             cells[f"{title}, {division}"] = {
                 "mistakes, hard / easy": " / ".join(f"{sum(read[f'n_{kind}'].values()):.0f}" for kind in KINDS),
                 **{kind: report.mean_std(read[kind].values()) for kind in KINDS},
-                "easy − hard": _tell_interval(read["sparse_excess"].values()),
-                "the same, confused both ways": _tell_interval(read["sparse_excess_paired"].values()),
+                "easy − hard": report.mean_interval(read["sparse_excess"].values()),
+                "the same, confused both ways": report.mean_interval(read["sparse_excess_paired"].values()),
                 "n": len(read["n_hard"]),
             }
     return pd.DataFrame.from_dict(cells, orient="index")
-
-
-def _tell_interval(seeds: Iterable[float]) -> str:
-    values = list(seeds)
-    verdict = report.judge(values)
-    if verdict.low is None:
-        return report.mean_std(values)
-    return f"{verdict.mean:+.2f} [{verdict.low:.2f},\u00a0{verdict.high:.2f}]".replace("-", "−")
