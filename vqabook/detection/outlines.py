@@ -3,6 +3,7 @@
 import os
 import warnings
 from math import prod
+from typing import Any
 
 import msgspec
 
@@ -37,7 +38,7 @@ def read_annotations(path: str | os.PathLike) -> dict:
     return known | {"annotations": kept}
 
 
-def _find_areas(outline: list | dict | None, size: tuple[int, int] | None, where: str) -> list | dict:
+def _find_areas(outline: Any, size: tuple[int, int] | None, where: str) -> list | dict:
     """Its polygons of three points or more, or its run lengths."""
     rule = "an outline is a list of polygons (x, y, x, y, ...), or run lengths of its image's size"
     try:
