@@ -1,11 +1,13 @@
 """Shapes in signatures are checked at run time by every test; the small data sets that the tests share.
 
-Our modules are imported under jaxtyping's hook, which makes beartype check every function and dataclass of theirs.
+Our modules are imported under jaxtyping's hook, which makes beartype check every function and dataclass of theirs: the
+first calls in each test.
 """
 
 from __future__ import annotations
 
 import errno
+import functools
 import gzip
 import importlib
 import importlib.util
@@ -16,7 +18,8 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import jaxtyping
@@ -32,6 +35,7 @@ ROOT = Path(__file__).resolve().parents[1]
 HAS_TORCHVISION = importlib.util.find_spec("torchvision") is not None  # `make test-detection` has
 FIRST = ("tests/test_book", "tests/test_slurm", "tests/papers/loss_rescaling/test_controls", "tests/test_evidence")
 LAST = ("tests/test_notebooks", "notebooks/")  # they show the smoke runs that the book was built from
+CHECKED = 50  # calls of a function in a test; to check all of them takes a third of the tests' time
 CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"  # an int is a float
 
 
@@ -62,9 +66,45 @@ def damage(request) -> Callable[[Path], object]:
     return DAMAGES[request.param]
 
 
+class Checks:
+    """`jaxtyping.jaxtyped`, but a function's check is made when it is first called, and left out of its later calls."""
+
+    def __init__(self) -> None:
+        self.test, self.whole = 0, jaxtyping.jaxtyped
+
+    def __call__(self, thing: Any = None, *, typechecker: Callable) -> Any:
+        if thing is None:
+            return functools.partial(self, typechecker=typechecker)
+        if not isinstance(thing, FunctionType):  # methods of a class and fields come back as functions
+            return self.whole(thing, typechecker=typechecker)
+        checked: Callable | None = None
+        calls = test = 0
+
+        @functools.wraps(thing)
+        def check(*args, **more):
+            nonlocal checked, calls, test
+            if torch.compiler.is_compiling():
+                return thing(*args, **more)
+            if test != self.test:
+                calls, test = 0, self.test
+            calls += 1
+            if calls > CHECKED:
+                return thing(*args, **more)
+            if checked is None:
+                checked = self.whole(thing, typechecker=typechecker)
+            return checked(*args, **more)
+
+        return check
+
+
+CHECKS = Checks()
+
+
 def _import_checked() -> None:
     """Import all of vqabook with its annotations checked."""
-    with jaxtyping.install_import_hook("vqabook", CHECKER):
+    with pytest.MonkeyPatch.context() as patch, jaxtyping.install_import_hook("vqabook", CHECKER):
+        for module in (jaxtyping, jaxtyping._decorator):
+            patch.setattr(module, "jaxtyped", CHECKS)
         package = importlib.import_module("vqabook")
         for module in pkgutil.walk_packages(package.__path__, "vqabook."):
             if HAS_TORCHVISION or "detection" not in module.name:
@@ -96,6 +136,11 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["VQABOOK_RUNS"] = str(make_runs_folder(Path(tempfile.gettempdir())))
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
         _import_checked()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Each test checks anew."""
+    CHECKS.test += 1
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -19,7 +19,8 @@ from vqabook.report.show import show_html
 
 PHONE = 3.6  # inches: the text's width on a screen of 390 px
 SMALLEST = 7.0  # points of a letter: 9 px
-_INK = {"light": "#24292f", "dark": "#d5dae1"}
+INK = "#24292f"  # of a drawing; nothing else in it may have this colour
+_INK = {"light": INK, "dark": "#d5dae1"}
 _INKED = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "axes.titlecolor")
 _LOOK = {"figure.facecolor": "none", "axes.facecolor": "none", "patch.edgecolor": "none", "font.family": ["sans-serif"]}
 _SIZES: dict[Any, Any] = {
@@ -54,11 +55,12 @@ def show(
 
 def render(draw: Draw, *, caption: str, alt: str, size: tuple[float, float], phone: float | None = None) -> str:
     """The HTML of what `show` displays: images, which a reader can keep."""
+    wide, narrow = draw_svg(draw, size=size), "" if phone is None else draw_svg(draw, size=(PHONE, phone))
     images = []
     for theme, ink in _INK.items():
-        small = "" if phone is None else _SMALL.format(_as_url(draw_svg(draw, size=(PHONE, phone), ink=ink)))
+        small = _SMALL.format(_as_url(narrow, ink)) if narrow else ""
         told = f'class="only-{theme}" alt="{escape(alt, quote=True)}" width="{round(96 * size[0])}"'
-        images.append(f'<picture>{small}<img {told} src="{_as_url(draw_svg(draw, size=size, ink=ink))}"></picture>')
+        images.append(f'<picture>{small}<img {told} src="{_as_url(wide, ink)}"></picture>')
     return _frame(_ONE_THEME + "".join(images), caption, alt, fits=phone is not None)
 
 
@@ -71,7 +73,7 @@ def render_links(
     """
     drawings = []
     for width, inches in (("wide", size), ("narrow", (PHONE, phone))):
-        svg = draw_svg(draw, size=inches, ink=_INK["light"]).replace(_INK["light"], "currentColor")
+        svg = draw_svg(draw, size=inches).replace(INK, "currentColor")
         svg = svg[svg.index("<svg") :]
         svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\1drawing-{next(_NUMBER)}-", svg)
         for address, title in titles.items():
@@ -90,9 +92,9 @@ def _frame(drawing: str, caption: str, alt: str, *, fits: bool) -> str:
     return f'<figure class="{kind}">{inside}</figure>'
 
 
-def draw_svg(draw: Draw, *, size: tuple[float, float], ink: str) -> str:
-    """A drawing of `size` inches as SVG without a ground; `ink` is the colour of text and axes."""
-    style = dict.fromkeys(_INKED, ink) | _LOOK
+def draw_svg(draw: Draw, *, size: tuple[float, float]) -> str:
+    """A drawing of `size` inches as SVG without a ground; text and axes are in `INK`."""
+    style = dict.fromkeys(_INKED, INK) | _LOOK
     with sns.axes_style("ticks", style), plt.rc_context({**_SIZES, **_LEGEND}):
         figure = plt.figure(figsize=size, layout="constrained")
         draw(figure)
@@ -104,8 +106,9 @@ def draw_svg(draw: Draw, *, size: tuple[float, float], ink: str) -> str:
     return page.getvalue()
 
 
-def _as_url(svg: str) -> str:
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
+def _as_url(svg: str, ink: str) -> str:
+    """An address that holds the whole drawing, with its text and axes in another ink."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg.replace(INK, ink).encode()).decode()}"
 
 
 def is_narrow(figure: Figure | SubFigure) -> bool:

@@ -17,7 +17,7 @@ def families(
     shares = np.asarray(values, dtype=float)
     axes.imshow(shares, cmap="Purples", vmin=0, vmax=100, aspect="auto")
     for (y, x), share in np.ndenumerate(shares):
-        ink = "white" if share > 55 else "#24292f"
+        ink = "white" if share > 55 else "#1f2328"  # in both modes
         axes.text(x, y, f"{share:.0f}", ha="center", va="center", fontsize=8, color=ink)
     axes.set_xticks(range(len(members)), members, fontsize=8)
     axes.set_yticks(range(len(names)), names, fontsize=7.5 if is_narrow(axes.figure) else 8.5)
