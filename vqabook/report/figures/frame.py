@@ -22,7 +22,13 @@ SMALLEST = 7.0  # points of a letter: 9 px
 INK = "#24292f"  # of a drawing; nothing else in it may have this colour
 _INK = {"light": INK, "dark": "#d5dae1"}
 _INKED = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "axes.titlecolor")
-_LOOK = {"figure.facecolor": "none", "axes.facecolor": "none", "patch.edgecolor": "none", "font.family": ["sans-serif"]}
+_LOOK = {
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "patch.edgecolor": "none",
+    "font.family": ["sans-serif"],
+    "svg.hashsalt": "vqabook",  # the same drawing is the same file, whenever it is drawn
+}
 _SIZES: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9.5,
