@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import tomllib
 import zipfile
@@ -109,3 +111,39 @@ def test_losses_are_imported_alone(away):
     script = "from vqabook.losses import *; import vqabook; print(vqabook.__file__)"
     done = away("-c", script)
     assert done.returncode == 0 and str(ROOT) not in done.stdout, done.stderr
+
+
+SCRIPT = """import torch
+
+from vqabook import losses
+from vqabook.objectives import long_tail
+
+counts, logits, labels = torch.tensor([50, 5, 1]), torch.zeros(4, 3), torch.tensor([0, 1, 2, 0])
+log_n = losses.log_counts(counts)
+each: torch.Tensor = losses.balanced_softmax(logits, labels, log_n=log_n)
+objective = long_tail("balanced_softmax", counts)
+"""
+ERRORS = {  # a line more -> what mypy says of it
+    "each = losses.balanced_softmax(logits, labels, log_m=log_n)": "call-arg",
+    "each = losses.balanced_softmax([0.0, 1.0], labels, log_n=log_n)": "arg-type",
+    "mean: str = losses.balanced_softmax(logits, labels, log_n=log_n)": "assignment",
+    "objective = long_tail('balanced_softmin', counts)": "arg-type",
+}
+
+
+def test_types_reach_a_user_s_script(installed, tmp_path):
+    """mypy finds nothing in a script that uses the wheel as it should, and every error of one that does not."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    packages = next((tmp_path / "venv").glob("lib/python*/site-packages"))
+    (packages / "wheel.pth").write_text(f"{installed}\n{sysconfig.get_path('purelib')}\n")
+    known = ROOT / ".mypy_cache"  # where `make types` left it, what mypy knows of torch is not read anew
+    if known.is_dir():
+        shutil.copytree(known, tmp_path / "known")
+    (tmp_path / "right.py").write_text(SCRIPT)
+    (tmp_path / "wrong.py").write_text(SCRIPT + "\n".join(ERRORS) + "\n")
+    words = ["--python-executable", tmp_path / "venv" / "bin" / "python", "--cache-dir", tmp_path / "known"]
+    words += ["--config-file", ROOT / "pyproject.toml", "--hide-error-context", "right.py", "wrong.py"]
+    told = subprocess.run([sys.executable, "-m", "mypy", *words], cwd=tmp_path, capture_output=True, text=True).stdout
+    first = len(SCRIPT.splitlines()) + 1
+    found = re.findall(r"^(\w+)\.py:(\d+): error: .*\[([\w-]+)\]$", told, re.MULTILINE)
+    assert found == [("wrong", str(first + i), kind) for i, kind in enumerate(ERRORS.values())], told
