@@ -102,10 +102,14 @@ def draw_svg(draw: Draw, *, size: tuple[float, float]) -> str:
     """A drawing of `size` inches as SVG without a ground; text and axes are in `INK`."""
     style = dict.fromkeys(_INKED, INK) | _LOOK
     with sns.axes_style("ticks", style), plt.rc_context({**_SIZES, **_LEGEND}):
-        figure = plt.figure(figsize=size, layout="constrained")
+        figure = plt.figure(figsize=size, dpi=72, layout="constrained")
         draw(figure)
         for axes in figure.axes:
             sns.despine(ax=axes)
+        engine = figure.get_layout_engine()
+        assert engine is not None
+        engine.execute(figure)
+        figure.set_layout_engine(None)  # to save would lay out twice more, which is half of a drawing's time
         page = io.StringIO()
         figure.savefig(page, format="svg", transparent=True, metadata={"Date": None})
         plt.close(figure)
