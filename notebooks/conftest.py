@@ -1,6 +1,6 @@
-"""nbval runs the notebooks that store outputs to compare, as far as the last one; the book's build runs all, to the end.
+"""nbval runs the notebooks that store outputs to compare, up to the last of these.
 
-The latter is in tests/test_book.py.
+The book's build in tests/test_book.py runs all notebooks, to their end.
 """
 
 from pathlib import Path

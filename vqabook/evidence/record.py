@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
@@ -130,12 +130,12 @@ def read_records(folder: Path) -> list[dict]:
 
 
 def _load_once(path: Path) -> dict:
-    """The record at `path`, parsed again only if the file is another: the ledger reads the evidence some fifty times."""
+    """The record at `path`, parsed again only if the file changed: the ledger reads the evidence some fifty times."""
     state = path.stat()
     return _load_state(path, state.st_mtime_ns, state.st_size, state.st_ino)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _load_state(path: Path, changed: int, size: int, inode: int) -> dict:
     return load_record(path)
 
