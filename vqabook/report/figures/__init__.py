@@ -7,7 +7,17 @@ from vqabook.report.figures.answers import answer_bars, distribution, matrix, we
 from vqabook.report.figures.claims import dumbbells, forest, printed_measured, strength
 from vqabook.report.figures.compare import bars, gains, interval, joined, slopes, stacked, trade
 from vqabook.report.figures.curves import accuracy_by_count, lines
-from vqabook.report.figures.frame import PHONE, count_in_ones, is_narrow, name_rows, panels, render, render_links, show
+from vqabook.report.figures.frame import (
+    PHONE,
+    count_in_ones,
+    is_narrow,
+    name_lines,
+    name_rows,
+    panels,
+    render,
+    render_links,
+    show,
+)
 from vqabook.report.figures.images import (
     attention_map,
     frame_regions,
@@ -24,8 +34,8 @@ from vqabook.report.figures.matrices import families, shares
 __all__ = [
     "MARKS", "MEANINGS", "OTHERS", "PHONE", "Mark", "accuracy_by_count", "answer_bars", "attention_map", "bars",
     "count_in_ones", "distribution", "dumbbells", "families", "forest", "frame_regions", "gains", "interval",
-    "is_narrow", "joined", "light_up", "lines", "looks", "mark_of", "mask_to_target", "matrix", "name_rows", "panels",
-    "picture",
-    "printed_measured", "readings", "render", "render_links", "shares", "show", "slopes", "stacked", "strength",
+    "is_narrow", "joined", "light_up", "lines", "looks", "mark_of", "mask_to_target", "matrix", "name_lines",
+    "name_rows", "panels", "picture", "printed_measured", "readings", "render", "render_links", "shares", "show",
+    "slopes", "stacked", "strength",
     "strip", "trade", "weights",
 ]  # fmt: skip

@@ -136,11 +136,22 @@ def count_in_ones(axes: Axes) -> None:
 def panels(figure: Figure | SubFigure, n: int, *, columns: int | None = None, **more: Any) -> list[Axes]:
     """Axes of `n` panels: `columns` beside each other, by default all; below each other on a phone."""
     across = 1 if is_narrow(figure) else min(columns or n, n)
+    engine = figure.get_figure(root=True).get_layout_engine()
+    if across == 1 < n and engine is not None:
+        engine.set(h_pad=0.12)  # inches: a title keeps away from the label above it
     down = -(-n // across)
     grid = figure.subplots(down, across, squeeze=False, **more).ravel()
     for axes in grid[n:]:
         axes.set_axis_off()
     return list(grid[:n])
+
+
+def name_lines(figure: Figure) -> None:
+    """One legend above all panels, so that it covers no line, of what the first one that has lines shows."""
+    handles, labels = next((axes.get_legend_handles_labels() for axes in figure.axes if axes.lines), ([], []))
+    if labels:
+        across = 2 if is_narrow(figure) else min(len(labels), 5)
+        figure.legend(handles, labels, loc="outside upper center", ncols=across)
 
 
 def name_rows(axes: Axes, names: Sequence[str], *, zero: bool = True) -> None:
