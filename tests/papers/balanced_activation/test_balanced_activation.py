@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import json
 import os
@@ -58,12 +59,13 @@ def test_a_recipe_is_what_its_record_keeps():
         assert PAPER.parts[asked.get("part", "train")].recipe is type(recipe)
 
 
-@pytest.mark.parametrize("row", ["softmax", "balanced softmax", "ldam @ drw", "balanced sigmoid", "crt", "cbs"])
+@pytest.mark.parametrize("row", ["softmax", "balanced softmax", "softmax @ as long", "ldam @ drw", "crt", "cbs"])
 def test_a_run_gives_what_its_claims_read(row, tmp_path):
     whole = PAPER.whole | {"imbalances": (100.0,)}
     result, again = (produce(f"{row} at 100", tmp_path / str(i), **whole) for i in range(2))
     assert result | {"history": None} == again | {"history": None}
     assert result["test"]["overall"] == result["history"][-1]["test_accuracy"] <= result["best_on_test"]
+    assert len(result["train"]["per_class"]) == 10 and 0 <= result["train"]["few"] <= 100
     assert [r["epoch"] for r in result["history"]] == list(range(1, len(result["history"]) + 1))
     for claim in PAPER.claims:
         for side in (claim.more, claim.less):
@@ -85,6 +87,7 @@ def test_every_printed_number_is_a_row_of_the_table():
     assert found["balanced-10-100-over-softmax"] == 5.7
     assert found["balanced-10-gain-100-10"] == pytest.approx((83.1 - 77.4) - (90.9 - 90.0))
     assert (found["balanced-detector-over-repeat-factor"], found["balanced-detector-rare"]) == (3.0, 6.7)
+    assert "balanced-100-gain-200-100" not in found and found["balanced-100-gain-100-10"] == 3.8
     assert found["balanced-detector-gain"] == pytest.approx((18.3 - 11.6) - (29.3 - 27.8))
 
 
@@ -155,6 +158,42 @@ def test_an_edit_between_the_stages_makes_the_first_one_again(tmp_path):
     after = make(folder, "crt at 10")
     assert len(list(folder.glob("*.weights.stage"))) == 2
     assert after == make(tmp_path / "alone", "crt at 10") != before
+
+
+def test_no_rival_is_softmax(tmp_path):
+    """Under every tail that is asked for, a row that draws rows as they come has a loss or a classifier of its own."""
+    x, y = torch.randn(200, 10, generator=torch.Generator().manual_seed(0)), torch.arange(200) % 10
+    for profile in ("smoke", "small"):
+        runs = PAPER.recipes(PAPER.setting_of(profile=profile, seeds=(0,)), "balanced_activation")
+        for run in (run for run in runs if run.part is None and run.method.draw == "rows" and not run.method.second):
+            data = divide(Cut("digits", "imbalanced", run.data.imbalance, 0.4, 0), tmp_path)
+            plain = F.cross_entropy(x, y, reduction="none")
+            same = torch.allclose(training.build_objective(run, data).cost(x, y, 0.9), plain)
+            assert same == (run.method == Run.FIRST), run.variant
+
+
+def test_rows_as_long_have_the_steps_of_both_stages():
+    runs = {recipe.variant: recipe for recipe in list_smoke() if recipe.part is None}
+    crt = runs["crt at 10"]
+    for row in ("softmax", "balanced softmax"):
+        longer = runs[f"{row} @ as long at 10"]
+        assert longer.steps == crt.steps + crt.second_steps and longer.method == runs[f"{row} at 10"].method
+    assert longer.steps > runs["softmax at 10"].steps == crt.first_stage().steps
+
+
+def test_on_lvis_rare_and_common_categories_are_equalised(real_data):
+    lvis = read_tail("lvis_v1", 0, 1.0, real_data(recipes.CATEGORIES).parents[1])
+    assert lvis.equalised.sum() == 817
+    assert lvis.equalised[lvis.frequency < 2].all() and not lvis.equalised.all()
+
+
+@pytest.mark.parametrize("row", ["sigmoid", "crt", "balanced sigmoid"])
+def test_logistic_classifiers_of_regions_start_rare(row, tmp_path, monkeypatch):
+    starts = []
+    monkeypatch.setattr(counts, "fit", lambda model, *data, **more: starts.append(copy.deepcopy(model)) or [])
+    produce(f"counts {row}", tmp_path)
+    for model in starts:
+        torch.testing.assert_close(model.classifier.bias.sigmoid(), torch.full((20,), 1 / 20))
 
 
 def of_rule(rule: str, **values: object) -> Run:

@@ -26,7 +26,7 @@ def tabulate_rivals(study: Study) -> pd.DataFrame:
 def tabulate_learning(studies: Sequence[Study]) -> pd.DataFrame:
     """How much of its training rows each row of Table 1 has learnt, and what choosing its epoch on test reports (%)."""
     rows = [(name_of(row), row) for row in TABLE]
-    metrics = {"training rows": "train_accuracy", "best epoch by test": "best_on_test"}
+    metrics = {"training rows": "train.overall", "best epoch by test": "best_on_test"}
     cells = {
         (f"{study.name}, {study.imbalance}", title): {
             name: mean_std(study.seeds(row, key).values()) for name, row in rows
