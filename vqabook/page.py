@@ -95,7 +95,7 @@ class Page:
         return verdicts.gain(records, replace(claim.more, over=claim.less))
 
     def tell_shared(self, *names: str) -> str:
-        """Words for the caption of `gain`'s intervals of these claims, with their blank: which allow for shared rows."""
+        """A caption's words on `gain`'s intervals of these claims, with their blank: which allow for shared rows."""
         pairs = [(self._claim(name), records) for name in names for records in (self.here, self.recorded)]
         return verdicts.tell_shared(verdicts.verdict_on(claim, records) for claim, records in pairs)
 

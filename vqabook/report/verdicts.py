@@ -135,7 +135,7 @@ def matching(records: Iterable[Mapping], where: Mapping[str, object]) -> list[Ma
 
 
 class BySeed(dict[int, float]):
-    """A number per seed; `machines` has the machine kind that made each, `shared` what `find_shared` says of the data."""
+    """A number per seed; `machines`: the machine kind that made each; `shared`: what `find_shared` says of the data."""
 
     def __init__(self, numbers: Iterable = (), machines: Mapping[int, str] | None = None, shared: float = 0.0):
         super().__init__(numbers)
@@ -197,7 +197,7 @@ def of_claim(records: Sequence[Mapping], claim) -> BySeed:
 
 
 def tell_shared(found: Iterable[Verdict]) -> str:
-    """A caption's words on intervals that allow for rows which seeds share, with their blank; nothing where none does."""
+    """A caption's words on intervals that allow for rows which seeds share, with their blank; "" where none does."""
     names = sorted({name_set(verdict.dataset) for verdict in found if verdict.shared and verdict.interval})
     return f" Intervals of {' and '.join(names)} allow for rows that seeds share." if names else ""
 
@@ -344,16 +344,17 @@ def seeds_of(found: Iterable[Mapping[int, float]]) -> str:
 def table(
     rows: Mapping[str, Mapping],
     columns: Mapping[str, tuple[Sequence[Mapping], Mapping, str]],
-    printed: Mapping[str, Mapping[str, float]] | None = None,
+    printed: Mapping[str, Mapping[str, float | str]] | None = None,
 ) -> pd.DataFrame:
     """A table of the paper beside ours, cells mean ± std, headings with their n.
 
     `rows`: label -> recipe values; `columns`: heading -> (records, recipe values, metric); `printed` columns come
-    first, heading -> {row label: the paper's number}. A column without a single number is left out.
+    first, heading -> {row label: the paper's number, or its whole cell}. A column without a single number is left out.
     """
     cells: dict[str, dict[str, str]] = {}
     for heading, values in (printed or {}).items():
-        cells[heading] = {label: f"{values[label]:.2f}" if label in values else "–" for label in rows}
+        told = {label: value if isinstance(value, str) else f"{value:.2f}" for label, value in values.items()}
+        cells[heading] = {label: told.get(label, "–") for label in rows}
     for heading, (records, where, metric) in columns.items():
         found = {label: by_seed(records, {**where, **row}, metric) for label, row in rows.items()}
         if n := seeds_of(found.values()):

@@ -24,7 +24,7 @@ from vqabook.data.lvis import BOUNDS
 from vqabook.evidence.record import key_of, read_record
 from vqabook.losses.longtail import balanced_softmax, log_counts
 from vqabook.models.heads import CosineClassifier, Decoupled
-from vqabook.papers.balanced_activation import PAPER, claims, counts, recipes, theory
+from vqabook.papers.balanced_activation import PAPER, counts, printed, recipes, theory
 from vqabook.papers.balanced_activation import train as training
 from vqabook.papers.balanced_activation.recipes import Row, Run, Tail, read_tail
 from vqabook.papers.balanced_activation.setting import COUNTS_ROWS, ROWS, TABLE, Method
@@ -81,8 +81,12 @@ def test_classifiers_under_a_detectors_tail(row, tmp_path):
 
 
 def test_every_printed_number_is_a_row_of_the_table():
-    assert all(list(column) == list(TABLE) for column in claims.PRINTED.values())
-    assert claims.PRINTED[100, 100]["equalisation"] == 47.3
+    assert all(list(column) == list(TABLE) for column in (*printed.PRINTED.values(), *printed.SPREAD.values()))
+    assert printed.PRINTED.keys() == printed.SPREAD.keys()
+    assert (printed.PRINTED[100, 100]["equalisation"], printed.SPREAD[10, 100]["cbs"]) == (47.3, 2.2)
+    assert printed.DETECTED["ResNet-101", "test-dev"]["balanced sigmoid"] == {
+        "test.overall": 26.1, "test.f": 30.4, "test.c": 25.0, "test.r": 19.5,
+    }  # fmt: skip
     found = {claim.name: claim.printed for claim in PAPER.claims}
     assert found["balanced-10-100-over-softmax"] == 5.7
     assert found["balanced-10-gain-100-10"] == pytest.approx((83.1 - 77.4) - (90.9 - 90.0))
@@ -265,6 +269,31 @@ def test_a_minimiser_finds_the_margins_of_theorem_2(sizes):
     found, closed = (margins(np.array(sizes), 2.0) for margins in (theory.find_margins, theory.optimal_margins))
     np.testing.assert_allclose(found, closed, rtol=1e-4)
     assert closed.sum() == pytest.approx(2)
+
+
+def test_the_bound_of_theorem_2_bounds():
+    """Eq. 23 is above what it bounds, smallest at the margins of Eq. 26, and 1 with as many rows as it says."""
+    classifier, sizes = theory.Linear.fit(MIXTURE, F.cross_entropy, 0), np.array(MIXTURE.counts, float)
+    bounds = {}
+    for exponent in (0.0, 0.25, 0.5):
+        margins = sizes**-exponent / np.sum(sizes**-exponent)
+        bounds[exponent] = theory.evaluate_bound(MIXTURE, classifier, margins)
+    assert all(0 < bound.error <= bound.total for bound in bounds.values())
+    assert min(bounds, key=lambda x: bounds[x].complexity) == min(bounds, key=lambda x: bounds[x].total) == 0.25
+    best = bounds[0.25]
+    assert best.in_margin + (best.complexity + best.low_order) / best.rows_for_one**0.5 == pytest.approx(1)
+    sure = replace(classifier, weight=100 * classifier.weight)
+    assert theory.evaluate_bound(MIXTURE, sure, np.full(3, 0.3)).complexity > 50 * bounds[0.0].complexity
+
+
+def test_the_bounds_terms_by_hand():
+    """One row a class, two classes, zero weights: every loss is log 2, and nothing is complex."""
+    nothing = theory.Linear(torch.zeros(3, 2).double(), torch.zeros(2, 2).double(), torch.tensor([0, 1]))
+    bound = theory.evaluate_bound(theory.Mixture((1, 1)), nothing, np.full(2, 0.5), threshold=1.0)
+    assert (bound.error, bound.in_margin, bound.complexity) == (0, 1, 0)
+    furthest = 1 - np.log(2)
+    low = np.sqrt(np.log(np.log2(4 * furthest / 0.5))) + np.sqrt(np.log(20) / 2)
+    assert bound.low_order == pytest.approx(low) and bound.rows_for_one == np.inf
 
 
 def test_the_sigmoids_offset_is_exact_where_the_others_are_mixed_alike():
