@@ -142,15 +142,15 @@ class BySeed(dict[int, float]):
         self.machines, self.shared = dict(machines or {}), shared
 
 
-def find_shared(data: Mapping) -> float:
+def find_shared(recipe: Mapping) -> float:
     """Test rows over all others where every seed divides the same rows anew; 0 where test rows are the same for all.
 
-    `data`: what a recipe says of its data; `held_out` is the share of rows that a seed draws for test. Two such seeds
-    share rows, and so does the error of both: the corrected resampled t-test of Nadeau and Bengio 2003, "Inference for
-    the Generalization Error", where test over training rows is added to 1 / n. They train on all others; so
-    ours is right for the share of test rows that two seeds have in common, whatever part of the others is trained on.
+    Its data's `held_out` is the share of rows that a seed draws for test. Two such seeds share rows, and so do their
+    errors: the corrected resampled t-test of Nadeau and Bengio 2003, "Inference for the Generalization Error", adds
+    test over training rows to 1 / n. All rows but test's stand for training's here, however few of them are trained
+    on: what two seeds share above all is test rows.
     """
-    held_out = data.get("held_out")
+    held_out = recipe.get("data", {}).get("held_out")
     return held_out / (1 - held_out) if held_out else 0.0
 
 
@@ -167,7 +167,7 @@ def by_seed(records: Iterable[Mapping], where: Mapping[str, object], metric: str
                 "parameters; select more narrowly"
             )
         numbers[seed], numbers.machines[seed] = value, kind_of(record)
-        numbers.shared = max(numbers.shared, find_shared(record["recipe"]["data"]))
+        numbers.shared = max(numbers.shared, find_shared(record["recipe"]))
     return numbers
 
 
