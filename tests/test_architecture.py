@@ -110,8 +110,8 @@ def test_no_room_is_a_house():
     for path in FILES:
         sizes[module_of(path)[1] if len(module_of(path)) > 1 else "core"] += len(path.read_text("utf-8").splitlines())
     assert max(sizes.values()) <= 0.25 * sum(sizes.values()), sizes
-    # first edition 18,818; pictures 900, verdicts 350, ledger 250, chapters 800, types 300
-    assert sum(sizes.values()) < 25_350
+    # first edition 18,818; pictures 900, verdicts 350, ledger 250, chapters 800, types 300, long tails 320
+    assert sum(sizes.values()) < 25_670
 
 
 @each_file

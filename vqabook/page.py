@@ -94,6 +94,11 @@ class Page:
         claim = self._claim(name)
         return verdicts.gain(records, replace(claim.more, over=claim.less))
 
+    def tell_shared(self, *names: str) -> str:
+        """A caption's words on `gain`'s intervals of these claims, with their blank: which allow for shared rows."""
+        pairs = [(self._claim(name), records) for name in names for records in (self.here, self.recorded)]
+        return verdicts.tell_shared(verdicts.verdict_on(claim, records) for claim, records in pairs)
+
     def _claim(self, name: str) -> Claim:
         named = {claim.name: claim for claim in self.claims}
         if name not in named:
@@ -248,6 +253,7 @@ def draw_forest(stars: Sequence[live.Star], finding: str = "") -> str:
     caption = (
         f"{finding} {live.count_inside(stars)} Diamonds are printed differences, bars 95 % intervals of recorded runs; "
         "a star is one run of this build, and the pale bar is where it was expected."
+        f"{verdicts.tell_shared(verdict for star in stars for verdict in (star.real, star.embedded))}"
     ).strip()
     size, phone = (7.2, 1.2 + 0.42 * len(stars)), 1.4 + 0.62 * len(stars)
 

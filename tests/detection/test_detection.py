@@ -244,6 +244,27 @@ def test_a_narrow_detector_has_narrow_heads(val):
     assert sum(model(*val.table.batch(torch.tensor([0])).inputs).values()).isfinite()
 
 
+@pytest.mark.parametrize("row", ["repeat factor", "crt"])
+def test_sigmoids_start_at_one_of_all_categories(row, val):
+    """The detector's, and the classifier that cRT makes anew: a region's losses add up to some 1, not 30 log 2."""
+    recipe = recipe_of(row)
+    model = part.build(recipe, val)
+    if recipe.method.second:
+        model.roi_heads.box_predictor.cls_score.bias.data.zero_()
+        part.free_classifier(model, recipe, val)
+    torch.testing.assert_close(model.roi_heads.box_predictor.cls_score.bias.sigmoid(), torch.full((31,), 1 / 30))
+    loss = model.train()(*val.table.batch(torch.tensor([0, 1])).inputs)["loss_classifier"]
+    assert float(loss.detach()) < 1 + np.log(30)
+
+
+def test_rare_and_common_categories_are_equalised(val):
+    """By the share of images below which LVIS' are, as much larger as repeat factors' threshold is."""
+    model = detector(30, "sigmoid")
+    part.free_classifier(model, recipe_of("equalisation"), val)
+    tail, shares = model.roi_heads.classification.rule.loss.tail, val.shown.double().mean(0)
+    assert torch.equal(tail, shares < 0.11) and 0 < tail.sum() < 30
+
+
 def recipe_of(row: str) -> DetectionRun:
     values = {"detection": True, "detection_seeds": (0,), "detection_images": 4, "detection_epochs": 1}
     values |= {"detection_channels": 32, "detection_second_epochs": 1, "detection_side": 64}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from typing import get_args
 
@@ -11,8 +12,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from vqabook.core import Batch, Output
+from vqabook.data.long_tail import long_tail_counts
 from vqabook.losses import longtail as losses
-from vqabook.objectives.longtail import DEFERRED, LabelLoss, Rule, long_tail
+from vqabook.objectives.longtail import DEFERRED, LabelLoss, Rule, long_tail, start_rare
 
 COUNTS = torch.tensor([900, 90, 10, 3])
 
@@ -58,9 +60,32 @@ def test_rules_are_their_losses():
     quarter = losses.balanced_softmax(x, y, losses.log_counts(COUNTS), exponent=0.25)
     torch.testing.assert_close(step(long_tail("balanced_softmax", COUNTS, exponent=0.25)), quarter)
     torch.manual_seed(0)
-    tail = losses.equalisation_softmax(x, y, torch.tensor([False, False, False, True]))
+    tail = losses.equalisation_softmax(x, y, torch.tensor([False, True, True, True]))
     torch.manual_seed(0)
     torch.testing.assert_close(step(long_tail("equalisation", COUNTS)), tail)
+
+
+def tail_of(counts: list[int]) -> int:
+    """How many classes equalisation loss leaves out of others' sums."""
+    return int(long_tail("equalisation", torch.tensor(counts)).loss.tail.sum())
+
+
+def test_half_the_mean_is_tail():
+    """On CIFAR-100-LT the half per cent of Tan et al. 2020, whatever the imbalance; of ten classes some are."""
+    for imbalance in (10, 100, 200):
+        counts = long_tail_counts(500, 100, imbalance)
+        assert tail_of(counts) == sum(n < 0.005 * sum(counts) for n in counts)
+    assert tail_of(long_tail_counts(500, 100, 100)) == 52
+    assert [tail_of(long_tail_counts(5000, 10, imbalance)) for imbalance in (1, 10, 100, 200)] == [0, 3, 5, 6]
+
+
+def test_sigmoids_that_start_rare_start_low():
+    """The losses of 1,203 classes add up to 1 + log n where a class is, to 1 without: not to n log 2, some 834."""
+    n, linear = 1203, nn.Linear(8, 1203)
+    nn.init.zeros_(linear.weight)
+    start_rare(linear, n)
+    cost = long_tail("sigmoid", torch.ones(n).long()).cost(linear(torch.zeros(2, 8)), torch.tensor([5, n]))
+    assert cost.tolist() == pytest.approx([1 + math.log(n), 1], abs=0.01)
 
 
 def test_sigmoids_are_their_losses():

@@ -17,6 +17,7 @@ ROW = {
 }  # fmt: skip
 MEASURED = {
     "value", "std", "low", "high", "n", "data", "commit", "detectable", "differences", "why", "converged", "records",
+    "shared",
 }  # fmt: skip
 
 

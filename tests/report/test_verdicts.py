@@ -109,6 +109,34 @@ def test_the_interval_is_students():
     assert (flipped.low, flipped.high) == pytest.approx((-verdict.high, -verdict.low))
 
 
+def test_intervals_allow_for_rows_that_seeds_share(claim, runs):
+    """By hand: of ten rows each seed draws four for test, so that 4 / 6 is added to 1 / n (Nadeau and Bengio 2003)."""
+    records = runs([1.0, 2.0, 4.0, 2.5])
+    split = [r | {"recipe": r["recipe"] | {"data": {"dataset": "digits", "held_out": 0.4}}} for r in records]
+    official = [r | {"recipe": r["recipe"] | {"data": {"dataset": "digits", "held_out": None}}} for r in records]
+    plain, wide = verdict_on(claim, official), verdict_on(claim, split)
+    assert (plain.low, plain.high) == pytest.approx(judge([1.0, 2.0, 4.0, 2.5]).interval)
+    assert wide.detectable / plain.detectable == pytest.approx(np.sqrt((1 / 4 + 4 / 6) / (1 / 4)))
+    assert (plain.shared, wide.shared) == (0, pytest.approx(4 / 6)) and wide.mean == plain.mean
+    side = replace(claim.more, over=claim.less)
+    assert verdicts.gain(split, side)[1] == pytest.approx(wide.interval)
+    assert verdicts.mean_interval(of_claim(split, claim)) != verdicts.mean_interval(of_claim(official, claim))
+    assert verdicts.tell_shared([plain, wide]) == " Intervals of digits allow for rows that seeds share."
+    assert verdicts.tell_shared([plain]) == ""
+
+
+def test_a_corrected_interval_covers_where_seeds_share_rows():
+    """Ten divisions of one set of 60 differences, of which each tests 24: its mean is in few of Student's intervals."""
+    rng, missed = np.random.default_rng(0), {0.0: 0, 4 / 6: 0}
+    for _ in range(400):
+        rows = rng.normal(size=60)  # right less wrong, row by row; the truth is 0
+        means = [rows[rng.permutation(60)[:24]].mean() for _ in range(10)]
+        for shared in missed:
+            low, high = judge(means, shared=shared).interval
+            missed[shared] += not low <= 0 <= high
+    assert missed[4 / 6] / 400 < 0.08 < 0.3 < missed[0.0] / 400
+
+
 def test_one_in_forty_holds_by_chance():
     rng = np.random.default_rng(0)
     kinds = [judge(d).kind for d in rng.normal(size=(4000, 3)).tolist()]

@@ -22,6 +22,9 @@ from vqabook.files import advise
 Frequency = Literal["r", "c", "f"]
 FREQUENCIES = get_args(Frequency)  # rare: 1 to 10 train images, common: 11 to 100, frequent: more
 BOUNDS = (10, 100)
+# version -> share of train's images below which a category is equalisation loss' tail, rare and common ones (Tan et al.
+# 2020, arXiv:2003.05176, and its release): 101 images of 0.5, 110 of 1.0
+EQUALISED = {"0.5": 0.00177, "1.0": 0.0011}
 _CATEGORIES = f"categories (id, name, frequency one of {', '.join(FREQUENCIES)}, image_count, instance_count)"
 SLACK = 1.0  # pixels: boxes are drawn around polygons with rounded corners
 

@@ -23,7 +23,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from vqabook.core import Batch
 from vqabook.objectives.base import Objective
-from vqabook.objectives.longtail import LabelLoss, Rule, long_tail
+from vqabook.objectives.longtail import LabelLoss, Rule, long_tail, start_rare
 
 BOX_SIDE = 7  # places a side at which a box is read: torchvision's
 
@@ -142,7 +142,7 @@ class DetectionLoss(Objective):
 
 
 def mask_rcnn(config: DetectorConfig, classification: Classification) -> MaskRCNN:
-    """Mask R-CNN with a feature pyramid, of the categories that `classification` counts."""
+    """Mask R-CNN with a feature pyramid, of the categories that `classification` counts; its sigmoids start rare."""
     width, n = config.channels, classification.n + 1
     model = MaskRCNN(
         _backbone(config),
@@ -160,6 +160,8 @@ def mask_rcnn(config: DetectorConfig, classification: Classification) -> MaskRCN
         box_detections_per_img=config.detections,
         box_score_thresh=config.lowest,
     )
+    if classification.sigmoid:
+        start_rare(model.roi_heads.box_predictor.cls_score, classification.n)
     LongTailHeads.of(model.roi_heads, classification)
     return model
 

@@ -1,6 +1,7 @@
 """Training on labels of a long tail, by the number of rows that each class has: the rules of Ren et al. 2020."""
 
 from collections.abc import Callable, Iterator
+from math import log
 from typing import Literal, get_args
 
 import torch
@@ -20,7 +21,7 @@ Rule = Literal[
 ]  # fmt: skip
 DEFERRED = 0.8  # of training: Cao et al. 2019 re-weight from epoch 160 of 200 on
 BETA = 0.9999  # Cui et al. 2019 and Cao et al. 2019, on CIFAR
-TAIL = 5e-3  # share of the rows below which a class is tail: Tan et al. 2020, on CIFAR-100-LT
+TAIL = 0.5  # of the mean rows of a class, below which one is tail: 0.5 % of all rows on CIFAR-100-LT, Tan et al. 2020
 EFFECTIVE = ("effective", "effective_focal", "ldam_drw", "ldam_drw_released")  # weigh by the effective number
 SCALE = 30.0  # of cosines: Cao et al. 2019, release
 
@@ -70,15 +71,20 @@ def long_tail(
 ) -> LabelLoss:
     """The objective of a row of Table 1 or 2. `counts`: training rows of each class.
 
-    `exponent` is balanced softmax' (Eq. 28: 1/4, Eq. 14: 1), `tail` equalisation loss', by default classes of less than
-    0.5 % of the rows. LDAM wants a model that returns cosines; under the sigmoids a label of c is background.
+    `exponent` is balanced softmax' (Eq. 28: 1/4, Eq. 14: 1). LDAM wants a model that returns cosines; under the
+    sigmoids a label of c is background.
+
+    `tail` is equalisation loss': by default classes of less than half the mean of `counts`. Tan et al. 2020 take those
+    of less than 0.5 % of the rows on CIFAR-100-LT, which are the same: 52 of 100 classes at an imbalance of 100. Of ten
+    classes none has so few at an imbalance of 10, and the loss would be softmax'; three have less than half the mean,
+    at 100 five.
 
     "ldam_drw_released" divides the deferred loss of a batch by Σ w, as the release of Cao et al. 2019 does; "ldam_drw"
     by the number of examples, whose mean weight is 0.17 at an imbalance of 100: a sixth of the gradient.
     "effective_focal" has w outside p_t, by Cui et al. 2019; the release of Cao et al. has it inside, p_t = exp(-w CE).
     """
     check_choice("rule", rule, get_args(Rule))
-    tail = counts < TAIL * counts.sum() if tail is None else tail
+    tail = counts < TAIL * counts.double().mean() if tail is None else tail
     log_n = losses.log_counts(counts)
     softmax = Loss(losses.balanced_softmax, log_n=log_n, exponent=0.0)
     ldam = Loss(losses.ldam, margins=losses.ldam_margins(counts), scale=SCALE)
@@ -103,6 +109,14 @@ def long_tail(
         weight = losses.effective_weights(counts, beta=BETA)
     since = DEFERRED if rule.startswith("ldam_drw") else 0.0
     return LabelLoss(rules.get(rule, softmax), weight=weight, since=since, over_weights=rule == "ldam_drw_released")
+
+
+def start_rare(classifier: nn.Linear, n: int) -> None:
+    """Let each of `n` logistic classifiers start at 1 / n: all their losses of a row add up to 1 + log n, not n log 2.
+
+    A prior bias: Lin et al. 2017, "Focal Loss", Sec. 4.1, and the release of Cui et al. 2019, whose share this is.
+    """
+    nn.init.constant_(classifier.bias, -log(n - 1))
 
 
 def _focal(logits: Float[Tensor, "b c"], target: Int[Tensor, " b"]) -> Float[Tensor, " b"]:

@@ -37,6 +37,8 @@ def _render_set(row: Mapping, kind: str, profile: str, numbers: Mapping, scale: 
     told = "; ".join(f"seed {seed}: {sign(value)}" for seed, value in seeds.items())
     could, why = numbers["detectable"], numbers["why"]
     seen = f" The data could have shown an effect of {could:.2f}." if could is not None else ""
+    if numbers["shared"]:
+        seen += " Seeds divide the same rows anew; the interval allows for those that they share."
     unmet = f" Conditions not met: {escape(why)}." if why else ""
     return (
         f'<p class="set"><b>{kind}: {escape(name_set(numbers["data"]))}</b></p>'

@@ -50,7 +50,7 @@ def _measure(claim, records: Sequence[Mapping]) -> tuple[str, dict | None]:
         return verdict.kind, None
     numbers = {
         "value": verdict.mean, "std": verdict.std, "low": verdict.low, "high": verdict.high,
-        "detectable": verdict.detectable,
+        "detectable": verdict.detectable, "shared": verdict.shared,
     }  # fmt: skip
     return verdict.kind, {name: None if x is None else round(x, 4) for name, x in numbers.items()} | {
         "n": verdict.n,

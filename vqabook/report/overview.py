@@ -11,7 +11,7 @@ from vqabook.report import figures
 from vqabook.report.claims import Claim
 from vqabook.report.live import Star, count_inside
 from vqabook.report.strength import Dot, Level
-from vqabook.report.verdicts import KINDS, UNTESTED
+from vqabook.report.verdicts import KINDS, UNTESTED, tell_shared
 
 MOST = 12  # rows of the headline forest
 SOURCES = {"real": "on real data", "embedded": "in the embedded world"}
@@ -43,6 +43,7 @@ def render_headlines(stars: Sequence[Star]) -> str:
     caption = (
         f"{found} {count_inside(stars)} Diamonds are printed, bars 95 % intervals ({n}); hollow marks: the data do not "
         "meet the claim's conditions."
+        f"{tell_shared(verdict for star in stars for verdict in (star.real, star.embedded))}"
     )
     told = "; ".join(f"{name_of(star.claim)}: {star.real.kind}" for star in stars)
 

@@ -51,6 +51,7 @@ class Verdict:
     commits: tuple[str, ...] = ()  # that made them
     why: str = ""  # which condition is not met
     converged: bool | None = None  # None: the records cannot tell
+    shared: float = 0.0  # what rows that seeds share add to 1 / n: `find_shared`
 
     @property
     def detectable(self) -> float | None:
@@ -66,11 +67,14 @@ class Verdict:
         return None if self.low is None or self.high is None else (self.low, self.high)
 
 
-def judge(differences: Sequence[float], *, printed: float | None = None, near: float | None = None) -> Verdict:
+def judge(
+    differences: Sequence[float], *, printed: float | None = None, near: float | None = None, shared: float = 0.0
+) -> Verdict:
     """The verdict on paired differences, one a seed (Student's t).
 
     `printed`: the paper's difference. `near`: how far from zero an interval may reach and still be no difference; None:
-    the unit has no such bound.
+    the unit has no such bound. `shared`: of seeds that divide the same rows anew, `find_shared`; the variance of their
+    mean is s² (1 / n + shared).
     """
     n = len(differences)
     if n == 0:
@@ -78,9 +82,9 @@ def judge(differences: Sequence[float], *, printed: float | None = None, near: f
     mean, std = float(np.mean(differences)), float(np.std(differences, ddof=1)) if n > 1 else None
     if n < MIN_SEEDS:
         return Verdict("not run", mean, std, n=n, printed=printed)
-    half = float(stats.t.ppf(0.975, n - 1) * std / np.sqrt(n))
+    half = float(stats.t.ppf(0.975, n - 1) * std * np.sqrt(1 / n + shared))
     low, high = mean - half, mean + half
-    return Verdict(_kind(low, high, printed, near), mean, std, low, high, n, printed)
+    return Verdict(_kind(low, high, printed, near), mean, std, low, high, n, printed, shared=shared)
 
 
 def _kind(low: float, high: float, printed: float | None, near: float | None) -> str:
@@ -131,11 +135,23 @@ def matching(records: Iterable[Mapping], where: Mapping[str, object]) -> list[Ma
 
 
 class BySeed(dict[int, float]):
-    """A number per seed; `machines` has the machine kind that made each."""
+    """A number per seed; `machines`: the machine kind that made each; `shared`: what `find_shared` says of the data."""
 
-    def __init__(self, numbers: Iterable = (), machines: Mapping[int, str] | None = None):
+    def __init__(self, numbers: Iterable = (), machines: Mapping[int, str] | None = None, shared: float = 0.0):
         super().__init__(numbers)
-        self.machines = dict(machines or {})
+        self.machines, self.shared = dict(machines or {}), shared
+
+
+def find_shared(recipe: Mapping) -> float:
+    """Test rows over all others where every seed divides the same rows anew; 0 where test rows are the same for all.
+
+    Its data's `held_out` is the share of rows that a seed draws for test. Two such seeds share rows, and so do their
+    errors: the corrected resampled t-test of Nadeau and Bengio 2003, "Inference for the Generalization Error", adds
+    test over training rows to 1 / n. All rows but test's stand for training's here, however few of them are trained
+    on: what two seeds share above all is test rows.
+    """
+    held_out = recipe.get("data", {}).get("held_out")
+    return held_out / (1 - held_out) if held_out else 0.0
 
 
 def by_seed(records: Iterable[Mapping], where: Mapping[str, object], metric: str) -> BySeed:
@@ -151,12 +167,13 @@ def by_seed(records: Iterable[Mapping], where: Mapping[str, object], metric: str
                 "parameters; select more narrowly"
             )
         numbers[seed], numbers.machines[seed] = value, kind_of(record)
+        numbers.shared = max(numbers.shared, find_shared(record["recipe"]))
     return numbers
 
 
 def pair(more: BySeed, less: BySeed) -> BySeed:
     """`more` - `less` at the seeds that both have; an error where they come from two machine kinds."""
-    gains = BySeed(machines=more.machines)
+    gains = BySeed(machines=more.machines, shared=max(more.shared, less.shared))
     for seed in sorted(more.keys() & less.keys()):
         kinds = more.machines.get(seed), less.machines.get(seed)
         if None not in kinds and kinds[0] != kinds[1]:
@@ -179,17 +196,24 @@ def of_claim(records: Sequence[Mapping], claim) -> BySeed:
     return pair(of_side(records, claim.more), of_side(records, claim.less))
 
 
+def tell_shared(found: Iterable[Verdict]) -> str:
+    """A caption's words on intervals that allow for rows which seeds share, with their blank; "" where none does."""
+    names = sorted({name_set(verdict.dataset) for verdict in found if verdict.shared and verdict.interval})
+    return f" Intervals of {' and '.join(names)} allow for rows that seeds share." if names else ""
+
+
 def gain(records: Sequence[Mapping], side) -> tuple[list[float], tuple[float, float] | None]:
     """A side of each seed, and the 95 % interval of its mean: what `figures.gains` draws."""
-    seeds = list(of_side(records, side).values())
-    return seeds, judge(seeds).interval
+    numbers = of_side(records, side)
+    seeds = list(numbers.values())
+    return seeds, judge(seeds, shared=numbers.shared).interval
 
 
 def verdict_on(claim: Claim, records: Sequence[Mapping]) -> Verdict:
     """The verdict on a claim from the records of one data set and profile."""
     differences = of_claim(records, claim)
     near = NEAR if claim.unit == "points" else None
-    verdict = judge(list(differences.values()), printed=claim.printed, near=near)
+    verdict = judge(list(differences.values()), printed=claim.printed, near=near, shared=differences.shared)
     if not differences:
         return verdict
     used = [record for side in claim.sides() for record in matching(records, side.where)]
@@ -301,10 +325,10 @@ def mean_std(values: Iterable[float], *, signed: bool = False) -> str:
     return f"{(sign if signed else clear)(float(np.mean(values)))}{spread}"
 
 
-def mean_interval(values: Iterable[float]) -> str:
+def mean_interval(numbers: BySeed) -> str:
     """`+mean [low, high]`, the 95 % interval of the mean; `mean ± std` where there is none."""
-    values = list(values)
-    verdict = judge(values)
+    values = list(numbers.values())
+    verdict = judge(values, shared=numbers.shared)
     if verdict.mean is None or verdict.interval is None:
         return mean_std(values)
     low, high = map(clear, verdict.interval)
@@ -320,16 +344,17 @@ def seeds_of(found: Iterable[Mapping[int, float]]) -> str:
 def table(
     rows: Mapping[str, Mapping],
     columns: Mapping[str, tuple[Sequence[Mapping], Mapping, str]],
-    printed: Mapping[str, Mapping[str, float]] | None = None,
+    printed: Mapping[str, Mapping[str, float | str]] | None = None,
 ) -> pd.DataFrame:
     """A table of the paper beside ours, cells mean ± std, headings with their n.
 
     `rows`: label -> recipe values; `columns`: heading -> (records, recipe values, metric); `printed` columns come
-    first, heading -> {row label: the paper's number}. A column without a single number is left out.
+    first, heading -> {row label: the paper's number, or its whole cell}. A column without a single number is left out.
     """
     cells: dict[str, dict[str, str]] = {}
     for heading, values in (printed or {}).items():
-        cells[heading] = {label: f"{values[label]:.2f}" if label in values else "–" for label in rows}
+        told = {label: value if isinstance(value, str) else f"{value:.2f}" for label, value in values.items()}
+        cells[heading] = {label: told.get(label, "–") for label in rows}
     for heading, (records, where, metric) in columns.items():
         found = {label: by_seed(records, {**where, **row}, metric) for label, row in rows.items()}
         if n := seeds_of(found.values()):

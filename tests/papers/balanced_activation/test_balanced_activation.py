@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import json
 import os
@@ -23,7 +24,7 @@ from vqabook.data.lvis import BOUNDS
 from vqabook.evidence.record import key_of, read_record
 from vqabook.losses.longtail import balanced_softmax, log_counts
 from vqabook.models.heads import CosineClassifier, Decoupled
-from vqabook.papers.balanced_activation import PAPER, claims, counts, recipes, theory
+from vqabook.papers.balanced_activation import PAPER, counts, printed, recipes, theory
 from vqabook.papers.balanced_activation import train as training
 from vqabook.papers.balanced_activation.recipes import Row, Run, Tail, read_tail
 from vqabook.papers.balanced_activation.setting import COUNTS_ROWS, ROWS, TABLE, Method
@@ -58,12 +59,13 @@ def test_a_recipe_is_what_its_record_keeps():
         assert PAPER.parts[asked.get("part", "train")].recipe is type(recipe)
 
 
-@pytest.mark.parametrize("row", ["softmax", "balanced softmax", "ldam @ drw", "balanced sigmoid", "crt", "cbs"])
+@pytest.mark.parametrize("row", ["softmax", "balanced softmax", "softmax @ as long", "ldam @ drw", "crt", "cbs"])
 def test_a_run_gives_what_its_claims_read(row, tmp_path):
     whole = PAPER.whole | {"imbalances": (100.0,)}
     result, again = (produce(f"{row} at 100", tmp_path / str(i), **whole) for i in range(2))
     assert result | {"history": None} == again | {"history": None}
     assert result["test"]["overall"] == result["history"][-1]["test_accuracy"] <= result["best_on_test"]
+    assert len(result["train"]["per_class"]) == 10 and 0 <= result["train"]["few"] <= 100
     assert [r["epoch"] for r in result["history"]] == list(range(1, len(result["history"]) + 1))
     for claim in PAPER.claims:
         for side in (claim.more, claim.less):
@@ -79,12 +81,17 @@ def test_classifiers_under_a_detectors_tail(row, tmp_path):
 
 
 def test_every_printed_number_is_a_row_of_the_table():
-    assert all(list(column) == list(TABLE) for column in claims.PRINTED.values())
-    assert claims.PRINTED[100, 100]["equalisation"] == 47.3
+    assert all(list(column) == list(TABLE) for column in (*printed.PRINTED.values(), *printed.SPREAD.values()))
+    assert printed.PRINTED.keys() == printed.SPREAD.keys()
+    assert (printed.PRINTED[100, 100]["equalisation"], printed.SPREAD[10, 100]["cbs"]) == (47.3, 2.2)
+    assert printed.DETECTED["ResNet-101", "test-dev"]["balanced sigmoid"] == {
+        "test.overall": 26.1, "test.f": 30.4, "test.c": 25.0, "test.r": 19.5,
+    }  # fmt: skip
     found = {claim.name: claim.printed for claim in PAPER.claims}
     assert found["balanced-10-100-over-softmax"] == 5.7
     assert found["balanced-10-gain-100-10"] == pytest.approx((83.1 - 77.4) - (90.9 - 90.0))
     assert (found["balanced-detector-over-repeat-factor"], found["balanced-detector-rare"]) == (3.0, 6.7)
+    assert "balanced-100-gain-200-100" not in found and found["balanced-100-gain-100-10"] == 3.8
     assert found["balanced-detector-gain"] == pytest.approx((18.3 - 11.6) - (29.3 - 27.8))
 
 
@@ -157,6 +164,42 @@ def test_an_edit_between_the_stages_makes_the_first_one_again(tmp_path):
     assert after == make(tmp_path / "alone", "crt at 10") != before
 
 
+def test_no_rival_is_softmax(tmp_path):
+    """Under every tail that is asked for, a row that draws rows as they come has a loss or a classifier of its own."""
+    x, y = torch.randn(200, 10, generator=torch.Generator().manual_seed(0)), torch.arange(200) % 10
+    for profile in ("smoke", "small"):
+        runs = PAPER.recipes(PAPER.setting_of(profile=profile, seeds=(0,)), "balanced_activation")
+        for run in (run for run in runs if run.part is None and run.method.draw == "rows" and not run.method.second):
+            data = divide(Cut("digits", "imbalanced", run.data.imbalance, 0.4, 0), tmp_path)
+            plain = F.cross_entropy(x, y, reduction="none")
+            same = torch.allclose(training.build_objective(run, data).cost(x, y, 0.9), plain)
+            assert same == (run.method == Run.FIRST), run.variant
+
+
+def test_rows_as_long_have_the_steps_of_both_stages():
+    runs = {recipe.variant: recipe for recipe in list_smoke() if recipe.part is None}
+    crt = runs["crt at 10"]
+    for row in ("softmax", "balanced softmax"):
+        longer = runs[f"{row} @ as long at 10"]
+        assert longer.steps == crt.steps + crt.second_steps and longer.method == runs[f"{row} at 10"].method
+    assert longer.steps > runs["softmax at 10"].steps == crt.first_stage().steps
+
+
+def test_on_lvis_rare_and_common_categories_are_equalised(real_data):
+    lvis = read_tail("lvis_v1", 0, 1.0, real_data(recipes.CATEGORIES).parents[1])
+    assert lvis.equalised.sum() == 817
+    assert lvis.equalised[lvis.frequency < 2].all() and not lvis.equalised.all()
+
+
+@pytest.mark.parametrize("row", ["sigmoid", "crt", "balanced sigmoid"])
+def test_logistic_classifiers_of_regions_start_rare(row, tmp_path, monkeypatch):
+    starts = []
+    monkeypatch.setattr(counts, "fit", lambda model, *data, **more: starts.append(copy.deepcopy(model)) or [])
+    produce(f"counts {row}", tmp_path)
+    for model in starts:
+        torch.testing.assert_close(model.classifier.bias.sigmoid(), torch.full((20,), 1 / 20))
+
+
 def of_rule(rule: str, **values: object) -> Run:
     return replace(recipe_of("softmax at 10"), method=Method(rule, **values))
 
@@ -226,6 +269,31 @@ def test_a_minimiser_finds_the_margins_of_theorem_2(sizes):
     found, closed = (margins(np.array(sizes), 2.0) for margins in (theory.find_margins, theory.optimal_margins))
     np.testing.assert_allclose(found, closed, rtol=1e-4)
     assert closed.sum() == pytest.approx(2)
+
+
+def test_the_bound_of_theorem_2_bounds():
+    """Eq. 23 is above what it bounds, smallest at the margins of Eq. 26, and 1 with as many rows as it says."""
+    classifier, sizes = theory.Linear.fit(MIXTURE, F.cross_entropy, 0), np.array(MIXTURE.counts, float)
+    bounds = {}
+    for exponent in (0.0, 0.25, 0.5):
+        margins = sizes**-exponent / np.sum(sizes**-exponent)
+        bounds[exponent] = theory.evaluate_bound(MIXTURE, classifier, margins)
+    assert all(0 < bound.error <= bound.total for bound in bounds.values())
+    assert min(bounds, key=lambda x: bounds[x].complexity) == min(bounds, key=lambda x: bounds[x].total) == 0.25
+    best = bounds[0.25]
+    assert best.in_margin + (best.complexity + best.low_order) / best.rows_for_one**0.5 == pytest.approx(1)
+    sure = replace(classifier, weight=100 * classifier.weight)
+    assert theory.evaluate_bound(MIXTURE, sure, np.full(3, 0.3)).complexity > 50 * bounds[0.0].complexity
+
+
+def test_the_bounds_terms_by_hand():
+    """One row a class, two classes, zero weights: every loss is log 2, and nothing is complex."""
+    nothing = theory.Linear(torch.zeros(3, 2).double(), torch.zeros(2, 2).double(), torch.tensor([0, 1]))
+    bound = theory.evaluate_bound(theory.Mixture((1, 1)), nothing, np.full(2, 0.5), threshold=1.0)
+    assert (bound.error, bound.in_margin, bound.complexity) == (0, 1, 0)
+    furthest = 1 - np.log(2)
+    low = np.sqrt(np.log(np.log2(4 * furthest / 0.5))) + np.sqrt(np.log(20) / 2)
+    assert bound.low_order == pytest.approx(low) and bound.rows_for_one == np.inf
 
 
 def test_the_sigmoids_offset_is_exact_where_the_others_are_mixed_alike():

@@ -21,7 +21,7 @@ from vqabook.data.lvis import FREQUENCIES
 from vqabook.data.sampling import class_factors
 from vqabook.extras import import_extra
 from vqabook.models.heads import LinearModel
-from vqabook.objectives.longtail import long_tail
+from vqabook.objectives.longtail import long_tail, start_rare
 from vqabook.papers.balanced_activation.recipes import CountsRun, Features, Tail, read_tail
 from vqabook.papers.balanced_activation.setting import Method
 from vqabook.papers.balanced_activation.train import average, fit_stages, rule_of
@@ -74,11 +74,12 @@ def train(recipe: CountsRun, scratch: Scratch, *, data_root: Path | None, device
     def build(n: int) -> LinearModel:
         with torch.random.fork_rng():
             torch.manual_seed(recipe.seed)
-            return LinearModel(data.width, n).to(regions.train.device)
+            model = LinearModel(data.width, n).to(regions.train.device)
+        if sigmoid:
+            start_rare(model.classifier, n)
+        return model
 
     linear = build(n if sigmoid else n + 1)
-    if sigmoid:
-        nn.init.constant_(linear.classifier.bias, -math.log(n - 1))  # release: all start at 1 / n
     fit_row = partial(fit_classifier, tail=tail, table=regions.train)
     model, history = fit_stages(linear, recipe, fit_row, scratch, renew=lambda: build(n).classifier)
     truth, activate = regions.test.labels.cpu().numpy(), torch.sigmoid if sigmoid else partial(torch.softmax, dim=-1)
@@ -94,8 +95,8 @@ def fit_classifier(model: nn.Module, checkpoint: Path, recipe: CountsRun, tail: 
     """The history of a classifier trained by a row's rule."""
     method, labels = recipe.method, table.labels.cpu()
     n = len(tail.counts) + (not method.rule.endswith("sigmoid"))  # softmax has background as one more class
-    rare = torch.from_numpy(np.append(tail.frequency == 0, False))  # equalisation leaves them alone
-    objective = long_tail(rule_of(method), torch.bincount(labels)[:n], tail=rare[:n], exponent=method.exponent)
+    equalised = torch.from_numpy(np.append(tail.equalised, False))
+    objective = long_tail(rule_of(method), torch.bincount(labels)[:n], tail=equalised[:n], exponent=method.exponent)
     config = FitConfig.of(
         recipe, table.device, epochs=max(1, round(recipe.steps / math.ceil(len(table) / BATCH))), batch_size=BATCH,
         optimizer="adam", schedule=Schedule(cosine=True), clip=NO_CLIP, bf16=False,

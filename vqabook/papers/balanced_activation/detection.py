@@ -25,18 +25,21 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqabook.core import pick_device
+from vqabook.data.lvis import EQUALISED
 from vqabook.data.sampling import repeat_factors, repeated_order
 from vqabook.detection.mask_rcnn import Classification, DetectionLoss, DetectorConfig, mask_rcnn
 from vqabook.detection.scenes import write_scenes
 from vqabook.detection.table import Annotated, average_precision, detections, load_annotated, mirror_half
 from vqabook.models.heads import ScaledClassifier
+from vqabook.objectives.longtail import start_rare
 from vqabook.papers.balanced_activation.recipes import DetectionRun
 from vqabook.papers.balanced_activation.setting import Method
 from vqabook.papers.balanced_activation.train import rule_of
 from vqabook.training.fit import FitConfig, Schedule, fit
 from vqabook.training.stages import Scratch
 
-THRESHOLD = 0.1  # of repeat factors; LVIS' 0.001 would repeat nothing among some hundred images
+SCALE = 100.0  # of shares of images: LVIS' own would repeat and equalise nothing among some hundred images
+THRESHOLD = SCALE * 1e-3  # of repeat factors
 CLIP = 10.0  # ours: random weights
 
 
@@ -78,7 +81,8 @@ def free_classifier(model: MaskRCNN, recipe: DetectionRun, train: Annotated) -> 
     """Leave nothing to learn but the classifier, or its scales, by a row's rule."""
     heads, predictor, device = model.roi_heads, model.roi_heads.box_predictor, train.table.device
     rule, second = rule_of(recipe.method), recipe.method.second
-    heads.classification = Classification(rule, train.counts, tail=train.frequency == 0).to(device)
+    tail = train.shown.double().mean(0) < SCALE * EQUALISED["1.0"]
+    heads.classification = Classification(rule, train.counts, tail=tail).to(device)
     model.requires_grad_(False)
     if second == "lws":
         predictor.cls_score = ScaledClassifier(predictor.cls_score).to(device)
@@ -88,6 +92,7 @@ def free_classifier(model: MaskRCNN, recipe: DetectionRun, train: Annotated) -> 
         with torch.random.fork_rng():
             torch.manual_seed(recipe.seed)
             predictor.cls_score.reset_parameters()
+        start_rare(predictor.cls_score, len(train.counts))
 
 
 class Still(nn.Module):

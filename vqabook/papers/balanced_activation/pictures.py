@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vqabook.papers.balanced_activation.claims import region_side
-from vqabook.papers.balanced_activation.setting import DETECTION_ROWS
+from vqabook.papers.balanced_activation.setting import AS_LONG, DETECTION_ROWS, ROWS
 from vqabook.papers.balanced_activation.studies import Records, Study, find_part, name_of
 from vqabook.report import figures
 from vqabook.report.verdicts import gain
@@ -22,7 +22,6 @@ EXPECTING = ("softmax", "equalisation", "balanced softmax")
 EXPONENTS = {0.0: "softmax", 1.0: "balanced softmax"} | {
     x: f"balanced softmax @ exponent {x:g}" for x in (0.25, 0.5, 1.5, 2.0)
 }
-GROUPS = ("overall", "many", "medium", "few")
 SHIFT, REST = "shift after training", "training with it adds"
 DETECTORS = ("crt", "lws", "equalisation", "balanced sigmoid", "repeat factor @ as long")
 FREQUENCIES = {"rare": "r", "common": "c", "frequent": "f"}
@@ -61,14 +60,19 @@ def draw_by_count(figure: Figure, studies: Sequence[Study], rows: Sequence[str] 
 
 
 def draw_split(figure: Figure, studies: Sequence[Study], rows: Sequence[str] = SPLIT) -> None:
-    """A row a study and method: its gain over softmax, as a shift of softmax' scores gains, and the rest."""
+    """A row a study and method: its gain over softmax, as a shift of softmax' scores gains, and the rest.
+
+    A method in two stages is compared with softmax that trains as long.
+    """
     (axes,) = figures.panels(figure, 1)
     parts: dict[str, dict[str, float]] = {}
     for study in studies:
-        plain = study.seeds("softmax")
-        shift = _mean_gain(study.seeds("softmax", "adjusted.overall"), plain)
-        whole = {row: _mean_gain(seeds, plain) for row in rows if (seeds := study.seeds(row))}
-        parts |= {f"{study.name}: {name_of(row)}": {SHIFT: shift, REST: whole[row] - shift} for row in whole}
+        for row in rows:
+            base = f"softmax{AS_LONG}" if ROWS[row].second else "softmax"
+            if (seeds := study.seeds(row)) and (plain := study.seeds(base)):
+                shift = _mean_gain(study.seeds(base, "adjusted.overall"), plain)
+                rest = _mean_gain(seeds, plain) - shift
+                parts[f"{study.name}: {name_of(row)}"] = {SHIFT: shift, REST: rest}
     figures.stacked(axes, parts, {SHIFT: figures.mark_of("control"), REST: figures.mark_of("method")})
     axes.set_xlabel("gain over softmax (points)")
 
@@ -81,14 +85,14 @@ def draw_exponents(figure: Figure, studies: Sequence[Study]) -> None:
     """A panel a study: accuracy against the power to which the counts are taken."""
     rows = dict(sorted(EXPONENTS.items()))
     for axes, study in _panels(figure, studies):
-        for group in GROUPS:
+        for group, name in {"overall": "all classes", **study.groups}.items():
             numbers = [study.seeds(row, f"test.{group}") for row in rows.values()]
             seeds = [[row[seed] for row in numbers] for seed in numbers[0]]
             if seeds:
-                figures.lines(axes, list(rows), seeds, mark=figures.mark_of(group), label=group)
+                figures.lines(axes, list(rows), seeds, mark=figures.mark_of(group), label=name)
         axes.set_xlabel("power of the counts (0: softmax)")
+        axes.legend(fontsize=7)
     figure.axes[0].set_ylabel("test accuracy (%)")
-    figure.axes[0].legend()
 
 
 def draw_expectations(figure: Figure, studies: Sequence[Study]) -> None:

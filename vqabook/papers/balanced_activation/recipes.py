@@ -12,13 +12,22 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from vqabook.data.imbalanced import Cut, CutImages, divide
-from vqabook.data.lvis import BOUNDS, category_counts
+from vqabook.data.lvis import BOUNDS, EQUALISED, category_counts
 from vqabook.detection.scenes import Scenes
 from vqabook.files import advise, data_root
-from vqabook.papers.balanced_activation.setting import COUNTS_ROWS, DETECTION_ROWS, NAME, ROWS, TABLE, Method, Setting
+from vqabook.papers.balanced_activation.setting import (
+    AS_LONG,
+    COUNTS_ROWS,
+    DETECTION_ROWS,
+    NAME,
+    ROWS,
+    TABLE,
+    Method,
+    Setting,
+)
 from vqabook.papers.paper import Recipe
 
 CATEGORIES = "lvis/lvis_v1_train_cat_info.json.gz"
@@ -119,6 +128,11 @@ class Tail:
     share: Float[np.ndarray, " c"]
     frequency: Int[np.ndarray, " c"]
 
+    @property
+    def equalised(self) -> Bool[np.ndarray, " c"]:
+        """The categories that equalisation loss takes for its tail: rare and common ones."""
+        return self.share < EQUALISED["1.0"]
+
 
 @lru_cache(maxsize=2)
 def read_tail(name: str, classes: int, share: float, folder: Path) -> Tail:
@@ -161,7 +175,11 @@ def _image_runs(s: Setting, imbalance: float, seed: int) -> list[Run]:
     rows = dict(ROWS if imbalance in s.further_at else TABLE)
     if "ldam @ drw" in rows and s.drw == "weights":
         rows["ldam @ drw"] = replace(rows["ldam @ drw"], rule="ldam_drw_released")
-    return [Run(**shared, variant=f"{row} at {imbalance:g}", method=method) for row, method in rows.items()]
+    longer = {"steps": s.steps + s.second_steps}
+    return [
+        Run(**shared | (longer if row.endswith(AS_LONG) else {}), variant=f"{row} at {imbalance:g}", method=method)
+        for row, method in rows.items()
+    ]
 
 
 def _counts_runs(s: Setting) -> list[CountsRun]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from vqabook.papers.balanced_activation.claims import DATA, NAMES, PRINTED
+from vqabook.papers.balanced_activation.claims import DATA, NAMES
+from vqabook.papers.balanced_activation.printed import PRINTED, SPREAD
 from vqabook.report.verdicts import BySeed, by_seed, matching
 
 Records = Sequence[Mapping]
@@ -46,6 +47,25 @@ class Study:
     def printed(self) -> Mapping[str, float]:
         """The column of Table 1 that has as many classes and this imbalance."""
         return PRINTED.get((self.classes, self.imbalance), {})
+
+    @property
+    def printed_cells(self) -> Mapping[str, str]:
+        """The same with its ±, by what pages call a row."""
+        spread = SPREAD.get((self.classes, self.imbalance), {})
+        return {name_of(row): f"{value:.1f}\u00a0±\u00a0{spread[row]:.1f}" for row, value in self.printed.items()}
+
+    @property
+    def groups(self) -> dict[str, str]:
+        """Many, medium and few by the training rows that their classes have: "2 classes of 50 to 83"."""
+        recipe = self.records[0]["recipe"]
+        many, few = recipe["many"], recipe["few"]
+        named = {}
+        for group in ("many", "medium", "few"):
+            rows = [n for n in self.counts if group == ("many" if n > many else "few" if n < few else "medium")]
+            if rows:
+                span = f"{min(rows):,} to {max(rows):,}" if min(rows) < max(rows) else f"{max(rows):,}"
+                named[group] = f"{len(rows)} class{'es' * (len(rows) > 1)} of {span}"
+        return named
 
     @property
     def counts(self) -> list[int]:

@@ -6,27 +6,27 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from vqabook.papers.balanced_activation.claims import DETECTED, MINE
+from vqabook.papers.balanced_activation.claims import IN_PRINT, MINE
+from vqabook.papers.balanced_activation.printed import DETECTED
 from vqabook.papers.balanced_activation.setting import COUNTS_ROWS, DETECTION_ROWS, FURTHER, TABLE
 from vqabook.papers.balanced_activation.studies import SETS, Records, Study, find_part, name_of
 from vqabook.report.tables import embolden, title
-from vqabook.report.verdicts import mean_std, table
+from vqabook.report.verdicts import mean_std, pair, table
 
-SHOTS = {name: f"test.{name}" for name in ("overall", "many", "medium", "few")}
 FREQUENCIES = {"all": "overall", "rare": "r", "common": "c", "frequent": "f"}
 ADJUSTED = "softmax, logits adjusted at test"
 
 
 def tabulate_rivals(study: Study) -> pd.DataFrame:
     """Table 1: accuracy overall and by training rows of a class (%)."""
-    printed = {f"printed, {study.in_print}": {name_of(row): value for row, value in study.printed.items()}}
-    return embolden(_tabulate(study, TABLE, SHOTS, printed if study.printed else None))
+    printed = {f"printed, {study.in_print}": study.printed_cells}
+    return embolden(_tabulate(study, TABLE, _metrics(study), printed if study.printed else None))
 
 
 def tabulate_learning(studies: Sequence[Study]) -> pd.DataFrame:
     """How much of its training rows each row of Table 1 has learnt, and what choosing its epoch on test reports (%)."""
     rows = [(name_of(row), row) for row in TABLE]
-    metrics = {"training rows": "train_accuracy", "best epoch by test": "best_on_test"}
+    metrics = {"training rows": "train.overall", "best epoch by test": "best_on_test"}
     cells = {
         (f"{study.name}, {study.imbalance}", title): {
             name: mean_std(study.seeds(row, key).values()) for name, row in rows
@@ -37,10 +37,26 @@ def tabulate_learning(studies: Sequence[Study]) -> pd.DataFrame:
     return pd.DataFrame(cells).rename_axis("%, imbalance", axis="index")
 
 
+def tabulate_gaps(study: Study) -> pd.DataFrame:
+    """What each row of Table 1 loses from its training rows to test, over groups of classes by their rows (points)."""
+    cells = {
+        name: {
+            name_of(row): mean_std(pair(study.seeds(row, f"train.{group}"), study.seeds(row, f"test.{group}")).values())
+            for row in TABLE
+        }
+        for group, name in study.groups.items()
+    }
+    return pd.DataFrame(cells).rename_axis(f"{study.name}, imbalance {study.imbalance}, points", axis="columns")
+
+
 def tabulate_further(study: Study) -> pd.DataFrame:
     """What Table 1 lacks, beside balanced softmax and softmax whose logits are adjusted at test (%)."""
-    shown = _tabulate(study, [MINE, *(row for row in FURTHER if "exponent" not in row)], SHOTS)
-    adjusted = {name: mean_std(study.seeds("softmax", f"adjusted.{name}").values()) for name in shown.columns}
+    metrics = _metrics(study)
+    shown = _tabulate(study, [MINE, *(row for row in FURTHER if "exponent" not in row)], metrics)
+    adjusted = {
+        name: mean_std(study.seeds("softmax", metrics[name].replace("test.", "adjusted.")).values())
+        for name in shown.columns
+    }
     return embolden(
         pd.concat([shown, pd.DataFrame(adjusted, index=[ADJUSTED])]).rename_axis(columns=shown.columns.name)
     )
@@ -64,17 +80,44 @@ def tabulate_detectors(records: Records) -> pd.DataFrame:
     rows = {name_of(row): {"variant": f"{backbone} {row}"} for row in DETECTION_ROWS}
     metrics = {name: f"test.{key}" for name, key in FREQUENCIES.items()} | {"boxes": "box.overall"}
     printed = {
-        f"printed, {name}": {name_of(row): values[f"test.{key}"] for row, values in DETECTED.items()}
-        for name, key in FREQUENCIES.items()
+        f"printed, {name}": {name_of(row): f"{values[metric]:.1f}" for row, values in DETECTED[IN_PRINT].items()}
+        for name, metric in metrics.items()
     }
     shown = table(rows, {name: (mine, {}, metric) for name, metric in metrics.items()}, printed)
     return _group(embolden(title(shown, f"{backbone}, %")), "masks")
 
 
+def tabulate_detectors_in_print() -> pd.DataFrame:
+    """All of Table 2: both backbones and the row on test-dev (%)."""
+    titles = {
+        "masks": "test.overall",
+        "frequent": "test.f",
+        "common": "test.c",
+        "rare": "test.r",
+        "boxes": "box.overall",
+    }
+    cells = {
+        f"{name_of(row)}, {backbone}{'' if split == 'val' else f', {split}'}": {
+            name: f"{values[metric]:.1f}" if metric in values else "–" for name, metric in titles.items()
+        }
+        for (backbone, split), rows in DETECTED.items()
+        for row, values in rows.items()
+    }
+    return pd.DataFrame.from_dict(cells, orient="index").rename_axis("LVIS 1.0, printed, %", axis="columns")
+
+
+def _metrics(study: Study) -> dict[str, str]:
+    """Where the columns of a table on images are read: over all classes, and over groups of classes by their rows."""
+    return {"overall": "test.overall"} | {name: f"test.{group}" for group, name in study.groups.items()}
+
+
 def _group(shown: pd.DataFrame, what: str) -> pd.DataFrame:
     """The table with `what` above its columns by frequency, printed ones apart, and its title above its rows."""
     names = [(name.removeprefix("printed, "), name.startswith("printed, ")) for name in shown.columns]
-    above = [f"{what}, printed" if printed else what if name in FREQUENCIES else "" for name, printed in names]
+    kinds = [what if name in FREQUENCIES else "" for name, _ in names]
+    above = [
+        ", ".join(filter(None, (kind, "printed" * is_print))) for kind, (_, is_print) in zip(kinds, names, strict=True)
+    ]
     grouped = shown.set_axis([above, [name for name, _ in names]], axis=1)
     return grouped.rename_axis(shown.columns.name, axis="index")
 

@@ -20,7 +20,7 @@ from vqabook.data.sampling import class_balanced_order
 from vqabook.losses.longtail import adjust, log_counts
 from vqabook.models.heads import CosineClassifier, Decoupled, ScaledClassifier
 from vqabook.models.images import ResNet, ResNetConfig
-from vqabook.objectives.longtail import SCALE, LabelLoss, Rule, long_tail
+from vqabook.objectives.longtail import SCALE, LabelLoss, Rule, long_tail, start_rare
 from vqabook.papers.balanced_activation.recipes import Row, Run
 from vqabook.papers.balanced_activation.setting import DROPS, Method
 from vqabook.training.fit import NO_CLIP, FitConfig, Schedule, fit, predict
@@ -41,8 +41,9 @@ def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str 
     result = {"test": accuracies(logits, truth, counts, *bounds), "marginal": marginal(logits)}
     if recipe.method == Run.FIRST:
         result["adjusted"] = accuracies(adjust(logits, log_counts(counts)), truth, counts, *bounds)
+    learnt = accuracies(classify(model, data.train, recipe), data.train.labels.cpu(), counts, *bounds)
     return result | {
-        "train_accuracy": measure_accuracy(model, data.train, recipe),
+        "train": learnt,
         "best_on_test": max(row["test_accuracy"] for row in history),
         "parameters": sum(p.numel() for p in model.parameters()),
         "history": history,
@@ -91,7 +92,7 @@ def build(recipe: Run, data: Division) -> ResNet:
         if rule.startswith("ldam"):
             model.register_module("classifier", CosineClassifier(model.classifier.in_features, n))
     if rule.endswith("sigmoid"):
-        nn.init.constant_(model.classifier.bias, -math.log(n - 1))  # release: all start at 1 / n
+        start_rare(model.classifier, n)
     return model.to(images.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch has it
 
 

@@ -57,8 +57,8 @@ def tabulate_tasks(tasks: Tasks, rows: str) -> pd.DataFrame:
             cells[f"{title}, {division}"] = {
                 "mistakes, hard / easy": " / ".join(f"{sum(read[f'n_{kind}'].values()):.0f}" for kind in KINDS),
                 **{kind: report.mean_std(read[kind].values()) for kind in KINDS},
-                "easy − hard": report.mean_interval(read["sparse_excess"].values()),
-                "the same, confused both ways": report.mean_interval(read["sparse_excess_paired"].values()),
+                "easy − hard": report.mean_interval(read["sparse_excess"]),
+                "the same, confused both ways": report.mean_interval(read["sparse_excess_paired"]),
                 "n": len(read["n_hard"]),
             }
     return pd.DataFrame.from_dict(cells, orient="index")
