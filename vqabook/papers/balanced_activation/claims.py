@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
 
+from vqabook.papers.balanced_activation.head_claims import list_heads_claims
 from vqabook.papers.balanced_activation.setting import TABLE
 from vqabook.report.claims import Claim, Side, mark_headlines
 
@@ -191,4 +192,5 @@ HEADLINES = (
     "balanced-10-100-over-softmax", "balanced-10-100-over-equalisation", "balanced-10-gain-100-10",
     "balanced-100-100-over-softmax", "balanced-detector-over-equalisation", "balanced-detector-rare",
 )  # fmt: skip
-CLAIMS = mark_headlines((*_table_1(10), *_table_1(100), *_ours(), *_counts(), *_detection()), HEADLINES)
+ON_FEATURES = list_heads_claims(PRINTED, {row: NAMES[row] for row in RIVALS}, DATA, page=PAGE, paper=TITLE)
+CLAIMS = mark_headlines((*_table_1(10), *_table_1(100), *_ours(), *_counts(), *_detection(), *ON_FEATURES), HEADLINES)
