@@ -15,7 +15,7 @@ from vqabook.core import Batch
 from vqabook.data import frozen as data
 from vqabook.data.frozen import read_frozen
 from vqabook.evidence.record import key_of
-from vqabook.papers.balanced_activation import PAPER, heads
+from vqabook.papers.balanced_activation import PAPER, head_tables, heads
 from vqabook.papers.balanced_activation.head_recipes import HeadsRun
 from vqabook.report.verdicts import number
 
@@ -126,3 +126,28 @@ def test_features_are_asked_for_by_the_command_that_makes_them(tmp_path, monkeyp
     assert recipe.data.counts == [3, 1] and recipe.data.features == "efficientnet-lite0 at 128"
     with pytest.raises(ValueError, match="a run reads the features that its recipe names, other, got"):
         heads.prepare(replace(recipe, data=replace(recipe.data, digest="other")), data_root=tmp_path)
+
+
+def recorded(at: int, seed: int, move: float = 0.0, longer: bool = False) -> dict:
+    """A record in which balanced softmax leads by ten points, all rows moved alike."""
+    variant = f"heads at {at}" + " @ twice as long" * longer
+    recipe = {"variant": variant, "classes": 10, "part": "heads", "seed": seed, "data": {"imbalance": at}}
+    metrics = (*head_tables.PRIORS.values(), *head_tables.CALIBRATION.values(), "many", "medium", "few")
+    rows = [*head_tables.ROWS, *head_tables.KNOWN]
+    numbers = {row: dict.fromkeys(metrics, 50 + seed + move + 10 * (row == heads.MINE)) for row in rows}
+    return {"recipe": recipe | {"many": 100, "few": 20}, "result": {"rows": numbers}, "provenance": {"machine": "m"}}
+
+
+def test_tables_have_printed_cells_beside_ours():
+    records = [recorded(at, seed) for at in (500, 100) for seed in range(3)]
+    records += [recorded(100, seed, move, longer=True) for seed, move in enumerate((0.5, -0.1, 0.2))]
+    cells = head_tables.tabulate_cells(records, 10)
+    assert list(cells.columns) == ["500", "printed, 100", "100"] and len(cells) == len(head_tables.ROWS)
+    assert cells.columns.name == "CIFAR-10-LT, by imbalance, %, n = 3"
+    assert cells.loc["balanced softmax", "printed, 100"] == "<b>83.10</b>"
+    assert cells.loc["balanced softmax", "100"] == "<b>61.00\u00a0±\u00a01.00</b>"
+    assert head_tables.list_sets(records) == [10]
+    assert head_tables.find_largest_move(records, 10) == pytest.approx(0.2)
+    assert head_tables.find_largest_move(records[:3], 10) == 0
+    for table, width in (("priors", 3), ("calibration", 4), ("groups", 3)):
+        assert getattr(head_tables, f"tabulate_{table}")(records, 10).shape[1] == width

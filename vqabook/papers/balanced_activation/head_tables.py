@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pandas as pd
 
@@ -102,11 +102,3 @@ def _column(heading: str, values: Mapping[str, BySeed]) -> dict[str, dict[str, s
     if not (n := seeds_of(values.values())):
         return {}
     return {f"{heading} ({n})": {name: mean_std(seeds.values()) for name, seeds in values.items()}}
-
-
-def list_gains(records: Sequence[Mapping], classes: int, row: str, over: str = "softmax") -> dict[int, BySeed]:
-    """How much more a row gets right than another, for each imbalance and tail."""
-    return {
-        at: pair(read(records, classes, at, row), read(records, classes, at, over))
-        for at in list_imbalances(records, classes)
-    }
