@@ -48,8 +48,8 @@ MAY_IMPORT = {  # room -> rooms, or single modules of one; an arrow only points 
     "page": ("evidence", "files", "knobs", "papers", "producer", "report"),
     "kernels": (),
     "cli": (
-        "catalogue", "evidence", "extras", "features", "fetch", "files", "kernels", "page", "papers", "producer",
-        "progress", "report", "stop",
+        "catalogue", "data", "evidence", "extras", "features", "fetch", "files", "kernels", "page", "papers",
+        "producer", "progress", "report", "stop",
     ),
     "__main__": ("cli", "stop"),
 }  # fmt: skip
@@ -110,8 +110,8 @@ def test_no_room_is_a_house():
     for path in FILES:
         sizes[module_of(path)[1] if len(module_of(path)) > 1 else "core"] += len(path.read_text("utf-8").splitlines())
     assert max(sizes.values()) <= 0.25 * sum(sizes.values()), sizes
-    # first edition 18,818; pictures 900, verdicts 350, ledger 250, chapters 800, types 300, long tails 320
-    assert sum(sizes.values()) < 25_670
+    # first edition 18,818; pictures 900, verdicts 350, ledger 250, chapters 800, types 300, long tails 320, heads 1,050
+    assert sum(sizes.values()) < 26_700
 
 
 @each_file
@@ -126,7 +126,7 @@ def test_imports_keep_to_the_table(path):
         assert any(f"{name}.".startswith(module) for module in allowed), f"{room[0]} may not import {name}"
 
 
-SHOWING = {"pictures", "tables", "studies"}  # a paper's modules that read records for its pages
+SHOWING = {"pictures", "tables", "head_tables", "studies"}  # a paper's modules that read records for its pages
 
 
 @pytest.mark.parametrize("paper", PAPERS)

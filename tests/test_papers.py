@@ -28,7 +28,10 @@ EMBEDDED_PROFILES = ("smoke", "small")
 REAL_IMAGES = {"Imbalanced CIFAR-10": "cifar10", "LFW, seven people": "faces"}
 BENCHMARK = {  # what digits have too few pixels, rows or classes for: variants of the profile `paper`
     "mcl_kd": lambda s: {"vgg base"} | {f"vgg {row}" for row, _ in ensembles_of("vgg", s.specialists, controls=True)},
-    "balanced_activation": lambda s: {f"{row} at {n:g}" for n in s.imbalances for row in ROWS},
+    "balanced_activation": lambda s: (
+        {f"{row} at {n:g}" for n in s.imbalances for row in ROWS}
+        | {f"heads at {n:g}{end}" for n in s.heads_imbalances for end in ("", " @ twice as long")}
+    ),
 }
 
 
@@ -140,9 +143,9 @@ def embedded(page: str, profile: str) -> list[dict]:
 
 
 def on_benchmark(side: Side) -> bool:
-    """Whether nothing embedded can be run for a side: VGGNet, a hundred classes, an imbalance of 200."""
+    """Whether nothing embedded can be run for a side: VGGNet, frozen features, 100 classes, an imbalance of 200."""
     variant = side.where["variant"]
-    return variant.startswith("vgg ") or side.where.get("classes") == 100 or variant.endswith(" at 200")
+    return variant.startswith(("vgg ", "heads ")) or side.where.get("classes") == 100 or variant.endswith(" at 200")
 
 
 @pytest.mark.parametrize("profile", EMBEDDED_PROFILES)

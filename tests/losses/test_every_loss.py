@@ -61,6 +61,11 @@ class Case:
 
 LABELS = {
     "balanced_softmax": Case(losses.balanced_softmax, ids, constants={"log_n": losses.log_counts(COUNTS)}),
+    "vector_scaling": Case(
+        losses.vector_scaling,
+        ids,
+        constants={"log_n": losses.log_counts(COUNTS), "scales": losses.vector_scales(COUNTS)},
+    ),
     "balanced_sigmoid": Case(losses.balanced_sigmoid, ids, constants={"offsets": losses.sigmoid_offsets(COUNTS)}),
     "balanced_sigmoid, released": Case(
         losses.balanced_sigmoid, ids, constants={"offsets": losses.sigmoid_offsets(COUNTS), "foreground_only": True}

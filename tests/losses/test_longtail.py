@@ -38,6 +38,14 @@ def plain_balanced_sigmoid(x: list[float], y: int, n: list[float]) -> float:
     return plain_sigmoid(shifted, y)
 
 
+def plain_vector_scaling(x: list[float], y: int, n: list[float]) -> float:
+    return plain_softmax([v * (nj / max(n)) ** 0.15 + log(nj) for v, nj in zip(x, n, strict=True)], y)
+
+
+def vector_scaling(logits, target, counts):
+    return lt.vector_scaling(logits, target, lt.log_counts(counts), lt.vector_scales(counts))
+
+
 def plain_ldam(x: list[float], y: int, n: list[float]) -> float:
     margins = [0.5 * (nj / min(n)) ** -0.25 for nj in n]
     return plain_softmax([30 * (v - margins[j] * (j == y)) for j, v in enumerate(x)], y)
@@ -82,6 +90,7 @@ LOSSES = {
         of_counts(partial(lt.balanced_softmax, exponent=0.25), lt.log_counts),
         lambda x, y, n: plain_softmax([v + log(nj) / 4 for v, nj in zip(x, n, strict=True)], y),
     ),
+    "vector scaling": (vector_scaling, plain_vector_scaling),
     "balanced sigmoid": (of_counts(lt.balanced_sigmoid, lt.sigmoid_offsets), plain_balanced_sigmoid),
     "ldam": (of_counts(lt.ldam, lt.ldam_margins), plain_ldam),
     "equalisation": (of_counts(partial(lt.equalisation_softmax, gamma=1.0), tail_of), plain_equalisation),
@@ -138,6 +147,7 @@ def test_a_million_to_one(loss, plain, dtype):
 PLAIN = {
     "balanced softmax": F.cross_entropy,
     "balanced softmax, a quarter": F.cross_entropy,
+    "vector scaling": F.cross_entropy,
     "equalisation": F.cross_entropy,
 }
 

@@ -11,13 +11,17 @@ Ids = Annotated[
     str | None,
     typer.Option(
         help="of a folder: pattern whose first group in a file name is the image id; or `name`, the file name itself; "
-        "or a JSON file {file: id}; default: the last digits, COCO_train2014_000000000009.jpg -> 9"
+        "or `path`, of an ImageFolder, whose folders are classes; or a JSON file {file: id}; default: the last digits, "
+        "COCO_train2014_000000000009.jpg -> 9"
     ),
 ]
 
 
 def features(
-    images: Annotated[Path, typer.Argument(help="folder of images, searched at any depth")],
+    images: Annotated[
+        Path,
+        typer.Argument(help="folder of images, searched at any depth; an array, .npy or .npz; or CIFAR's binary files"),
+    ],
     out: Out,
     backbone: Annotated[
         str, typer.Option(help="efficientnet-lite0, or transformers:NAME with a model's hub name or local path")
@@ -36,12 +40,14 @@ def features(
 
     Interrupted, the same command goes on where it stopped. The features of the VQA-CP subset on COCO images:
     vqabook data features COCO_FOLDER out.h5 --backbone efficientnet-lite0 --pca 128 --levels 64
+    One feature of each image of CIFAR-10, train then test, with its labels:
+    vqabook data features data/cifar10 out.h5 --size 128 --grid 1 --dtype float16
     """
+    from vqabook.data.image_sources import open_images
     from vqabook.features.extract import extract_features
-    from vqabook.features.image_files import LAST_DIGITS
 
     written = extract_features(
-        images,
+        open_images(images, ids),
         out,
         backbone=backbone,
         size=size,
@@ -51,7 +57,6 @@ def features(
         levels=levels,
         batch_size=batch_size,
         device=device,
-        ids=ids or LAST_DIGITS,
         skip_bad=skip_bad,
     )
     print(written)

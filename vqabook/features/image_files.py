@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 LAST_DIGITS = r"(\d+)\D*$"  # COCO_train2014_000000000009 -> 9
 FILE_NAME = "name"  # stands for a pattern: a file's own name is its image's id
+FILE_PATH = "path"  # so does this: its path from the folder on, as an ImageFolder has it
 
 _IDS = dict[str, Annotated[int, msgspec.Meta(ge=0)] | str]
 
@@ -42,9 +43,9 @@ def find_images(
 ) -> dict[str, int | str]:
     """File of an image, by suffix -> id, sorted; files are named from `folder` on, at any depth.
 
-    `ids`: a regular expression whose first group, searched in the name without its suffix, is the id; `FILE_NAME`; or a
-    JSON file {file: id}, numbers or texts, which then also says which images to take. Raises, beginning with `rule`,
-    where there are no files; and if two images have one id, or one has none.
+    `ids`: a regular expression whose first group, searched in the name without its suffix, is the id; `FILE_NAME` or
+    `FILE_PATH`; or a JSON file {file: id}, numbers or texts, which then also says which images to take. Raises,
+    beginning with `rule`, where there are no files; and if two images have one id, or one has none.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -54,7 +55,8 @@ def find_images(
     else:
         paths = (path for path in files_below(folder) if path.suffix.lower() in suffixes)
         names = sorted(path.relative_to(folder).as_posix() for path in paths if not path.name.startswith("."))
-        id_of = {name: Path(name).name if ids == FILE_NAME else _find_id(name, ids) for name in names}
+        text_of = {FILE_NAME: lambda name: Path(name).name, FILE_PATH: str}.get(ids)
+        id_of = {name: text_of(name) if text_of else _find_id(name, ids) for name in names}
     if not id_of:
         raise ValueError(f"{rule}: {folder} has none ({', '.join(sorted(suffixes))})")
     owner: dict[int | str, str] = {}
@@ -113,5 +115,12 @@ def read_pixels(path: str | os.PathLike, side: int) -> tuple[UInt8[np.ndarray, "
         image = ImageOps.exif_transpose(file)
         if image.mode.startswith("I"):  # 16-bit grey, which PIL would clip to white
             image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
-        small = image.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
-    return np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1)), image.size
+        return shrink(image, side), image.size
+
+
+def shrink(image: "Image", side: int) -> UInt8[np.ndarray, "3 s s"]:
+    """The whole image as RGB at side x side, bicubic; a smaller one grows."""
+    from PIL import Image
+
+    small = image.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
+    return np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1))

@@ -4,8 +4,8 @@ File format (HDF5): `features` [n, o, d] as uint8 codes with `scale` [d] and `of
 or as float16 / float32; `image_ids` [n], integers or texts as the questions have them; optional `boxes` [n, o, 4] in
 pixels (x0, y0, x1, y1) and `sizes` [n, 2] (width, height). Images with unequal numbers of regions lie one after the
 other: `features` [regions, d], `boxes` [regions, 4], and `first` [n + 1], where each image's regions begin and the last
-one's end. Stored in one piece, `features` is mapped in place; a chunked or compressed file is unpacked once into the
-cache folder (`$XDG_CACHE_HOME/vqabook`), never beside the user's data.
+one's end; optional `labels` [n], class ids. Stored in one piece, `features` is mapped in place; a chunked or compressed
+file is unpacked once into the cache folder (`$XDG_CACHE_HOME/vqabook`), never beside the user's data.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class FeatureStore:
     boxes: Float[np.ndarray, "*o 4"] | None = None
     sizes: Int[np.ndarray, "n 2"] | None = None
     first: Int[Tensor, " n1"] | None = None
+    labels: Int[np.ndarray, " n"] | None = None
     mapped: bool = field(default=False, init=False)  # as the file has it: a pickle names the file, to map it again
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
@@ -129,7 +130,7 @@ def open_features(path: str | os.PathLike, *, width: int | None = None) -> Featu
     rule = "a feature file is HDF5 with `features` and `image_ids`"
     with tell_damage(path, rule, OSError, KeyError, advice="fetch or extract it again"), h5py.File(path, "r") as file:
         codes, parts = _map_codes(file, path), {"image_ids": read_ids(file)}
-        parts |= {k: file[k][()] for k in ("scale", "offset", "boxes", "sizes", "first") if k in file}
+        parts |= {k: file[k][()] for k in ("scale", "offset", "boxes", "sizes", "first", "labels") if k in file}
     check_parts(path, codes, parts, width)
     ranges = {k: torch.from_numpy(parts[k].astype(np.float32)) for k in ("scale", "offset") if k in parts}
     check_finite(path, [*(parts[k] for k in ranges), *sample(codes)])
@@ -140,6 +141,7 @@ def open_features(path: str | os.PathLike, *, width: int | None = None) -> Featu
         boxes=parts.get("boxes"),
         sizes=parts.get("sizes"),
         first=torch.from_numpy(parts["first"].astype(np.int64)) if "first" in parts else None,
+        labels=parts.get("labels"),
         **ranges,
     )
     object.__setattr__(store, "mapped", True)  # not of what `replace` makes of it

@@ -45,6 +45,8 @@ from vqabook.losses.longtail import (
     log_counts,
     released_sigmoid_offsets,
     sigmoid_offsets,
+    vector_scales,
+    vector_scaling,
 )
 from vqabook.losses.rescale import in_type, mask_loss, rescaling_weights, type_counts
 from vqabook.losses.soft import annotator_cross_entropy, annotator_weights, sigmoid_bce, soft_cross_entropy

@@ -37,13 +37,41 @@ def balanced_softmax(
 ) -> Float[Tensor, "*r"]:
     """-log(n_y e^η_y / Σ_j n_j e^η_j), of logits η that are read plainly at test (Ren et al. 2020, Eq. 14).
 
-    `exponent` of the counts: 1 by Theorem 1, 1/4 by Corollary 1 (Eq. 28), 0 is cross-entropy. Shares of classes weigh
-    their losses.
+    `exponent` of the counts: 1 by Theorem 1, 1/4 by Corollary 1 (Eq. 28), 0 is cross-entropy. It is the τ of logit
+    adjustment's training loss (Menon et al. 2021, Eq. 10), which at 1 is this loss. Shares of classes weigh their
+    losses.
     """
     check_number("exponent", exponent, note="0 is cross-entropy")
     rows = rows_of(logits, target, ignore_index)
     shifted = rows.logits + exponent * per_class("log_n", log_n, rows.logits)
     return rows.reduce(rows.cross_entropy(shifted), reduction)
+
+
+def vector_scales(counts: Int[Tensor, " c"] | Float[Tensor, " c"], *, gamma: float = 0.15) -> Float[Tensor, " c"]:
+    """(n_j / n_max)^γ: a frequent class' logit keeps its size, a rare one's shrinks (Kini et al. 2021, Eq. 2)."""
+    check_number("gamma", gamma, note="0 is balanced softmax")
+    log_n = _log(counts)
+    return (gamma * (log_n - log_n.max())).exp().float()
+
+
+def vector_scaling(
+    logits: Float[Tensor, "b c *d"],
+    target: Ids | Shares,
+    log_n: Float[Tensor, " c"],
+    scales: Float[Tensor, " c"],
+    *,
+    tau: float = 1.0,
+    ignore_index: int = IGNORED,
+    reduction: Reduction = "none",
+) -> Float[Tensor, "*r"]:
+    """Cross-entropy of Δ_j η_j + τ log n_j (Kini et al. 2021, "VS-loss", Eq. 2); logits are read plainly at test.
+
+    With scales of 1 and τ = 1 it is balanced softmax.
+    """
+    check_number("tau", tau, note="0 leaves the scales alone")
+    rows = rows_of(logits, target, ignore_index)
+    scale, shift = (per_class(name, x, rows.logits) for name, x in (("scales", scales), ("log_n", log_n)))
+    return rows.reduce(rows.cross_entropy(scale * rows.logits + tau * shift), reduction)
 
 
 def adjust(logits: Float[Tensor, "*b c"], log_n: Float[Tensor, " c"], *, tau: float = 1.0) -> Float[Tensor, "*b c"]:

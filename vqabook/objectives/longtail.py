@@ -17,12 +17,14 @@ from vqabook.objectives.base import Objective
 Rule = Literal[
     "softmax", "inverse", "focal", "effective", "effective_focal", "ldam", "ldam_drw", "ldam_drw_released",
     "equalisation",
-    "balanced_softmax", "sigmoid", "equalisation_sigmoid", "balanced_sigmoid", "released_sigmoid",
+    "balanced_softmax", "balanced_softmax_drw", "vector_scaling",
+    "sigmoid", "equalisation_sigmoid", "balanced_sigmoid", "released_sigmoid",
 ]  # fmt: skip
 DEFERRED = 0.8  # of training: Cao et al. 2019 re-weight from epoch 160 of 200 on
 BETA = 0.9999  # Cui et al. 2019 and Cao et al. 2019, on CIFAR
 TAIL = 0.5  # of the mean rows of a class, below which one is tail: 0.5 % of all rows on CIFAR-100-LT, Tan et al. 2020
-EFFECTIVE = ("effective", "effective_focal", "ldam_drw", "ldam_drw_released")  # weigh by the effective number
+DRW = ("ldam_drw", "ldam_drw_released", "balanced_softmax_drw")  # weigh late
+EFFECTIVE = ("effective", "effective_focal", *DRW)  # weigh by the effective number
 SCALE = 30.0  # of cosines: Cao et al. 2019, release
 
 
@@ -81,7 +83,8 @@ def long_tail(
 
     "ldam_drw_released" divides the deferred loss of a batch by Σ w, as the release of Cao et al. 2019 does; "ldam_drw"
     by the number of examples, whose mean weight is 0.17 at an imbalance of 100: a sixth of the gradient.
-    "effective_focal" has w outside p_t, by Cui et al. 2019; the release of Cao et al. has it inside, p_t = exp(-w CE).
+    "balanced_softmax_drw" divides as that release does. "effective_focal" has w outside p_t, by Cui et al. 2019; the
+    release of Cao et al. has it inside, p_t = exp(-w CE).
     """
     check_choice("rule", rule, get_args(Rule))
     tail = counts < TAIL * counts.double().mean() if tail is None else tail
@@ -97,6 +100,8 @@ def long_tail(
         "ldam_drw_released": ldam,
         "equalisation": Loss(losses.equalisation_softmax, tail=tail),
         "balanced_softmax": Loss(losses.balanced_softmax, log_n=log_n, exponent=exponent),
+        "balanced_softmax_drw": Loss(losses.balanced_softmax, log_n=log_n, exponent=exponent),
+        "vector_scaling": Loss(losses.vector_scaling, log_n=log_n, scales=losses.vector_scales(counts)),
         "sigmoid": Loss(losses.balanced_sigmoid, offsets=torch.zeros(len(counts))),
         "equalisation_sigmoid": Loss(losses.equalisation_sigmoid, tail=tail),
         "balanced_sigmoid": Loss(losses.balanced_sigmoid, offsets=losses.sigmoid_offsets(counts)),
@@ -107,8 +112,9 @@ def long_tail(
         weight = losses.inverse_weights(counts)
     elif rule in EFFECTIVE:
         weight = losses.effective_weights(counts, beta=BETA)
-    since = DEFERRED if rule.startswith("ldam_drw") else 0.0
-    return LabelLoss(rules.get(rule, softmax), weight=weight, since=since, over_weights=rule == "ldam_drw_released")
+    since = DEFERRED if rule in DRW else 0.0
+    over_weights = rule in DRW and rule != "ldam_drw"
+    return LabelLoss(rules.get(rule, softmax), weight=weight, since=since, over_weights=over_weights)
 
 
 def start_rare(classifier: nn.Linear, n: int) -> None:

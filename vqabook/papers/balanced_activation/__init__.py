@@ -1,6 +1,7 @@
 """Ren et al. 2020, "Balanced Activation for Long-tailed Visual Recognition", arXiv:2008.11037. Page 06."""
 
 from vqabook.papers.balanced_activation.claims import CLAIMS, CONTRADICTIONS, TITLE
+from vqabook.papers.balanced_activation.head_recipes import HeadsRun
 from vqabook.papers.balanced_activation.recipes import CountsRun, DetectionRun, Run, list_recipes
 from vqabook.papers.balanced_activation.setting import NAME, PROFILES, Setting
 from vqabook.papers.paper import Paper, Part
@@ -17,6 +18,7 @@ PAPER = Paper(
     parts={
         "train": Part(f"{__name__}.train:train", Run, "prepare"),
         "counts": Part(f"{__name__}.counts:train", CountsRun),
+        "heads": Part(f"{__name__}.heads:train", HeadsRun, "prepare"),
         "detection": Part(f"{__name__}.detection:train", DetectionRun, apart=True),
     },
     real={

@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
+from vqabook.papers.balanced_activation.head_claims import list_heads_claims
 from vqabook.papers.balanced_activation.printed import DETECTED, PRINTED
 from vqabook.papers.balanced_activation.setting import AS_LONG, TABLE
 from vqabook.report.claims import Claim, Side, mark_headlines
@@ -212,4 +213,5 @@ HEADLINES = (
     "balanced-10-100-over-softmax", "balanced-10-100-over-equalisation", "balanced-10-gain-100-10",
     "balanced-100-100-over-softmax", "balanced-detector-over-equalisation", "balanced-detector-rare",
 )  # fmt: skip
-CLAIMS = mark_headlines((*_table_1(10), *_table_1(100), *_ours(), *_counts(), *_detection()), HEADLINES)
+ON_FEATURES = list_heads_claims(PRINTED, {row: NAMES[row] for row in RIVALS}, DATA, page=PAGE, paper=TITLE)
+CLAIMS = mark_headlines((*_table_1(10), *_table_1(100), *_ours(), *_counts(), *_detection(), *ON_FEATURES), HEADLINES)

@@ -18,6 +18,7 @@ from vqabook.data.imbalanced import Cut, CutImages, divide
 from vqabook.data.lvis import BOUNDS, EQUALISED, category_counts
 from vqabook.detection.scenes import Scenes
 from vqabook.files import advise, data_root
+from vqabook.papers.balanced_activation.head_recipes import list_heads
 from vqabook.papers.balanced_activation.setting import (
     AS_LONG,
     COUNTS_ROWS,
@@ -158,7 +159,7 @@ def list_recipes(s: Setting, page: str) -> list[Recipe]:
     """Every run of the page, those that second stages start from before them."""
     runs = [run for imbalance in s.imbalances for seed in s.seeds for run in _image_runs(s, imbalance, seed)]
     runs.sort(key=lambda run: run.method.second is not None)
-    return [*runs, *_counts_runs(s), *(_detection_runs(s) if s.detection else ())]
+    return [*runs, *_counts_runs(s), *list_heads(s), *(_detection_runs(s) if s.detection else ())]
 
 
 def _what(s: Setting, kind: type, part: str | None = None) -> dict:

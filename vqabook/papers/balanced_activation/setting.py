@@ -104,6 +104,17 @@ class Setting(PageSetting):
     counts_steps: int = knob(4_000, rule=positive())
     counts_lr: float = knob(0.02, rule=positive())
 
+    heads_sets: tuple[str, ...] = knob((), rule=one_of("cifar10", "cifar100", "digits"), empty=True)  # on features
+    heads_imbalances: tuple[float, ...] = knob((500.0, 200.0, 100.0, 10.0), rule=within(1, 1e6))
+    heads_seeds: tuple[int, ...] = knob(tuple(range(10)), rule=within(0, 2**31))
+    heads_longer_at: tuple[float, ...] = knob((100.0,), rule=within(1, 1e6), empty=True)  # also twice as long,
+    heads_longer_seeds: tuple[int, ...] = knob((0, 1, 2), rule=within(0, 2**31))  # these seeds
+    heads_side: int = knob(128, rule=positive())  # pixels of the images that features are extracted from
+    heads_steps: int = knob(300, rule=positive())
+    heads_batch_size: int = knob(512, rule=positive())
+    heads_lr: float = knob(0.01, rule=positive())
+    heads_decay: float = knob(3e-3, rule=within(0, 1))  # of class vectors, in the loss
+
     detection: bool = False  # Mask R-CNN on generated scenes, for which vqabook[detection] is installed
     detection_seeds: tuple[int, ...] = knob((0, 1, 2), rule=within(0, 2**31))
     detection_images: int = knob(400, rule=positive())  # to train on; a fourth as many to judge
@@ -128,7 +139,8 @@ PROFILES: dict[str, dict] = {
         "seeds": (0,), "dataset": "digits", "imbalances": (10.0,), "further_at": (10.0,), "depth": 8, "width": 4,
         "steps": 12, "second_steps": 6, "batch_size": 32, "warmup": 2, "augment": "shift", "many": 40, "few": 15,
         "counts": "made", "counts_seeds": (0,), "counts_classes": 20, "counts_share": 1.0, "counts_width": 8,
-        "counts_steps": 20,
+        "counts_steps": 20, "heads_sets": ("digits",), "heads_imbalances": (10.0,), "heads_seeds": (0,),
+        "heads_longer_at": (), "heads_steps": 20, "heads_batch_size": 64,
     },
     "small": {
         "seeds": tuple(range(10)), "dataset": "digits", "imbalances": (100.0, 10.0), "depth": 8, "width": 8,
@@ -139,7 +151,7 @@ PROFILES: dict[str, dict] = {
     },
     "real": {
         "imbalances": (100.0,), "depth": 8, "stem_stride": 2, "steps": 1_500,
-        "second_steps": 500, "batch_size": 128, "warmup": 100,
+        "second_steps": 500, "batch_size": 128, "warmup": 100, "heads_sets": ("cifar10", "cifar100"),
     },
     "paper": {},
 }  # fmt: skip

@@ -1,0 +1,237 @@
+"""Linear classifiers on frozen features under a long tail, all rules at once, and how each is judged.
+
+The loss is all that differs: Table 1 of Ren et al. 2020 without the learning of features. Classifiers share a matrix
+product and random draws, and nothing else. What is made after training (Menon et al. 2021,
+Eq. 9; Kang et al. 2020, Secs. 4.1-4.2) is made of softmax' classifier.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vqabook import files
+from vqabook.core import Batch, Table, pick_device
+from vqabook.data.frozen import cut_tail
+from vqabook.losses.longtail import adjust, log_counts
+from vqabook.metrics.calibration import calibration_error, negative_log_likelihood
+from vqabook.metrics.priors import accuracy_under, priors_of, weigh_rows
+from vqabook.objectives.base import Objective
+from vqabook.objectives.longtail import SCALE, LabelLoss, Rule, long_tail
+from vqabook.papers.balanced_activation.head_recipes import HeadsRun, frozen_of
+from vqabook.papers.balanced_activation.train import accuracies
+from vqabook.training.fit import NO_CLIP, FitConfig, Schedule, fit
+from vqabook.training.stages import Scratch
+
+PLAIN, MINE = "softmax", "balanced softmax"
+EVEN = "cbs"  # the row whose examples are drawn class by class
+RULES: dict[str, tuple[Rule, float]] = {  # row -> rule and tau, the power of the counts
+    "softmax": ("softmax", 1.0),
+    "cbw": ("inverse", 1.0),
+    "cbs": ("softmax", 1.0),
+    "focal": ("focal", 1.0),
+    "class balance": ("effective", 1.0),
+    "ldam": ("ldam", 1.0),
+    "equalisation": ("equalisation", 1.0),
+    "balanced softmax": ("balanced_softmax", 1.0),
+    "ldam @ drw": ("ldam_drw_released", 1.0),
+    "balanced softmax @ drw": ("balanced_softmax_drw", 1.0),
+    "balanced softmax @ tau 1/2": ("balanced_softmax", 0.5),
+    "balanced softmax @ tau 2": ("balanced_softmax", 2.0),
+    "vector scaling": ("vector_scaling", 1.0),
+}
+GROUPS = {  # rows by what they see: rows as they come, rows drawn class by class, rows of unit length
+    "plain": [name for name, (rule, _) in RULES.items() if name != EVEN and not rule.startswith("ldam")],
+    "even": [EVEN],
+    "cosine": [name for name, (rule, _) in RULES.items() if rule.startswith("ldam")],
+}
+TAIL = 0.52  # share of the classes that equalisation loss calls tail: its share of CIFAR-100-LT's at imbalance 100
+
+
+def train(recipe: HeadsRun, scratch: Scratch, *, data_root: Path | None, device: str = "auto") -> dict:
+    """One tail: heads of all rules, judged on the same test rows."""
+    frozen = frozen_of(recipe, files.data_root(data_root))
+    rows, sizes = cut_tail(frozen, recipe.data.imbalance, recipe.seed)
+    counts, labels = torch.tensor(sizes), torch.from_numpy(frozen.labels[rows])
+    shown = torch.from_numpy(frozen.train[rows]).float()
+    mean, std = shown.mean(0), shown.std(0).clamp(min=1e-3)
+    x, test = (shown - mean) / std, (torch.from_numpy(frozen.test).float() - mean) / std
+    picked, truth = pick_device(device), torch.from_numpy(frozen.truth)
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        heads = Heads(x.shape[1], recipe.classes).to(picked)
+    history = fit_heads(heads, recipe, x.to(picked), labels.to(picked), counts, scratch.checkpoint)
+    heads = heads.cpu()
+    judged = {
+        name: judge(logits, truth, counts, (recipe.many, recipe.few), probable=name not in ("tau-normalised", "ncm"))
+        for name, logits in classify(heads, x, labels, test, counts).items()
+    }
+    judged |= know_priors(heads, test, truth, counts)
+    with torch.no_grad():
+        learnt = {name: _percent(logits.argmax(1) == labels) for name, logits in heads.logits(x).items()}
+    return {"rows": judged, "learnt": learnt, "parameters": x.shape[1] * recipe.classes, "history": history}
+
+
+def prepare(recipe: HeadsRun, *, data_root: Path | None, device: str = "auto") -> None:
+    """Read what a run reads: whatever cannot be raises now."""
+    frozen_of(recipe, files.data_root(data_root))
+
+
+class Heads(nn.Module):
+    """A linear classifier of each rule, those that see the same input side by side; cosine ones have no bias."""
+
+    def __init__(self, width: int, classes: int):
+        super().__init__()
+        sizes = {group: len(rows) for group, rows in GROUPS.items()}
+        start = {group: torch.randn(n, classes, width) / math.sqrt(width) for group, n in sizes.items()}
+        self.weight = nn.ParameterDict(start)
+        self.bias = nn.ParameterDict({group: torch.zeros(sizes[group], classes) for group in ("plain", "even")})
+
+    def logits(self, x: Float[Tensor, "b d"], even: Float[Tensor, "b d"] | None = None) -> dict[str, Tensor]:
+        """Logits [b, c] of each rule; cosines of those with margins. `even`: what the row drawn class by class sees."""
+        seen = {"plain": x, "even": x if even is None else even, "cosine": F.normalize(x)}
+        found = {}
+        for group, rows in GROUPS.items():
+            weight = self.weight[group]
+            if group == "cosine":
+                flat = F.linear(seen[group], F.normalize(weight, dim=-1).flatten(0, 1))
+            else:
+                flat = F.linear(seen[group], weight.flatten(0, 1), self.bias[group].flatten())
+            found |= dict(zip(rows, flat.view(len(x), *weight.shape[:2]).unbind(1), strict=True))
+        return found
+
+    def forward(self, x: Float[Tensor, "b d"], even: Float[Tensor, "b d"]) -> dict[str, Tensor]:
+        return self.logits(x, even)
+
+    def squares(self) -> Float[Tensor, ""]:
+        """The sum of squared class vectors. A cosine's length says nothing, and sets how far a step turns it."""
+        return torch.stack([weight.square().sum() for weight in self.weight.values()]).sum()
+
+
+@dataclass(frozen=True)
+class DrawEvenly:
+    """A Table's lookup: features of a row, and of another one, drawn class by class, with its label."""
+
+    x: Float[Tensor, "n d"]
+    by_class: Int[Tensor, " n"]  # rows, class after class
+    counts: Int[Tensor, " c"]
+
+    def __call__(self, rows: Int[Tensor, " b"]) -> tuple[Tensor, Tensor, Tensor]:
+        drawn = torch.randint(len(self.counts), rows.shape, device=rows.device)
+        within = (torch.rand(rows.shape, device=rows.device) * self.counts[drawn]).long()
+        first = self.counts.cumsum(0) - self.counts
+        return self.x[rows], self.x[self.by_class[first[drawn] + within]], drawn
+
+
+class AllRules(Objective):
+    """The sum of all rules' losses of a batch, and half `decay` times the squared class vectors."""
+
+    def __init__(self, counts: Int[Tensor, " c"], decay: float):
+        super().__init__()
+        rarest = counts.argsort(stable=True)[: round(TAIL * len(counts))]
+        tail = torch.zeros(len(counts), dtype=torch.bool).index_fill(0, rarest, True)
+        self.rules: dict[str, LabelLoss] = {
+            name: long_tail(rule, counts, tail=tail, exponent=tau) for name, (rule, tau) in RULES.items()
+        }
+        self.kept, self.decay = nn.ModuleList(self.rules.values()), decay
+
+    def steps(self, model: nn.Module, batch: Batch, progress: float) -> Iterator[Tensor]:
+        x, even, drawn = batch.inputs
+        logits = model(x, even)
+        losses = [
+            rule.cost(logits[name], drawn if name == EVEN else batch.target, progress)
+            for name, rule in self.rules.items()
+        ]
+        assert isinstance(model, Heads)
+        yield torch.stack(losses).sum(0) + self.decay / 2 * model.squares()
+
+
+def fit_heads(
+    heads: Heads,
+    recipe: HeadsRun,
+    x: Float[Tensor, "n d"],
+    labels: Int[Tensor, " n"],
+    counts: Int[Tensor, " c"],
+    checkpoint: Path,
+) -> list[dict]:
+    """Train all heads; their history."""
+    rows = torch.arange(len(x), device=x.device)
+    lookup = DrawEvenly(x, labels.argsort(stable=True), counts.to(x.device))
+    table = Table((rows,), labels, recipe.classes, lookup=lookup)
+    epochs = max(1, round(recipe.steps / math.ceil(len(x) / recipe.batch_size)))
+    config = FitConfig.of(
+        recipe, x.device, epochs=epochs, optimizer="adam", schedule=Schedule(cosine=True), clip=NO_CLIP, bf16=False
+    )
+    objective = AllRules(counts, recipe.decay)
+    return fit(heads, objective, table, config, checkpoint=checkpoint, keep=True, label=recipe.label)
+
+
+@torch.no_grad()
+def classify(
+    heads: Heads,
+    x: Float[Tensor, "n d"],
+    labels: Int[Tensor, " n"],
+    test: Float[Tensor, "m d"],
+    counts: Int[Tensor, " c"],
+) -> dict[str, Float[Tensor, "m c"]]:
+    """Logits of the test rows, of each trained head and of what is made of softmax' after training."""
+    cosine = GROUPS["cosine"]
+    found = {name: SCALE * logits if name in cosine else logits for name, logits in heads.logits(test).items()}
+    weight = heads.weight["plain"][GROUPS["plain"].index(PLAIN)]
+    means = torch.zeros(len(counts), x.shape[1]).index_add_(0, labels, x) / counts[:, None]
+    return found | {
+        "adjusted": adjust(found[PLAIN], log_counts(counts)),  # which is PC-softmax, for a uniform test
+        "tau-normalised": F.linear(test, F.normalize(weight)),  # Kang et al. 2020, Eq. 3, at tau = 1
+        "ncm": F.linear(F.normalize(test), F.normalize(means)),  # cosines, Kang et al. 2020, Sec. 4.1
+    }
+
+
+@torch.no_grad()
+def know_priors(
+    heads: Heads, test: Float[Tensor, "m d"], truth: Int[Tensor, " m"], counts: Int[Tensor, " c"]
+) -> dict[str, dict[str, float]]:
+    """Softmax and balanced softmax for whoever knows the prior at test: its log is added to balanced scores."""
+    logits = heads.logits(test)
+    balanced = {PLAIN: adjust(logits[PLAIN], log_counts(counts)), MINE: logits[MINE]}
+    return {
+        f"{name} @ prior known": {
+            prior: accuracy_under(weight, (scores + weight.log()).argmax(1) == truth, truth)
+            for prior, weight in priors_of(counts).items()
+        }
+        for name, scores in balanced.items()
+    }
+
+
+def judge(
+    logits: Float[Tensor, "m c"],
+    truth: Int[Tensor, " m"],
+    counts: Int[Tensor, " c"],
+    bounds: tuple[int, int],
+    probable: bool = True,
+) -> dict:
+    """Percent right under each prior and by training rows of a class (`accuracies`); calibration, of probabilities.
+
+    `nll` in nats and `ece` in points, where all classes are alike and, `_training`, where they are as in training.
+    """
+    hit, priors = logits.argmax(1) == truth, priors_of(counts)
+    groups = accuracies(logits, truth, counts, *bounds)
+    found: dict = {prior: accuracy_under(weight, hit, truth) for prior, weight in priors.items()}
+    found |= {name: groups[name] for name in ("many", "medium", "few")}
+    if probable:
+        p = logits.double().softmax(1)
+        for prior, end in (("uniform", ""), ("training", "_training")):
+            weight = weigh_rows(priors[prior], truth)
+            found[f"nll{end}"] = negative_log_likelihood(p, truth, weight)
+            found[f"ece{end}"] = 100 * calibration_error(p, truth, weight)
+    return found
+
+
+def _percent(hit: Tensor) -> float:
+    return 100 * float(hit.double().mean())
