@@ -52,7 +52,6 @@ GROUPS = {  # rows by what they see: rows as they come, rows drawn class by clas
     "even": [EVEN],
     "cosine": [name for name, (rule, _) in RULES.items() if rule.startswith("ldam")],
 }
-TAIL = 0.52  # share of the classes that equalisation loss calls tail: its share of CIFAR-100-LT's at imbalance 100
 
 
 def train(recipe: HeadsRun, scratch: Scratch, *, data_root: Path | None, device: str = "auto") -> dict:
@@ -135,10 +134,8 @@ class AllRules(Objective):
 
     def __init__(self, counts: Int[Tensor, " c"], decay: float):
         super().__init__()
-        rarest = counts.argsort(stable=True)[: round(TAIL * len(counts))]
-        tail = torch.zeros(len(counts), dtype=torch.bool).index_fill(0, rarest, True)
         self.rules: dict[str, LabelLoss] = {
-            name: long_tail(rule, counts, tail=tail, exponent=tau) for name, (rule, tau) in RULES.items()
+            name: long_tail(rule, counts, exponent=tau) for name, (rule, tau) in RULES.items()
         }
         self.kept, self.decay = nn.ModuleList(self.rules.values()), decay
 
