@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vqabook.data.sampling import class_balanced_order, repeat_factors, repeated_order
+from vqabook.data.sampling import DrawEvenly, class_balanced_order, repeat_factors, repeated_order
 
 
 def test_classes_come_as_often_and_rows_within_them():
@@ -38,3 +38,14 @@ def test_a_factor_is_how_often_a_row_comes():
     torch.testing.assert_close(times.double().mean(0), factors, atol=0.03, rtol=0)
     firsts = torch.stack([order[0] for order in orders]).bincount() / 4000
     torch.testing.assert_close(firsts, (factors / factors.sum()).float(), atol=0.04, rtol=0)
+
+
+def test_beside_each_row_another_is_drawn_class_by_class():
+    counts = torch.tensor([40, 9, 3])
+    lookup = DrawEvenly(torch.arange(52.0)[:, None], torch.arange(52), counts)
+    torch.manual_seed(0)
+    asked, rows, drawn = lookup(torch.zeros(6000, dtype=torch.long))
+    assert not asked.any()
+    assert torch.bincount(drawn).float().div(6000).sub(1 / 3).abs().max() < 0.03
+    first = counts.cumsum(0) - counts
+    assert ((rows[:, 0] >= first[drawn]) & (rows[:, 0] < (first + counts)[drawn])).all()

@@ -3,6 +3,8 @@
 Shen, Lin, Huang 2016 (class-aware sampling); Gupta, Dollár, Girshick 2019, "LVIS", arXiv:1908.03195, Appendix B.
 """
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -35,3 +37,18 @@ def repeated_order(factors: Float[Tensor, " n"], *, generator: torch.Generator |
     more = torch.rand(len(factors), generator=generator, dtype=torch.double) < factors - whole
     rows = torch.repeat_interleave(torch.arange(len(factors)), whole.long() + more)
     return rows[torch.randperm(len(rows), generator=generator)]
+
+
+@dataclass(frozen=True)
+class DrawEvenly:
+    """A Table's lookup: features of a row, and of another one, drawn class by class, with its label."""
+
+    x: Float[Tensor, "n d"]
+    by_class: Int[Tensor, " n"]  # rows, class after class
+    counts: Int[Tensor, " c"]
+
+    def __call__(self, rows: Int[Tensor, " b"]) -> tuple[Tensor, Tensor, Tensor]:
+        drawn = torch.randint(len(self.counts), rows.shape, device=rows.device)
+        within = (torch.rand(rows.shape, device=rows.device) * self.counts[drawn]).long()
+        first = self.counts.cumsum(0) - self.counts
+        return self.x[rows], self.x[self.by_class[first[drawn] + within]], drawn

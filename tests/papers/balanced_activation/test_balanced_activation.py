@@ -23,12 +23,14 @@ from vqabook.data.imbalanced import Cut, divide
 from vqabook.data.lvis import BOUNDS
 from vqabook.evidence.record import key_of, read_record
 from vqabook.losses.longtail import balanced_softmax, log_counts
+from vqabook.losses.margins import optimal_margins
 from vqabook.models.heads import CosineClassifier, Decoupled
 from vqabook.papers.balanced_activation import PAPER, counts, printed, recipes, theory
 from vqabook.papers.balanced_activation import train as training
 from vqabook.papers.balanced_activation.recipes import Row, Run, Tail, read_tail
 from vqabook.papers.balanced_activation.setting import COUNTS_ROWS, ROWS, TABLE, Method
 from vqabook.report.verdicts import number
+from vqabook.world.mixture import Mixture
 
 ROOT = Path(__file__).resolve().parents[3]
 pytest.importorskip("sklearn")
@@ -236,20 +238,7 @@ def test_steps_become_whole_epochs_with_their_schedule():
     assert plain.epochs == 200 and factors == pytest.approx([1, 0.01, 0.0001])
 
 
-def test_accuracies_by_hand():
-    logits, truth = torch.eye(3)[torch.tensor([0, 0, 1, 0, 2, 0])], torch.tensor([0, 0, 1, 1, 2, 2])
-    found = training.accuracies(logits, truth, torch.tensor([200, 100, 20]), many=100, few=20)
-    assert found.pop("overall") == pytest.approx(400 / 6)
-    assert found == {"many": 100, "medium": 50, "few": None, "per_class": [100, 50, 50]}
-
-
-def test_a_marginal_that_is_uniform_has_no_divergence():
-    assert training.marginal(torch.eye(5) * 3)["divergence"] == pytest.approx(0, abs=1e-9)
-    sure = training.marginal(torch.tensor([[1e4, 0.0], [1e4, 0.0]]))
-    assert sure["divergence"] == pytest.approx(np.log(2)) and sure["p"] == [1, 0]
-
-
-MIXTURE = theory.Mixture((4000, 400, 400))
+MIXTURE = Mixture((4000, 400, 400))
 
 
 def test_balanced_softmax_learns_the_balanced_posterior():
@@ -266,41 +255,31 @@ def test_balanced_softmax_learns_the_balanced_posterior():
 
 @pytest.mark.parametrize("sizes", [(10, 10, 10), (5000, 500, 50, 1), (10**6, 1)])
 def test_a_minimiser_finds_the_margins_of_theorem_2(sizes):
-    found, closed = (margins(np.array(sizes), 2.0) for margins in (theory.find_margins, theory.optimal_margins))
+    found, closed = (margins(np.array(sizes), 2.0) for margins in (theory.find_margins, optimal_margins))
     np.testing.assert_allclose(found, closed, rtol=1e-4)
     assert closed.sum() == pytest.approx(2)
 
 
 def test_the_bound_of_theorem_2_bounds():
     """Eq. 23 is above what it bounds, smallest at the margins of Eq. 26, and 1 with as many rows as it says."""
-    classifier, sizes = theory.Linear.fit(MIXTURE, F.cross_entropy, 0), np.array(MIXTURE.counts, float)
+    classifier, sizes = theory.fit_linear(MIXTURE, F.cross_entropy, 0), np.array(MIXTURE.counts, float)
     bounds = {}
     for exponent in (0.0, 0.25, 0.5):
         margins = sizes**-exponent / np.sum(sizes**-exponent)
-        bounds[exponent] = theory.evaluate_bound(MIXTURE, classifier, margins)
+        bounds[exponent] = theory.bound_classifier(MIXTURE, classifier, margins)
     assert all(0 < bound.error <= bound.total for bound in bounds.values())
     assert min(bounds, key=lambda x: bounds[x].complexity) == min(bounds, key=lambda x: bounds[x].total) == 0.25
     best = bounds[0.25]
     assert best.in_margin + (best.complexity + best.low_order) / best.rows_for_one**0.5 == pytest.approx(1)
     sure = replace(classifier, weight=100 * classifier.weight)
-    assert theory.evaluate_bound(MIXTURE, sure, np.full(3, 0.3)).complexity > 50 * bounds[0.0].complexity
-
-
-def test_the_bounds_terms_by_hand():
-    """One row a class, two classes, zero weights: every loss is log 2, and nothing is complex."""
-    nothing = theory.Linear(torch.zeros(3, 2).double(), torch.zeros(2, 2).double(), torch.tensor([0, 1]))
-    bound = theory.evaluate_bound(theory.Mixture((1, 1)), nothing, np.full(2, 0.5), threshold=1.0)
-    assert (bound.error, bound.in_margin, bound.complexity) == (0, 1, 0)
-    furthest = 1 - np.log(2)
-    low = np.sqrt(np.log(np.log2(4 * furthest / 0.5))) + np.sqrt(np.log(20) / 2)
-    assert bound.low_order == pytest.approx(low) and bound.rows_for_one == np.inf
+    assert theory.bound_classifier(MIXTURE, sure, np.full(3, 0.3)).complexity > 50 * bounds[0.0].complexity
 
 
 def test_the_sigmoids_offset_is_exact_where_the_others_are_mixed_alike():
-    assert np.abs(theory.offset_errors(theory.Mixture((1000, 10)))).max() < 1e-6
-    one_against_equals = np.abs(theory.offset_errors(theory.Mixture((1000, 10, 10)))).max(0)
+    assert np.abs(theory.offset_errors(Mixture((1000, 10)))).max() < 1e-6
+    one_against_equals = np.abs(theory.offset_errors(Mixture((1000, 10, 10)))).max(0)
     assert one_against_equals[0] < 1e-6 and one_against_equals[1:].min() > 1
-    assert np.abs(theory.offset_errors(theory.Mixture((50, 50, 50)))).max() < 1e-6
+    assert np.abs(theory.offset_errors(Mixture((50, 50, 50)))).max() < 1e-6
 
 
 def tail(*sizes: int) -> Tail:

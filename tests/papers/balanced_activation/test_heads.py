@@ -9,17 +9,13 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional as F
 
-from vqabook.core import Batch
 from vqabook.data import frozen as data
 from vqabook.data.frozen import read_frozen
 from vqabook.evidence.record import key_of
 from vqabook.papers.balanced_activation import PAPER, head_tables, heads
 from vqabook.papers.balanced_activation.head_recipes import HeadsRun
 from vqabook.report.verdicts import number
-
-COUNTS = torch.tensor([40, 9, 3])
 
 
 def smoke(**values: object) -> HeadsRun:
@@ -50,52 +46,10 @@ def test_balanced_softmax_gains_where_classes_are_rare(result):
     assert result["rows"]["softmax @ prior known"]["uniform"] == result["rows"]["adjusted"]["uniform"]
 
 
-def some_heads() -> heads.Heads:
-    torch.manual_seed(0)
-    return heads.Heads(4, 3)
-
-
-def test_rules_share_nothing():
-    """A rule's classifier has the gradient that it has where all others' losses are zero."""
-    x, y = torch.randn(6, 4), torch.tensor([0, 1, 2, 0, 0, 1])
-    batch = Batch((x, x.flip(0), y.flip(0)), y, {}, torch.arange(6))
-    whole, alone = some_heads(), some_heads()
-    (losses,) = heads.AllRules(COUNTS, 0.0).steps(whole, batch, 0.0)
-    losses.mean().backward()
-    F.cross_entropy(alone.logits(x)["softmax"], y).backward()
-    at = heads.GROUPS["plain"].index("softmax")
-    torch.testing.assert_close(whole.weight["plain"].grad[at], alone.weight["plain"].grad[at])
-    assert alone.weight["even"].grad is None and whole.weight["even"].grad.abs().sum() > 0
-
-
-def test_the_row_drawn_evenly_sees_other_rows():
-    head, x, even = some_heads(), torch.randn(5, 4), torch.randn(5, 4)
-    for name, logits in head.logits(x, even).items():
-        assert torch.equal(logits, head.logits(even if name == heads.EVEN else x)[name])
-    lookup = heads.DrawEvenly(torch.arange(52.0)[:, None], torch.arange(52), COUNTS)
-    torch.manual_seed(0)
-    _, rows, drawn = lookup(torch.zeros(6000, dtype=torch.long))
-    assert torch.bincount(drawn).float().div(6000).sub(1 / 3).abs().max() < 0.03
-    first = COUNTS.cumsum(0) - COUNTS
-    assert ((rows[:, 0] >= first[drawn]) & (rows[:, 0] < (first + COUNTS)[drawn])).all()
-
-
-def test_class_vectors_alone_decay():
-    head, rules = some_heads(), [heads.AllRules(COUNTS, decay) for decay in (0.0, 2.0)]
-    x = torch.randn(3, 4)
-    batch = Batch((x, x, torch.tensor([0, 1, 2])), torch.tensor([0, 1, 2]), {}, torch.arange(3))
-    values = []
-    for rule in rules:
-        torch.manual_seed(0)
-        values.append(next(iter(rule.steps(head, batch, 0.0))).mean())
-    squares = sum(weight.square().sum() for weight in head.weight.values())
-    torch.testing.assert_close(values[1] - values[0], squares)
-
-
 def test_equalisation_s_tail_is_the_paper_s_share():
     """52 of 100 classes, as the threshold of 0.5 % gives on CIFAR-100-LT at imbalance 100."""
     counts = torch.tensor([max(1, int(500 * 100 ** (-i / 99))) for i in range(100)])
-    tail = heads.AllRules(counts, 0.0).rules["equalisation"].loss.tail
+    tail = heads.list_rules(counts)["equalisation"].loss.tail
     assert int(tail.sum()) == 52 and torch.equal(tail, counts < 0.005 * counts.sum())
 
 

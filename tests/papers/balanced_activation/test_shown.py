@@ -9,6 +9,7 @@ from vqabook.papers.balanced_activation import PAPER, pictures, tables, theory
 from vqabook.papers.balanced_activation.setting import COUNTS_ROWS, DETECTION_ROWS, TABLE
 from vqabook.papers.balanced_activation.studies import Study, find_part, find_studies, find_whole
 from vqabook.report import verdicts
+from vqabook.world.mixture import Mixture
 
 EMBEDDED = verdicts.evidence(PAPER.name, profile="small")
 REAL = verdicts.evidence(PAPER.name, dataset=tuple(PAPER.real))
@@ -116,7 +117,7 @@ def test_the_sketchs_border_is_where_both_classes_are_as_many(figure):
 
 
 def test_theorem_1_is_compared_with_its_control():
-    distances = theory.compare_losses(theory.Mixture((2_000, 600, 200)))
+    distances = theory.compare_losses(Mixture((2_000, 600, 200)))
     nearest = min(distances, key=lambda name: distances[name]["balanced"])
     assert nearest == "balanced softmax" and distances["softmax"]["training"] < distances["softmax"]["balanced"]
     assert distances["counts of other classes"]["balanced"] > distances["softmax"]["balanced"]
@@ -124,7 +125,7 @@ def test_theorem_1_is_compared_with_its_control():
 
 def test_the_bounds_of_theorem_2_rank_losses_as_their_errors_do():
     """And promise nothing: what the page says of its table."""
-    bounds = theory.compare_bounds(theory.Mixture((20_000, 6_000, 2_000, 600, 200)))
+    bounds = theory.compare_bounds(Mixture((20_000, 6_000, 2_000, 600, 200)))
     equal = bounds.pop("balanced softmax, equal margins")
     assert sorted(bounds, key=lambda name: bounds[name].error) == sorted(bounds, key=lambda name: bounds[name].total)
     assert 1 < min(bound.total for bound in bounds.values()) == bounds["balanced softmax"].total < equal.total

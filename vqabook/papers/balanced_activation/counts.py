@@ -20,11 +20,12 @@ from vqabook.core import Table, pick_device
 from vqabook.data.lvis import FREQUENCIES
 from vqabook.data.sampling import class_factors
 from vqabook.extras import import_extra
+from vqabook.metrics.classes import average
 from vqabook.models.heads import LinearModel
 from vqabook.objectives.longtail import long_tail, start_rare
 from vqabook.papers.balanced_activation.recipes import CountsRun, Features, Tail, read_tail
 from vqabook.papers.balanced_activation.setting import Method
-from vqabook.papers.balanced_activation.train import average, fit_stages, rule_of
+from vqabook.papers.balanced_activation.train import fit_stages, rule_of
 from vqabook.training.fit import NO_CLIP, FitConfig, Schedule, fit, predict
 from vqabook.training.stages import Scratch
 

@@ -8,25 +8,25 @@ Eq. 9; Kang et al. 2020, Secs. 4.1-4.2) is made of softmax' classifier.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from vqabook import files
-from vqabook.core import Batch, Table, pick_device
+from vqabook.core import Table, pick_device
 from vqabook.data.frozen import cut_tail
+from vqabook.data.sampling import DrawEvenly
 from vqabook.losses.longtail import adjust, log_counts
 from vqabook.metrics.calibration import calibration_error, negative_log_likelihood
+from vqabook.metrics.classes import accuracies
 from vqabook.metrics.priors import accuracy_under, priors_of, weigh_rows
-from vqabook.objectives.base import Objective
+from vqabook.models.side_by_side import Heads
 from vqabook.objectives.longtail import SCALE, LabelLoss, Rule, long_tail
+from vqabook.objectives.side_by_side import AllRules
 from vqabook.papers.balanced_activation.head_recipes import HeadsRun, frozen_of
-from vqabook.papers.balanced_activation.train import accuracies
 from vqabook.training.fit import NO_CLIP, FitConfig, Schedule, fit
 from vqabook.training.stages import Scratch
 
@@ -65,7 +65,7 @@ def train(recipe: HeadsRun, scratch: Scratch, *, data_root: Path | None, device:
     picked, truth = pick_device(device), torch.from_numpy(frozen.truth)
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
-        heads = Heads(x.shape[1], recipe.classes).to(picked)
+        heads = Heads(x.shape[1], recipe.classes, GROUPS).to(picked)
     history = fit_heads(heads, recipe, x.to(picked), labels.to(picked), counts, scratch.checkpoint)
     heads = heads.cpu()
     judged = {
@@ -83,71 +83,9 @@ def prepare(recipe: HeadsRun, *, data_root: Path | None, device: str = "auto") -
     frozen_of(recipe, files.data_root(data_root))
 
 
-class Heads(nn.Module):
-    """A linear classifier of each rule, those that see the same input side by side; cosine ones have no bias."""
-
-    def __init__(self, width: int, classes: int):
-        super().__init__()
-        sizes = {group: len(rows) for group, rows in GROUPS.items()}
-        start = {group: torch.randn(n, classes, width) / math.sqrt(width) for group, n in sizes.items()}
-        self.weight = nn.ParameterDict(start)
-        self.bias = nn.ParameterDict({group: torch.zeros(sizes[group], classes) for group in ("plain", "even")})
-
-    def logits(self, x: Float[Tensor, "b d"], even: Float[Tensor, "b d"] | None = None) -> dict[str, Tensor]:
-        """Logits [b, c] of each rule; cosines of those with margins. `even`: what the row drawn class by class sees."""
-        seen = {"plain": x, "even": x if even is None else even, "cosine": F.normalize(x)}
-        found = {}
-        for group, rows in GROUPS.items():
-            weight = self.weight[group]
-            if group == "cosine":
-                flat = F.linear(seen[group], F.normalize(weight, dim=-1).flatten(0, 1))
-            else:
-                flat = F.linear(seen[group], weight.flatten(0, 1), self.bias[group].flatten())
-            found |= dict(zip(rows, flat.view(len(x), *weight.shape[:2]).unbind(1), strict=True))
-        return found
-
-    def forward(self, x: Float[Tensor, "b d"], even: Float[Tensor, "b d"]) -> dict[str, Tensor]:
-        return self.logits(x, even)
-
-    def squares(self) -> Float[Tensor, ""]:
-        """The sum of squared class vectors. A cosine's length says nothing, and sets how far a step turns it."""
-        return torch.stack([weight.square().sum() for weight in self.weight.values()]).sum()
-
-
-@dataclass(frozen=True)
-class DrawEvenly:
-    """A Table's lookup: features of a row, and of another one, drawn class by class, with its label."""
-
-    x: Float[Tensor, "n d"]
-    by_class: Int[Tensor, " n"]  # rows, class after class
-    counts: Int[Tensor, " c"]
-
-    def __call__(self, rows: Int[Tensor, " b"]) -> tuple[Tensor, Tensor, Tensor]:
-        drawn = torch.randint(len(self.counts), rows.shape, device=rows.device)
-        within = (torch.rand(rows.shape, device=rows.device) * self.counts[drawn]).long()
-        first = self.counts.cumsum(0) - self.counts
-        return self.x[rows], self.x[self.by_class[first[drawn] + within]], drawn
-
-
-class AllRules(Objective):
-    """The sum of all rules' losses of a batch, and half `decay` times the squared class vectors."""
-
-    def __init__(self, counts: Int[Tensor, " c"], decay: float):
-        super().__init__()
-        self.rules: dict[str, LabelLoss] = {
-            name: long_tail(rule, counts, exponent=tau) for name, (rule, tau) in RULES.items()
-        }
-        self.kept, self.decay = nn.ModuleList(self.rules.values()), decay
-
-    def steps(self, model: nn.Module, batch: Batch, progress: float) -> Iterator[Tensor]:
-        x, even, drawn = batch.inputs
-        logits = model(x, even)
-        losses = [
-            rule.cost(logits[name], drawn if name == EVEN else batch.target, progress)
-            for name, rule in self.rules.items()
-        ]
-        assert isinstance(model, Heads)
-        yield torch.stack(losses).sum(0) + self.decay / 2 * model.squares()
+def list_rules(counts: Int[Tensor, " c"]) -> dict[str, LabelLoss]:
+    """The loss of each row, by the training rows of each class."""
+    return {name: long_tail(rule, counts, exponent=tau) for name, (rule, tau) in RULES.items()}
 
 
 def fit_heads(
@@ -166,7 +104,7 @@ def fit_heads(
     config = FitConfig.of(
         recipe, x.device, epochs=epochs, optimizer="adam", schedule=Schedule(cosine=True), clip=NO_CLIP, bf16=False
     )
-    objective = AllRules(counts, recipe.decay)
+    objective = AllRules(list_rules(counts), recipe.decay, even=EVEN)
     return fit(heads, objective, table, config, checkpoint=checkpoint, keep=True, label=recipe.label)
 
 

@@ -1,15 +1,14 @@
 """One classifier of images of the balanced-activation paper: its tail, its rule, and how it is judged."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import cast
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from vqabook import files
@@ -18,6 +17,7 @@ from vqabook.data.auto_augment import Augment, AutoAugment
 from vqabook.data.imbalanced import Division, divide
 from vqabook.data.sampling import class_balanced_order
 from vqabook.losses.longtail import adjust, log_counts
+from vqabook.metrics.classes import accuracies, marginal
 from vqabook.models.heads import CosineClassifier, Decoupled, ScaledClassifier
 from vqabook.models.images import ResNet, ResNetConfig
 from vqabook.objectives.longtail import SCALE, LabelLoss, Rule, long_tail, start_rare
@@ -162,28 +162,3 @@ def classify(model: nn.Module, table: Table, recipe: Run) -> Float[Tensor, "n c"
 def measure_accuracy(model: nn.Module, table: Table, recipe: Run) -> float:
     """Percent right."""
     return 100 * float((classify(model, table, recipe).argmax(1) == table.labels.cpu()).double().mean())
-
-
-def accuracies(
-    logits: Float[Tensor, "n c"], truth: Int[Tensor, " n"], counts: Int[Tensor, " c"], many: int, few: int
-) -> dict:
-    """Percent right over all, of each class, and the mean over classes of more than `many` training rows, of fewer than
-    `few`, and of those between; None without such a class.
-    """
-    hit = (logits.argmax(1) == truth).double()
-    per_class = torch.stack([100 * hit[truth == i].mean() for i in range(len(counts))])
-    groups = {"many": counts > many, "medium": (counts <= many) & (counts >= few), "few": counts < few}
-    whole = {"overall": 100 * float(hit.mean())} | average(per_class, groups)
-    return whole | {"per_class": [round(float(x), 4) for x in per_class]}
-
-
-def average(values: Tensor | np.ndarray, groups: Mapping[str, Tensor | np.ndarray]) -> dict[str, float | None]:
-    """The mean over each group of classes; None over one without a class."""
-    return {name: float(values[group].mean()) if group.any() else None for name, group in groups.items()}
-
-
-def marginal(logits: Float[Tensor, "n c"]) -> dict:
-    """Fig. 1: p(y) as the model has it over a test set that is balanced, and its divergence from uniform in nats."""
-    p = logits.double().softmax(1).mean(0)
-    divergence = float((p * (p * len(p)).clamp(min=1e-300).log()).sum())
-    return {"p": np.round(p.numpy(), 6).tolist(), "divergence": divergence}

@@ -1,0 +1,36 @@
+"""Accuracy by class, and by how many training rows a class has; which classes a model believes in."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def accuracies(
+    logits: Float[Tensor, "n c"], truth: Int[Tensor, " n"], counts: Int[Tensor, " c"], many: int, few: int
+) -> dict:
+    """Percent right over all, of each class, and the mean over classes of more than `many` training rows, of fewer than
+    `few`, and of those between; None without such a class.
+    """
+    hit = (logits.argmax(1) == truth).double()
+    per_class = torch.stack([100 * hit[truth == i].mean() for i in range(len(counts))])
+    groups = {"many": counts > many, "medium": (counts <= many) & (counts >= few), "few": counts < few}
+    whole = {"overall": 100 * float(hit.mean())} | average(per_class, groups)
+    return whole | {"per_class": [round(float(x), 4) for x in per_class]}
+
+
+def average(values: Tensor | np.ndarray, groups: Mapping[str, Tensor | np.ndarray]) -> dict[str, float | None]:
+    """The mean over each group of classes; None over one without a class."""
+    return {name: float(values[group].mean()) if group.any() else None for name, group in groups.items()}
+
+
+def marginal(logits: Float[Tensor, "n c"]) -> dict:
+    """p(y) as the model has it over a test set that is balanced, and its divergence from uniform in nats.
+
+    Ren et al. 2020, Fig. 1.
+    """
+    p = logits.double().softmax(1).mean(0)
+    divergence = float((p * (p * len(p)).clamp(min=1e-300).log()).sum())
+    return {"p": np.round(p.numpy(), 6).tolist(), "divergence": divergence}
