@@ -3,7 +3,7 @@
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,7 +55,8 @@ def find_images(
     else:
         paths = (path for path in files_below(folder) if path.suffix.lower() in suffixes)
         names = sorted(path.relative_to(folder).as_posix() for path in paths if not path.name.startswith("."))
-        text_of = {FILE_NAME: lambda name: Path(name).name, FILE_PATH: str}.get(ids)
+        ways: dict[str, Callable[[str], str]] = {FILE_NAME: lambda name: Path(name).name, FILE_PATH: str}
+        text_of = ways.get(ids)
         id_of = {name: text_of(name) if text_of else _find_id(name, ids) for name in names}
     if not id_of:
         raise ValueError(f"{rule}: {folder} has none ({', '.join(sorted(suffixes))})")
