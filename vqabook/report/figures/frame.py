@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from vqabook.report.show import show_html
@@ -137,7 +138,7 @@ def panels(figure: Figure | SubFigure, n: int, *, columns: int | None = None, **
     """Axes of `n` panels: `columns` beside each other, by default all; below each other on a phone."""
     across = 1 if is_narrow(figure) else min(columns or n, n)
     engine = figure.get_figure(root=True).get_layout_engine()
-    if across == 1 < n and engine is not None:
+    if across == 1 < n and isinstance(engine, ConstrainedLayoutEngine):
         engine.set(h_pad=0.12)  # inches: a title keeps away from the label above it
     down = -(-n // across)
     grid = figure.subplots(down, across, squeeze=False, **more).ravel()
