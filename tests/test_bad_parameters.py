@@ -72,7 +72,8 @@ def test_a_value_against_its_rule_is_refused(paper, field):
         for wrong in (default[:-1], [*default, default[0]], []):
             assert f"{field.name} must be a list of {n} int, got" in told(paper, **{field.name: wrong})
     elif listed:
-        twice = [*(default or [0.5]), (default or [0.5])[0]]
+        once = default or ["digits" if kind is str else 0.5]
+        twice = [*once, once[0]]
         assert f"{field.name} lists each value once, got {twice[0]!r} twice" in told(paper, **{field.name: twice})
         if not field.metadata["empty"]:
             assert f"{field.name} lists one or more, got none" in told(paper, **{field.name: []})

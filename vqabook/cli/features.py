@@ -44,8 +44,9 @@ def features(
     vqabook data features data/cifar10 out.h5 --size 128 --grid 1 --dtype float16
     """
     from vqabook.data.image_sources import open_images
-    from vqabook.features.extract import extract_features
+    from vqabook.features.extract import check_sizes, extract_features
 
+    check_sizes(dtype, levels, batch_size=batch_size, grid=grid, size=size, pca=pca)
     written = extract_features(
         open_images(images, ids),
         out,

@@ -33,6 +33,15 @@ SAMPLED = 1024  # images, spread evenly, whose regions decide the range of a cha
 BLOCK = 256  # images encoded at once
 
 
+def check_sizes(dtype: str, levels: int, **sizes: int | None) -> None:
+    """ValueError unless the numbers of an extraction make sense."""
+    check_dtype(dtype)
+    if not 2 <= levels <= 256:
+        raise ValueError(f"uint8 codes have 2 to 256 levels, got {levels}")
+    if min(n for n in sizes.values() if n is not None) < 1:
+        raise ValueError(f"sizes are positive: {', '.join(f'{name} {n}' for name, n in sizes.items())}")
+
+
 def extract_features(
     images: str | os.PathLike | Source,
     out: str | os.PathLike,
@@ -56,11 +65,7 @@ def extract_features(
     Interrupted, it goes on at the last batch; another recipe starts anew.
     """
     out = Path(out)
-    check_dtype(dtype)
-    if not 2 <= levels <= 256:
-        raise ValueError(f"uint8 codes have 2 to 256 levels, got {levels}")
-    if min(batch_size, grid, *(n for n in (size, pca) if n is not None)) < 1:
-        raise ValueError(f"sizes are positive: batch_size {batch_size}, grid {grid}, size {size}, pca {pca}")
+    check_sizes(dtype, levels, batch_size=batch_size, grid=grid, size=size, pca=pca)
     import_extra("PIL.Image")
     source = images if isinstance(images, Source) else open_folder(images, ids)
     network, picked = open_backbone(backbone, size), pick_device(device)
