@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from vqabook.data import frozen
 from vqabook.data.imbalanced import Cut, CutImages, divide
 from vqabook.data.lvis import BOUNDS, EQUALISED, category_counts
 from vqabook.detection.scenes import Scenes
@@ -34,7 +35,7 @@ from vqabook.papers.paper import Recipe
 CATEGORIES = "lvis/lvis_v1_train_cat_info.json.gz"
 IMAGES = 100_170  # of LVIS 1.0's train split
 MADE = (2000.0, 1.3)  # instances of the most frequent class of a made tail, and the power of the others' rank
-HELD_OUT = {"digits": 0.4}  # for test, where there is no official split
+HELD_OUT = {"digits": frozen.HELD_OUT}  # for test, where there is no official split
 
 
 @dataclass(frozen=True, kw_only=True)
