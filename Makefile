@@ -23,6 +23,8 @@ PAPERS = $(shell ls notebooks | sed -n 's/^[0-9]*_\([a-z].*\)\.ipynb$$/\1/p')
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # One thread a process: the graph starts as many processes as it has cores.
 export OMP_NUM_THREADS ?= 1
+# Some hundred processes import the package: each would compile it anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 # A recipe line that starts with $(alone) waits until no other make of this folder is in one. Where flock is missing
 # (macOS), Snakemake's own lock refuses a second run instead.
@@ -52,7 +54,7 @@ data: $(READY) ## fetch data sets, verified: make data D=cifar10
 		echo "D must name data sets, got '$(D)'; choose among:" $(DATA_SETS) >&2; exit 2; fi; done
 	@vqabook data fetch $(D)
 
-test: lint types ## lint, check the types, then every test, the notebooks and the rendered book included
+test: lint ## lint, then every test: types, notebooks and the rendered book included
 	@pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 test-detection: $(READY_DETECTION) ## the tests of the detector, in an environment with torchvision (5 GB, once)

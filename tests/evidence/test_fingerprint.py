@@ -44,6 +44,7 @@ def package(tmp_path, monkeypatch) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(SOURCE, "utf-8")
     monkeypatch.setattr(fingerprint, "PACKAGE", tmp_path / "pack")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     yield tmp_path / "pack"
     code_hash.cache_clear()
 
@@ -98,3 +99,27 @@ def test_a_place_is_no_part_of_it(package, monkeypatch):
     monkeypatch.setattr(fingerprint, "PACKAGE", there)
     code_hash.cache_clear()
     assert code_hash() == here
+
+
+def test_the_code_is_read_once_for_all_processes(package, monkeypatch):
+    told = code_hash()
+    code_hash.cache_clear()
+    monkeypatch.setattr(fingerprint, "_essence", lambda source: pytest.fail("read again"))
+    assert code_hash() == told
+
+
+@pytest.mark.parametrize("kept", [b"", b"\xff", b"one two three", b"0123 abcdef"], ids=repr)
+def test_something_else_in_its_place_is_not_believed(kept, package, tmp_path):
+    told, file = code_hash(), tmp_path / "cache" / "vqabook" / "code_hash"
+    own = file.read_bytes()
+    file.write_bytes(kept)
+    code_hash.cache_clear()
+    assert code_hash() == told and file.read_bytes() == own
+
+
+def test_without_a_cache_folder_it_is_the_same(package, monkeypatch, tmp_path):
+    told = code_hash()
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    code_hash.cache_clear()
+    assert code_hash() == told

@@ -131,7 +131,9 @@ def value_at(record: Mapping, metric: str) -> Any:
 
 def matching(records: Iterable[Mapping], where: Mapping[str, object]) -> list[Mapping]:
     """The records whose recipe has these values."""
-    return [r for r in records if all(r["recipe"].get(k) == v for k, v in where.items())]
+    for name, value in where.items():  # one after another: the first leaves few
+        records = [record for record in records if record["recipe"].get(name) == value]
+    return list(records)
 
 
 class BySeed(dict[int, float]):
