@@ -137,9 +137,8 @@ def test_no_number_moved(smoke: dict[str, dict]):
     for name, record in smoke.items():
         if record["recipe"]["kind"] == "statistics":
             counted = record["result"]
-            now[name] = counted["sizes"] | {
-                k: v for k, v in counted.get("in_type", counted.get("shares")).items() if v is not None
-            }
+            shares = counted.get("in_type") or counted.get("shares") or counted["test"]
+            now[name] = counted["sizes"] | {k: v for k, v in shares.items() if v is not None}
         else:
             found = {metric: number(record, metric) for metric in LOSSES + SCORES}
             now[name] = {metric: value for metric, value in found.items() if value is not None}

@@ -68,6 +68,11 @@ class SparseScores:
     def __len__(self) -> int:
         return len(self.answer)
 
+    @property
+    def best(self) -> Int[Tensor, " n"]:
+        """The answer of each row with the highest score."""
+        return self.answer.gather(1, self.score.argmax(1, keepdim=True)).squeeze(1).long()
+
     def to(self, device: torch.device | str) -> SparseScores:
         return replace(self, answer=self.answer.to(device), score=self.score.to(device))
 

@@ -338,6 +338,16 @@ def test_transformers_by_path(resnet, folder, tmp_path):
     assert open_features(tmp_path / "f.h5").codes.shape == (12, 49, 8)
 
 
+def test_an_earlier_stage_of_a_network(resnet):
+    """What it is asked for, by any name of a stage: the map that all later ones are made of."""
+    last, first = (open_backbone(f"transformers:{resnet}{end}") for end in ("", "@stage1"))
+    pixels = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    assert (last(pixels).shape, first(pixels).shape) == ((2, 8, 8, 8), (2, 4, 16, 16))
+    assert first.name == f"transformers:{resnet}@stage1"
+    with pytest.raises(RuntimeError, match="cannot be read"):
+        open_backbone(f"transformers:{resnet}@stage7")
+
+
 def test_backbones_that_cannot_be(resnet, monkeypatch):
     with pytest.raises(ValueError, match="a backbone is efficientnet-lite0, or transformers:NAME"):
         open_backbone("vgg")

@@ -64,10 +64,12 @@ def test_names_do_not_matter_and_one_group_is_no_answer():
 
 def test_members_say_the_most_frequent_answers_of_a_group():
     group, answer = np.array([0, 0, 0, 1, 1, 1]), np.array([2, 2, 0, 1, 0, 1])
-    said = frequent_answers(group, answer, 3, 3)
+    said = frequent_answers(group, answer[:, None], np.ones((6, 1)), 3, 3)
     assert said.tolist() == [[2, 0, 1], [1, 0, 2], [0, 1, 2]]
-    right = constant_members(said, np.array([0, 0, 1, 2]), np.array([0, 2, 2, 0]), 2)
+    right = constant_members(said, np.array([0, 0, 1, 2]), 2) == np.array([0, 2, 2, 0])
     assert right.tolist() == [[False, True, False, True], [True, False, False, False]]
-    assert constant_members(said, group, answer, 3).any(0).all()
+    assert (constant_members(said, group, 3) == answer).any(0).all()
+    doubted = np.where(answer == 2, 0.3, 1.0)[:, None]  # two of three say 2, and are believed less
+    assert frequent_answers(group, answer[:, None], doubted, 3, 3)[0].tolist() == [0, 2, 1]
     with pytest.raises(ValueError, match="1 <= m <= 3 answers, got 4"):
-        constant_members(said, group, answer, 4)
+        constant_members(said, group, 4)

@@ -81,6 +81,26 @@ def test_a_model_that_sees_no_more_than_the_question_is_not_converged(seen, why,
     assert verdict_on(looking, records).converged is None
 
 
+@pytest.mark.parametrize(("level", "why"), [
+    (65.0, ""), (62.4, "not learnt: independent ensemble has 62.4 % on validation, a guess 57.1 %"),  # the bound: 62.5
+])  # fmt: skip
+def test_models_that_others_start_from_must_know_more_than_a_guess(level, why, claim, run, runs):
+    starting = replace(claim, starts=({"variant": "base"},), guess={"variant": "unread"}, selects=True)
+    bases, guess = [ended(run("base", 1.0, seed), 2, 9) for seed in range(3)], run("unread", 1.0)
+    for seed, record in enumerate(bases):
+        record["result"]["selection"]["best_by_valid"]["valid"] = level + seed - 1
+    guess["result"]["valid"] = 57.1
+    records = [*runs([5.0, 5.1, 4.9]), *bases]
+    verdict = verdict_on(starting, [*records, guess])
+    assert (verdict.why, verdict.kind) == (why, "conditions not met" if why else "holds")
+    elsewhere = guess | {"recipe": guess["recipe"] | {"data": {"dataset": "trec"}}}
+    for unknown in (records, [*records, elsewhere]):  # no guess on that set: nothing is told of the level
+        assert verdict_on(starting, unknown).kind == "holds"
+    late = [ended(record, 9, 9) for record in bases]
+    told = "not converged: 3 of 3 runs of independent ensemble were still learning when they ended"
+    assert verdict_on(starting, [*runs([5.0, 5.1, 4.9]), *late]).why == told
+
+
 @pytest.mark.parametrize("name", PAPERS)
 def test_headlines_are_few_the_papers_own_and_none_compares_what_another_does(name):
     headlines = [claim for claim in paper_of(name).claims if claim.headline]

@@ -24,7 +24,7 @@ def features(
     ],
     out: Out,
     backbone: Annotated[
-        str, typer.Option(help="efficientnet-lite0, or transformers:NAME with a model's hub name or local path")
+        str, typer.Option(help="efficientnet-lite0, or transformers:NAME[@STAGE], a model's hub name or local path")
     ] = "efficientnet-lite0",
     size: Annotated[int | None, typer.Option(help="side of the network's input; default: as trained")] = None,
     grid: Annotated[int, typer.Option(help="regions a side: 7 gives 49 regions an image")] = 7,

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from msgspec import Meta
 from torch import Tensor
+from torch.nn import functional as F
 
 from vqabook.core import Table
 from vqabook.data.json_files import read_json
@@ -87,6 +88,14 @@ def load_cifar100(folder: str | os.PathLike) -> tuple[Table, Table]:
         Table((images,), fine, 100, {"coarse": coarse}, CIFAR100_LOOKUP) for images, *(coarse, fine) in parts
     )
     return train, test
+
+
+def shrink(images: UInt8[Tensor, "n c h h"], side: int) -> UInt8[Tensor, "n c side side"]:
+    """Images of `side` pixels, each the mean of those it stands for. ValueError unless they divide evenly."""
+    there = images.shape[-1]
+    if there % side:
+        raise ValueError(f"pixels become means of as many each: {there} is no multiple of {side}; use 8, 16 or 32")
+    return torch.cat([F.avg_pool2d(x.float(), there // side).round().byte() for x in images.split(4096)])
 
 
 def prepare_sheets(source: str | os.PathLike, target: str | os.PathLike) -> None:

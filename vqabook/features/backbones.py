@@ -44,6 +44,7 @@ class Backbone:
 def open_backbone(name: str, size: int | None = None) -> Backbone:
     """The network `efficientnet-lite0`, or `transformers:` and the name or local path of a model.
 
+    `@` and a stage's name behind it: not the last map, but that stage's; ResNet-101's conv4 is `@stage3`.
     `size`: of the input; by default the one that the weights were trained for.
     """
     if name == LITE0:
@@ -96,12 +97,14 @@ def _fold_norms(network: nn.Module) -> None:
 
 
 def _transformers(name: str, size: int | None) -> Backbone:
-    """The last map of any model with an `AutoBackbone` class (ResNet, ConvNeXt, Swin, DINOv2, ...)."""
-    transformers = import_extra("transformers")
+    """The last map, or one stage's, of any model with an `AutoBackbone` class (ResNet, ConvNeXt, Swin, DINOv2, ...)."""
+    transformers, asked = import_extra("transformers"), name
+    name, _, stage = name.partition("@")
     try:
         # AutoBackbone's own from_pretrained asks the hub even for a local folder (transformers 5.x)
         kind = transformers.AutoBackbone._model_mapping[type(transformers.AutoConfig.from_pretrained(name))]
-        network, report = kind.from_pretrained(name, output_loading_info=True)
+        chosen = {"out_features": [stage]} if stage else {}
+        network, report = kind.from_pretrained(name, output_loading_info=True, **chosen)
         processor = transformers.ImageProcessingMixin.get_image_processor_dict(name)[0]
     except (OSError, ValueError, KeyError) as error:
         if is_hindrance(error):
@@ -119,7 +122,7 @@ def _transformers(name: str, size: int | None) -> Backbone:
     sides = processor.get("size", 224)
     natural = sides if isinstance(sides, int) else int(sides.get("shortest_edge") or sides.get("height") or 224)
     return Backbone(
-        TRANSFORMERS + name,
+        TRANSFORMERS + asked,
         network.eval(),
         lambda x: network(x).feature_maps[-1],
         mean=[pixel * x for x in processor["image_mean"]],

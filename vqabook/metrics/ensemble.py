@@ -6,7 +6,8 @@ Mun et al. 2018, "Learning to Specialize with Knowledge Distillation for Visual 
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
+from torch import Tensor
 
 
 class Dependence(NamedTuple):
@@ -48,25 +49,46 @@ def dependence(
     return Dependence(information, float(dealt.mean()), float((1 + (dealt >= information).sum()) / (1 + deals)))
 
 
+def measure_dependence(owner: Int[np.ndarray, " n"], group: Int[np.ndarray, " n"]) -> dict:
+    """How much an example's owner says about its group, in nats, and against chance."""
+    if min(len(np.unique(owner)), len(np.unique(group))) < 2:  # one member owns all: nothing depends on anything
+        return {"information": 0.0, "by_chance": 0.0, "p": 1.0, "beyond_chance": 0.0}
+    measured = dependence(owner, group)
+    return measured._asdict() | {"beyond_chance": measured.information - measured.by_chance}
+
+
+def worth(chosen: Int[Tensor, "m b"], target: Tensor) -> Float[Tensor, "m b"]:
+    """The score of each answer: 1 or 0 by a label [b], or the soft score [b, a], which is the VQA accuracy."""
+    chosen = chosen.to(target.device)
+    if target.dtype.is_floating_point:
+        return target.gather(1, chosen.T).T
+    return chosen.eq(target).float()
+
+
 def frequent_answers(
-    group: Int[np.ndarray, " n"], answer: Int[np.ndarray, " n"], n_groups: int, n_answers: int
+    group: Int[np.ndarray, " n"],
+    answer: Int[np.ndarray, "n k"],
+    score: Float[np.ndarray, "n k"],
+    n_groups: int,
+    n_answers: int,
 ) -> Int[np.ndarray, "g a"]:
-    """Of each group of training examples all answers, the most frequent first; of equals the one with the lower id."""
-    counts = np.zeros((n_groups, n_answers), dtype=np.int64)
-    np.add.at(counts, (group, answer), 1)
-    return np.argsort(-counts, axis=1, kind="stable")
+    """Of each group of training examples all answers, by the sum of their scores; of equals the one with the lower id.
+
+    `answer`: those to each example, with the `score` of each.
+    """
+    sums = np.zeros((n_groups, n_answers))
+    np.add.at(sums, (group[:, None], answer), score)
+    return np.argsort(-sums, axis=1, kind="stable")
 
 
-def constant_members(
-    answers: Int[np.ndarray, "g a"], group: Int[np.ndarray, " n"], answer: Int[np.ndarray, " n"], m: int
-) -> Bool[np.ndarray, "m n"]:
-    """Whether members are right that read nothing but an example's group: the i-th of `m` says its i-th answer.
+def constant_members(answers: Int[np.ndarray, "g a"], group: Int[np.ndarray, " n"], m: int) -> Int[np.ndarray, "m n"]:
+    """What members say that read nothing but an example's group: the i-th of `m` says its i-th answer.
 
     A control for oracle accuracy, which rises with every other answer that is said, whoever says it.
     """
     if not 1 <= m <= answers.shape[1]:
         raise ValueError(f"each member says another answer, 1 <= m <= {answers.shape[1]} answers, got {m}")
-    return answer == answers[group, :m].T
+    return answers[group, :m].T
 
 
 def _information(member: np.ndarray, group: np.ndarray, shape: tuple[int, int]) -> float:

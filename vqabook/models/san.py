@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqabook.core import Output
+from vqabook.models.residual import adapt
 from vqabook.models.words import WordAttention, attend
 
 
@@ -26,6 +27,7 @@ class SanConfig:
     attention: int = 512
     glimpses: int = 2
     dropout: float = 0.5  # before every layer but the LSTM
+    blocks: int = 0  # residual ones upon the cells of a map: Mun et al. 2018, on CLEVR
 
 
 class _WordReader(nn.Module):
@@ -74,11 +76,13 @@ class San(_WordReader):
         fused = c.glimpses * c.feature + c.hidden
         self.fuse = nn.Sequential(nn.Dropout(c.dropout), nn.Linear(fused, c.hidden), nn.ReLU())
         self.classifier = nn.Sequential(nn.Dropout(c.dropout), nn.Linear(c.hidden, c.n_answers))
+        self.adapt = adapt(c.feature, c.blocks)
 
     def project(
         self, regions: Float[Tensor, "b o d"]
     ) -> tuple[Float[Tensor, "b o d"], Float[Tensor, "b o att"], Float[Tensor, "b o"]]:
         """What no question and no mask changes: unit regions, their projection, 1 per region, 0 at padding."""
+        regions = self.adapt(regions)
         norm = torch.linalg.vector_norm(regions, dim=-1, keepdim=True)
         unit = regions / norm.masked_fill(norm == 0, 1)  # padding stays zero, its gradient finite
         return unit, self.attend_region(self.dropout(unit)), norm.squeeze(-1).ne(0).to(unit.dtype)
@@ -183,6 +187,7 @@ class MlpConfig:
     word: int = 300
     wide: int = 1024
     dropout: float = 0.0
+    blocks: int = 0  # residual ones upon the cells of a map
 
 
 class Mlp(_WordReader):
@@ -199,8 +204,9 @@ class Mlp(_WordReader):
             layers += [nn.Linear(width, c.wide), nn.ReLU(), nn.Dropout(c.dropout)]
         self.fuse = nn.Sequential(*layers)
         self.classifier = nn.Linear(c.wide, c.n_answers)
+        self.adapt = adapt(c.feature, c.blocks)
 
     def forward(self, regions: Float[Tensor, "b o d"], words: Int[Tensor, "b t"]) -> Output:
         question = self.encode(words)
-        hidden = self.fuse(torch.cat([regions.flatten(1), question], -1))
+        hidden = self.fuse(torch.cat([self.adapt(regions).flatten(1), question], -1))
         return Output(self.classifier(hidden), hidden=hidden, question=question)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 CONDITIONS = {  # what a claim may need -> what that is
@@ -22,14 +22,15 @@ HAS: dict[str, tuple[str, ...]] = {  # data set -> what it has; one that is not 
     **dict.fromkeys(("trec", "cifar10", "cifar100", "faces", "digits", "lvis_v1", "made", "scenes"), ()),
 }
 MOST_HEADLINES = 6  # of a paper
+Metric = str | Callable[[Mapping], float | None]  # a dotted path into a record's result, or what reads a result
 
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a comparison: the runs matching `where`, and the dotted path `metric` into a record's result."""
+    """One side of a comparison: the runs matching `where`, and which number of a record's result it is."""
 
     where: Mapping[str, object]
-    metric: str = "test.overall"
+    metric: Metric = "test.overall"
     printed: float | None = None  # the paper's own number
     over: Side | None = None  # what is taken from it, seed by seed: a side may be a gain
 
@@ -52,7 +53,8 @@ class Claim:
     """`more` is larger than `less`, compared seed by seed. `where`: where the paper prints it, with table and row.
 
     `models`: runs that only learn, one a model that is compared; each must beat `blind`, the run of a model that sees
-    the question alone, on validation.
+    the question alone, on validation. `starts`: runs whose weights the compared ones go on from; they must make up
+    enough of what `guess`, a run that knows no more than a question's kind, gets wrong.
     """
 
     name: str
@@ -69,6 +71,8 @@ class Claim:
     selects: bool = False  # its runs report the epoch that is best on validation
     models: tuple[Mapping[str, object], ...] = ()
     blind: Mapping[str, object] | None = None
+    starts: tuple[Mapping[str, object], ...] = ()
+    guess: Mapping[str, object] | None = None
 
     def __post_init__(self):
         if unknown := set(self.needs) - CONDITIONS.keys():

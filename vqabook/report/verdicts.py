@@ -15,7 +15,7 @@ import pandas as pd
 from scipy import stats
 
 from vqabook.evidence.record import EVIDENCE, key_of, kind_of, read_records
-from vqabook.report.claims import HAS, Claim
+from vqabook.report.claims import HAS, Claim, Metric
 from vqabook.report.plain import clear, name_run, name_set, sign
 
 MIN_SEEDS = 3
@@ -109,9 +109,9 @@ def significance(more: BySeed, less: BySeed) -> float | None:
     return float(stats.ttest_rel([more[seed] for seed in differences], [less[seed] for seed in differences]).pvalue)
 
 
-def number(record: Mapping, metric: str) -> float | None:
+def number(record: Mapping, metric: Metric) -> float | None:
     """The number at a dotted path of a record's result, `history.-1.valid` for example; None where there is none."""
-    value = value_at(record, metric)
+    value = metric(record["result"]) if callable(metric) else value_at(record, metric)
     return None if value is None else float(value)
 
 
@@ -156,7 +156,7 @@ def find_shared(recipe: Mapping) -> float:
     return held_out / (1 - held_out) if held_out else 0.0
 
 
-def by_seed(records: Iterable[Mapping], where: Mapping[str, object], metric: str) -> BySeed:
+def by_seed(records: Iterable[Mapping], where: Mapping[str, object], metric: Metric) -> BySeed:
     """The metric per seed. Two different runs of one seed are an error: a column never mixes data sets or settings."""
     numbers = BySeed()
     for record in matching(records, where):
@@ -236,21 +236,40 @@ def verdict_on(claim: Claim, records: Sequence[Mapping]) -> Verdict:
 
 
 CHANCE = 0.05
+LEARNT = 1 / 8  # of what a guess gets wrong, what models make up that have learnt; ours: half of the least in print
 COURSE = ("curves", "epochs_to_reach", "history")  # numbers on how training goes, whichever epoch is best
 
 
 def find_doubts(claim: Claim, records: Sequence[Mapping]) -> list[str]:
     """What records say against the convergence of a claim's models, "" for each test that is passed.
 
-    Empty where no record can tell: no run selects an epoch, and none sees the question alone.
+    Empty where no record can tell: no run selects an epoch, none sees the question alone or guesses.
     """
-    doubts = []
+    doubts = [_doubt_start(where, claim.guess, records) for where in claim.starts if claim.guess is not None]
     if claim.blind is not None:
         doubts += [_doubt_sight(where, claim.blind, records) for where in claim.models if where != claim.blind]
     if claim.selects:
-        sides = [side for side in claim.sides() if side.metric.partition(".")[0] not in COURSE]
-        doubts += [_doubt_end(side.where, records) for side in sides]
+        sides = [side for side in claim.sides() if str(side.metric).partition(".")[0] not in COURSE]
+        doubts += [_doubt_end(where, records) for where in (*(side.where for side in sides), *claim.starts)]
     return list(dict.fromkeys(doubt for doubt in doubts if doubt is not None))
+
+
+def _doubt_start(where: Mapping, guess: Mapping, records: Sequence[Mapping]) -> str | None:
+    """Whether models that others go on from make up enough of what a guess gets wrong, by validation of the same set.
+
+    Not of the same bytes: whitened images have others on another machine.
+    """
+    runs = matching(records, where)
+    levels = [level for run in runs if (level := valid_of(run)) is not None]
+    sets = {run["recipe"]["data"]["dataset"] for run in runs}
+    same = [r for r in matching(records, guess) if r["recipe"]["data"]["dataset"] in sets]
+    if not levels or not same:
+        return None
+    level, guessed = float(np.mean(levels)), valid_of(same[0]) or 0.0
+    if level - guessed >= LEARNT * (100 - guessed):
+        return ""
+    name = name_run(where["variant"])
+    return f"not learnt: {name} has {level:.1f} % on validation, a guess {guessed:.1f} %"
 
 
 def _doubt_end(where: Mapping, records: Sequence[Mapping]) -> str | None:

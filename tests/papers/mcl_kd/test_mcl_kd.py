@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 import torch
 
+from vqabook.data.cifar import shrink
 from vqabook.data.sets import DataSpec, load_task
 from vqabook.evidence.record import key_of
 from vqabook.metrics import vqa_accuracy
+from vqabook.metrics.ensemble import worth
 from vqabook.models.members import Members
 from vqabook.objectives.multiple_choice import MultipleChoice
 from vqabook.papers.mcl_kd import PAPER, claims
-from vqabook.papers.mcl_kd.evaluation import count_owned, owners_cost, score, score_unread, worth
-from vqabook.papers.mcl_kd.examples import Examples, load_examples, load_reasoning, shrink
-from vqabook.papers.mcl_kd.owners import list_said, read_owned, sort_by_owner
+from vqabook.papers.mcl_kd.evaluation import count_owned, judge_unread, owners_cost, score
+from vqabook.papers.mcl_kd.examples import Examples, load_examples, load_reasoning
+from vqabook.papers.mcl_kd.owners import find_confidence, list_owned_questions, list_said, read_owned, sort_by_owner
 from vqabook.papers.mcl_kd.recipes import Run
 from vqabook.papers.mcl_kd.scales import compare_scales
 from vqabook.papers.mcl_kd.setting import Ensemble
@@ -162,8 +164,7 @@ def test_clevr(real_data):
     assert (len(examples.train) + len(examples.valid), len(examples.test)) == (10_000, 5_000)
     assert len(examples.families) == 90 and len(examples.answers) == 28
     assert len(examples.digest) == 12
-    asked = PAPER.setting_of(profile="real", networks=("san",), data_root=str(folder.parent))
-    assert [round(value, 1) for value in score_unread(asked).values()] == [42.8, 95.6]  # the page says so
+    assert [round(value, 1) for value in judge_unread(examples, 5)["test"].values()] == [42.8, 95.6]
     regions, words = examples.test.batch(torch.arange(2)).inputs
     assert regions.shape[1:] == (10, 21) and words.shape[1] == examples.test.inputs[-1].shape[1]
 
@@ -190,6 +191,13 @@ def test_clevr_s_pictures_in_place_of_states(tmp_path, write_features):
         assert examples.test.batch(torch.arange(3)).inputs[0].shape[1:] == shape
         digests[features] = examples.digest
     assert digests["states"] != digests["images"]
+    asked = {"networks": ("mlp", "san"), "reasoning_data": "clevr", "reasoning_features": "images", "blocks": 1}
+    setting = PAPER.setting_of(profile="smoke", data_root=str(tmp_path), **asked)
+    for recipe in [recipe for recipe in PAPER.recipes(setting, "mcl_kd") if recipe.variant.endswith("mcl_kd k1")]:
+        assert recipe.model["blocks"] == 1  # the paper's residual blocks, upon 2 x 2 cells
+        examples = load_examples(recipe.data, tmp_path, CPU)
+        logits = Members(build(recipe, examples))(*examples.test.batch(torch.arange(2)).inputs).logits
+        assert logits.shape == (3, 2, 28)
     scenes = tmp_path / "clevr" / "CLEVR_val_scenes.json"
     scenes.write_text(scenes.read_text().replace("red", "blue"))
     load_reasoning.cache_clear()
@@ -220,15 +228,27 @@ def test_smaller_images_are_means():
 
 def test_constant_answers(recipe_of, cache):
     """The most frequent answer of each type, against a loop; five of them know more."""
-    s = PAPER.setting_of(profile="smoke")
-    one, some = score_unread(s).values()
     examples = examples_of(recipe_of("san base"))
+    one, some = judge_unread(examples, 3)["test"].values()
     right = []
     for kind, answer in zip(examples.group["test"], examples.test.target.tolist(), strict=True):
         seen = examples.train.target[torch.from_numpy(examples.group["train"] == kind)]
         right.append(answer == (int(seen.bincount().argmax()) if len(seen) else 0))
     assert one == pytest.approx(100 * np.mean(right)) and one < some <= 100
-    assert score_unread(PAPER.setting_of(profile="smoke", networks=("resnet",))) == {}
+
+
+def test_a_guess_is_worth_its_vqa_accuracy_and_knows_no_kind_of_image(recipe_of, cache):
+    """Of questions that ten people answered the answer with the most votes; of balanced images one class in ten."""
+    examples = examples_of(recipe_of("updn base", networks=("updn",)))
+    dense = examples.train.target[torch.arange(len(examples.train))]
+    there = examples.test.target[torch.arange(len(examples.test))]
+    worth_of = []
+    for row, kind in enumerate(examples.group["test"]):
+        votes = dense[torch.from_numpy(examples.group["train"] == kind)].double().sum(0)
+        worth_of.append(float(there[row, votes.argmax()]))
+    assert judge_unread(examples, 3)["test"]["overall"] == pytest.approx(100 * np.mean(worth_of), abs=0.2)
+    digits = judge_unread(examples_of(recipe_of("resnet base")), 10)
+    assert 9 < digits["valid"] < 12 and digits["test"]["oracle"] == 100
 
 
 def test_owners_are_read_of_the_first_seed_and_sorted():
@@ -251,6 +271,21 @@ def test_what_members_say_is_read_a_question_and_a_rule():
     run = {"recipe": {"seed": 0}, "result": {"shown": [shown]}}
     said = list_said({"MCL": [run], "CMCL": []}, places=(0,))
     assert said == {"is it red: no": {"MCL": {"S1": "yes (1.00)", "S2": "no (0.88)", "together": "no"}}}
+
+
+def test_owned_questions_have_their_owner_the_most_owned_ones_first():
+    owned = {"families": ["a", "b", "c"], "owned": [[60, 40], [1, 9], [5, 5]]}
+    run = {"result": {"specialised": owned, "questions": {"a": ["is it red"], "b": ["how many"]}}}
+    assert list(list_owned_questions(run).items()) == [
+        ("b", ("S2, 90 %", ["how many"])), ("a", ("S1, 60 %", ["is it red"])),
+    ]  # fmt: skip
+
+
+def test_how_sure_members_are_of_what_is_wrong():
+    shown = [{"truth": "no", "members": [[["yes", 0.9], ["no", 0.1]], [["no", 1.0], ["yes", 0.0]]]}]
+    shown.append({"truth": "2", "members": [[["1", 0.5], ["2", 0.4]], [["2", 0.8], ["1", 0.1]]]})
+    assert find_confidence({"shown": shown}) == pytest.approx(70)
+    assert find_confidence({"shown": [{"truth": "yes", "members": [[["yes", 0.3]]]}]}) is None
 
 
 def test_the_release_is_eq_5_over_the_answers_plus_the_teachers_entropy():

@@ -103,7 +103,7 @@ def _calibration(side: partial) -> Sequence[tuple[str, str, Side, Side]]:
 
 def unit_of(side: Side) -> str:
     """What a side's numbers are in."""
-    return "nats" if ".nll" in side.metric else "points"
+    return "nats" if ".nll" in str(side.metric) else "points"
 
 
 def list_heads_claims(

@@ -1,7 +1,7 @@
 """Mun et al. 2018, "Learning to Specialize with Knowledge Distillation for ... VQA" (MCL-KD), NeurIPS. Page 05."""
 
 from vqabook.papers.mcl_kd.claims import CLAIMS, CONTRADICTIONS, TITLE
-from vqabook.papers.mcl_kd.recipes import Run, list_recipes
+from vqabook.papers.mcl_kd.recipes import Run, Unread, list_recipes
 from vqabook.papers.mcl_kd.setting import NAME, PROFILES, Setting
 from vqabook.papers.paper import Paper, Part
 
@@ -14,7 +14,10 @@ PAPER = Paper(
     recipes=list_recipes,
     claims=CLAIMS,
     live=("mcl-resnet-mcl-kd-k3-over-base-overall", "mcl-resnet-mcl-k3-over-base-oracle"),
-    parts={"train": Part(f"{__name__}.train:train", Run, "prepare")},
+    parts={
+        "train": Part(f"{__name__}.train:train", Run, "prepare"),
+        "statistics": Part(f"{__name__}.train:count", Unread),
+    },
     real={
         "clevr_1500": "10,000 of CLEVR's training questions, 5,000 official validation ones, true states of objects",
         "cifar100": "10,000 training images of CIFAR-100, 16 pixels wide, and its official test",

@@ -1,5 +1,8 @@
-"""What Mun et al. 2018 (MCL-KD) print, as comparisons: Tables 1, 2 and 4, Fig. 3; and ours."""
+"""What Mun et al. 2018 (MCL-KD) print, as comparisons: Tables 1, 2 and 4, Figs. 3 and 4; and ours."""
 
+from dataclasses import replace
+
+from vqabook.papers.mcl_kd.owners import find_confidence
 from vqabook.papers.mcl_kd.setting import NETWORKS, RULES, TASK_OF
 from vqabook.report.claims import Claim, Side, mark_headlines
 
@@ -51,13 +54,19 @@ CONTRADICTIONS = (  # where, what the paper prints there
 )  # fmt: skip
 KS = {network: (3,) if network == "updn" else (1, 2, 3) for network in NETWORKS}
 METRICS = ("overall", "oracle")
+SHARP = {network: 3 if TASK_OF[network] == "image" else min(ks) for network, ks in KS.items()}  # k of MCL's best oracle
+
+
+def _runs(network: str, row: str) -> dict[str, object]:
+    return {"variant": f"{network} {row}", "prior": "none" if TASK_OF[network] == "image" else "same"}
 
 
 def _side(network: str, row: str, metric: str) -> Side:
-    where = {"variant": f"{network} {row}", "prior": "none" if TASK_OF[network] == "image" else "same"}
+    if row == "single":
+        return Side(_runs(network, "base"), "test.single", PRINTED[network]["single"][0])
     if metric not in METRICS:
-        return Side(where, f"specialised.{metric}")
-    return Side(where, f"test.{metric}", PRINTED[network].get(row, (None, None))[METRICS.index(metric)])
+        return Side(_runs(network, row), f"specialised.{metric}")
+    return Side(_runs(network, row), f"test.{metric}", PRINTED[network].get(row, (None, None))[METRICS.index(metric)])
 
 
 def _claim(network: str, more: str, less: str, metric: str, statement: str, where: str, unit: str = "points") -> Claim:
@@ -67,13 +76,15 @@ def _claim(network: str, more: str, less: str, metric: str, statement: str, wher
     title = f"{NETWORKS[network]}: {statement}"
     needs = ("question types",) if metric not in METRICS and TASK_OF[network] != "image" else ()
     return Claim(
-        name, title, where, first, second, PAGE, TITLE, DATA[TASK_OF[network]], unit, needs=needs, selects=True
-    )
+        name, title, where, first, second, PAGE, TITLE, DATA[TASK_OF[network]], unit, needs=needs, selects=True,
+        starts=(_runs(network, "base"),), guess={"variant": f"{TASK_OF[network]} unread"},
+    )  # fmt: skip
 
 
 def title_of(row: str) -> str:
     """A row's name as the tables have it: "mcl_kd + fs k2" is "MCL-KD + FS (k = 2)", "base" is IE."""
-    named = {"base": "IE", "ie @ as long": "IE as long (ours)", "ie + fs @ as long": "IE + FS as long (ours)"}
+    named = {"base": "IE", "single": "one of its models"}
+    named |= {"ie @ as long": "IE as long (ours)", "ie + fs @ as long": "IE + FS as long (ours)"}
     if row in named:
         return named[row]
     rule, _, k = row.partition(" k")
@@ -83,14 +94,20 @@ def title_of(row: str) -> str:
 
 def _of(network: str) -> list[Claim]:
     """The tables' comparisons for one network, each as it came out in print."""
-    claims = []
-    for k in KS[network]:
+    ks, printed = KS[network], PRINTED[network]
+    claims = [_as_printed(network, ("base", "single"), "overall")]
+    if len(ks) > 1:
+        claims += [_as_printed(network, (f"{rule} k{max(ks)}", f"{rule} k{min(ks)}"), "overall") for rule in RULES]
+    # that MCL has the best oracle is one claim; Sec. 4.2: "often worse than those of IE"
+    worse = [k for k in ks if (printed[f"mcl k{k}"][1] or 0.0) < (printed["base"][1] or 0.0)]
+    claims += [_as_printed(network, (f"mcl k{k}", "base"), "oracle") for k in (SHARP[network], *worse)]
+    for k in ks:
         kd, cmcl, mcl = (f"{rule} k{k}" for rule in ("mcl_kd", "cmcl", "mcl"))
         pairs = [(kd, "base"), (kd, cmcl), (kd, mcl), ("base", mcl), (cmcl, mcl), ("base", cmcl)]
         if TASK_OF[network] == "image":
-            pairs += [(f"{rule} + fs k{k}", f"{rule} k{k}") for rule in ("cmcl", "mcl_kd")]
+            pairs += [(f"{rule} + fs k{k}", row) for rule in ("cmcl", "mcl_kd") for row in (f"{rule} k{k}", "base")]
         claims += [_as_printed(network, pair, "overall") for pair in pairs]
-        claims += [_as_printed(network, (mcl, other), "oracle") for other in ("base", cmcl, kd)]
+        claims += [_as_printed(network, (row, "base"), "oracle") for row in (kd, cmcl)]
     return claims
 
 
@@ -99,6 +116,22 @@ def _as_printed(network: str, pair: tuple[str, str], metric: str) -> Claim:
     more, less = sorted(pair, key=lambda row: PRINTED[network][row][METRICS.index(metric)] or 0.0, reverse=True)
     text = f"{title_of(more)} beats {title_of(less)}{' in oracle accuracy' if metric == 'oracle' else ''}"
     return _claim(network, more, less, metric, text, TABLE[network])
+
+
+def _across() -> list[Claim]:
+    """What the text of Sec. 4.1 says beyond the tables' rows."""
+    claims = []
+    for k in KS["san"]:
+        more = _claim("san", f"mcl_kd k{k}", "base", "overall", f"MCL-KD gains more than with the MLP, at k = {k}",
+                      "Table 1, Sec. 4.1")  # fmt: skip
+        less = _claim("mlp", f"mcl_kd k{k}", "base", "overall", "", "")
+        gains = [replace(claim.more, over=claim.less) for claim in (more, less)]
+        name = f"mcl-san-gain-over-mlp-gain-k{k}"
+        claims.append(replace(more, name=name, more=gains[0], less=gains[1], starts=more.starts + less.starts))
+    sure = _claim("san", "mcl k1", "mcl_kd k1", "confidence", "members of MCL that are wrong are surer than MCL-KD's",
+                  "Fig. 4, k = 1")  # fmt: skip
+    first, second = (replace(side, metric=find_confidence) for side in (sure.more, sure.less))
+    return [*claims, replace(sure, more=first, less=second, needs=())]
 
 
 def _ours(network: str) -> list[Claim]:
@@ -136,4 +169,6 @@ HEADLINES = (
     *(f"mcl-{network}-mcl-kd-k3-over-base-overall" for network in ("mlp", "san", "updn", "resnet")),
     *(f"mcl-san-mcl-kd-k3-over-{rule}-k3-overall" for rule in ("mcl", "cmcl")),
 )
-CLAIMS = mark_headlines((claim for network in NETWORKS for claim in (*_of(network), *_ours(network))), HEADLINES)
+CLAIMS = mark_headlines(
+    (*(claim for network in NETWORKS for claim in (*_of(network), *_ours(network))), *_across()), HEADLINES
+)

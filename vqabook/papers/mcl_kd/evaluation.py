@@ -7,14 +7,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vqabook.core import Batch, Output, Table
+from vqabook.core import Batch, Output, SparseScores, Table
 from vqabook.data.vqa import spell
-from vqabook.files import data_root
-from vqabook.metrics.ensemble import answer_together, constant_members, dependence, frequent_answers, oracle
+from vqabook.metrics import ensemble
 from vqabook.objectives.multiple_choice import MultipleChoice
-from vqabook.papers.mcl_kd.examples import Examples, load_examples, top_answers
-from vqabook.papers.mcl_kd.recipes import describe_data
-from vqabook.papers.mcl_kd.setting import TASK_OF, Setting
+from vqabook.papers.mcl_kd.examples import Examples
 from vqabook.training.fit import predict, select
 
 FEWEST = 20  # rows of a family whose owners are counted
@@ -28,11 +25,12 @@ def judge(model: nn.Module, objective: MultipleChoice, history: list[dict], exam
     selection, scores = select(history, first=0), [row.pop("scores") for row in history]
     cost = owners_cost(model, objective, examples.train)
     owned = count_owned(cost, examples.group["train"], examples.families)
+    answers = target.best if isinstance(target := examples.train.target, SparseScores) else target
     return {
         "test": scores[selection["best_by_valid"]["epoch"] - 1],
         "selection": selection,
         "specialised": owned,
-        "divided": measure_dependence(cost.argmin(1), top_answers(examples.train.target).cpu().numpy()),
+        "divided": ensemble.measure_dependence(cost.argmin(1), answers.cpu().numpy()),
         "questions": list_questions(examples, owned) if examples.words else {},
         "shown": show_members(model, examples),
         "parameters": {"model": sum(p.numel() for p in model.parameters())},
@@ -47,7 +45,7 @@ def score_epoch(model: nn.Module, examples: Examples) -> dict:
     each = 100 * members.mean(1)
     scores = {
         "overall": 100 * float(test.mean()),
-        "oracle": 100 * float(oracle(members).mean()),
+        "oracle": 100 * float(ensemble.oracle(members).mean()),
         "single": float(each.mean()),
         "best_member": float(each.max()),
         "worst_member": float(each.min()),
@@ -60,19 +58,11 @@ def score(model: nn.Module, table: Table) -> tuple[Float[np.ndarray, " n"], Floa
 
     def read(out: Output, batch: Batch) -> Float[Tensor, "b all"]:
         logits = out.logits.float().cpu()
-        together = torch.from_numpy(answer_together(logits.numpy()))
-        return worth(torch.vstack([together, logits.argmax(-1)]), batch.target).T
+        together = torch.from_numpy(ensemble.answer_together(logits.numpy()))
+        return ensemble.worth(torch.vstack([together, logits.argmax(-1)]), batch.target).T
 
     scores = predict(model, table, read).T.contiguous().numpy()
     return scores[0], scores[1:]
-
-
-def worth(chosen: Int[Tensor, "m b"], target: Tensor) -> Float[Tensor, "m b"]:
-    """The score of each answer: 1 or 0 by a label [b], or the soft score [b, a], which is the VQA accuracy."""
-    chosen = chosen.to(target.device)
-    if target.dtype.is_floating_point:
-        return target.gather(1, chosen.T).T
-    return chosen.eq(target).float()
 
 
 @torch.no_grad()
@@ -94,15 +84,7 @@ def count_owned(cost: Float[np.ndarray, "n m"], group: Int[np.ndarray, " n"], fa
     np.add.at(counts, (group, owner), 1)
     there = np.flatnonzero(counts.sum(1) >= FEWEST)
     owned = {"families": [families[i] for i in there], "owned": counts[there].tolist()}
-    return owned | measure_dependence(owner, group)
-
-
-def measure_dependence(owner: Int[np.ndarray, " n"], group: Int[np.ndarray, " n"]) -> dict:
-    """How much an example's owner says about its group, in nats, and against chance."""
-    if min(len(np.unique(owner)), len(np.unique(group))) < 2:  # one member owns all: nothing depends on anything
-        return {"information": 0.0, "by_chance": 0.0, "p": 1.0, "beyond_chance": 0.0}
-    measured = dependence(owner, group)
-    return measured._asdict() | {"beyond_chance": measured.information - measured.by_chance}
+    return owned | ensemble.measure_dependence(owner, group)
 
 
 @torch.no_grad()
@@ -133,7 +115,7 @@ def _most_probable(probability: Float[Tensor, " c"], answers: tuple[str, ...]) -
 
 
 def list_questions(examples: Examples, owned: Mapping) -> dict[str, list[str]]:
-    """Table 3: the first training questions of the families of which one member owns most."""
+    """Table 3: the first training questions of the families of which one member owns the most questions."""
     most = {family: max(counts) for family, counts in zip(owned["families"], owned["owned"], strict=True)}
     questions = {}
     for family in sorted(most, key=most.__getitem__, reverse=True)[:FAMILIES]:
@@ -143,20 +125,26 @@ def list_questions(examples: Examples, owned: Mapping) -> dict[str, list[str]]:
     return questions
 
 
-def score_unread(s: Setting) -> dict[str, float]:
-    """Accuracies (%) on the reasoning questions of a setting without reading them; empty if it asks for none.
+def judge_unread(examples: Examples, members: int) -> dict:
+    """Accuracies (%) without reading: the i-th member says the i-th most frequent answer to each kind of question.
 
-    Each member says one answer to each kind of question: the i-th the i-th most frequent one.
+    The first is the guess; of images no kind is known. A level that says nothing of a model, and an oracle accuracy.
     """
-    if all(TASK_OF[network] != "reasoning" for network in s.networks):
-        return {}
-    examples = load_examples(describe_data(s, "reasoning"), data_root(s.data_root), torch.device("cpu"))
-    answers = {part: getattr(examples, part).target.numpy() for part in ("train", "test")}
-    frequent = frequent_answers(
-        examples.group["train"], answers["train"], len(examples.families), len(examples.answers)
+    group = {part: rows if examples.words else np.zeros_like(rows) for part, rows in examples.group.items()}
+    target, n = examples.train.target, examples.train.n_classes
+    if isinstance(target, SparseScores):
+        answer, score = target.answer, target.score
+    else:
+        answer, score = target[:, None], torch.ones(len(target), 1)
+    counted = group["train"], answer.long().cpu().numpy(), score.cpu().numpy()
+    frequent = ensemble.frequent_answers(*counted, len(examples.families) if examples.words else 1, n)
+    valid, test = (
+        ensemble.worth(
+            torch.from_numpy(ensemble.constant_members(frequent, group[part], members)),
+            table.target[torch.arange(len(table), device=table.device)],
+        )
+        for part, table in (("valid", examples.valid), ("test", examples.test))
     )
-    right = constant_members(frequent, examples.group["test"], answers["test"], s.members)
-    return {
-        "the most frequent answer to its kind of question": 100 * float(right[0].mean()),
-        f"oracle of {s.members} members that say one frequent answer each": 100 * float(right.any(0).mean()),
-    }
+    scores = {"overall": 100 * float(test[0].mean()), "oracle": 100 * float(test.amax(0).mean())}
+    sizes = {part: len(rows) for part, rows in group.items()}
+    return {"valid": 100 * float(valid[0].mean()), "test": scores, "sizes": sizes}

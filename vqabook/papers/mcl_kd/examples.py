@@ -8,13 +8,11 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Int, UInt8
-from torch import Tensor
-from torch.nn import functional as F
+from jaxtyping import Int
 
 from vqabook import files
-from vqabook.core import SparseScores, Table
-from vqabook.data.cifar import CIFAR100_CLASSES, load_cifar100
+from vqabook.core import Table
+from vqabook.data.cifar import CIFAR100_CLASSES, load_cifar100, shrink
 from vqabook.data.clevr import ANSWERS, FAMILIES, load_clevr, scene_features
 from vqabook.data.imbalanced import Cut, divide
 from vqabook.data.sets import DataSpec, load_task
@@ -62,8 +60,8 @@ def load_examples(data: Mapping, data_root: Path | None, device: torch.device) -
 def load_reasoning(dataset: str, features: str, data_root: Path | None, device: torch.device) -> Examples:
     """CLEVR's questions about the true states of a scene's objects, or about features of its picture.
 
-    Those lie beside the questions, in features_train.h5 and features_val.h5. The official validation questions are the
-    test.
+    Those lie beside the questions, in features_train.h5 and features_val.h5; the paper's are conv4 of ResNet-101 (Sec.
+    4.1). The official validation questions are the test.
     """
     folder = files.data_root(data_root) / dataset
     splits: tuple[Literal["train", "val"], ...] = ("train", "val")
@@ -76,7 +74,8 @@ def load_reasoning(dataset: str, features: str, data_root: Path | None, device: 
         if absent := [str(path) for path in paths.values() if not path.exists()]:
             raise FileNotFoundError(
                 f"questions about CLEVR's pictures need their features in {' and '.join(absent)}, which do not exist; "
-                "make them: vqabook data features IMAGES FILE, or ask about states: reasoning_features = 'states'"
+                "make them: vqabook data features IMAGES FILE --backbone transformers:microsoft/resnet-101@stage3 "
+                "--size 224 --grid 14 --dtype float16, or ask about states: reasoning_features = 'states'"
             )
         stores = {split: open_features(path) for split, path in paths.items()}
         seen = repr([path.stat().st_size for path in paths.values()]).encode()
@@ -102,14 +101,7 @@ def load_questions(spec: DataSpec, labels: bool, data_root: Path | None, device:
 def _with_labels(table: Table) -> Table:
     """The rows with a known answer, whose label is the one that most annotators gave."""
     known = (table.scores.score.amax(1) > 0).nonzero()[:, 0]
-    return replace(table, target=top_answers(table.scores)).subset(known)
-
-
-def top_answers(target: Tensor | SparseScores) -> Int[Tensor, " n"]:
-    """The answer to each row; where ten people answered, the one with the highest score."""
-    if isinstance(target, SparseScores):
-        return target.answer.gather(1, target.score.argmax(1, keepdim=True)).squeeze(1).long()
-    return target
+    return replace(table, target=table.scores.best).subset(known)
 
 
 @lru_cache(maxsize=1)
@@ -137,14 +129,6 @@ def load_images(dataset: str, n_train: int, side: int | None, data_root: Path | 
         whitening = Whitening.of(kept.inputs[0])
         kept, valid, test = (Table((whitening(t.inputs[0]),), t.target, 100) for t in (kept, valid, test))
     return _group([replace(t, side={"class": t.labels}) for t in (kept, valid, test)], "class", names, names, device)
-
-
-def shrink(images: UInt8[Tensor, "n c h h"], side: int) -> UInt8[Tensor, "n c side side"]:
-    """Images of `side` pixels, each the mean of those it stands for. ValueError unless they divide evenly."""
-    there = images.shape[-1]
-    if there % side:
-        raise ValueError(f"pixels become means of as many each: {there} is no multiple of {side}; use 8, 16 or 32")
-    return torch.cat([F.avg_pool2d(x.float(), there // side).round().byte() for x in images.split(4096)])
 
 
 def _group(

@@ -26,6 +26,30 @@ def sort_by_owner(shares: Float[np.ndarray, "q m"]) -> list[int]:
     return sorted(range(len(shares)), key=lambda i: (int(shares[i].argmax()), -float(shares[i].max())))
 
 
+def list_owned_questions(run: Mapping) -> dict[str, tuple[str, list[str]]]:
+    """Table 3: the families whose questions a record keeps -> the member that owns most of each, and the questions.
+
+    Those that one member owns most come first.
+    """
+    owned = run["result"]["specialised"]
+    counts = dict(zip(owned["families"], map(np.array, owned["owned"]), strict=True))
+    shares = {family: 100 * counts[family] / counts[family].sum() for family in run["result"]["questions"]}
+    return {
+        family: (f"S{1 + shares[family].argmax()}, {shares[family].max():.0f} %", run["result"]["questions"][family])
+        for family in sorted(shares, key=lambda family: -shares[family].max())
+    }
+
+
+def find_confidence(result: Mapping) -> float | None:
+    """Mean probability (%) that members give to answers which are wrong, of the test examples that a record keeps.
+
+    None where none is wrong.
+    """
+    firsts = [(answers[0], example["truth"]) for example in result["shown"] for answers in example["members"]]
+    wrong = [probability for (answer, probability), truth in firsts if answer != truth]
+    return 100 * float(np.mean(wrong)) if wrong else None
+
+
 def list_said(runs_of: Mapping[str, Runs], places: Sequence[int]) -> dict[str, dict[str, dict[str, str]]]:
     """Fig. 4: question and true answer -> rule -> each member's first answer with its probability, and that of all.
 

@@ -15,8 +15,9 @@ import torch
 from vqabook.data.sets import DataSpec, data_digest
 from vqabook.files import data_root
 from vqabook.papers.mcl_kd.examples import load_examples
-from vqabook.papers.mcl_kd.setting import NAME, TASK_OF, Ensemble, Setting, runs_of
+from vqabook.papers.mcl_kd.setting import NAME, SOLVERS, TASK_OF, Ensemble, Setting, runs_of
 from vqabook.papers.paper import Recipe
+from vqabook.training.solver import Solver
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +35,10 @@ class Run(Recipe):
     beta: float | None = None
     cmcl_beta: float | None = None
     temperature: float | None = None
+    solver: Solver | None = None  # None: Adam at a constant rate, no clipping
 
     OWN: ClassVar[tuple[str, ...]] = ("beta", "cmcl_beta", "temperature")  # of ensembles alone
-    LEFT_OUT = (*Recipe.LEFT_OUT, *OWN)
+    LEFT_OUT = (*Recipe.LEFT_OUT, *OWN, "solver")
 
     @property
     def base(self) -> Run:
@@ -45,13 +47,21 @@ class Run(Recipe):
         return replace(self, variant=f"{self.network} base", epochs=self.base_epochs, **own)
 
 
-def list_recipes(s: Setting, page: str) -> list[Run]:
+@dataclass(frozen=True, kw_only=True)
+class Unread(Recipe):
+    """Members that read nothing: a level that base models must leave behind, and an oracle accuracy."""
+
+    members: int
+
+
+def list_recipes(s: Setting, page: str) -> list[Recipe]:
     """Every run of the page, base models first. `variant` is "<network> base" or "<network> <rule> k<k>"; after an @,
-    ours.
+    ours; "<task> unread" reads nothing.
     """
-    data = {task: describe_data(s, task) for task in {TASK_OF[network] for network in s.networks}}
+    data = {task: describe_data(s, task) for task in dict.fromkeys(TASK_OF[network] for network in s.networks)}
+    unread = [Unread(**_what(s, "statistics", f"{task} unread", 0, task, data[task])) for task in data]
     base = [_base(s, network, seed, data[TASK_OF[network]]) for seed in s.seeds for network in s.networks]
-    return base + [
+    return [*unread, *base] + [
         _specialise(s, run, name, ensemble)
         for run in base
         for ks in [s.vqa_specialists if run.network == "updn" else s.specialists]
@@ -59,9 +69,16 @@ def list_recipes(s: Setting, page: str) -> list[Run]:
     ]
 
 
+def _what(s: Setting, kind: str, variant: str, seed: int, task: str, data: dict) -> dict[str, Any]:
+    what = {"paper": NAME, "profile": s.profile, "kind": kind, "variant": variant, "seed": seed}
+    return what | {"prior": "none" if task == "image" else "same", "data": data, "members": s.members}
+
+
 def _base(s: Setting, network: str, seed: int, data: dict) -> Run:
     task = TASK_OF[network]
     words = {"word": s.word, "hidden": s.hidden, "dropout": s.dropout}
+    if task == "reasoning" and data.get("features") == "images":
+        words |= {"blocks": s.blocks}
     sizes_of: dict[str, dict[str, Any]] = {
         "mlp": words | {"wide": s.wide},
         "san": words | {"attention": s.attention},
@@ -74,14 +91,8 @@ def _base(s: Setting, network: str, seed: int, data: dict) -> Run:
         "vqa": (s.vqa_base_epochs, s.vqa_batch, s.vqa_lr),
         "image": (s.image_base_epochs, s.image_batch, s.image_lr),
     }[task]
-    what: dict[str, Any] = {
-        "paper": NAME,
-        "profile": s.profile,
-        "kind": "train",
-        "variant": f"{network} base",
-        "seed": seed,
-    }
-    what |= {"prior": "none" if task == "image" else "same", "data": data, "network": network, "members": s.members}
+    what = _what(s, "train", f"{network} base", seed, task, data) | {"network": network}
+    what |= {"solver": SOLVERS.get(network) if s.solvers == "paper" else None}
     return Run(**what, model=sizes_of[network], base_epochs=epochs, epochs=epochs, batch_size=batch_size, lr=lr)
 
 

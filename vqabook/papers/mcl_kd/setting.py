@@ -5,12 +5,21 @@ from typing import Literal
 
 from vqabook.knobs import dropped, knob, one_of, positive, within
 from vqabook.papers.paper import QuestionSetting
+from vqabook.training.solver import Solver
 
 NAME = "mcl_kd"
 NETWORKS = {"mlp": "MLP", "san": "SAN", "updn": "UpDn", "resnet": "ResNet-20", "vgg": "VGGNet-17"}
 TASK_OF = {"mlp": "reasoning", "san": "reasoning", "updn": "vqa", "resnet": "image", "vgg": "image"}
 Rule = Literal["ie", "mcl", "cmcl", "mcl_kd"]
 RULES: dict[Rule, str] = {"mcl": "MCL", "cmcl": "CMCL", "mcl_kd": "MCL-KD"}
+
+
+SOLVERS = {  # of the paper; on CLEVR it is Adam at a constant rate (Sec. 4.1)
+    "updn": Solver("adamax", clip=0.25),  # Sec. 4.1: UpDn's release, unchanged
+    # Sec. 4.2: SGD with Nesterov momentum; else CMCL's release, whose ResNet-20 has none, and decays weights alone
+    "resnet": Solver("sgd", nesterov=True, weight_decay=1e-4, drops=((0.5, 0.1), (0.75, 0.01))),
+    "vgg": Solver("sgd", nesterov=True, weight_decay=5e-4, drops=((0.25, 0.2), (0.5, 0.04), (0.75, 0.008))),
+}
 
 
 @dataclass(frozen=True)
@@ -49,9 +58,11 @@ class Setting(QuestionSetting):
     specialists: tuple[int, ...] = knob((1, 2, 3), rule=positive())  # k
     vqa_specialists: tuple[int, ...] = knob((3,), rule=positive())  # k of UpDn: Table 2
     controls: bool = True  # the rows that are ours
+    solvers: str = knob("paper", rule=one_of("paper", "adam"))  # ours: Adam at a constant rate for every network
 
     reasoning_data: str = knob("clevr", rule=one_of("shapes", "clevr_1500", "clevr"))
-    reasoning_features: str = knob("states", rule=one_of("states", "images"))  # of CLEVR; the paper: images
+    reasoning_features: str = knob("states", rule=one_of("states", "images"))  # of CLEVR; the paper: images, conv4
+    blocks: int = knob(2, rule=within(0, 100))  # release: residual blocks upon features of images
     base_epochs: int = knob(50, rule=positive())  # release
     epochs: int = knob(50, rule=positive())  # release
     batch_size: int = knob(64, rule=positive())  # Sec. 4.1
@@ -78,12 +89,12 @@ class Setting(QuestionSetting):
     max_words: int = knob(14, rule=positive())
 
     image_data: str = knob("cifar100", rule=one_of("digits", "cifar100"))
-    image_train: int = knob(45_000, rule=positive())  # images trained on, of those that are not held out
+    image_train: int = knob(45_000, rule=positive())  # ours: of 50,000, since a tenth is held out
     image_side: int = knob(32, rule=positive())  # pixels of CIFAR-100; fewer are means of neighbours
-    image_base_epochs: int = knob(160, rule=positive())  # CMCL: 64,000 steps of 128
+    image_base_epochs: int = knob(160, rule=positive())  # not printed; CMCL's ResNet-20: 64,000 steps of 128
     image_epochs: int = knob(160, rule=positive())  # the same again
     image_batch: int = knob(128, rule=positive())  # CMCL
-    image_lr: float = knob(1e-3, rule=positive())  # ours, Adam; CMCL: SGD at 0.1 in three steps
+    image_lr: float = knob(0.1, rule=positive())  # CMCL
     image_beta: float = knob(50 / 28, rule=positive())  # not printed; CLEVR's
     image_temperature: float = knob(1.0, rule=positive())  # not printed
     image_cmcl_beta: float = knob(0.75, rule=positive())  # CMCL's example
@@ -109,7 +120,7 @@ PROFILES: dict[str, dict] = {
         "base_epochs": 2, "epochs": 2, "word": 8, "hidden": 8, "attention": 8, "wide": 16, "dataset": "shapes",
         "vqa_base_epochs": 2, "vqa_epochs": 2, "vqa_word": 8, "vqa_hidden": 8, "vqa_specialists": (1,),
         "min_answer_count": 2, "image_data": "digits", "image_train": 100, "image_base_epochs": 2, "image_epochs": 2,
-        "depth": 8, "image_width": 4, "questions": 300, "world_objects": (2, 4),
+        "image_lr": 1e-3, "solvers": "adam", "depth": 8, "image_width": 4, "questions": 300, "world_objects": (2, 4),
     },
     "small": {
         "seeds": (0, 1, 2, 3, 4), "networks": ("mlp", "san", "updn", "resnet"), "reasoning_data": "shapes",
@@ -117,13 +128,14 @@ PROFILES: dict[str, dict] = {
         "wide": 128, "dataset": "shapes", "vqa_base_epochs": 8, "vqa_epochs": 8, "vqa_batch": 128, "vqa_lr": 4e-3,
         "vqa_word": 32, "vqa_hidden": 64, "min_answer_count": 3, "image_data": "digits", "image_train": 300,
         "image_base_epochs": 15, "image_epochs": 10, "image_batch": 32, "image_lr": 3e-3, "depth": 8, "image_width": 4,
-        "questions": 6000, "world_objects": (2, 4), "world_noise": 0.1,
+        "questions": 6000, "world_objects": (2, 4), "world_noise": 0.1, "solvers": "adam",
     },
     "real": {
         "reasoning_data": "clevr_1500", "base_epochs": 12, "epochs": 6, "lr": 3e-3, "word": 32, "hidden": 64,
         "attention": 64, "wide": 128, "dataset": "vqacp_v1_coco16k", "vqa_base_epochs": 10, "vqa_epochs": 5,
         "vqa_word": 64, "vqa_hidden": 128, "min_answer_count": 3, "image_train": 10_000, "image_side": 16,
         "image_lr": 3e-3, "image_base_epochs": 8, "image_epochs": 3, "image_width": 8, "vgg_width": 8,
+        "solvers": "adam",
     },
     "paper": {},
 }  # fmt: skip

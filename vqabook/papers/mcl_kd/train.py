@@ -15,11 +15,12 @@ from vqabook.models.members import FeatureSharing, Members
 from vqabook.models.san import Mlp, MlpConfig, San, SanConfig
 from vqabook.models.updn import UpDn, UpDnConfig
 from vqabook.objectives.multiple_choice import MultipleChoice, Rule, per_member
-from vqabook.papers.mcl_kd.evaluation import judge, score_epoch
+from vqabook.papers.mcl_kd.evaluation import judge, judge_unread, score_epoch
 from vqabook.papers.mcl_kd.examples import Examples, load_examples
-from vqabook.papers.mcl_kd.recipes import Run
+from vqabook.papers.mcl_kd.recipes import Run, Unread
 from vqabook.papers.mcl_kd.setting import Ensemble
-from vqabook.training.fit import NO_CLIP, FitConfig, fit_best
+from vqabook.training.fit import fit_best
+from vqabook.training.solver import Solver
 from vqabook.training.stages import Scratch
 from vqabook.training.teachers import teacher_logits
 
@@ -52,6 +53,11 @@ def prepare(recipe: Run, *, data_root: Path | None, device: str = "auto") -> Non
     examples = load_examples(recipe.data, data_root, pick_device(device))
     build(recipe, examples)
     objective_of(recipe, examples.train)
+
+
+def count(recipe: Unread, scratch: Scratch, *, data_root: Path | None, device: str = "auto") -> dict:
+    """What members get right that read nothing."""
+    return judge_unread(load_examples(recipe.data, data_root, pick_device(device)), recipe.members)
 
 
 def build(recipe: Run, examples: Examples) -> list[nn.Module]:
@@ -106,6 +112,5 @@ def with_teachers(base: Run, model: nn.Module, table: Table, scratch: Scratch) -
 def fit_members(model: nn.Module, checkpoint: Path, recipe: Run, examples: Examples) -> list[dict]:
     """The history of `model`, which ends with the weights that were best on held-out rows."""
     table, evaluate = examples.train, partial(score_epoch, examples=examples)
-    config = FitConfig.of(recipe, table.device, optimizer="adam", clip=NO_CLIP)  # the paper names no clipping
-    rule, label = objective_of(recipe, table), recipe.label
-    return fit_best(model, rule, table, config, evaluate=evaluate, checkpoint=checkpoint, label=label)
+    config, rule = (recipe.solver or Solver()).config(recipe, table.device), objective_of(recipe, table)
+    return fit_best(model, rule, table, config, evaluate=evaluate, checkpoint=checkpoint, label=recipe.label)
