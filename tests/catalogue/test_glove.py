@@ -40,4 +40,4 @@ def test_colours_are_near_each_other(real_data):
 def test_a_label_covers_neither_dot_nor_label_while_there_is_room():
     points, size = [(0.0, 0.0), (0.2, 0.0), (0.21, 0.01), (1.0, 1.0)], (400.0, 300.0)
     spots = drawings.place_labels(points, ["one", "two", "three", "four"], size)
-    assert spots[0] == (3, 3) and len({spots[1], spots[2]}) == 2
+    assert spots[0] == (3.0, 3.0) and len({spots[1], spots[2]}) == 2

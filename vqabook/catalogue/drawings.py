@@ -58,7 +58,8 @@ def _points(figure: Figure, data: Mapping) -> None:
     axes = figure.add_subplot()
     axes.plot(data["x"], data["y"], "o", color=OTHERS[0].color, markersize=4)
     points = list(zip(data["x"], data["y"], strict=True))
-    spots = place_labels(points, data["labels"], tuple(72 * inches for inches in figure.get_size_inches()))
+    width, height = (72 * float(inches) for inches in figure.get_size_inches())
+    spots = place_labels(points, data["labels"], (width, height))
     for point, label, (x, y) in zip(points, data["labels"], spots, strict=True):
         axes.annotate(
             label, point, xytext=(x, y), textcoords="offset points", fontsize=8, ha=_SIDES[np.sign(x)],
@@ -68,7 +69,8 @@ def _points(figure: Figure, data: Mapping) -> None:
 
 
 _SIDES = {-1: "right", 0: "center", 1: "left"}
-_SPOTS = [(x, y) for y in (3, -3, 0, 11, -11) for x in (3, -3)] + [(0, 5), (0, -5), (9, 19), (-9, 19), (9, -19)]
+_SPOTS = [(x, y) for y in (3.0, -3.0, 0.0, 11.0, -11.0) for x in (3.0, -3.0)]
+_SPOTS += [(0.0, 5.0), (0.0, -5.0), (9.0, 19.0), (-9.0, 19.0), (9.0, -19.0)]
 
 
 def place_labels(
@@ -81,7 +83,7 @@ def place_labels(
     at = np.asarray(points, dtype=float)
     at = (at - at.min(0)) / np.maximum(np.ptp(at, axis=0), 1e-9) * np.multiply(size, 0.9)
     taken = [(x - 2, y - 2, x + 2, y + 2) for x, y in at]
-    spots = []
+    spots: list[tuple[float, float]] = []
     for i, label in enumerate(labels):
         others = taken[:i] + taken[i + 1 :]
         boxes = {spot: _box(at[i], spot, 0.6 * letter * len(label), letter) for spot in _SPOTS}

@@ -149,7 +149,7 @@ def panels(figure: Figure | SubFigure, n: int, *, columns: int | None = None, **
 
 def name_lines(figure: Figure) -> None:
     """One legend above all panels, so that it covers no line: every name once, in the order of the panels."""
-    named = {}
+    named: dict[str, Any] = {}
     for axes in figure.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             named.setdefault(label, handle)
