@@ -110,9 +110,10 @@ def test_no_room_is_a_house():
     for path in FILES:
         sizes[module_of(path)[1] if len(module_of(path)) > 1 else "core"] += len(path.read_text("utf-8").splitlines())
     assert max(sizes.values()) <= 0.25 * sum(sizes.values()), sizes
-    # first edition 18,818; pictures 900, verdicts 350, ledger 250, chapters 800, types 300, long tails 320, heads 1,050
+    # first edition 18,818; pictures 900, verdicts 350, ledger 250, chapters 800, types 300, long tails 320, heads
+    # 1,050, looks 110
     # conditions of ensembles 200
-    assert sum(sizes.values()) < 26_900
+    assert sum(sizes.values()) < 27_010
 
 
 @each_file

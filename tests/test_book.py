@@ -16,6 +16,7 @@ import yaml
 from playwright.sync_api import Browser, Page
 
 from vqabook.papers import PAGES as PAPER_PAGES
+from vqabook.report.plain import minus
 from vqabook.report.verdicts import KINDS
 
 ROOT = Path(__file__).parents[1]
@@ -71,6 +72,8 @@ class Visit:
     wrong_images: list[str]  # of a figure's two versions, those of the other mode that are visible
     phone_width: int  # on a screen of 390
     code: list[str]  # its lines, those behind a button too
+    cut: list[str]  # tables that are wider than their box at a width of 1,280, but for folded ones
+    hyphens: list[str]  # texts in which a negative number has a hyphen for its minus
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +93,10 @@ def visit(page: Page, html: Path, name: str) -> Visit:
     words, aside = (len(" ".join(part.all_inner_texts()).split()) for part in (article, article.locator(ASIDE)))
     prose = page.locator("article :is(p, li, td):not(:has(code))").all_inner_texts()
     faults = [text for text in prose if re.search(r"\$\$|\\\(|\\\[|\\frac", text)]
+    cut = page.evaluate(
+        """() => [...document.querySelectorAll("article table")].filter(table => table.checkVisibility()
+            && table.scrollWidth > table.closest("div").clientWidth + 1).map(table => table.innerText.slice(0, 60))"""
+    )
     height, wrong = round(article.bounding_box()["height"]), []
     for scheme, other in (("light", "dark"), ("dark", "light")):
         page.emulate_media(color_scheme=scheme)
@@ -112,6 +119,8 @@ def visit(page: Page, html: Path, name: str) -> Visit:
         faults=faults + page.locator("mjx-merror").all_inner_texts(),
         wrong_images=wrong,
         phone_width=page.evaluate("document.documentElement.scrollWidth"),
+        cut=cut,
+        hyphens=[text for text in prose if minus(text) != text],
         code=[line for block in blocks for line in block.splitlines()],
     )
 
@@ -122,6 +131,11 @@ def test_a_page_opens_from_a_folder_as_it_should_look(visits: dict[str, Visit], 
     met = visits[name]
     assert met.title and met.formulas == met.formulas_set and met.faults == [] and met.wrong_images == []
     assert met.phone_width <= 390
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_table_is_cut_and_a_negative_number_has_a_minus(visits: dict[str, Visit], name: str):
+    assert visits[name].cut == [] and visits[name].hyphens == []
 
 
 def test_the_search_finds_the_method(html: Path, page: Page):

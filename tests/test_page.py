@@ -37,7 +37,7 @@ def test_its_runs_are_those_of_its_recipes_in_their_order(page):
     recipes = page.paper.asked(page.setting, NAME)
     assert [key_of(record["recipe"]) for record in page.here] == [key_of(recipe) for recipe in recipes]
     assert page.recorded == module.read_real(page.paper) != []
-    assert list(page.sources) == ["embedded world", "real data: vqa_v2_60k"]
+    assert list(page.sources) == ["embedded world", "real data: VQA v2 with ten votes"]
     assert {key_of(r["recipe"]) for r in read_embedded(page.paper, page.setting)} == set(map(key_of, recipes))
 
 

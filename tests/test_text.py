@@ -82,3 +82,11 @@ def test_every_sentence_has_the_evidence_that_it_needs(path: Path, teller: told.
         text = json.dumps(content | {"cells": [left, *content["cells"]]})
     fill = told.fill_notebook if path.suffix == ".ipynb" else told.fill_text
     assert list(map(str, fill(text, teller, path.name)[1])) == []
+
+
+def test_a_formula_has_a_number_only_where_a_text_cites_it():
+    """The book's numbers beside a formula would be taken for the paper's."""
+    texts = {path: path.read_text("utf-8") for path in (*NOTEBOOKS, *PROSE)}
+    cited = set(re.findall(r"\{(?:eq|numref)\}`([\w-]+)`", "".join(texts.values())))
+    numbered = {(path.stem, name) for path, text in texts.items() for name in re.findall(r"\$\$ \(([\w-]+)\)", text)}
+    assert {(page, name) for page, name in numbered if name not in cited} <= {("05_mcl_kd", "eq-choice")}

@@ -23,7 +23,7 @@ from vqabook.papers.paper import Paper
 from vqabook.producer import Producer, load_or_make_runs
 from vqabook.report import again, figures, headlines, ledger, limits, live, overview, strength, verdicts
 from vqabook.report.claims import Claim
-from vqabook.report.plain import sign
+from vqabook.report.plain import name_set, sign
 from vqabook.report.show import show, show_html
 from vqabook.report.told import Teller, leave
 
@@ -79,7 +79,7 @@ class Page:
     def sources(self) -> dict[str, Records]:
         """Both sets of records under the headings of the page's tables."""
         here = "embedded world" if self.setting.dataset == "shapes" else f"here: {self.dataset}"
-        return {here: self.here, f"real data: {next(iter(self.paper.real))}": self.recorded}
+        return {here: self.here, f"real data: {name_set(next(iter(self.paper.real)))}": self.recorded}
 
     def pick(self, *starts: str) -> list[Claim]:
         """The page's claims whose names begin so."""
@@ -250,9 +250,11 @@ def draw_forest(stars: Sequence[live.Star], finding: str = "") -> str:
         return ""
     values = [_tell_star(star) for star in stars]
     alt = f"{finding or 'Printed, recorded and live differences.'} {'; '.join(values)}"
+    printed = any(star.claim.printed is not None for star in stars)
+    marks = f"{'Diamonds are printed differences, bars' if printed else 'Bars are'} 95 % intervals of recorded runs"
     caption = (
-        f"{finding} {live.count_inside(stars)} Diamonds are printed differences, bars 95 % intervals of recorded runs; "
-        "a star is one run of this build, and the pale bar is where it was expected."
+        f"{finding} {live.count_inside(stars)} {marks}; a star is one run of this "
+        "build, and the pale bar is where it was expected."
         f"{verdicts.tell_shared(verdict for star in stars for verdict in (star.real, star.embedded))}"
     ).strip()
     size, phone = (7.2, 1.2 + 0.42 * len(stars)), 1.4 + 0.62 * len(stars)

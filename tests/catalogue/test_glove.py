@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vqabook.catalogue import drawings
 from vqabook.catalogue.glove import _NAMED as NAMED
 from vqabook.catalogue.glove import describe
 from vqabook.data.glove import write_store
@@ -34,3 +35,9 @@ def test_it_is_described_by_a_plane_of_words(tmp_path):
 def test_colours_are_near_each_other(real_data):
     colours = describe(real_data("glove")).facts["nearest to 'red'"].split(", ")
     assert {"yellow", "blue", "green"} <= set(colours)
+
+
+def test_a_label_covers_neither_dot_nor_label_while_there_is_room():
+    points, size = [(0.0, 0.0), (0.2, 0.0), (0.21, 0.01), (1.0, 1.0)], (400.0, 300.0)
+    spots = drawings.place_labels(points, ["one", "two", "three", "four"], size)
+    assert spots[0] == (3.0, 3.0) and len({spots[1], spots[2]}) == 2

@@ -51,7 +51,7 @@ def test_the_page_shows_what_flipped_with_both_sides():
     found = changes.compare({"<a>": old}, {"<a>": new})
     html = changes.render_html(found, "0.2.0")
     assert "&lt;a&gt;" in html and html.index("verdict-holds") < html.index("verdict-fails")
-    assert changes.tell(found[0]) == "flipped: <a>, real data: holds +2.00 [+1.00, +3.00] -> fails -2.00 [-3.00, -1.00]"
+    assert changes.tell(found[0]) == "flipped: <a>, real data: holds +2.00 [+1.00, +3.00] -> fails −2.00 [−3.00, −1.00]"
 
 
 def test_a_ledger_is_kept_in_small_form(claim, runs):

@@ -63,7 +63,7 @@ def test_records_without_a_history_of_choices_cannot_tell(claim, runs):
 
 
 @pytest.mark.parametrize(("seen", "why"), [
-    (50.1, ""), (49.9, "not converged: baseline is no better on validation than a model without images (-0.1 points)"),
+    (50.1, ""), (49.9, "not converged: baseline is no better on validation than a model without images (−0.1 points)"),
 ])  # fmt: skip
 def test_a_model_that_sees_no_more_than_the_question_is_not_converged(seen, why, claim, run, runs):
     where = {"variant": "baseline", "prior": "changing"}

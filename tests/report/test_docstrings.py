@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from docutils import nodes
+from docutils.core import publish_doctree
 from docutils.utils import new_document
 from sphinx import addnodes
 
@@ -52,3 +53,18 @@ def test_a_line_holds_the_first_sentence_and_folds_the_place_with_the_rest():
     assert " ".join(line.split()) == '<details class="reference"><summary> loss What it is.'
     assert rest.index("The rest.") < rest.index("What it is.") < rest.index("</details>")  # the method's own, in full
     assert [node["ids"] for node in document.findall(addnodes.desc_signature)] == [["losses.loss"]] * 2
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("the *mean over the batch* is Σ (1 - b)", "the mean over the batch is Σ (1 − b)"),
+        ("-log D(μ) - log(1 - D(α)), in [-1, 1]", "−log D(μ) − log(1 − D(α)), in [−1, 1]"),
+        ("n_j^(-1/4); `x * -1 - y`, Eqs. 44-46", "n_j^(−1/4); x * -1 - y, Eqs. 44-46"),
+        ("Float, *, cross-entropy of 2 * 3 * x", "Float, *, cross-entropy of 2 * 3 * x"),
+    ],
+)
+def test_a_docstring_shows_stress_and_minus_as_they_are_meant(written, shown):
+    lines = [written]
+    docstrings.make_plain(None, "function", "loss", None, None, lines)
+    assert publish_doctree("\n".join(lines), settings_overrides={"report_level": 5}).astext() == shown

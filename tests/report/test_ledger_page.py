@@ -42,7 +42,7 @@ def test_a_row_is_addressed_and_filtered_by_what_it_is(rows):
 
 def test_a_drawer_has_seeds_records_conditions_and_commands(rows):
     text = drawer.render_drawer(rows[0])
-    assert text.count("<svg") == 3 and "seed 1: +5.10" in text and "seed 1: -5.10" in text
+    assert text.count("<svg") == 3 and "seed 1: +5.10" in text and "seed 1: −5.10" in text
     assert "It needs ten votes: ten annotators" in text and "Printed: +8.29 points" in text
     for records in (rows[0]["embedded"]["records"], rows[0]["real"]["records"]):
         stems = {name.rsplit("-", 2)[0] for name in records}

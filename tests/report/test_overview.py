@@ -55,7 +55,7 @@ def test_captions_count_what_meets_its_conditions():
     shown = overview.render_printed(papers)
     assert "On real data 1 of 2 differences have the printed sign; 1 are smaller than printed." in shown
     assert shown.count("have the printed sign") == 2  # once a source: the alternative text does not say it again
-    assert shown.count('xlink:href="ledger.html#claim-a-way-d"><title>d: printed -2.0, measured +2.5</title>') == 2
+    assert shown.count('xlink:href="ledger.html#claim-a-way-d"><title>d: printed −2.0, measured +2.5</title>') == 2
 
 
 def test_the_headlines_caption_counts_verdicts_and_seeds():

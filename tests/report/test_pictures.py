@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -187,7 +188,7 @@ def test_accuracy_goes_by_count_and_joins_neighbours(figure):
     figures.accuracy_by_count(axes, [500, 5, 50, 60], {"softmax": [[90, 10, 50, 70], [90, 20, 50, 70]]}, groups=3)
     dots, line = axes.lines
     assert list(dots.get_xdata()) == [5, 50, 60, 500] and list(dots.get_ydata()) == [15, 50, 70, 90]
-    assert list(line.get_xdata()) == [27.5, 60, 500] and line.get_label() == "softmax, n = 2"
+    assert list(line.get_xdata()) == [27.5, 60, 500] and line.get_label() == "softmax"
 
 
 def test_families_carry_names_and_numbers(figure):
@@ -257,3 +258,27 @@ def test_what_a_question_is_about_is_framed_and_a_mask_hides_the_rest():
     assert (framed[0, 10] != 255).any() and (framed[25, 25] == 255).all() and (framed[75, 50:] == 255).all()
     assert own[25, 25, 0] == own[75, 75, 0] == 255 and left[25, 25, 0] == target[25, 25, 0] == 51
     assert (figures.frame_regions(image, boxes, None) == image).all()
+
+
+def test_one_legend_names_every_line_of_the_panels_once(figure):
+    left, right = figure.subplots(1, 2)
+    for axes, names in ((left, ["a"]), (right, ["a", "b"])):
+        for name in names:
+            axes.plot([0, 1], [0, 1], label=name)
+    figures.name_lines(figure)
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["a", "b"] and left.get_legend() is None
+
+
+def test_a_forest_without_printed_differences_has_no_diamond_in_its_legend(figure):
+    silent = replace(STAR, claim=replace(STAR.claim, more=Side({}), less=Side({})))
+    for stars, marks in (([STAR, silent], 4), ([silent], 3)):
+        figures.forest(axes := figure.add_subplot(), stars)
+        names = [text.get_text() for text in axes.get_legend().get_texts()]
+        assert len(names) == marks and ("printed" in names) == (marks == 4)
+
+
+def test_zero_has_no_sign_at_a_pressed_axis(figure):
+    figures.forest(axes := figure.add_subplot(), [STAR, replace(STAR, value=60.0)])
+    formatter = axes.xaxis.get_major_formatter()
+    assert [formatter(x, 0) for x in (-5, 0, 20)] == ["−5", "0", "+20"]

@@ -8,7 +8,7 @@ import pytest
 
 from vqabook.papers import PAPERS, paper_of
 from vqabook.report.claims import HAS
-from vqabook.report.plain import SETS, clear, name_run, name_set, sign
+from vqabook.report.plain import SETS, clear, minus, minus_cells, name_run, name_set, sign
 
 
 @pytest.mark.parametrize(
@@ -37,5 +37,13 @@ def test_every_set_that_can_lack_something_has_a_name():
 
 
 def test_what_rounds_to_zero_has_no_sign():
-    assert [sign(x) for x in (0.004, -0.004, -0.0, -0.006, 1.0)] == ["0.00", "0.00", "0.00", "-0.01", "+1.00"]
-    assert [clear(x, 1) for x in (-0.04, 0.04, -1.0)] == ["0.0", "0.0", "-1.0"]
+    assert [sign(x) for x in (0.004, -0.004, -0.0, -0.006, 1.0)] == ["0.00", "0.00", "0.00", "−0.01", "+1.00"]
+    assert [clear(x, 1) for x in (-0.04, 0.04, -1.0)] == ["0.0", "0.0", "−1.0"]
+
+
+def test_a_negative_number_has_a_minus_and_a_name_its_hyphen():
+    for text in ("2026-11-29", "CIFAR-10", "0.5-0.9", "seed 1-9f3a", "-p seeds", "ResNet-18, one in 2-3"):
+        assert minus(text) == text
+    assert minus("-0.5 [-1.0, -.2] (-3)") == "−0.5 [−1.0, −.2] (−3)"
+    cells = '<td id="a-1" style="x: -2">-0.5</td><td><code>-1 <b>-2</b></code> -3</td>'
+    assert minus_cells(cells) == '<td id="a-1" style="x: -2">−0.5</td><td><code>-1 <b>-2</b></code> −3</td>'

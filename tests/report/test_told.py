@@ -86,7 +86,7 @@ def test_a_claim_without_runs_is_told_as_not_run(teller):
 
 
 def test_a_unit_reads_as_a_sentence(teller):
-    assert teller.tell("loss number") == "+5.0" and teller.tell(f"{NAME} number") == "+5.0\u00a0points"
+    assert teller.tell("loss number") == "+5.00" and teller.tell(f"{NAME} number") == "+5.0\u00a0points"
 
 
 @pytest.mark.parametrize(

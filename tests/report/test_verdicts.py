@@ -234,7 +234,7 @@ def test_tables_carry_n(runs):
     assert shown.loc["both"].tolist() == ["47.09", mean_std([45.0, 48.5, 52.0])] == ["47.09", "48.50\u00a0±\u00a03.50"]
     assert shown.loc["never"].tolist() == ["–", "–"]
     assert mean_std([]) == "–" and mean_std([2.0]) == "2.00"
-    assert mean_std([2.0], signed=True) == "+2.00" and mean_std([-2.0], signed=True) == "-2.00"
+    assert mean_std([2.0], signed=True) == "+2.00" and mean_std([-2.0], signed=True) == "−2.00"
     assert seeds_of([{0: 1.0}, {}, {0: 1.0, 1: 2.0}]) == "n = 1 to 2" and seeds_of([{}]) == ""
 
 

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from textwrap import fill
 
 import matplotlib.pyplot as plt
@@ -57,6 +57,47 @@ def _images(figure: Figure, data: Mapping) -> None:
 def _points(figure: Figure, data: Mapping) -> None:
     axes = figure.add_subplot()
     axes.plot(data["x"], data["y"], "o", color=OTHERS[0].color, markersize=4)
-    for x, y, label in zip(data["x"], data["y"], data["labels"], strict=True):
-        axes.annotate(label, (x, y), xytext=(3, 3), textcoords="offset points", fontsize=8)
+    points = list(zip(data["x"], data["y"], strict=True))
+    width, height = (72 * float(inches) for inches in figure.get_size_inches())
+    spots = place_labels(points, data["labels"], (width, height))
+    for point, label, (x, y) in zip(points, data["labels"], spots, strict=True):
+        axes.annotate(
+            label, point, xytext=(x, y), textcoords="offset points", fontsize=8, ha=_SIDES[np.sign(x)],
+            va="center" if abs(y) < 1 else "bottom" if y > 0 else "top",
+        )  # fmt: skip
     axes.set(xticks=[], yticks=[])
+
+
+_SIDES = {-1: "right", 0: "center", 1: "left"}
+_SPOTS = [(x, y) for y in (3.0, -3.0, 0.0, 11.0, -11.0) for x in (3.0, -3.0)]
+_SPOTS += [(0.0, 5.0), (0.0, -5.0), (9.0, 19.0), (-9.0, 19.0), (9.0, -19.0)]
+
+
+def place_labels(
+    points: Sequence[tuple[float, float]], labels: Sequence[str], size: tuple[float, float], letter: float = 8
+) -> list[tuple[float, float]]:
+    """Where each label starts from its point, so that it covers no dot and no label before it, if there is such a spot.
+
+    `size`: of the drawing; it and the spots are in printers' points, as the height of a `letter` is.
+    """
+    at = np.asarray(points, dtype=float)
+    at = (at - at.min(0)) / np.maximum(np.ptp(at, axis=0), 1e-9) * np.multiply(size, 0.9)
+    taken = [(x - 2, y - 2, x + 2, y + 2) for x, y in at]
+    spots: list[tuple[float, float]] = []
+    for i, label in enumerate(labels):
+        others = taken[:i] + taken[i + 1 :]
+        boxes = {spot: _box(at[i], spot, 0.6 * letter * len(label), letter) for spot in _SPOTS}
+        spots.append(min(_SPOTS, key=lambda spot: sum(_overlap(boxes[spot], other) for other in others)))
+        taken.append(boxes[spots[-1]])
+    return spots
+
+
+def _box(at: np.ndarray, spot: tuple[float, float], width: float, height: float) -> tuple[float, float, float, float]:
+    """Left, bottom, right and top of a label that starts `spot` from its point."""
+    x, y = at[0] + spot[0] + width * (np.sign(spot[0]) - 1) / 2, at[1] + spot[1] + height * (np.sign(spot[1]) - 1) / 2
+    return x, y, x + width, y + height
+
+
+def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+    """The area that two boxes share."""
+    return max(min(a[2], b[2]) - max(a[0], b[0]), 0) * max(min(a[3], b[3]) - max(a[1], b[1]), 0)

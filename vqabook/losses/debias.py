@@ -1,7 +1,7 @@
 """Losses against a known or learned bias: learned mixin, bias product and re-weighting, RUBi; focal and centre loss.
 
 Clark et al. 2019, "Don't Take the Easy Way Out", arXiv:1909.03683; Cadene et al. 2019, "RUBi", arXiv:1906.10169; both
-as the loss re-scaling paper (Guo et al. 2021) compares with them. Each trains an ensemble of the model with what the
+as the loss re-scaling paper (Guo et al. 2022) compares with them. Each trains an ensemble of the model with what the
 question alone gives away; to predict, use the model's own `logits`. Centre loss, of Wen et al. 2016, "A Discriminative
 Feature Learning Approach for Deep Face Recognition", ECCV, stands beside a softmax loss and draws a class together.
 """
@@ -62,7 +62,7 @@ def learned_mixin(
     `bias` in [0, 1] is an answer's mean score in train among questions of the same type; at 1/2 it says nothing.
     `gate` g >= 0 is softplus of a linear layer on the joint feature, `smooth` s > 0 the sigmoid of a scalar that starts
     at -1; both are trained, so both must reach the optimiser. `weight` multiplies both terms of the ensemble's BCE
-    (Guo et al. 2021, Eq. 11), as their release does for this loss.
+    (Guo et al. 2022, Eq. 11), as their release does for this loss.
     """
     check_same("logits", logits, bias=bias)
     bias = follow(bias, logits)
@@ -135,7 +135,7 @@ def focal(
 ) -> Float[Tensor, "*b"]:
     """Focal loss α (1 - p_t)^γ (-log p_t): an answer that is already right weighs little.
 
-    Guo et al. 2021, Eq. 10, which says p_t for a binary decision: p_t is σ(x) in the term that `target` weighs and
+    Guo et al. 2022, Eq. 10, which says p_t for a binary decision: p_t is σ(x) in the term that `target` weighs and
     σ(-x) in the one that 1 - `target` weighs, summed over answers. γ = 0, α = 1 is `sigmoid_bce`.
     `softmax` is their release: one p_t an example, exp(-Soft-CE), and γ = 0, α = 1 is `soft_cross_entropy`; but stable
     where softmax underflows. `weight` multiplies an answer's terms, never p_t.

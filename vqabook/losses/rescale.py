@@ -1,4 +1,4 @@
-"""Loss re-scaling: the weights, the in-type answer sets, and the mask loss of Guo et al. 2021, Sec. IV-B and IV-C."""
+"""Loss re-scaling: the weights, the in-type answer sets, and the mask loss of Guo et al. 2022, Sec. IV-B and IV-C."""
 
 from typing import Literal
 

@@ -1,6 +1,6 @@
 """Losses of soft-labelled VQA: targets as wide as the vocabulary, or all annotators' answers with a weight each.
 
-Guo et al. 2021 (loss re-scaling), Eqs. 2-3, with weights Eqs. 11 and 13; Ilievski & Feng 2017, "A simple loss function
+Guo et al. 2022 (loss re-scaling), Eqs. 2-3, with weights Eqs. 11 and 13; Ilievski & Feng 2017, "A simple loss function
 ... of VQA models", arXiv:1708.00584. A question's answers are few whatever the vocabulary's size: there they stay
 sparse, ids [b, k], and nothing as wide as the vocabulary is built for them.
 """
@@ -37,7 +37,7 @@ def sigmoid_bce(
 ) -> Float[Tensor, "*b"]:
     """Binary cross-entropy summed over answers; `target` holds soft scores in [0, 1].
 
-    Guo et al. 2021, Eq. 2; with per-answer `weight` µ, Eq. 11. `positive_only` weighs the a log σ term alone, as their
+    Guo et al. 2022, Eq. 2; with per-answer `weight` µ, Eq. 11. `positive_only` weighs the a log σ term alone, as their
     release does.
     """
     target, weight = scores_of(logits, target, weight)
@@ -57,7 +57,7 @@ def soft_cross_entropy(
 ) -> Float[Tensor, "*b"]:
     """-Σ a log softmax(logits); `target` is not normalised, so a question without a known answer weighs nothing.
 
-    Guo et al. 2021, Eq. 3; with per-answer `weight` µ, Eq. 13. Their release also divides the loss by ten, we do not.
+    Guo et al. 2022, Eq. 3; with per-answer `weight` µ, Eq. 13. Their release also divides the loss by ten, we do not.
     """
     target, weight = scores_of(logits, target, weight, high=torch.inf)
     if weight is not None:

@@ -1,4 +1,4 @@
-"""Which mistakes cost a trained model most: Guo et al. 2021 (loss re-scaling VQA), Sec. III, Table I and Fig. 2.
+"""Which mistakes cost a trained model most: Guo et al. 2022 (loss re-scaling VQA), Sec. III, Table I and Fig. 2.
 
 And whether two raters, or two models, agree beyond chance.
 """

@@ -1,4 +1,4 @@
-"""The answer mask of Guo et al. 2021 (loss re-scaling VQA), Sec. IV-B: which answers fit, from the question alone."""
+"""The answer mask of Guo et al. 2022 (loss re-scaling VQA), Sec. IV-B: which answers fit, from the question alone."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""Guo et al. 2021 (loss re-scaling VQA): criteria, what an answer costs, and Eq. 17, with re-scaled answers and mask.
+"""Guo et al. 2022 (loss re-scaling VQA): criteria, what an answer costs, and Eq. 17, with re-scaled answers and mask.
 
 A criterion is a classification loss with what it owns (a gate, a branch) and what it must know. Sigm-BCE and Soft-CE;
 and what the paper takes for backbones or compares with: the learned mixin and LMH, bias product, re-weighting (Clark
@@ -30,7 +30,7 @@ class Criterion(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def forward(self, out: Output, batch: Batch, weight: Float[Tensor, "b a"] | None) -> Float[Tensor, " b"]:
-        """Loss of each example; `weight` is that of its answers (Guo et al. 2021, Eqs. 7-8), None for no weights."""
+        """Loss of each example; `weight` is that of its answers (Guo et al. 2022, Eqs. 7-8), None for no weights."""
 
 
 class Plain(Criterion):
@@ -65,7 +65,7 @@ class LearnedMixin(_BiasCriterion):
     """LM, and with `entropy` > 0 LMH: BCE of the model together with its question type's bias (Clark et al. 2019).
 
     `hidden` is the width of the model's joint feature, which the gate reads. LMH takes entropy = 0.36. `frozen` leaves
-    gate and smoothing at their first values: the released code of Guo et al. 2021 never gives them to its optimiser.
+    gate and smoothing at their first values: the released code of Guo et al. 2022 never gives them to its optimiser.
     """
 
     def __init__(self, bias: Float[Tensor, "q a"], hidden: int, *, entropy: float = 0.0, frozen: bool = False):

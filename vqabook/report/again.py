@@ -53,6 +53,8 @@ def _parameters(setting: object, meanings: Mapping[str, str]) -> str:
 
 
 def _show(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
     return str(list(value)) if isinstance(value, tuple) else str(value)
 
 
@@ -63,9 +65,9 @@ def _provenance(records: Sequence[Mapping]) -> str:
     dirty = " (with local changes)" if any(s["dirty"] for s in stamps) else ""
     trained = sorted({r["recipe"]["seed"] for r in records if r["recipe"]["kind"] == "train"})
     days = sorted({s["started"][:10] for s in stamps})
-    seconds = f"{sum(map(_seconds, records)):.0f} s if each had trained alone"
+    seconds = f"{sum(map(_seconds, records)):,.0f} s if each had trained alone"
     facts = {
-        "Runs": f"{len(records)}, {seconds}, {' to '.join(days[:1] + days[1:][-1:])}",
+        "Runs": f"{len(records):,}; {seconds}, {' to '.join(days[:1] + days[1:][-1:])}",
         "Seeds": ", ".join(map(str, trained)),
         "Code": f"commit {', '.join(commits)}{dirty}; hash of the code: {', '.join(codes)}",
         "Hardware": "; ".join(machines),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from vqabook.report.plain import fold
+from vqabook.report.plain import fold, minus
 
 Row = Sequence[str]
 
@@ -23,7 +23,7 @@ def _tables(rows: Mapping[str, Sequence[Row]], columns: Row) -> list[str]:
     head = "".join(f"<th>{column}</th>" for column in columns)
     tables = []
     for title, listed in rows.items():
-        body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in listed)
+        body = "".join(f"<tr>{''.join(f'<td>{minus(escape(cell))}</td>' for cell in row)}</tr>" for row in listed)
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         words = f"{escape(title)}: {len(listed)}"
         tables.append(fold(words, f'<div class="table-scroll">{table}</div>', kind="reference"))

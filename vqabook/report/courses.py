@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vqabook.report.figures import count_in_ones, lines, mark_of, panels
+from vqabook.report.figures import count_in_ones, lines, mark_of, name_lines, panels
 from vqabook.report.verdicts import matching, value_at
 
 Records = Sequence[Mapping]
@@ -29,8 +29,7 @@ def draw_courses(figure: Figure, sources: Mapping[str, Records], rows: Rows, *, 
                 draw_course(axes, seeds, name)
             axes.set(xlabel="epoch", ylabel=title)
             axes.set_title(source)
-            if of_loss and axes.lines:
-                axes.legend()
+    name_lines(figure)
 
 
 def draw_course(axes: Axes, seeds: Sequence[Sequence[float]], loss: str) -> None:

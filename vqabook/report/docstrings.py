@@ -9,6 +9,9 @@ from sphinx import addnodes
 # A sentence's end: a stop before a capital, a name or a bracket, but not that of "Eq. (3)" or "et al. `x`".
 _END = re.compile(r"(?<!\bEq)(?<!\bEqs)(?<!\bSec)(?<!\bal)(?<!\be\.g)(?<!\bi\.e)\.\s+(?=[A-Z`\"(\[])")
 
+# Of formulas: between blanks, or before a number or a name that nothing precedes.
+_MINUS = re.compile(r"(?<= )-(?= )|(?<![\w\-)\]}'\"])-(?=[\w.Σ(‖½])")
+
 
 def setup(app: Any) -> dict[str, bool]:
     """What Sphinx calls."""
@@ -20,11 +23,23 @@ def setup(app: Any) -> dict[str, bool]:
 def make_plain(app: Any, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
     """Turn a docstring into reStructuredText that shows it as written: `names` are code, other signs are themselves.
 
-    The first sentence becomes a paragraph of its own.
+    *Stress* is shown, and a hyphen that stands for a minus becomes one. The first sentence becomes a paragraph of its
+    own.
     """
-    parts = re.split(r"(`[^`]+`)", split_first("\n".join(lines)))
-    plain = (rf"\ `{part}`\ " if part[:1] == "`" else re.sub(r"([*_|\\])", r"\\\1", part) for part in parts)
-    lines[:] = "".join(plain).split("\n")
+    parts = re.split(r"(`[^`]+`|(?<![\w*])\*[^\W\d_][^*`]*\*(?![\w*]))", split_first("\n".join(lines)))
+    lines[:] = "".join(map(_mark_up, parts)).split("\n")
+
+
+def _mark_up(part: str) -> str:
+    if part[:1] == "`":
+        return rf"\ `{part}`\ "
+    if part[:1] == "*" and part[-1:] == "*" and len(part) > 2:
+        return rf"\ *{_escape(part[1:-1])}*\ "
+    return _escape(_MINUS.sub("−", part))
+
+
+def _escape(text: str) -> str:
+    return re.sub(r"([*_|\\])", r"\\\1", text)
 
 
 def split_first(text: str) -> str:

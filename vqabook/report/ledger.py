@@ -8,7 +8,7 @@ from html import escape
 import pandas as pd
 
 from vqabook.report.claims import first_of_equals
-from vqabook.report.plain import sign, span
+from vqabook.report.plain import minus, sign, span
 from vqabook.report.verdicts import KINDS, UNTESTED, verdict_on
 
 SIDES = {"embedded": "verdict_embedded", "real": "verdict"}  # of a row: its numbers -> their verdict
@@ -33,7 +33,7 @@ def rows(
         printed = {"value": claim.printed, "std": None, "n": 1, "data": claim.data, "commit": None}
         listed.append({
             "paper": claim.paper, "name": claim.name, "address": claim.address, "claim": claim.statement,
-            "where": claim.where, "page": claim.page, "unit": claim.unit,
+            "where": minus(claim.where), "page": claim.page, "unit": claim.unit,
             "printed": None if claim.printed is None else printed,
             "ours": claim.ours, "headline": claim.headline, "needs": list(claim.needs),
             "same_as": repeats.get(claim.name),

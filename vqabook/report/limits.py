@@ -6,6 +6,7 @@ from html import escape
 import pandas as pd
 
 from vqabook.report.claims import Claim
+from vqabook.report.plain import clear, sign
 from vqabook.report.verdicts import mean_std, of_side, verdict_on
 
 Records = Sequence[Mapping]
@@ -29,7 +30,7 @@ def limits(claims: Mapping[str, Claim], rooms: Mapping[str, Records]) -> pd.Data
 
 
 def _number(value: float | None, *, signed: bool = False) -> str:
-    return "–" if value is None else f"{value:{'+' if signed else ''}.1f}"
+    return "–" if value is None else (sign if signed else clear)(value, 1)
 
 
 def _seen(claim: Claim, records: Records) -> str:

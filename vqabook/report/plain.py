@@ -1,5 +1,7 @@
 """Plain words for what records name, numbers as a text shows them, and text that unfolds."""
 
+import re
+
 SETS = {
     "shapes": "generated scenes", "vqacp_v1_coco16k": "VQA-CP v1", "vqa_v2_60k": "VQA v2 with ten votes",
     "clevr_1500": "CLEVR", "trec": "TREC", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "faces": "LFW",
@@ -15,6 +17,8 @@ WORDS = {  # of a run's name in its recipe -> of a page
     "san": "SAN", "updn": "UpDn", "vgg": "VGG", "votes": "all votes", "vqa": "VQA",
 }  # fmt: skip
 
+_NEGATIVE = re.compile(r"(?<![\w.\-−])-(?=\.?\d)")
+
 
 def name_run(variant: str) -> str:
     """A run's name in words: "san mcl_kd k2 @ settled" is "SAN MCL-KD (k = 2), settled"."""
@@ -27,15 +31,25 @@ def name_set(dataset: str) -> str:
     return SETS.get(dataset, dataset)
 
 
+def minus(text: str) -> str:
+    """The text with a minus for the hyphen of each negative number; ranges, dates and names keep theirs."""
+    return _NEGATIVE.sub("−", text)
+
+
+def minus_cells(html: str) -> str:
+    """`minus` of what HTML shows; its tags and its code stay as they are."""
+    return re.sub(r"<code.*?</code>|<[^>]*>|[^<]+", lambda part: part[0] if part[0][0] == "<" else minus(part[0]), html)
+
+
 def sign(value: float, digits: int = 2) -> str:
     """A number with its sign; one that rounds to zero has none."""
     rounded = round(value, digits)
-    return f"{rounded:+.{digits}f}" if rounded else f"{0:.{digits}f}"
+    return minus(f"{rounded:+.{digits}f}" if rounded else f"{0:.{digits}f}")
 
 
 def clear(value: float, digits: int = 2) -> str:
-    """A number with a minus if it is negative as shown: no "-0.0"."""
-    return f"{value:z.{digits}f}"
+    """A number with a minus if it is negative as shown: no "−0.0"."""
+    return minus(f"{value:z.{digits}f}")
 
 
 def span(low: float | None, high: float | None) -> str:

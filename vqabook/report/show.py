@@ -8,13 +8,14 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
-from vqabook.report.plain import fold
+from vqabook.report.plain import fold, minus_cells
 from vqabook.report.source import source_of
 
 
 def show(table: pd.DataFrame, *, index: bool = True, classes: str | None = None, folded: str = "") -> None:
     """Display a table as the book's HTML; cells may hold HTML of ours. `folded`: words that unfold it."""
-    html = f'<div class="results">{table.to_html(escape=False, index=index, border=0, classes=classes)}</div>'
+    cells = minus_cells(table.to_html(escape=False, index=index, border=0, classes=classes))
+    html = f'<div class="results">{cells}</div>'
     show_html(fold(escape(folded), html) if folded else html)
 
 

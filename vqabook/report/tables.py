@@ -127,7 +127,7 @@ def embolden(table: pd.DataFrame, *, but: Collection[str] = ()) -> pd.DataFrame:
 
 
 def _embolden(cells: pd.Series) -> pd.Series:
-    means = cells.str.extract(r"^([+-]?\d+\.?\d*)", expand=False).astype(float)
+    means = cells.str.extract(r"^([+−]?\d+\.?\d*)", expand=False).str.replace("−", "-").astype(float)
     return cells.where(means.isna() | (means != means.max()), "<b>" + cells + "</b>")
 
 

@@ -45,6 +45,7 @@ FORMS = {
 }
 MEASURED = "application/vnd.vqabook.measured+json"  # an output that holds a value for the text; no reader displays it
 UNITS = {"loss": "", "correlation": "", "gradient norm": "", "x 100": "(× 100)", "kappa x 100": "(κ × 100)"}
+OF_ONE = ("loss", "correlation", "nats")  # units in which 1 is much: told with two decimals at least
 _ROLE = re.compile(
     r"(?P<code>```.*?```|``.*?``)|(?<!`)\{(?P<role>told|needs)\}`(?P<asked>[^`]*[^`\s][^`]*)`", re.DOTALL
 )
@@ -200,7 +201,7 @@ def _tell_level(seeds: BySeed) -> str:
     mean, std = float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
     digits = _digits(mean, std)
     spread = f"\u00a0±\u00a0{std:.{digits}f}" if len(values) > 1 else ""
-    return f"{clear(mean, digits)}{spread} (n\u00a0=\u00a0{len(values)})".replace("-", "−")
+    return f"{clear(mean, digits)}{spread} (n\u00a0=\u00a0{len(values)})"
 
 
 def _tell_verdict(verdict: Verdict, claim: Claim, form: str) -> str:
@@ -210,14 +211,14 @@ def _tell_verdict(verdict: Verdict, claim: Claim, form: str) -> str:
         return label
     ends = verdict.interval or ()
     half = verdict.detectable or 0.0
-    digits = _digits(*(ends or [verdict.mean]), half)
+    digits = _digits(*(ends or [verdict.mean]), half, least=2 if claim.unit in OF_ONE else 1)
     parts = {
         "number": f"{_signed(verdict.mean, digits)}{_unit(claim)}",
         "size": f"{abs(verdict.mean):.{digits}f}{_unit(claim)}",
         "seeds": f"n\u00a0=\u00a0{verdict.n}",
     }
     if ends:
-        parts["interval"] = "[{},\u00a0{}]".format(*(clear(end, digits).replace("-", "−") for end in ends))
+        parts["interval"] = "[{},\u00a0{}]".format(*(clear(end, digits) for end in ends))
         parts["seen"] = f"{half:.{digits}f}{_unit(claim)}"
     if form == "why":
         return escape(verdict.why) or "all conditions are met"
@@ -226,13 +227,13 @@ def _tell_verdict(verdict: Verdict, claim: Claim, form: str) -> str:
     return parts.get(form, label)
 
 
-def _digits(*numbers: float) -> int:
-    """Decimals, one to three, with which none of these numbers looks like zero."""
-    return next((d for d in (1, 2) if all(x == 0 or round(abs(x), d) for x in numbers)), 3)
+def _digits(*numbers: float, least: int = 1) -> int:
+    """Decimals, from the `least` to three, with which none of these numbers looks like zero."""
+    return next((d for d in range(least, 3) if all(x == 0 or round(abs(x), d) for x in numbers)), 3)
 
 
 def _signed(value: float, digits: int) -> str:
-    return sign(value, digits).replace("-", "−")
+    return sign(value, digits)
 
 
 def _unit(claim: Claim) -> str:

@@ -98,7 +98,7 @@ def _kind(low: float, high: float, printed: float | None, near: float | None) ->
 def significance(more: BySeed, less: BySeed) -> float | None:
     """The p value of a two-sided paired t-test over the seeds that both have; None with fewer than three.
 
-    Guo et al. 2021 do not say whether theirs is paired; ours is, since a seed fixes the data's order and the start.
+    Guo et al. 2022 do not say whether theirs is paired; ours is, since a seed fixes the data's order and the start.
     Differences that are all the same leave no variance: p is 1 if they are zero, else 0, the limit of both cases.
     """
     differences = pair(more, less)
@@ -353,7 +353,7 @@ def mean_interval(numbers: BySeed) -> str:
     if verdict.mean is None or verdict.interval is None:
         return mean_std(values)
     low, high = map(clear, verdict.interval)
-    return f"{sign(verdict.mean)} [{low},\u00a0{high}]".replace("-", "−")
+    return f"{sign(verdict.mean)} [{low},\u00a0{high}]"
 
 
 def seeds_of(found: Iterable[Mapping[int, float]]) -> str:

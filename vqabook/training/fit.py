@@ -66,7 +66,7 @@ NO_CLIP = float("inf")
 
 @dataclass(frozen=True)
 class FitConfig:
-    """How to train. The defaults are UpDn's (Teney et al. 2018, as every method of Guo et al. 2021 uses it)."""
+    """How to train. The defaults are UpDn's (Teney et al. 2018, as every method of Guo et al. 2022 uses it)."""
 
     epochs: int = 30
     batch_size: int = 512

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 
 from vqabook.papers.balanced_activation import PAPER, pictures, tables, theory
@@ -129,3 +130,10 @@ def test_the_bounds_of_theorem_2_rank_losses_as_their_errors_do():
     equal = bounds.pop("balanced softmax, equal margins")
     assert sorted(bounds, key=lambda name: bounds[name].error) == sorted(bounds, key=lambda name: bounds[name].total)
     assert 1 < min(bound.total for bound in bounds.values()) == bounds["balanced softmax"].total < equal.total
+
+
+def test_an_offset_that_is_right_at_every_row_has_an_error_of_zero():
+    errors = {"two": np.full((3, 2), 1e-8), "three": np.array([[0.0, -1.0, 2.0], [0.0, -2.0, 3.0]])}
+    shown = tables.tabulate_offsets(errors)
+    assert list(shown.loc["two"]) == ["0", "0", ""]
+    assert list(shown.loc["three"]) == ["0", "−1.50\u00a0±\u00a00.71", "+2.50\u00a0±\u00a00.71"]

@@ -103,3 +103,9 @@ def test_tables_say_what_records_do(tasks):
     held_out = tables.tabulate_tasks(tasks, "held_out")
     assert held_out.loc["CIFAR-10, imbalanced", "n"] == 3 and len(held_out) == 2 * len(tasks)
     assert held_out.loc["CIFAR-10, imbalanced", "easy − hard"].startswith("+1.")
+
+
+def test_an_answer_that_nobody_confused_has_no_row(figure):
+    entry = {"answers": ["a", "b", "c"], "loss": [[None, 3.2, None], [None, None, None], [None, None, None]]}
+    pictures.draw_matrices(figure, {"result": {"matrices": {"how many": entry}}})
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["a", "b"]

@@ -37,7 +37,7 @@ CONTRADICTIONS = (  # where, what the paper prints there
     ("Eqs. 42-44", "the quotient leaves out the other classes, as though they were mixed alike in training and at "
      "test: the sigmoid's offset is right for two classes, or for others that are equally frequent."),
     ("Eqs. 36-37 and 48", "Eq. 48 prints the term of the true class alone; Eqs. 36-37 have both terms."),
-    ("Eq. 44 and its release", "the released code drops log(k - 1), and counts images that show a class."),
+    ("Eq. 44 and its release", "the released code drops log(k − 1), and counts images that show a class."),
 )  # fmt: skip
 MINE = "balanced softmax"
 IN_PRINT = ("ResNet-50", "val")  # the part of Table 2 that detectors are compared with
@@ -130,7 +130,7 @@ def _ours() -> list[Claim]:
         ("dealt", "softmax beats balanced softmax with other classes' counts", "Ours, control", side("softmax"),
          dealt),
         ("sigmoid", "balanced sigmoid beats the sigmoid", "Ours, Eq. 46", sigmoid, side("sigmoid")),
-        ("sigmoid-offset", "the sigmoid's offset with log(k - 1) beats that without", "Ours, Eq. 44", sigmoid,
+        ("sigmoid-offset", "the sigmoid's offset with log(k − 1) beats that without", "Ours, Eq. 44", sigmoid,
          side("balanced sigmoid @ released")),
     ]  # fmt: skip
     return [

@@ -57,6 +57,7 @@ def draw_by_count(figure: Figure, studies: Sequence[Study], rows: Sequence[str] 
     for axes, study in _panels(figure, studies):
         runs = {name_of(row): [r["result"]["test"]["per_class"] for r in study.runs(row)] for row in rows}
         figures.accuracy_by_count(axes, study.counts, {name: seeds for name, seeds in runs.items() if seeds})
+    figures.name_lines(figure)
 
 
 def draw_split(figure: Figure, studies: Sequence[Study], rows: Sequence[str] = SPLIT) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from vqabook.papers.balanced_activation.claims import IN_PRINT, MINE
 from vqabook.papers.balanced_activation.printed import DETECTED
@@ -128,3 +130,16 @@ def _tabulate(
     where = {name_of(row): study.where(row) for row in rows}
     shown = table(where, {name: (study.records, {}, metric) for name, metric in metrics.items()}, printed)
     return title(shown, f"{study.name}, imbalance {study.imbalance}, %")
+
+
+def tabulate_offsets(errors: Mapping[str, Float[np.ndarray, "n c"]]) -> pd.DataFrame:
+    """`theory.offset_errors` of each case: mean ± standard deviation over test rows, a column a class.
+
+    An offset that is right at every row has an error of 0, without a spread.
+    """
+    cells = {name: {j: _tell_error(e) for j, e in enumerate(of_rows.T, start=1)} for name, of_rows in errors.items()}
+    return pd.DataFrame.from_dict(cells, orient="index").fillna("").rename_axis("class", axis="columns")
+
+
+def _tell_error(errors: Float[np.ndarray, " n"]) -> str:
+    return "0" if np.allclose(errors, 0, atol=1e-4) else mean_std(errors.tolist(), signed=True)

@@ -1,4 +1,4 @@
-"""Guo et al. 2021, "Loss re-scaling VQA: Revisiting the Language Prior ...", arXiv:2010.16010. Pages 01 and 02."""
+"""Guo et al. 2022, "Loss re-scaling VQA: Revisiting the Language Prior ...", arXiv:2010.16010. Pages 01 and 02."""
 
 from vqabook.papers.loss_rescaling.claims import CLAIMS, TITLE, UNTESTED
 from vqabook.papers.loss_rescaling.printed import CONTRADICTIONS

@@ -1,4 +1,4 @@
-"""What Guo et al. 2021 (loss re-scaling) print, as comparisons: all claims of pages 01 and 02, and the tables' rows."""
+"""What Guo et al. 2022 (loss re-scaling) print, as comparisons: all claims of pages 01 and 02, and the tables' rows."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -8,7 +8,7 @@ from vqabook.papers.loss_rescaling.printed import ACCURACY, CLARK, CP1, CP2, KAP
 from vqabook.papers.loss_rescaling.setting import UNIFORM
 from vqabook.report.claims import Claim, Side, mark_headlines
 
-TITLE = "Loss re-scaling (Guo et al. 2021)"
+TITLE = "Loss re-scaling (Guo et al. 2022)"
 BACKBONES = {"": "UpDn", "lm": "LM", "lmh": "LMH", "css": "CSS", "css_lmh": "CSS+LMH", "lxmert": "LXMERT"}
 OTHERS = tuple(BACKBONES)[1:]  # all but UpDn
 LOSSES = {"bce": "Sigm-BCE", "ce": "Soft-CE"}

@@ -59,7 +59,7 @@ def in_type_rows(task: Task, answer: Int[np.ndarray, " n"], counts: Int[Tensor, 
 
 
 class Diagnosis:
-    """Guo et al. 2021, Sec. III: what mistakes cost on the training set, with the parameters fixed."""
+    """Guo et al. 2022, Sec. III: what mistakes cost on the training set, with the parameters fixed."""
 
     def __init__(self, task: Task, loss: str):
         self.task, self.cost = task, {"bce": sigmoid_bce, "ce": soft_cross_entropy}[loss]

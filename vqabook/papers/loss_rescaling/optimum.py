@@ -1,4 +1,4 @@
-"""What a model that cannot see settles on: the answers that cost least by each loss of Guo et al. 2021, Sec. IV-C."""
+"""What a model that cannot see settles on: the answers that cost least by each loss of Guo et al. 2022, Sec. IV-C."""
 
 from collections.abc import Iterable, Mapping, Sequence
 

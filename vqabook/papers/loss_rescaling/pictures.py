@@ -1,4 +1,4 @@
-"""Guo et al. 2021, "Loss re-scaling VQA", arXiv:2010.16010, Sec. III in pictures: what hard and easy mistakes cost.
+"""Guo et al. 2022, "Loss re-scaling VQA", arXiv:2010.16010, Sec. III in pictures: what hard and easy mistakes cost.
 
 A mistake is hard where the true answer is more frequent than the predicted one (Table I), else easy. On questions only
 answers that were confused both ways are compared; on images, where few are, all confusions weigh alike (Fig. 4).
@@ -156,8 +156,16 @@ def draw_matrices(figure: Figure, run: Mapping) -> None:
     """The mean loss of each confusion among a question type's frequent answers, a panel a type (Fig. 2)."""
     pictured = run["result"]["matrices"]
     for axes, (name, entry) in zip(figures.panels(figure, len(pictured)), pictured.items(), strict=True):
-        figures.matrix(axes, entry["loss"], entry["answers"], title=f"{name} …")
+        figures.matrix(axes, *_keep_confused(entry["loss"], entry["answers"]), title=f"{name} …")
         _slant(axes)
+
+
+def _keep_confused(
+    loss: Sequence[Sequence[float | None]], answers: Sequence[str]
+) -> tuple[list[list[float | None]], list[str]]:
+    """The matrix and its answers without those that are in no confusion."""
+    kept = [i for i, row in enumerate(loss) if any(x is not None for x in (*row, *(other[i] for other in loss)))]
+    return [[loss[i][j] for j in kept] for i in kept], [answers[i] for i in kept]
 
 
 def _slant(axes: Axes) -> None:

@@ -1,4 +1,4 @@
-"""Tables II to V of Guo et al. 2021 (loss re-scaling, arXiv:2010.16010), cell by cell as printed.
+"""Tables II to V of Guo et al. 2022 (loss re-scaling, arXiv:2010.16010), cell by cell as printed.
 
 A cell is a string: "68.42†" (two-sided t-test against the backbone, p < 0.01), "–" (not available); `value` reads its
 number. A row's ‡ says that Guo et al. trained it themselves; what they call

@@ -1,4 +1,4 @@
-"""Guo et al. 2021, "Loss re-scaling VQA", arXiv:2010.16010, Sec. III in tables: what hard and easy mistakes cost."""
+"""Guo et al. 2022, "Loss re-scaling VQA", arXiv:2010.16010, Sec. III in tables: what hard and easy mistakes cost."""
 
 from collections.abc import Mapping
 

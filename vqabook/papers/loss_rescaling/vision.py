@@ -1,4 +1,4 @@
-"""Guo et al. 2021, "Loss re-scaling VQA", arXiv:2010.16010, Sec. III-B and Fig. 4: the diagnosis on other tasks.
+"""Guo et al. 2022, "Loss re-scaling VQA", arXiv:2010.16010, Sec. III-B and Fig. 4: the diagnosis on other tasks.
 
 Imbalanced CIFAR-10 with a ResNet, seven people of LFW with centre loss, and, ours, long-tailed digits. The paper gives
 no sizes and released no code for this: all sizes are ours. Each set has a control in which no class is more frequent;

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from vqabook.report.figures.frame import is_narrow, name_rows, panels
 from vqabook.report.figures.marks import mark_of
 from vqabook.report.live import Star
+from vqabook.report.plain import minus
 from vqabook.report.strength import Dot, Level
 
 TICKS = (-50, -20, -10, -5, -2, 0, 2, 5, 10, 20, 50)
@@ -41,10 +42,10 @@ def forest(axes: Axes, stars: Sequence[Star], names: Sequence[str] | None = None
     name_rows(axes, names or [star.claim.statement for star in stars])
     axes.set_xlabel(f"difference ({' or '.join(dict.fromkeys(star.claim.unit for star in stars))})")
     bar = {"linestyle": "-", "linewidth": 2}
-    for label, style in {
-        "printed": printed.dots, "live run": live.dots, "real data": real.dots | bar,
-        "embedded world": embedded.dots | bar,
-    }.items():  # fmt: skip
+    key = {"live run": live.dots, "real data": real.dots | bar, "embedded world": embedded.dots | bar}
+    if any(star.claim.printed is not None for star in stars):
+        key = {"printed": printed.dots} | key
+    for label, style in key.items():
         axes.plot([], [], label=label, **style)
     narrow = is_narrow(axes.figure)
     axes.legend(ncols=2 if narrow else 4, loc="lower center", bbox_to_anchor=(0.5 if narrow else 0.3, 1.0))
@@ -56,7 +57,12 @@ def _press(axes: Axes) -> None:
     if high - low > 40:
         axes.set_xscale("symlog", linthresh=5)
         axes.set_xticks([x for x in (FEW_TICKS if is_narrow(axes.figure) else TICKS) if low <= x <= high])
-        axes.xaxis.set_major_formatter("{x:+g}")
+        axes.xaxis.set_major_formatter(_tick)
+
+
+def _tick(value: Any, _: object) -> str:
+    """A difference at an axis: zero has no sign."""
+    return minus(f"{value:+g}") if value else "0"
 
 
 def printed_measured(figure: Figure, papers: Mapping[str, Sequence[Dot]]) -> None:
@@ -72,7 +78,7 @@ def printed_measured(figure: Figure, papers: Mapping[str, Sequence[Dot]]) -> Non
         for axis, scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
             scale("symlog", linthresh=5)
             axis.set_ticks([-20, 0, 20] if columns == 2 else [-20, -5, 0, 5, 20])
-            axis.set_major_formatter("{x:+g}")
+            axis.set_major_formatter(_tick)
         axes.tick_params(labelsize=7)
         axes.plot((-50, 50), (-50, 50), color="gray", linewidth=0.8)
         axes.axhline(0, color="gray", linewidth=0.8, linestyle=":")
@@ -100,7 +106,7 @@ def strength(figure: Figure, dots: Sequence[Dot]) -> None:
         axes.plot((low, high), (low, high), color="gray", linewidth=1)
         axes.fill_between((low, high), (low, high), low, color="gray", alpha=0.1, linewidth=0)
         axes.text(high * 0.8, low * 1.3, "could have seen it", ha="right", va="bottom", fontsize=8)
-        axes.text(low * 1.25, high * 0.75, "could not", ha="left", va="top", fontsize=8)
+        axes.text(low * 1.25, high * 0.75, "could not have seen it", ha="left", va="top", fontsize=8)
         axes.set(xlim=(low, high), ylim=(low, high), title=title, xlabel="printed effect (points)")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter("{x:g}")

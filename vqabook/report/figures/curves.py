@@ -22,7 +22,7 @@ def accuracy_by_count(
     """Accuracy of a class against its training rows, a line a method: a faint dot a class, and the mean over seeds.
 
     `methods`: name -> a row of classes' accuracies for each seed. More classes than `groups` are joined by as many
-    groups of neighbours in count, each at its mean.
+    groups of neighbours in count, each at its mean. The legend is the figure's (`name_lines`).
     """
     order = np.argsort(counts)
     rows = np.asarray(counts, dtype=float)[order]
@@ -31,6 +31,5 @@ def accuracy_by_count(
         mark, mean = mark_of(name), np.asarray(seeds, dtype=float).mean(0)[order]
         axes.plot(rows, mean, **mark.dots | {"markersize": 3.5, "alpha": 0.35})
         x, y = ([values[group].mean() for group in joined] for values in (rows, mean))
-        axes.plot(x, y, **mark.line, label=f"{name}, n = {len(seeds)}")
+        axes.plot(x, y, **mark.line, label=name)
     axes.set(xscale="log", xlabel="training rows of the class", ylabel="accuracy on the class (%)")
-    axes.legend()

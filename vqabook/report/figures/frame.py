@@ -148,11 +148,14 @@ def panels(figure: Figure | SubFigure, n: int, *, columns: int | None = None, **
 
 
 def name_lines(figure: Figure) -> None:
-    """One legend above all panels, so that it covers no line, of what the first one that has lines shows."""
-    handles, labels = next((axes.get_legend_handles_labels() for axes in figure.axes if axes.lines), ([], []))
-    if labels:
-        across = 2 if is_narrow(figure) else min(len(labels), 5)
-        figure.legend(handles, labels, loc="outside upper center", ncols=across)
+    """One legend above all panels, so that it covers no line: every name once, in the order of the panels."""
+    named: dict[str, Any] = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            named.setdefault(label, handle)
+    if named:
+        across = 2 if is_narrow(figure) else min(len(named), 5)
+        figure.legend(named.values(), named.keys(), loc="outside upper center", ncols=across)
 
 
 def name_rows(axes: Axes, names: Sequence[str], *, zero: bool = True) -> None:
