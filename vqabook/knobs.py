@@ -74,6 +74,7 @@ class PageSetting(Checked):
     data_root: str | None = knob(None, rule=folder())  # default: $VQABOOK_DATA, else data/ of the project or the user
     runs: str | None = knob(None, rule=folder())  # folder of records; default: $VQABOOK_RUNS, else runs/ below that
     device: str = "auto"
+    precision: str = knob("fp32", rule=one_of("fp32", "bf16"))  # of the networks' layers in training
     threads: int = knob(1, rule=within(1, MOST_THREADS))  # of a run: runs are small, cores are better used by processes
     seeds: tuple[int, ...] = knob((0, 1, 2), rule=within(0, 2**31))
 

@@ -13,6 +13,7 @@ from vqabook.losses import annotator_weights
 from vqabook.objectives import AnnotatorCrossEntropy
 from vqabook.objectives.base import CrossEntropy
 from vqabook.training.fit import FitConfig, fit
+from vqabook.training.precision import PRECISIONS
 
 
 class Toy(nn.Module):
@@ -44,9 +45,9 @@ def trained(objective, table: Table, **options) -> tuple[Toy, list[dict]]:
     return model, fit(model, objective, table, FitConfig(epochs=12, batch_size=32, lr=0.05, clip=10.0, **options))
 
 
-@pytest.mark.parametrize("bf16", [False, True])
-def test_learns_toy_data(table, bf16):
-    model, history = trained(AnnotatorCrossEntropy(), table, bf16=bf16)
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_learns_toy_data(table, precision):
+    model, history = trained(AnnotatorCrossEntropy(), table, precision=precision)
     assert history[-1]["loss"] < 0.8 * history[0]["loss"]
     said = model(*table.inputs).logits.argmax(1)
     assert (said == table.target[:, 0]).float().mean() > 0.8

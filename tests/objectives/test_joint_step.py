@@ -149,7 +149,7 @@ def test_fit_trains_a_module_that_returns_a_tensor():
     rng = torch.Generator().manual_seed(0)
     x = torch.randn(64, 4, generator=rng)
     table, model = Table((x,), x[:, :3].argmax(1), 3), nn.Linear(4, 3)
-    history = fit(model, CrossEntropy(), table, FitConfig(epochs=5, batch_size=16, lr=0.05, bf16=False))
+    history = fit(model, CrossEntropy(), table, FitConfig(epochs=5, batch_size=16, lr=0.05))
     assert history[-1]["loss"] < history[0]["loss"]
     assert predict(model, table, best_answer).shape == (64,)
     with pytest.raises(ValueError, match=r"the gate reads the model's hidden \[b, h\], got None"):

@@ -12,6 +12,7 @@ from vqabook.core import Output, Table
 from vqabook.losses import mask_loss, rescaling_weights, sigmoid_bce, soft_cross_entropy
 from vqabook.objectives import LossRescaling, Plain
 from vqabook.training.fit import FitConfig, fit
+from vqabook.training.precision import PRECISIONS
 
 WEIGHT = rescaling_weights(torch.tensor([[50, 10, 5, 1], [0, 3, 30, 30]]))
 LABEL = torch.tensor([[1.0, 1, 1, 1], [0, 1, 1, 1]])
@@ -51,11 +52,12 @@ def losses(objective: LossRescaling, model: nn.Module, table: Table, progress: f
 
 @pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=OBJECTIVES)
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("bf16", [False, True])
-def test_learns_toy_data(objective, masked, bf16, toy_table):
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_learns_toy_data(objective, masked, precision, toy_table):
     table, model = toy_table(256), toy(masked=masked)
     before = losses(objective(), model, table, 0.99)
-    history = fit(model, objective(), table, FitConfig(epochs=12, batch_size=32, lr=0.05, clip=10.0, bf16=bf16))
+    config = FitConfig(epochs=12, batch_size=32, lr=0.05, clip=10.0, precision=precision)
+    history = fit(model, objective(), table, config)
     after = losses(objective(), model, table, 0.99)
     assert before.shape == after.shape == (256,)
     assert after.mean() < 0.8 * before.mean()

@@ -460,6 +460,7 @@ def test_an_endless_loss_is_refused(value, toy_table):
         ({"lr": 0.0}, "lr must be positive, got 0.0"),
         ({"lr": float("nan")}, "lr must be positive, got nan"),
         ({"clip": -0.25}, "clip must be positive, got -0.25"),
+        ({"precision": "fp16"}, "precision is one of fp32, bf16, got 'fp16'"),
         ({"optimizer": "sgdd"}, "optimizer is one of adamax, adam, adamw, sgd, got 'sgdd'"),
     ],
 )
@@ -470,10 +471,12 @@ def test_settings_out_of_range_are_refused(values, message):
 
 def test_a_recipe_says_how_to_train():
     recipe = SimpleNamespace(epochs=3, lr=0.1, seed=7, schedule="cosine", model="san")
-    config = FitConfig.of(recipe, torch.device("cpu"), optimizer="sgd", schedule=None)
+    config = FitConfig.of(recipe, optimizer="sgd", schedule=None)
     assert config == FitConfig(epochs=3, lr=0.1, seed=7, optimizer="sgd")
-    assert FitConfig.of(recipe, torch.device("cuda"), schedule=None).bf16
-    assert not FitConfig.of(recipe, torch.device("cuda"), schedule=None, bf16=False).bf16
+    recipe.precision = "bf16"
+    assert FitConfig.of(recipe, schedule=None).precision == "bf16"
+    recipe.precision = None  # as where it is not asked for
+    assert FitConfig.of(recipe, schedule=None).precision == "fp32"
 
 
 @pytest.mark.parametrize("optimizer", ["adamax", "adam", "adamw", "sgd"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -31,8 +31,9 @@ class Recipe:
     seed: int
     data: Any  # the data set, its division, and a digest of its files: a mapping, or a dataclass of the paper's
     part: str | None = None  # the paper's part that produces it
+    precision: str | None = None  # bf16, if the layers of its network are trained so
 
-    LEFT_OUT: ClassVar[tuple[str, ...]] = ("part",)  # fields that the JSON lacks where they are None
+    LEFT_OUT: ClassVar[tuple[str, ...]] = ("part", "precision")  # fields that the JSON lacks where they are None
 
     @property
     def label(self) -> str:
@@ -82,6 +83,7 @@ class Part:
     recipe: type[Recipe]
     ready: str | None = None
     apart: bool = False  # needs an environment of its own: elsewhere its recorded runs are shown
+    halves: bool = False  # trains networks whose layers may be in bf16
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,11 @@ class Paper:
 
     def asked(self, setting: Any, page: str) -> list[dict]:
         """The recipes of a page as records keep them."""
-        return [recipe.asked() for recipe in self.recipes(setting, page)]
+        recipes = self.recipes(setting, page)
+        if setting.precision == "bf16":
+            halved = {name for name, part in self.parts.items() if part.halves}
+            recipes = [replace(r, precision="bf16") if (r.part or r.kind) in halved else r for r in recipes]
+        return [recipe.asked() for recipe in recipes]
 
     @property
     def apart(self) -> tuple[str, ...]:

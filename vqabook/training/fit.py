@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
@@ -24,6 +25,7 @@ from vqabook.core import Batch, Output, Table
 from vqabook.files import load_saved, read_or_set_aside, save_whole
 from vqabook.objectives.base import Objective
 from vqabook.progress import Bar, tell
+from vqabook.training.precision import PRECISIONS, layers_in_bf16
 from vqabook.training.stages import check_state
 
 
@@ -78,7 +80,7 @@ class FitConfig:
     weight_decay: float = 0.0
     clip: float = 0.25  # gradient norm over all parameters
     seed: int = 0
-    bf16: bool = False  # autocast; pays on a GPU
+    precision: str = "fp32"  # of the model's layers: fp32, or bf16, which pays where matrix units have it
     compile: bool = False  # torch.compile; pays on long runs
     checkpoint_every: float = 20.0  # seconds between checkpoints, at epoch ends
 
@@ -88,12 +90,14 @@ class FitConfig:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if self.optimizer not in OPTIMIZERS:
             raise ValueError(f"optimizer is one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision is one of {', '.join(PRECISIONS)}, got {self.precision!r}")
 
     @classmethod
-    def of(cls, recipe: object, device: torch.device, **more: Any) -> FitConfig:
-        """What a recipe says by these fields' names; `more` overrules it. With bf16 on a GPU, if neither says so."""
-        known = {field.name: getattr(recipe, field.name) for field in fields(cls) if hasattr(recipe, field.name)}
-        return cls(**{"bf16": device.type == "cuda", **known, **more})
+    def of(cls, recipe: object, **more: Any) -> FitConfig:
+        """What a recipe says by these fields' names, None being nothing; `more` overrules it."""
+        said = {field.name: getattr(recipe, field.name, None) for field in fields(cls)}
+        return cls(**{name: value for name, value in said.items() if value is not None} | more)
 
 
 @dataclass(frozen=True)
@@ -234,6 +238,7 @@ def fit(
         for saved in (checkpoint, stage.path if stage and not stage.write else None):
             if saved is not None and run.restore(saved):
                 break
+        half = partial(layers_in_bf16, model, device.type) if config.precision == "bf16" else nullcontext
         forward = cast(nn.Module, torch.compile(model)) if config.compile else model
         saved_at = time.monotonic()
         done = len(run.history)
@@ -241,7 +246,8 @@ def fit(
         with _kept(run, checkpoint, label):
             for epoch in bar:
                 started = time.monotonic()
-                loss = _epoch(run, forward, train, epoch, order)
+                with half():
+                    loss = _epoch(run, forward, train, epoch, order)
                 row = {"epoch": epoch + 1, "loss": loss, **run.norms.summary(), **(evaluate(model) if evaluate else {})}
                 numbers = {k: f"{v:.4g}" for k, v in row.items() if isinstance(v, float)}
                 bar.set_postfix(numbers, refresh=False)
@@ -283,21 +289,18 @@ def _epoch(run: Training, forward: nn.Module, train: Table, epoch: int, draw: Ca
     generator = torch.Generator().manual_seed(config.seed * 1_000_003 + epoch)
     order = (torch.randperm(len(train), generator=generator) if draw is None else draw(generator)).to(device)
     run.loss = run.loss.to(device)
-    autocast = torch.autocast(device.type, torch.bfloat16) if config.bf16 else nullcontext()
     batches = order.split(config.batch_size)
     with stop.held():
         for i in range(run.batches, len(batches)):
             run.set_lr(epoch + i / len(batches))
             batch = train.batch(batches[i])
-            with autocast:
-                steps = run.objective.steps(forward, batch, epoch / config.epochs)
-                for losses in steps:
-                    run.optimizer.zero_grad(set_to_none=True)
-                    losses.mean().backward()
-                    run.norms.see()
-                    nn.utils.clip_grad_norm_(run.parameters, config.clip)
-                    run.optimizer.step()
-                    run.loss += losses.detach().sum()
+            for losses in run.objective.steps(forward, batch, epoch / config.epochs):
+                run.optimizer.zero_grad(set_to_none=True)
+                losses.mean().backward()
+                run.norms.see()
+                nn.utils.clip_grad_norm_(run.parameters, config.clip)
+                run.optimizer.step()
+                run.loss += losses.detach().sum()
             run.batches = i + 1
             stop.here()
     mean = float(run.loss) / len(order)

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from vqabook.training.fit import NO_CLIP, FitConfig, Schedule
 
 
@@ -18,9 +16,9 @@ class Solver:
     weight_decay: float = 0.0
     drops: tuple[tuple[float, float], ...] = ()  # (share of training, factor of lr from there on)
 
-    def config(self, recipe: Any, device: torch.device) -> FitConfig:
+    def config(self, recipe: Any) -> FitConfig:
         """How a recipe's model is trained by it; epochs, batch size, rate and seed are the recipe's."""
         drops = tuple((round(share * recipe.epochs), factor) for share, factor in self.drops)
         own = {"optimizer": self.optimizer, "nesterov": self.nesterov, "weight_decay": self.weight_decay}
         schedule = Schedule(drops=drops) if drops else None
-        return FitConfig.of(recipe, device, clip=self.clip or NO_CLIP, schedule=schedule, **own)
+        return FitConfig.of(recipe, clip=self.clip or NO_CLIP, schedule=schedule, **own)

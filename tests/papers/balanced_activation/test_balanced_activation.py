@@ -227,13 +227,13 @@ def test_a_controls_counts_are_dealt_out_to_other_classes():
 
 def test_steps_become_whole_epochs_with_their_schedule():
     recipe = replace(recipe_of("softmax at 10"), batch_size=512, steps=13_000, second_steps=1300, warmup=800)
-    config = training.fit_config(recipe, 11_203, CPU)
+    config = training.fit_config(recipe, 11_203)
     assert config.epochs == round(13_000 / 22) and config.schedule.warmup == pytest.approx(800 / 22)
     ends = [config.schedule.factor(epoch, config.epochs) for epoch in (0, config.epochs)]
     assert ends == pytest.approx([0.5, 0])
-    second = training.fit_config(replace(recipe, method=ROWS["crt"]), 11_203, CPU)
+    second = training.fit_config(replace(recipe, method=ROWS["crt"]), 11_203)
     assert second.schedule.warmup == pytest.approx(80 / 22)
-    plain = training.fit_config(replace(recipe, schedule="steps", warmup=5 * 25, steps=200 * 25), 12_406, CPU)
+    plain = training.fit_config(replace(recipe, schedule="steps", warmup=5 * 25, steps=200 * 25), 12_406)
     factors = [plain.schedule.factor(epoch, plain.epochs) for epoch in (159, 160, 180)]
     assert plain.epochs == 200 and factors == pytest.approx([1, 0.01, 0.0001])
 

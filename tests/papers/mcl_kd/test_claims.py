@@ -82,7 +82,7 @@ def test_paper_trains_by_the_papers_solvers():
                                image_train=100, questions=300, seeds=(0,), members=2, specialists=(1,),
                                vqa_specialists=(1,))  # fmt: skip
     bases = [recipe for recipe in PAPER.recipes(setting, "mcl_kd") if recipe.variant.endswith(" base")]
-    configs = {recipe.network: (recipe.solver or Solver()).config(recipe, CPU) for recipe in bases}
+    configs = {recipe.network: (recipe.solver or Solver()).config(recipe) for recipe in bases}
     for network in ("mlp", "san"):  # Sec. 4.1
         assert (configs[network].optimizer, configs[network].lr, configs[network].clip) == ("adam", 5e-4, NO_CLIP)
         assert configs[network].schedule is None
@@ -104,5 +104,5 @@ def test_other_profiles_train_as_they_were_recorded():
     for recipe in recipes:
         if recipe.kind == "train":
             assert recipe.solver is None and "solver" not in recipe.asked() and key_of(recipe.asked()) in recorded
-            config = Solver().config(recipe, CPU)
+            config = Solver().config(recipe)
             assert (config.optimizer, config.clip, config.schedule) == ("adam", NO_CLIP, None)

@@ -19,7 +19,7 @@ PAPER = Paper(
     claims=CLAIMS,
     live=("attention-text-adv-over-baseline", "attention-image-mse-over-baseline"),
     parts={
-        "train": Part(f"{__name__}.train:train", Run, "prepare"),
+        "train": Part(f"{__name__}.train:train", Run, "prepare", halves=True),
         "probe": Part(f"{__name__}.train:probe", Probing, "prepare"),
     },
     real={

@@ -148,7 +148,7 @@ def fit_run(
     model: nn.Module, objective: Objective, run: Run, table: Table, examples: Examples, checkpoint: Path
 ) -> list[dict]:
     """The history of `model` trained on `table`; it ends with the weights that were best on held-out rows."""
-    config = FitConfig.of(run, table.device, optimizer="adam", clip=NO_CLIP)
+    config = FitConfig.of(run, optimizer="adam", clip=NO_CLIP)
     evaluate = partial(score_epoch, examples=examples)
     return fit_best(model, objective, table, config, evaluate=evaluate, checkpoint=checkpoint, label=run.label)
 

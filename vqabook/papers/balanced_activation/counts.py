@@ -99,8 +99,8 @@ def fit_classifier(model: nn.Module, checkpoint: Path, recipe: CountsRun, tail: 
     equalised = torch.from_numpy(np.append(tail.equalised, False))
     objective = long_tail(rule_of(method), torch.bincount(labels)[:n], tail=equalised[:n], exponent=method.exponent)
     config = FitConfig.of(
-        recipe, table.device, epochs=max(1, round(recipe.steps / math.ceil(len(table) / BATCH))), batch_size=BATCH,
-        optimizer="adam", schedule=Schedule(cosine=True), clip=NO_CLIP, bf16=False,
+        recipe, epochs=max(1, round(recipe.steps / math.ceil(len(table) / BATCH))), batch_size=BATCH,
+        optimizer="adam", schedule=Schedule(cosine=True), clip=NO_CLIP,
     )  # fmt: skip
     weights = sampling_weights(method, tail, labels)
     order = None if weights is None else lambda draw: torch.multinomial(weights, len(labels), True, generator=draw)

@@ -126,7 +126,7 @@ def fit_detector(model: nn.Module, checkpoint: Path, recipe: DetectionRun, train
     """The history of `model`, trained with the images that a row draws."""
     table, factors = mirror_half(train.table), image_factors(recipe.method, train)
     how = {"optimizer": "sgd", "schedule": Schedule(warmup=min(1.0, epochs / 4), cosine=True), "clip": CLIP}
-    config = FitConfig.of(recipe, table.device, epochs=epochs, weight_decay=1e-4, bf16=False, **how)
+    config = FitConfig.of(recipe, epochs=epochs, weight_decay=1e-4, **how)
 
     def order(generator: torch.Generator) -> Int[Tensor, " shown"]:
         return repeated_order(factors, generator=generator)

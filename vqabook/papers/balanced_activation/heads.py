@@ -101,9 +101,7 @@ def fit_heads(
     lookup = DrawEvenly(x, labels.argsort(stable=True), counts.to(x.device))
     table = Table((rows,), labels, recipe.classes, lookup=lookup)
     epochs = max(1, round(recipe.steps / math.ceil(len(x) / recipe.batch_size)))
-    config = FitConfig.of(
-        recipe, x.device, epochs=epochs, optimizer="adam", schedule=Schedule(cosine=True), clip=NO_CLIP, bf16=False
-    )
+    config = FitConfig.of(recipe, epochs=epochs, optimizer="adam", schedule=Schedule(cosine=True), clip=NO_CLIP)
     objective = AllRules(list_rules(counts), recipe.decay, even=EVEN)
     return fit(heads, objective, table, config, checkpoint=checkpoint, keep=True, label=recipe.label)
 

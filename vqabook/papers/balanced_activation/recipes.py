@@ -164,8 +164,9 @@ def list_recipes(s: Setting, page: str) -> list[Recipe]:
 
 
 def _what(s: Setting, kind: type, part: str | None = None) -> dict:
-    """What all runs of a kind say. Its fields' knobs are called as they are, behind the name of a part of their own."""
-    knobs = {field.name: f"{part}_{field.name}" if part else field.name for field in fields(kind)}
+    """What all runs of a kind say. Knobs are called as its own fields are, behind the name of a part of theirs."""
+    own = [field.name for field in fields(kind) if field not in fields(Recipe)]
+    knobs = {name: f"{part}_{name}" if part else name for name in own}
     given = {name: getattr(s, knob) for name, knob in knobs.items() if hasattr(s, knob)}
     return given | {"paper": NAME, "profile": s.profile, "kind": "train", "prior": "none", "part": part}
 

@@ -117,7 +117,7 @@ def fit_network(model: nn.Module, checkpoint: Path, recipe: Run, data: Division)
         model,
         build_objective(recipe, data),
         table,
-        fit_config(recipe, len(table), table.device),
+        fit_config(recipe, len(table)),
         evaluate=lambda model: {"test_accuracy": measure_accuracy(model, data.held_out, recipe)},
         checkpoint=checkpoint,
         keep=True,
@@ -126,7 +126,7 @@ def fit_network(model: nn.Module, checkpoint: Path, recipe: Run, data: Division)
     )
 
 
-def fit_config(recipe: Run, n: int, device: torch.device) -> FitConfig:
+def fit_config(recipe: Run, n: int) -> FitConfig:
     """A stage's steps of a batch each as whole epochs of `n` rows, with the recipe's schedule."""
     steps = recipe.second_steps if recipe.method.second else recipe.steps
     an_epoch = math.ceil(n / recipe.batch_size)
@@ -136,7 +136,7 @@ def fit_config(recipe: Run, n: int, device: torch.device) -> FitConfig:
         schedule = Schedule(warmup=warmup, start=START, cosine=True)
     else:
         schedule = Schedule(warmup=warmup, drops=tuple((round(share * epochs), factor) for share, factor in DROPS))
-    return FitConfig.of(recipe, device, epochs=epochs, optimizer="sgd", schedule=schedule, clip=NO_CLIP)
+    return FitConfig.of(recipe, epochs=epochs, optimizer="sgd", schedule=schedule, clip=NO_CLIP)
 
 
 def augment(how: str, table: Table) -> Callable:

@@ -22,10 +22,10 @@ PAPER = Paper(
         "table-v-ce-re-scaling-over-baseline",
     ),
     parts={
-        "train": Part(f"{__name__}.train:train", Run, "prepare"),
+        "train": Part(f"{__name__}.train:train", Run, "prepare", halves=True),
         "statistics": Part(f"{__name__}.train:count", Recipe, "look"),
-        "backbones": Part(f"{__name__}.train:train", Run, "prepare"),
-        "vision": Part(f"{__name__}.vision:train", VisionRun, "prepare"),
+        "backbones": Part(f"{__name__}.train:train", Run, "prepare", halves=True),
+        "vision": Part(f"{__name__}.vision:train", VisionRun, "prepare", halves=True),
     },
     real={
         "vqacp_v1_coco16k": "28,666 training and 14,726 test questions whose priors change, about 16,217 images",

@@ -36,7 +36,7 @@ class Run(Recipe):
     attention_dropout: float
     backbone: Backbone | None = None  # None: UpDn
 
-    LEFT_OUT = ("part", "backbone")
+    LEFT_OUT = (*Recipe.LEFT_OUT, "backbone")
 
     def asked(self) -> dict:
         """The recipe as its record keeps it; a backbone says its own options alone."""

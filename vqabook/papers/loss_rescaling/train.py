@@ -57,7 +57,7 @@ def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str 
         model,
         objective,
         task.train,
-        fit_config(recipe, task.train.device),
+        fit_config(recipe),
         evaluate=evaluate,
         watch={name: part.parameters() for name, part in watched.items()},
         checkpoint=scratch.checkpoint,
@@ -90,11 +90,11 @@ def prepare(recipe: Run, *, data_root: Path | None, device: str = "auto") -> Non
     build(recipe, task, counts_of(task))
 
 
-def fit_config(recipe: Run, device: torch.device) -> FitConfig:
+def fit_config(recipe: Run) -> FitConfig:
     """How both stages are trained; a backbone may have an optimiser of its own."""
     backbone = recipe.backbone or UPDN
     decay, epochs = WEIGHT_DECAY.get(backbone.optimizer or "", 0.0), recipe.epochs + recipe.rescale_epochs
-    return FitConfig.of(recipe, device, epochs=epochs, weight_decay=decay, **backbone.own("optimizer", "clip"))
+    return FitConfig.of(recipe, epochs=epochs, weight_decay=decay, **backbone.own("optimizer", "clip"))
 
 
 def first_stage(recipe: Run, stages: Stages) -> Stage | None:

@@ -45,7 +45,7 @@ def train(recipe: VisionRun, scratch: Scratch, *, data_root: Path | None, device
         return {name: {key: whole[key] for key in ("accuracy", "mistakes")} for name, whole in seen.items()}
 
     model, objective = build(recipe, data)
-    config = FitConfig.of(recipe, data.train.device)
+    config = FitConfig.of(recipe)
     rows = replace(data.train, lookup=Augment(data.train.lookup, recipe.shift, recipe.flip))
     history = fit(
         model, objective, rows, config, evaluate=evaluate, checkpoint=scratch.checkpoint, keep=True, label=recipe.label

@@ -15,7 +15,7 @@ PAPER = Paper(
     claims=CLAIMS,
     live=("mcl-resnet-mcl-kd-k3-over-base-overall", "mcl-resnet-mcl-k3-over-base-oracle"),
     parts={
-        "train": Part(f"{__name__}.train:train", Run, "prepare"),
+        "train": Part(f"{__name__}.train:train", Run, "prepare", halves=True),
         "statistics": Part(f"{__name__}.train:count", Unread),
     },
     real={

@@ -112,5 +112,5 @@ def with_teachers(base: Run, model: nn.Module, table: Table, scratch: Scratch) -
 def fit_members(model: nn.Module, checkpoint: Path, recipe: Run, examples: Examples) -> list[dict]:
     """The history of `model`, which ends with the weights that were best on held-out rows."""
     table, evaluate = examples.train, partial(score_epoch, examples=examples)
-    config, rule = (recipe.solver or Solver()).config(recipe, table.device), objective_of(recipe, table)
+    config, rule = (recipe.solver or Solver()).config(recipe), objective_of(recipe, table)
     return fit_best(model, rule, table, config, evaluate=evaluate, checkpoint=checkpoint, label=recipe.label)

@@ -15,7 +15,7 @@ PAPER = Paper(
     claims=CLAIMS,
     live=("soft-ce-table-1-avg-overall",),
     parts={
-        "train": Part(f"{__name__}.train:train", Run, "prepare"),
+        "train": Part(f"{__name__}.train:train", Run, "prepare", halves=True),
         "statistics": Part(f"{__name__}.train:count", Recipe, "look"),
     },
     real={"vqa_v2_60k": "60,000 questions with all ten answers; 11,727 of them about images at hand"},

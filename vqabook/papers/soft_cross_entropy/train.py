@@ -94,7 +94,7 @@ def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str 
         model,
         AnnotatorCrossEntropy(summed=recipe.options.summed),
         training_table(task, recipe.target, recipe.options, recipe.seed),
-        FitConfig.of(recipe, task.train.device, optimizer="adam", clip=NO_CLIP),  # neither paper nor release clips
+        FitConfig.of(recipe, optimizer="adam", clip=NO_CLIP),  # neither paper nor release clips
         evaluate=Watched(task),
         checkpoint=scratch.checkpoint,
         keep=True,
