@@ -9,7 +9,7 @@ import pytest
 from vqabook.papers import PAPERS, paper_of
 from vqabook.report.claims import CONDITIONS, HAS, MOST_HEADLINES, Side, mark_headlines
 from vqabook.report.headlines import judge_paper
-from vqabook.report.verdicts import find_doubts, verdict_on
+from vqabook.report.verdicts import find_doubts, value_at, verdict_on
 
 
 def test_a_claim_that_needs_what_nobody_explains_is_refused(claim):
@@ -99,6 +99,19 @@ def test_models_that_others_start_from_must_know_more_than_a_guess(level, why, c
     late = [ended(record, 9, 9) for record in bases]
     told = "not converged: 3 of 3 runs of independent ensemble were still learning when they ended"
     assert verdict_on(starting, [*runs([5.0, 5.1, 4.9]), *late]).why == told
+
+
+@pytest.mark.parametrize(("moves", "why"), [
+    (0.9, ""), (-0.9, ""), (-1.2, "not converged: trained twice as long, one side moves by -1.2 points"),
+])  # fmt: skip
+def test_a_number_that_moves_with_twice_the_training_is_not_converged(moves, why, claim, run, runs):
+    records = runs([5.0, 5.1, 4.9])
+    both = [r for r in records if r["recipe"]["variant"] == "both"]
+    longer = [run("both @ twice as long", value_at(r, claim.more.metric) + moves, r["recipe"]["seed"]) for r in both]
+    verdict = verdict_on(claim, [*records, *longer])
+    assert verdict.why == why and verdict.converged is (not why)
+    assert verdict.kind == ("conditions not met" if why else "holds")
+    assert verdict_on(replace(claim, unit="nats"), [*records, *longer]).converged is None
 
 
 @pytest.mark.parametrize("name", PAPERS)

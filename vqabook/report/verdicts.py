@@ -15,7 +15,7 @@ import pandas as pd
 from scipy import stats
 
 from vqabook.evidence.record import EVIDENCE, key_of, kind_of, read_records
-from vqabook.report.claims import HAS, Claim, Metric
+from vqabook.report.claims import HAS, Claim, Metric, Side
 from vqabook.report.plain import clear, name_run, name_set, sign
 
 MIN_SEEDS = 3
@@ -237,13 +237,14 @@ def verdict_on(claim: Claim, records: Sequence[Mapping]) -> Verdict:
 
 CHANCE = 0.05
 LEARNT = 1 / 8  # of what a guess gets wrong, what models make up that have learnt; ours: half of the least in print
+LONGER, STEADY = " @ twice as long", 1.0  # runs called so were; how many points a number may then move, on average
 COURSE = ("curves", "epochs_to_reach", "history")  # numbers on how training goes, whichever epoch is best
 
 
 def find_doubts(claim: Claim, records: Sequence[Mapping]) -> list[str]:
     """What records say against the convergence of a claim's models, "" for each test that is passed.
 
-    Empty where no record can tell: no run selects an epoch, none sees the question alone or guesses.
+    Empty where no record can tell: no run selects an epoch, sees the question alone, guesses, or is twice as long.
     """
     doubts = [_doubt_start(where, claim.guess, records) for where in claim.starts if claim.guess is not None]
     if claim.blind is not None:
@@ -251,7 +252,22 @@ def find_doubts(claim: Claim, records: Sequence[Mapping]) -> list[str]:
     if claim.selects:
         sides = [side for side in claim.sides() if str(side.metric).partition(".")[0] not in COURSE]
         doubts += [_doubt_end(where, records) for where in (*(side.where for side in sides), *claim.starts)]
+    if claim.unit == "points":
+        doubts += [_doubt_length(side, records) for side in claim.sides()]
     return list(dict.fromkeys(doubt for doubt in doubts if doubt is not None))
+
+
+def _doubt_length(side: Side, records: Sequence[Mapping]) -> str | None:
+    """Whether a number moves when the same run is trained twice as long, by the mean over seeds."""
+    longer = by_seed(records, {**side.where, "variant": f"{side.where.get('variant')}{LONGER}"}, side.metric)
+    as_it_is = by_seed(records, side.where, side.metric)
+    moves = [longer[seed] - as_it_is[seed] for seed in longer.keys() & as_it_is.keys()]
+    if not moves:
+        return None
+    move = float(np.mean(moves))
+    if abs(move) <= STEADY:
+        return ""
+    return f"not converged: trained twice as long, one side moves by {sign(move, 1)} points"
 
 
 def _doubt_start(where: Mapping, guess: Mapping, records: Sequence[Mapping]) -> str | None:
