@@ -102,7 +102,7 @@ def test_models_that_others_start_from_must_know_more_than_a_guess(level, why, c
 
 
 @pytest.mark.parametrize(("moves", "why"), [
-    (0.9, ""), (-0.9, ""), (-1.2, "not converged: trained twice as long, one side moves by -1.2 points"),
+    (0.9, ""), (-0.9, ""), (-1.2, "not converged: trained twice as long, one side moves by −1.2 points"),
 ])  # fmt: skip
 def test_a_number_that_moves_with_twice_the_training_is_not_converged(moves, why, claim, run, runs):
     records = runs([5.0, 5.1, 4.9])
