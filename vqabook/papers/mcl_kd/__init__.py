@@ -16,7 +16,7 @@ PAPER = Paper(
     live=("mcl-resnet-mcl-kd-k3-over-base-overall", "mcl-resnet-mcl-k3-over-base-oracle"),
     parts={
         "train": Part(f"{__name__}.train:train", Run, "prepare", halves=True),
-        "statistics": Part(f"{__name__}.train:count", Unread),
+        "statistics": Part(f"{__name__}.train:count", Unread, "look"),
     },
     real={
         "clevr_1500": "10,000 of CLEVR's training questions, 5,000 official validation ones, true states of objects",

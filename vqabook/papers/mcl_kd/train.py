@@ -55,6 +55,11 @@ def prepare(recipe: Run, *, data_root: Path | None, device: str = "auto") -> Non
     objective_of(recipe, examples.train)
 
 
+def look(recipe: Unread, *, data_root: Path | None, device: str = "auto") -> None:
+    """Read what a recipe counts: whatever cannot be read raises now."""
+    load_examples(recipe.data, data_root, pick_device(device))
+
+
 def count(recipe: Unread, scratch: Scratch, *, data_root: Path | None, device: str = "auto") -> dict:
     """What members get right that read nothing."""
     return judge_unread(load_examples(recipe.data, data_root, pick_device(device)), recipe.members)
