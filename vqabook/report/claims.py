@@ -22,6 +22,7 @@ HAS: dict[str, tuple[str, ...]] = {  # data set -> what it has; one that is not 
     **dict.fromkeys(("trec", "cifar10", "cifar100", "faces", "digits", "lvis_v1", "made", "scenes"), ()),
 }
 MOST_HEADLINES = 6  # of a paper
+LONGER = " @ twice as long"  # behind the variant of a run that is trained so
 Metric = str | Callable[[Mapping], float | None]  # a dotted path into a record's result, or what reads a result
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 from scipy import stats
 
 from vqabook.evidence.record import EVIDENCE, key_of, kind_of, read_records
-from vqabook.report.claims import HAS, Claim, Metric, Side
+from vqabook.report.claims import HAS, LONGER, Claim, Metric, Side
 from vqabook.report.plain import clear, name_run, name_set, sign
 
 MIN_SEEDS = 3
@@ -237,7 +237,7 @@ def verdict_on(claim: Claim, records: Sequence[Mapping]) -> Verdict:
 
 CHANCE = 0.05
 LEARNT = 1 / 8  # of what a guess gets wrong, what models make up that have learnt; ours: half of the least in print
-LONGER, STEADY = " @ twice as long", 1.0  # runs called so were; how many points a number may then move, on average
+STEADY = 1.0  # how many points a number may move, on average, when a run is trained twice as long
 COURSE = ("curves", "epochs_to_reach", "history")  # numbers on how training goes, whichever epoch is best
 
 
@@ -260,7 +260,7 @@ def find_doubts(claim: Claim, records: Sequence[Mapping]) -> list[str]:
 def _doubt_length(side: Side, records: Sequence[Mapping]) -> str | None:
     """Whether a number moves when the same run is trained twice as long, by the mean over seeds."""
     longer = by_seed(records, {**side.where, "variant": f"{side.where.get('variant')}{LONGER}"}, side.metric)
-    as_it_is = by_seed(records, side.where, side.metric)
+    as_it_is = by_seed(records, side.where, side.metric) if longer else BySeed()
     moves = [longer[seed] - as_it_is[seed] for seed in longer.keys() & as_it_is.keys()]
     if not moves:
         return None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
 
-from vqabook.report.claims import Claim, Side
+from vqabook.report.claims import LONGER, Claim, Side
 
 HEADS = "as a head on frozen features"
 AT = 100  # the imbalance of what Table 1 lacks
@@ -36,7 +36,7 @@ def head_side(
     longer: bool = False,
 ) -> Side:
     """A row of heads at an imbalance, or its gain over another: percent right under a prior, or calibration."""
-    variant = f"heads at {at}" + " @ twice as long" * longer
+    variant = f"heads at {at}" + LONGER * longer
     return Side({"variant": variant, "classes": classes}, f"rows.{row}.{metric}", printed, over)
 
 

@@ -14,6 +14,7 @@ from vqabook.data.frozen import BACKBONE, PIXELS, Frozen, cut_tail, read_frozen
 from vqabook.files import data_root
 from vqabook.papers.balanced_activation.setting import NAME, Setting
 from vqabook.papers.paper import Recipe
+from vqabook.report.claims import LONGER
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def _head(s: Setting, dataset: str, imbalance: float, seed: int, longer: int) ->
     what: dict[str, Any] = {"paper": NAME, "profile": s.profile, "kind": "train", "prior": "none", "part": "heads"}
     return HeadsRun(
         **what,
-        variant=f"heads at {imbalance:g}" + " @ twice as long" * (longer > 1),
+        variant=f"heads at {imbalance:g}" + LONGER * (longer > 1),
         seed=seed,
         data=HeadData(dataset, imbalance, made, frozen.train.shape[1], counts, frozen.digest()),
         classes=frozen.classes,

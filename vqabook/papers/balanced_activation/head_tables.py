@@ -11,6 +11,7 @@ from vqabook.papers.balanced_activation.head_claims import AT
 from vqabook.papers.balanced_activation.printed import PRINTED
 from vqabook.papers.balanced_activation.setting import TABLE
 from vqabook.papers.balanced_activation.studies import Records, find_part
+from vqabook.report.claims import LONGER
 from vqabook.report.tables import embolden, title
 from vqabook.report.verdicts import BySeed, by_seed, mean_std, pair, seeds_of
 
@@ -31,7 +32,7 @@ CALIBRATION = {
 
 def read(records: Records, classes: int, at: int, row: str, metric: str = "uniform", *, longer: bool = False) -> BySeed:
     """A number of a row of heads for each tail."""
-    where = {"variant": f"heads at {at}" + " @ twice as long" * longer, "classes": classes, "part": "heads"}
+    where = {"variant": f"heads at {at}" + LONGER * longer, "classes": classes, "part": "heads"}
     return by_seed(records, where, f"rows.{row}.{metric}")
 
 
