@@ -55,7 +55,7 @@ data: $(READY) ## fetch data sets, verified: make data D=cifar10
 	@vqabook data fetch $(D)
 
 test: lint ## lint, then every test: types, notebooks and the rendered book included
-	@pytest -n 3 --dist loadscope --no-loadscope-reorder
+	@pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 test-detection: $(READY_DETECTION) ## the tests of the detector, in an environment with torchvision (5 GB, once)
 	@.venv-detection/bin/python -m pytest tests/detection tests/test_readme.py

@@ -150,9 +150,22 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(os.environ.pop("VQABOOK_RUNS"), ignore_errors=True)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes minutes starts first, so that no worker waits for another's last module; what shows runs, last."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What takes minutes starts first, so that no worker waits for another's last module; what shows runs, last.
+
+    A notebook none of whose outputs is compared is left out: the build of the book runs it, and fails where it does.
+    """
+    idle = [item for item in items if item.path.suffix == ".ipynb" and not _is_compared(item.path)]
+    if idle:
+        config.hook.pytest_deselected(items=idle)
+        items[:] = [item for item in items if item not in set(idle)]
     items.sort(key=lambda item: item.nodeid.startswith(LAST) - item.nodeid.startswith(FIRST))
+
+
+@functools.cache
+def _is_compared(notebook: Path) -> bool:
+    """Whether nbval has stored outputs to compare with."""
+    return "nbval-check-output" in notebook.read_text("utf-8")
 
 
 matplotlib.pyplot.switch_backend("agg")

@@ -78,9 +78,10 @@ def test_a_level_is_a_baseline_that_is_printed_and_measured():
     records = [record("base", seed, 30.0 + seed) for seed in range(3)]
     claims = [claim("a"), claim("b"), claim("c", printed=None), claim("d", unit="loss")]
     (level,) = strength.list_levels(claims, records, [], most=9)
-    assert level == strength.Level("A way · a: base", 40.0, 31.0, None)
+    assert level == strength.Level("A way · a: base", 40.0, 31.0, None, (3,))
     assert strength.list_levels(claims, [], [], most=9) == []
-    assert "On real data 0 of 0 baselines" in overview.render_levels([level])
+    shown = overview.render_levels([level])
+    assert "On real data 0 of 0 baselines" in shown and "means (n = 3 seeds)" in shown
 
 
 @pytest.mark.parametrize("statement, name", [

@@ -31,6 +31,7 @@ DOTS = [
     Dot(-2.0, 1.0, 6.0, "embedded", False, "ledger.html#claim-b", "b"),
 ]
 MATRIX = [[None, 1.0], [2.0, None]]
+LEVELS = [Level("a", 40.0, 30.0, None, (3,)), Level("b", 50.0, 1, 2, (3, 5))]
 DRAWINGS = {  # name -> a drawing of small data on a whole figure
     "answer_bars": lambda f: figures.answer_bars(
         f.add_subplot(), {"baseline": [80, 20], "method": [60, 40], "truth": [50, 50]}, ["yes", "no"], truth="truth"
@@ -61,7 +62,7 @@ DRAWINGS = {  # name -> a drawing of small data on a whole figure
     "forest": lambda f: figures.forest(f.add_subplot(), [STAR, STAR]),
     "printed_measured": lambda f: figures.printed_measured(f, {"A (1999)": DOTS, "B": DOTS[:1]}),
     "strength": lambda f: figures.strength(f, DOTS),
-    "dumbbells": lambda f: figures.dumbbells(f.add_subplot(), [Level("a", 40.0, 30.0, None), Level("b", 50.0, 1, 2)]),
+    "dumbbells": lambda f: figures.dumbbells(f.add_subplot(), LEVELS),
     "matrix": lambda f: figures.matrix(f.add_subplot(), MATRIX, ["two", "three"], title="how many"),
 }  # fmt: skip
 

@@ -52,11 +52,11 @@ def check(pairs: list) -> dict:
 def test_on_the_same_machine_kind_every_digit_counts(evidence):
     outcome = check(again(evidence, [0.0] * 20, "old <box>"))
     assert outcome["passed"] and tell(outcome) == [
-        "20 of 20 runs made again on the machine kind that recorded them are equal.", "Verdicts that change: 0 of 1.",
+        "Made again on the machine kind that recorded them: 20 of 20 equal.", "Verdicts that change: 0 of 1.",
     ]  # fmt: skip
     outcome = check(again(evidence, [0.0] * 19 + [1e-12], "old <box>"))
     assert not outcome["passed"]
-    assert tell(outcome)[0] == "19 of 20 runs made again on the machine kind that recorded them are equal."
+    assert tell(outcome)[0] == "Made again on the machine kind that recorded them: 19 of 20 equal."
     assert [row["key"] for row in outcome["runs"] if row["differs"]] == [key_of(evidence[-1]["recipe"])]
 
 
@@ -70,7 +70,7 @@ def test_on_another_kind_differences_of_the_size_of_seeds_pass(evidence):
     outcome = check(again(evidence, moved.tolist(), "new box"))
     assert outcome["passed"] and outcome["chance"] >= 0.01
     first, second, third, _ = tell(outcome)
-    assert first == "Of 20 runs made again on another machine kind 0 are equal."
+    assert first == "Made again on another machine kind: 0 of 20 equal."
     mean, std, outside = f"{moved.mean():+.2f}", f"{moved.std(ddof=1):.2f}", outcome["outside"]
     told = f"The differences of 20 test scores have mean {mean} and standard deviation {std} points; that of seeds is "
     assert second.startswith(told)
@@ -86,7 +86,7 @@ def test_on_another_kind_a_shift_of_all_runs_fails(evidence):
 
 def test_one_run_made_again_is_told_without_a_spread(evidence):
     assert tell(check(again(evidence[-1:], [0.1], "new box"))) == [
-        "Of 1 runs made again on another machine kind 0 are equal.",
+        "Made again on another machine kind: 0 of 1 equal.",
         "0 of 1 scores lie outside the other seeds' 95 % prediction interval, where chance puts 0.1.",
     ]
 

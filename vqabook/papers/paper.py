@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -50,7 +51,13 @@ class Recipe:
         """The recipe that a record keeps: tuples that came as lists are tuples again, nested parts what they were."""
         if unknown := asked.keys() - {field.name for field in fields(cls)}:
             raise ValueError(f"a recipe of {asked['paper']} has no {', '.join(sorted(unknown))}; check its part")
-        return TypeAdapter(cls).validate_python(dict(asked))
+        return _reader_of(cls).validate_python(dict(asked))
+
+
+@cache
+def _reader_of(kind: type[Recipe]) -> TypeAdapter:
+    """What reads a kind's recipes: its plan is made once, which takes as long as a hundred reads."""
+    return TypeAdapter(kind)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The pictures of all papers at once, as HTML: headlines, printed beside measured, strength, levels."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain, zip_longest
 
@@ -36,10 +36,7 @@ def render_headlines(stars: Sequence[Star]) -> str:
     found = f"On real data {kinds['holds']} of {tested} tested headline claims hold" + (
         f"; {others}." if others else "."
     )
-    seeds = sorted(
-        {star.real.n for star in stars if star.real.n} | {star.embedded.n for star in stars if star.embedded.n}
-    )
-    n = f"n = {' to '.join(map(str, seeds[:1] + seeds[1:][-1:]))} seeds" if seeds else "no runs"
+    n = _tell_range(verdict.n for star in stars for verdict in (star.real, star.embedded))
     caption = (
         f"{found} {count_inside(stars)} Diamonds are printed, bars 95 % intervals ({n}); hollow marks: the data do not "
         "meet the claim's conditions."
@@ -121,7 +118,8 @@ def render_levels(levels: Sequence[Level]) -> str:
     real = [(x.real, x.printed) for x in levels if x.real is not None and x.printed is not None]
     lower = sum(ours < printed for ours, printed in real)
     found = f"On real data {lower} of {len(real)} baselines stand lower than printed."
-    caption = f"{found} Levels of what the headline claims compare with, means over seeds; data sets differ from print."
+    n = _tell_range(n for level in levels for n in level.n)
+    caption = f"{found} Levels of what the headline claims compare with, means ({n}); data sets differ from print."
 
     def draw(figure: Figure) -> None:
         figures.dumbbells(figure.add_subplot(), levels)
@@ -129,3 +127,9 @@ def render_levels(levels: Sequence[Level]) -> str:
     size, phone = (7.2, 1.2 + 0.32 * len(levels)), 1.4 + 0.42 * len(levels)
     alt = "The level of each headline claim's baseline, printed and ours."
     return figures.render(draw, caption=caption, alt=alt, size=size, phone=phone)
+
+
+def _tell_range(seeds: Iterable[int]) -> str:
+    """The fewest and the most seeds that numbers come from."""
+    counts = sorted({n for n in seeds if n})
+    return f"n = {' to '.join(map(str, counts[:1] + counts[1:][-1:]))} seeds" if counts else "no runs"

@@ -97,9 +97,9 @@ def tell(outcome: Mapping) -> list[str]:
     equal, equal_elsewhere = (sum(row["differs"] is None for row in rows) for rows in (here, elsewhere))
     sentences = []
     if here:
-        sentences.append(f"{equal} of {len(here)} runs made again on the machine kind that recorded them are equal.")
+        sentences.append(f"Made again on the machine kind that recorded them: {equal} of {len(here)} equal.")
     if elsewhere:
-        sentences.append(f"Of {len(elsewhere)} runs made again on another machine kind {equal_elsewhere} are equal.")
+        sentences.append(f"Made again on another machine kind: {equal_elsewhere} of {len(elsewhere)} equal.")
     scored = [row for row in elsewhere if row.get("spread") is not None]
     if len(scored) > 1:
         moved = np.array([row["again"] - row["recorded"] for row in scored])

@@ -37,12 +37,13 @@ class Dot:
 
 @dataclass(frozen=True)
 class Level:
-    """A baseline's level: printed, and ours as the mean over seeds."""
+    """A baseline's level: printed, and ours as the mean over seeds, of which each source has `n`."""
 
     name: str
     printed: float
     embedded: float | None
     real: float | None
+    n: tuple[int, ...]
 
 
 def list_dots(rows: Sequence[Mapping]) -> dict[str, list[Dot]]:
@@ -74,10 +75,11 @@ def list_levels(
         side = claim.less
         if side.printed is None or side.over is not None or claim.unit != "points":
             continue
-        ours = [_mean(list(of_side(records, side).values())) for records in (embedded, real)]
+        seeds = [list(of_side(records, side).values()) for records in (embedded, real)]
         key = (side.printed, repr(sorted(side.where.items(), key=str)), side.metric)
-        if any(value is not None for value in ours) and key not in levels:
-            levels[key] = Level(name_baseline(claim), side.printed, *ours)
+        if any(seeds) and key not in levels:
+            n = tuple(len(values) for values in seeds if values)
+            levels[key] = Level(name_baseline(claim), side.printed, *map(_mean, seeds), n)
     return list(levels.values())[:most]
 
 
