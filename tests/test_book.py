@@ -15,23 +15,28 @@ import pytest
 import yaml
 from playwright.sync_api import Browser, Page
 
-from vqabook.papers import PAGES as PAPER_PAGES
 from vqabook.report.plain import minus
 from vqabook.report.verdicts import KINDS
 
 ROOT = Path(__file__).parents[1]
 TOC = yaml.safe_load((ROOT / "book/_toc.yml").read_text())
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 PAGES = [TOC["root"], *re.findall(r"file: (\S+)", (ROOT / "book/_toc.yml").read_text())]
 
 
-TRAIN = """
+MAKE = """
 import sys
 from pathlib import Path
-from vqabook.cli.pages import run
-runs, *pages = sys.argv[1:]
-for page in pages:
-    run([page], "smoke", runs, done=Path(runs, ".complete", "smoke", f"{page}.1-of-1"))
+from vqabook.cli.pages import execute, live, run
+from vqabook.papers import PAGES
+runs, out, *notebooks = map(Path, sys.argv[1:])
+done = runs / ".complete" / "smoke"
+for page in PAGES:
+    run([page], "smoke", str(runs), done=done / f"{page}.1-of-1")
+live(None, "smoke", str(runs), done=done / "live")
+execute(notebooks, out, "smoke", str(runs))
 """
+LEFT = "08_ten_lines"  # of the notebooks, to the graph
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +47,9 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
     graph = [sys.executable, "-m", "snakemake", "book", "--cores", "2", "--nolock", "--drop-metadata"]
     graph += ["--config", "profile=smoke", "workers=1", f"out={folder}", f"runs={runs}"]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    # One process trains what the graph would start seven for, each of which has torch to import.
-    for command in ([sys.executable, "-c", TRAIN, runs, *PAPER_PAGES], graph):
+    # One process makes what the graph would start fourteen for, each of which has torch to import.
+    notebooks = [str(path.relative_to(ROOT)) for path in NOTEBOOKS if path.stem != LEFT]
+    for command in ([sys.executable, "-c", MAKE, runs, str(folder / "_build" / "pages"), *notebooks], graph):
         result = subprocess.run(command, cwd=ROOT, env={**os.environ, "PATH": path}, capture_output=True, text=True)
         assert result.returncode == 0, result.stdout + result.stderr
     return folder / "_build" / "html"
