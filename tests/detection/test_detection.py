@@ -22,7 +22,7 @@ from torchvision.models.detection.backbone_utils import resnet_fpn_backbone  # n
 from vqabook.data.lvis import BOUNDS, load_lvis  # noqa: E402
 from vqabook.detection.mask_rcnn import Classification, DetectionLoss, DetectorConfig, mask_rcnn  # noqa: E402
 from vqabook.detection.scenes import NAMES, Scenes, write_scenes  # noqa: E402
-from vqabook.detection.table import Annotated, average_precision, detections, load_annotated, mirror_half  # noqa: E402
+from vqabook.detection.table import Annotated, average_precision, detections, load_annotated, mirror_half, open_sets  # noqa: E402
 from vqabook.evidence.record import key_of  # noqa: E402
 from vqabook.losses.longtail import balanced_sigmoid, equalisation_sigmoid, sigmoid_offsets  # noqa: E402
 from vqabook.papers.balanced_activation import PAPER  # noqa: E402
@@ -317,7 +317,7 @@ def test_lvis_is_trained_on_and_judged_from_end_to_end(lvis, tmp_path):
         recipe = recipe_of(row, **lvis)
         asked = json.loads(json.dumps(recipe.asked()))
         assert DetectionRun.of(asked) == recipe and asked["sides"] == [64, 80] and "weights" not in asked
-        with part.open_sets(recipe.data, tmp_path) as sets:
+        with open_sets(recipe.data, tmp_path) as sets:
             train, val = load_annotated(*sets["train"]), load_annotated(*sets["val"], bare=True)
         assert (len(train.table), len(val.table)) == (4, 3) and not val.shown[2].any()
         (image,), (target,) = val.table.batch(torch.tensor([2])).inputs

@@ -5,10 +5,11 @@ Average precision of boxes and masks is faster-coco-eval's: of all categories, a
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -23,8 +24,9 @@ from torchvision.io import decode_image
 from torchvision.ops import box_convert
 
 from vqabook.core import Table
-from vqabook.data.lvis import category_counts
+from vqabook.data.lvis import IMAGES, Photographs, category_counts, find_annotations
 from vqabook.detection.outlines import read_annotations
+from vqabook.detection.scenes import Scenes, write_scenes
 
 KINDS = {"mask": "segm", "box": "bbox"}
 LABELS = {"overall": "AP_all", "r": "APr", "c": "APc", "f": "APf"}
@@ -84,6 +86,16 @@ class Lookup:
             for row, flip, image in zip(rows.tolist(), mirrored, images, strict=True)
         ]
         return [x.flip(2) if flip else x for x, flip in zip(images, mirrored, strict=True)], targets
+
+
+@contextmanager
+def open_sets(data: Scenes | Photographs, root: Path) -> Iterator[dict[str, tuple[Path, Path]]]:
+    """Each split's annotation file and folder of images; scenes are there for as long as they are open."""
+    if isinstance(data, Photographs):
+        yield {split: (path, root / IMAGES) for split, path in find_annotations(root).items()}
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield {split: (path, path.with_suffix("")) for split, path in write_scenes(Path(folder), data).items()}
 
 
 def load_annotated(
@@ -194,7 +206,7 @@ def average_precision(path: str | os.PathLike, results: list[dict]) -> dict[str,
     if not results:
         return {kind: dict.fromkeys(LABELS, 0.0) for kind in KINDS}
     without_masks = [{k: v for k, v in result.items() if k != "segmentation"} for result in results]
-    with contextlib.redirect_stdout(io.StringIO()):
+    with redirect_stdout(io.StringIO()):
         truth, precision = COCO(known), {}
         for kind, theirs in KINDS.items():
             detected = truth.loadRes(results if kind == "mask" else without_masks)

@@ -6,9 +6,6 @@ alone, boxes and masks as they are. Needs torchvision: `vqabook[detection]`.
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -27,11 +24,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqabook.core import pick_device
-from vqabook.data.lvis import EQUALISED, IMAGES, Photographs, find_annotations
+from vqabook.data.lvis import EQUALISED
 from vqabook.data.sampling import repeat_factors, repeated_order
 from vqabook.detection.mask_rcnn import Classification, DetectionLoss, DetectorConfig, mask_rcnn
-from vqabook.detection.scenes import Scenes, write_scenes
-from vqabook.detection.table import Annotated, average_precision, detections, load_annotated, mirror_half
+from vqabook.detection.scenes import Scenes
+from vqabook.detection.table import Annotated, average_precision, detections, load_annotated, mirror_half, open_sets
 from vqabook.files import data_root as root_of
 from vqabook.models.heads import ScaledClassifier
 from vqabook.objectives.longtail import start_rare
@@ -63,16 +60,6 @@ def train(recipe: DetectionRun, scratch: Scratch, *, data_root: Path | None, dev
         precision = average_precision(val.path, detections(model, val))
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return {"test": precision["mask"], "box": precision["box"], "trained_parameters": trained, "history": history}
-
-
-@contextmanager
-def open_sets(data: Scenes | Photographs, root: Path) -> Iterator[dict[str, tuple[Path, Path]]]:
-    """Each split's annotation file and folder of images; scenes are there for as long as they are open."""
-    if isinstance(data, Photographs):
-        yield {split: (path, root / IMAGES) for split, path in find_annotations(root).items()}
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        yield {split: (path, path.with_suffix("")) for split, path in write_scenes(Path(folder), data).items()}
 
 
 def build(recipe: DetectionRun, train: Annotated) -> MaskRCNN:
