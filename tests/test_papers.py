@@ -149,7 +149,7 @@ def on_benchmark(side: Side) -> bool:
 
 
 # Their tail, or their start, is another than what was recorded; they need torchvision's environment.
-TO_RECORD = ("resnet18 crt", "resnet18 equalisation")
+TO_RECORD = ("detector crt", "detector equalisation")
 
 
 @pytest.mark.parametrize("profile", EMBEDDED_PROFILES)

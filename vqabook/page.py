@@ -284,6 +284,13 @@ def read_real(paper: Paper) -> Records:
     return verdicts.evidence(paper.name, profile="real", dataset=tuple(paper.real))
 
 
+def read_further(paper: Paper, runs: str | None) -> list[Records]:
+    """The recorded runs of each further real data set; last those of profile `paper`, with what was run here."""
+    sets = [verdicts.evidence(paper.name, profile="real", dataset=dataset) for dataset in paper.further]
+    own = [r for r in read_records(runs_folder(runs) / paper.name) if r["recipe"].get("profile") == "paper"]
+    return [*sets, [*verdicts.evidence(paper.name, profile="paper"), *own]]
+
+
 def read_room(paper: Paper, room: str) -> Records:
     """The recorded runs that the book's text is about: "real", "embedded", or those of one real data set."""
     if room == "real":

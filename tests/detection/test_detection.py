@@ -22,7 +22,7 @@ from torchvision.models.detection.backbone_utils import resnet_fpn_backbone  # n
 from vqabook.data.lvis import BOUNDS, load_lvis  # noqa: E402
 from vqabook.detection.mask_rcnn import Classification, DetectionLoss, DetectorConfig, mask_rcnn  # noqa: E402
 from vqabook.detection.scenes import NAMES, Scenes, write_scenes  # noqa: E402
-from vqabook.detection.table import Annotated, average_precision, detections, load_annotated, mirror_half  # noqa: E402
+from vqabook.detection.table import Annotated, average_precision, detections, load_annotated, mirror_half, open_sets  # noqa: E402
 from vqabook.evidence.record import key_of  # noqa: E402
 from vqabook.losses.longtail import balanced_sigmoid, equalisation_sigmoid, sigmoid_offsets  # noqa: E402
 from vqabook.papers.balanced_activation import PAPER  # noqa: E402
@@ -265,11 +265,11 @@ def test_rare_and_common_categories_are_equalised(val):
     assert torch.equal(tail, shares < 0.11) and 0 < tail.sum() < 30
 
 
-def recipe_of(row: str) -> DetectionRun:
+def recipe_of(row: str, **more: object) -> DetectionRun:
     values = {"detection": True, "detection_seeds": (0,), "detection_images": 4, "detection_epochs": 1}
-    values |= {"detection_channels": 32, "detection_second_epochs": 1, "detection_side": 64}
+    values |= {"detection_channels": 32, "detection_second_epochs": 1, "detection_side": 64} | more
     recipes = PAPER.recipes(PAPER.setting_of(profile="smoke", **values), "balanced_activation")
-    (recipe,) = [recipe for recipe in recipes if recipe.variant == f"resnet18 {row}"]
+    (recipe,) = [recipe for recipe in recipes if recipe.variant == f"detector {row}"]
     return recipe
 
 
@@ -282,6 +282,73 @@ def test_a_new_classifier_is_its_seed_s(val):
         part.free_classifier(model, recipe, val)
         starts.append(model.roi_heads.box_predictor.cls_score.weight)
     assert torch.equal(starts[0], starts[1]) and not torch.equal(starts[0], starts[2])
+
+
+@pytest.fixture
+def lvis(real_data, tmp_path) -> dict:
+    """A data root with LVIS 1.0 in its official layout: a few annotated images, whose pixels are drawn at random."""
+    with gzip.open(real_data("lvis/lvis_val_100.json.gz")) as file:
+        known = json.load(file)
+    for category in known["categories"]:  # of 0.5: 1.0 has none without an image
+        category |= {name: max(1, category[name]) for name in ("image_count", "instance_count")}
+    shown = {entry["image_id"] for entry in known["annotations"]}
+    bare = [image for image in known["images"] if image["id"] not in shown]
+    full = [image for image in known["images"] if image["id"] in shown]
+    parts = {"train": full[:4] + bare[:1], "val": full[4:6] + bare[1:2]}
+    names = {"train": "train2014/COCO_train2014_{:012d}.jpg", "val": "val2017/{:012d}.jpg"}  # either year's
+    (tmp_path / "lvis").mkdir()
+    for split, images in parts.items():
+        for image in images:
+            image.pop("file_name")  # of 0.5: 1.0 gives addresses
+            path = tmp_path / "coco_images" / names[split].format(image["id"])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pixels = np.random.default_rng(image["id"]).integers(0, 255, (image["height"], image["width"], 3))
+            Image.fromarray(pixels.astype(np.uint8)).save(path)
+        own = {image["id"] for image in images}
+        listed = [entry for entry in known["annotations"] if entry["image_id"] in own]
+        content = known | {"images": images, "annotations": listed}
+        (tmp_path / "lvis" / f"lvis_v1_{split}.json").write_text(json.dumps(content))
+    return {"detection_dataset": "lvis_v1", "data_root": str(tmp_path), "detection_sides": (64, 80)}
+
+
+def test_lvis_is_trained_on_and_judged_from_end_to_end(lvis, tmp_path):
+    """By the sizes that are asked for; images without an object are judged, but teach nothing."""
+    for row in ("repeat factor", "balanced sigmoid"):
+        recipe = recipe_of(row, **lvis)
+        asked = json.loads(json.dumps(recipe.asked()))
+        assert DetectionRun.of(asked) == recipe and asked["sides"] == [64, 80] and "weights" not in asked
+        with open_sets(recipe.data, tmp_path) as sets:
+            train, val = load_annotated(*sets["train"]), load_annotated(*sets["val"], bare=True)
+        assert (len(train.table), len(val.table)) == (4, 3) and not val.shown[2].any()
+        (image,), (target,) = val.table.batch(torch.tensor([2])).inputs
+        assert target["masks"].shape == (0, *image.shape[1:]) and target["boxes"].shape == (0, 4)
+        result = PAPER.produce(asked, tmp_path / f"{key_of(asked)}.checkpoint", data_root=tmp_path, device="cpu")
+        assert json.loads(json.dumps(result, allow_nan=False)) == result
+        assert 0 <= result["test"]["overall"] <= 100 and len(result["history"]) == 1
+
+
+def test_lvis_is_told_by_its_annotations_and_asked_for_whole(lvis, tmp_path):
+    known = recipe_of("crt", **lvis).data
+    path = tmp_path / "lvis" / "lvis_v1_val.json"
+    path.write_bytes(path.read_bytes() + b" ")
+    assert recipe_of("crt", **lvis).data != known == replace(known)
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match="lvis_v1_val.json does not exist; check data_root, or run: vqabook"):
+        recipe_of("crt", **lvis)
+
+
+def test_the_paper_s_detectors_have_its_sizes(lvis):
+    """Sec. 4.2: both backbones from ImageNet's weights, sides of 640 to 800, 25 and 10 epochs."""
+    setting = PAPER.setting_of(profile="paper", detection=True)
+    assert (setting.detection_epochs, setting.detection_second_epochs, setting.detection_batch_size) == (25, 10, 16)
+    values = {name: getattr(setting, name) for name in vars(setting) if name.startswith("detection")}
+    del values["detection_dataset"], values["detection"]
+    setting = PAPER.setting_of(profile="smoke", detection=True, **values | {**lvis, "detection_sides": (640, 800)})
+    runs = [run for run in PAPER.recipes(setting, "balanced_activation") if run.part == "detection"]
+    assert {run.weights for run in runs} == {"imagenet"} and {run.sides for run in runs} == {(640, 800)}
+    names = {run.variant: run.backbone for run in runs}
+    assert names["detector crt"] == "resnet50" and names["detector crt @ resnet101"] == "resnet101"
+    assert len(names) == 2 * len(DETECTION_ROWS)
 
 
 def test_rows_train_one_detector_and_then_its_classifier_alone(tmp_path, monkeypatch):

@@ -50,6 +50,14 @@ def test_a_drawer_has_seeds_records_conditions_and_commands(rows):
         assert all("-".join(name.rsplit("-", 2)[1:]) in text for name in records)
 
 
+def test_what_was_run_by_the_paper_s_sizes_says_so(claim, run):
+    sides = {"both": [45.0, 45.2], "baseline": [40.0, 40.1]}
+    published = [run(side, x, i, profile="paper") for side, of in sides.items() for i, x in enumerate(of)]
+    (row,) = ledger_page.find_places(ledger.rows([claim], [], [], [published]), None)
+    assert row["real"] is None and ", profile paper</small>" in ledger_page.render_html([row])
+    assert "-p profile paper -p seeds &#x27;[0, 1]&#x27; -p runs again" in drawer.render_drawer(row)
+
+
 def test_seeds_are_drawn_where_they_are():
     numbers = {"low": 1.0, "high": 3.0}
     picture = drawer.draw_seeds({0: 0.0, 1: 4.0}, numbers, {"value": 2.0}, (0.0, 4.0), "real")

@@ -225,12 +225,12 @@ def ledger(
     files.need_writable(out, "give another folder (--out)")
     from vqabook import page
     from vqabook.evidence.recheck import read_outcome
-    from vqabook.report import ledger, ledger_page, live, overview, rechecked, strength, survived, verdicts
+    from vqabook.report import ledger, ledger_page, live, overview, rechecked, strength, survived
 
     rows, stars, levels = [], [], []
     for name, setting in settings.items():
         paper = paper_of(name)
-        further = [verdicts.evidence(name, profile="real", dataset=dataset) for dataset in paper.further]
+        further = page.read_further(paper, runs)
         rows += ledger.rows(paper.claims, page.read_embedded(paper, setting), page.read_real(paper), further)
         stars += page.read_stars(paper, profile, runs)
         levels += page.read_levels(paper, profile)

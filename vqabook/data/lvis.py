@@ -5,6 +5,7 @@ layout, versions 0.5 and 1.0: one JSON dict with images, annotations and categor
 file is the list of categories alone. The images are COCO's.
 """
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ BOUNDS = (10, 100)
 # 2020, arXiv:2003.05176, and its release): 101 images of 0.5, 110 of 1.0
 EQUALISED = {"0.5": 0.00177, "1.0": 0.0011}
 _CATEGORIES = f"categories (id, name, frequency one of {', '.join(FREQUENCIES)}, image_count, instance_count)"
+IMAGES = "coco_images"  # the folder of COCO's images, below a data root
 SLACK = 1.0  # pixels: boxes are drawn around polygons with rounded corners
 
 
@@ -50,6 +52,34 @@ class Lvis:
     table: Table
     categories: Categories
     image_ids: Int[np.ndarray, " images"]
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """LVIS 1.0 with its images, as a recipe tells it."""
+
+    digest: str  # of both annotation files
+    dataset: Literal["lvis_v1"] = "lvis_v1"
+
+
+def find_annotations(root: Path) -> dict[str, Path]:
+    """The official annotation files below a data root, by split; FileNotFoundError without them or COCO's images."""
+    paths = {split: root / "lvis" / f"lvis_v1_{split}.json" for split in ("train", "val")}
+    if absent := [path for path in (*paths.values(), root / IMAGES) if not path.exists()]:
+        raise FileNotFoundError(
+            f"LVIS has its annotations in lvis/ and COCO's images in {IMAGES}/, {absent[0]} does not exist; check "
+            "data_root, or run: vqabook data fetch lvis coco_images"
+        )
+    return paths
+
+
+def describe_photographs(root: Path) -> Photographs:
+    """What is there, for a recipe."""
+    known = hashlib.sha256()
+    for path in find_annotations(root).values():
+        with path.open("rb") as file:
+            known.update(hashlib.file_digest(file, "sha256").digest())
+    return Photographs(known.hexdigest()[:12])
 
 
 class _Annotation(msgspec.Struct):

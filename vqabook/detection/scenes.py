@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -40,7 +41,7 @@ class Scenes:
     radius: tuple[int, int] = (10, 22)
     power: float = 1.6  # a category's share in train goes with rank to minus this
     seed: int = 0
-    dataset: str = "scenes"  # its name in records
+    dataset: Literal["scenes"] = "scenes"  # its name in records
 
 
 def write_scenes(folder: Path, scenes: Scenes) -> dict[str, Path]:

@@ -5,10 +5,11 @@ Average precision of boxes and masks is faster-coco-eval's: of all categories, a
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -23,8 +24,9 @@ from torchvision.io import decode_image
 from torchvision.ops import box_convert
 
 from vqabook.core import Table
-from vqabook.data.lvis import category_counts
+from vqabook.data.lvis import IMAGES, Photographs, category_counts, find_annotations
 from vqabook.detection.outlines import read_annotations
+from vqabook.detection.scenes import Scenes, write_scenes
 
 KINDS = {"mask": "segm", "box": "bbox"}
 LABELS = {"overall": "AP_all", "r": "APr", "c": "APc", "f": "APf"}
@@ -42,9 +44,10 @@ class Objects:
     labels: Int[Tensor, " o"]
     outlines: tuple[dict, ...]
 
-    def target(self, flip: bool, width: int) -> dict[str, Tensor]:
+    def target(self, flip: bool, height: int, width: int) -> dict[str, Tensor]:
         """torchvision's, with masks; mirrored if `flip`."""
-        boxes, masks = self.boxes, torch.from_numpy(rle.decode(list(self.outlines))).permute(2, 0, 1)
+        drawn = rle.decode(list(self.outlines)) if self.outlines else np.zeros((height, width, 0), np.uint8)
+        boxes, masks = self.boxes, torch.from_numpy(drawn).permute(2, 0, 1)
         if flip:
             boxes = torch.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)
             masks = masks.flip(2)
@@ -79,15 +82,28 @@ class Lookup:
         mirrored = (torch.rand(len(rows)) < 0.5 * self.flip).tolist()
         images = [(decode_image(str(self.files[row]), "RGB") / 255).to(rows.device) for row in rows.tolist()]
         targets = [
-            {name: x.to(rows.device) for name, x in self.objects[row].target(flip, image.shape[2]).items()}
+            {name: x.to(rows.device) for name, x in self.objects[row].target(flip, *image.shape[1:]).items()}
             for row, flip, image in zip(rows.tolist(), mirrored, images, strict=True)
         ]
         return [x.flip(2) if flip else x for x, flip in zip(images, mirrored, strict=True)], targets
 
 
-def load_annotated(path: str | os.PathLike, images: str | os.PathLike, device: torch.device | str = "cpu") -> Annotated:
-    """The annotations of a file (`read_annotations`) and the images below a folder; those without an object go.
+@contextmanager
+def open_sets(data: Scenes | Photographs, root: Path) -> Iterator[dict[str, tuple[Path, Path]]]:
+    """Each split's annotation file and folder of images; scenes are there for as long as they are open."""
+    if isinstance(data, Photographs):
+        yield {split: (path, root / IMAGES) for split, path in find_annotations(root).items()}
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield {split: (path, path.with_suffix("")) for split, path in write_scenes(Path(folder), data).items()}
 
+
+def load_annotated(
+    path: str | os.PathLike, images: str | os.PathLike, device: torch.device | str = "cpu", *, bare: bool = False
+) -> Annotated:
+    """The annotations of a file (`read_annotations`) and the images below a folder, COCO's of 2017 or of 2014.
+
+    Those without an object go, unless `bare`: there is nothing to learn in them, but something to find wrongly.
     Annotations are kept in memory, as run lengths; images stay on disk, and go to `device` when they are read.
     ValueError where categories lack what LVIS says of them or an object's is not listed, FileNotFoundError without an
     image.
@@ -103,12 +119,12 @@ def load_annotated(path: str | os.PathLike, images: str | os.PathLike, device: t
                 f"{len(place)} in {path}; is the file whole?"
             )
         of_image.setdefault(entry["image_id"], []).append(entry)
-    listed = [image for image in known["images"] if image["id"] in of_image]
-    objects = tuple(_objects(of_image[image["id"]], place, image) for image in listed)
+    listed = [image for image in known["images"] if bare or image["id"] in of_image]
+    objects = tuple(_objects(of_image.get(image["id"], []), place, image) for image in listed)
     shown = torch.zeros(len(listed), len(place), dtype=torch.bool)
     for row, in_image in enumerate(objects):
         shown[row, in_image.labels - 1] = True
-    files = tuple(images / _name(image) for image in listed)
+    files = tuple(_find_image(images, image) for image in listed)
     if absent := [file for file in files if not file.exists()]:
         raise FileNotFoundError(
             f"every image of the annotations is there, {absent[0]} is not ({len(absent)} of {len(files)}); check the "
@@ -134,10 +150,10 @@ def mirror_half(table: Table) -> Table:
 
 
 def _objects(entries: list[dict], place: dict[int, int], image: dict) -> Objects:
-    boxes = box_convert(torch.tensor([entry["bbox"] for entry in entries], dtype=torch.float), "xywh", "xyxy")
+    boxes = torch.tensor([entry["bbox"] for entry in entries], dtype=torch.float).reshape(-1, 4)
     outlines = tuple(_to_runs(entry["segmentation"], image["height"], image["width"]) for entry in entries)
-    labels = torch.tensor([place[entry["category_id"]] + 1 for entry in entries])
-    return Objects(boxes, labels, outlines)
+    labels = torch.tensor([place[entry["category_id"]] + 1 for entry in entries], dtype=torch.long)
+    return Objects(box_convert(boxes, "xywh", "xyxy"), labels, outlines)
 
 
 def _to_runs(outline: list[list[float]] | dict, height: int, width: int) -> dict:
@@ -146,9 +162,12 @@ def _to_runs(outline: list[list[float]] | dict, height: int, width: int) -> dict
     return outline if isinstance(outline["counts"], str) else rle.frPyObjects(outline, height, width)
 
 
-def _name(image: dict) -> str:
-    """LVIS names a COCO image by its address, ours by a file."""
-    return image["file_name"] if "file_name" in image else "/".join(image["coco_url"].split("/")[-2:])
+def _find_image(folder: Path, image: dict) -> Path:
+    """Its file: as named, or by COCO's address of 2017, or as COCO of 2014 has it; the first of these that exists."""
+    names = [image["file_name"]] if "file_name" in image else []
+    names += ["/".join(image["coco_url"].split("/")[-2:])] if "coco_url" in image else []
+    names += [f"{split}/COCO_{split}_{image['id']:012d}.jpg" for split in ("train2014", "val2014")]
+    return next((folder / name for name in names if (folder / name).exists()), folder / names[0])
 
 
 @torch.no_grad()
@@ -175,12 +194,20 @@ def _results(annotated: Annotated, row: int, out: dict[str, Tensor]) -> list[dic
 
 
 def average_precision(path: str | os.PathLike, results: list[dict]) -> dict[str, dict[str, float | None]]:
-    """{"mask", "box"} -> {"overall", "r", "c", "f"} -> percent; None without such a category. `path`: annotations."""
+    """{"mask", "box"} -> {"overall", "r", "c", "f"} -> percent; None without such a category. `path`: annotations.
+
+    A category is judged in the images that show it or are known not to, as LVIS says; elsewhere nothing is.
+    """
+    known = read_annotations(path)
+    judged = {(entry["image_id"], entry["category_id"]) for entry in known["annotations"]}
+    for image in known["images"]:
+        judged |= {(image["id"], category_id) for category_id in image.get("neg_category_ids", ())}
+    results = [result for result in results if (result["image_id"], result["category_id"]) in judged]
     if not results:
         return {kind: dict.fromkeys(LABELS, 0.0) for kind in KINDS}
     without_masks = [{k: v for k, v in result.items() if k != "segmentation"} for result in results]
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth, precision = COCO(read_annotations(path)), {}
+    with redirect_stdout(io.StringIO()):
+        truth, precision = COCO(known), {}
         for kind, theirs in KINDS.items():
             detected = truth.loadRes(results if kind == "mask" else without_masks)
             evaluator = COCOeval_faster(truth, detected, theirs, lvis_style=True)

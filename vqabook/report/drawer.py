@@ -29,7 +29,8 @@ def _list_sets(row: Mapping) -> Iterator[tuple[str, str, Mapping]]:
         if numbers:
             yield kind, profile, numbers
     for numbers in row["further"]:
-        yield "real data", f"real -p dataset {shlex.quote(numbers['data'])}", numbers
+        asked = "paper" if numbers["profile"] == "paper" else f"real -p dataset {shlex.quote(numbers['data'])}"
+        yield "real data", asked, numbers
 
 
 def _render_set(row: Mapping, kind: str, profile: str, numbers: Mapping, scale: tuple[float, float]) -> str:

@@ -24,7 +24,7 @@ def rows(
 ) -> list[dict]:
     """One row a claim, for ledger.json. `verdict` is the real data's; the embedded world's never stands for it.
 
-    `further` are records of other real data sets, one sequence each: they get verdicts of their own under "further".
+    `further` are records of other real data sets or sizes, one sequence each, whose verdicts stand under "further".
     `same_as` names the claim that counts where two compare the same records.
     """
     listed, repeats = [], first_of_equals(claims)
@@ -38,7 +38,10 @@ def rows(
             "ours": claim.ours, "headline": claim.headline, "needs": list(claim.needs),
             "same_as": repeats.get(claim.name),
             "embedded": embedded[1], "real": real[1], "verdict": real[0], "verdict_embedded": embedded[0],
-            "further": [numbers | {"verdict": kind} for kind, numbers in others if numbers],
+            "further": [
+                numbers | {"verdict": kind, "profile": records[0]["recipe"]["profile"]}
+                for records, (kind, numbers) in zip(further, others, strict=True) if numbers
+            ],
         })  # fmt: skip
     return listed
 

@@ -84,7 +84,8 @@ def _render_row(row: Mapping, unit: int) -> str:
     """A row; `unit`: the place of its unit among all, since effects are sorted within a unit."""
     real = [tell(row["verdict"], row["real"], row["unit"])]
     for other in row["further"]:
-        real.append(f"{tell(other['verdict'], other, row['unit'])}<br><small>{escape(name_set(other['data']))}</small>")
+        where = name_set(other["data"]) + (", profile paper" if other["profile"] == "paper" else "")
+        real.append(f"{tell(other['verdict'], other, row['unit'])}<br><small>{escape(where)}</small>")
     cells = {
         "printed": (row["printed"], _render_printed(row)),
         "embedded world": (row["embedded"], tell(row["verdict_embedded"], row["embedded"], row["unit"])),

@@ -54,8 +54,8 @@ def image_side(row: str, at: int, metric: str = "test.overall", *, classes: int 
 
 
 def region_side(study: str, row: str, metric: str, *, over: str | None = None) -> Side:
-    """A row of Table 2, or its gain over another. `study`: "counts", of linear classifiers, or a detector's backbone;
-    what is printed is LVIS with ResNet-50.
+    """A row of Table 2, or its gain over another. `study`: "counts", of linear classifiers, or "detector"; what is
+    printed is LVIS with ResNet-50.
     """
     base = region_side(study, over, metric) if over else None
     return Side({"variant": f"{study} {row}"}, metric, DETECTED[IN_PRINT].get(row, {}).get(metric), base)
@@ -190,8 +190,8 @@ def _counts() -> list[Claim]:
 
 
 def _detection() -> list[Claim]:
-    """Mask R-CNN on generated scenes: what Table 2 says of LVIS with ResNet-50, and what it leaves open."""
-    study, at, longer = "resnet18", "in a detector", f"{PLAIN} @ as long"
+    """Mask R-CNN, embedded on generated scenes: what Table 2 says of LVIS with ResNet-50, and what it leaves open."""
+    study, at, longer = "detector", "in a detector", f"{PLAIN} @ as long"
     rivals = (PLAIN, "crt", "lws", "equalisation")
     rows = _table_2(study, at, rivals, "test", "the precision of masks", "Table 2")
     rows += [

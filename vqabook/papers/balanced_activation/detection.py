@@ -1,4 +1,4 @@
-"""Table 2 of Ren et al. 2020 on generated scenes: Mask R-CNN under repeat-factor sampling, then its classifier anew.
+"""Table 2 of Ren et al. 2020, on LVIS or generated scenes: Mask R-CNN with repeat factors, then its classifier anew.
 
 As in Sec. 4.2 the whole detector is trained once; every other row starts from it and trains the classifier of regions
 alone, boxes and masks as they are. Needs torchvision: `vqabook[detection]`.
@@ -6,7 +6,6 @@ alone, boxes and masks as they are. Needs torchvision: `vqabook[detection]`.
 
 from __future__ import annotations
 
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -28,8 +27,9 @@ from vqabook.core import pick_device
 from vqabook.data.lvis import EQUALISED
 from vqabook.data.sampling import repeat_factors, repeated_order
 from vqabook.detection.mask_rcnn import Classification, DetectionLoss, DetectorConfig, mask_rcnn
-from vqabook.detection.scenes import write_scenes
-from vqabook.detection.table import Annotated, average_precision, detections, load_annotated, mirror_half
+from vqabook.detection.scenes import Scenes
+from vqabook.detection.table import Annotated, average_precision, detections, load_annotated, mirror_half, open_sets
+from vqabook.files import data_root as root_of
 from vqabook.models.heads import ScaledClassifier
 from vqabook.objectives.longtail import start_rare
 from vqabook.papers.balanced_activation.recipes import DetectionRun
@@ -38,16 +38,16 @@ from vqabook.papers.balanced_activation.train import rule_of
 from vqabook.training.fit import FitConfig, Schedule, fit
 from vqabook.training.stages import Scratch
 
-SCALE = 100.0  # of shares of images: LVIS' own would repeat and equalise nothing among some hundred images
-THRESHOLD = SCALE * 1e-3  # of repeat factors
+SCALE = {"scenes": 100.0, "lvis_v1": 1.0}  # of shares of images: LVIS' own are none among some hundred images
+THRESHOLD = 1e-3  # of repeat factors
 CLIP = 10.0  # ours: random weights
 
 
 def train(recipe: DetectionRun, scratch: Scratch, *, data_root: Path | None, device: str = "auto") -> dict:
-    """Train the detector of `recipe`, or its classifier anew; the record's result. `data_root` is not read."""
-    with tempfile.TemporaryDirectory() as folder:
-        paths, on = write_scenes(Path(folder), recipe.data), pick_device(device)
-        train, val = (load_annotated(path, path.with_suffix(""), on) for path in paths.values())
+    """Train the detector of `recipe`, or its classifier anew; the record's result."""
+    with open_sets(recipe.data, root_of(data_root)) as sets:
+        on = pick_device(device)
+        train, val = load_annotated(*sets["train"], on), load_annotated(*sets["val"], on, bare=True)
         first, whole = recipe.first_stage(), recipe.method == recipe.FIRST
         model = build(recipe, train).to(on)
         fit_whole = partial(fit_detector, recipe=cast(DetectionRun, first), train=train, epochs=recipe.epochs)
@@ -63,15 +63,17 @@ def train(recipe: DetectionRun, scratch: Scratch, *, data_root: Path | None, dev
 
 
 def build(recipe: DetectionRun, train: Annotated) -> MaskRCNN:
-    """The whole detector, freshly initialised: images as they are drawn, an eighth smaller and larger in training, and
-    as many proposals as they need.
+    """The whole detector, freshly initialised. Scenes are shown as drawn, in training also an eighth smaller and
+    larger, with as many proposals as they need.
     """
-    side = recipe.data.side
-    sides = (round(0.875 * side), round(1.125 * side), side)
-    config = DetectorConfig(
-        backbone=recipe.backbone, channels=recipe.channels, sides=sides, longest=2 * side, regions=32,
-        proposals=(100, 50), detections=100,
-    )  # fmt: skip
+    sizes = {"backbone": recipe.backbone, "channels": recipe.channels}
+    if isinstance(recipe.data, Scenes):
+        side = recipe.data.side
+        sides = (round(0.875 * side), round(1.125 * side), side)
+        few = {"regions": 32, "proposals": (100, 50), "detections": 100}
+        config = DetectorConfig(**sizes, **few, sides=sides, longest=2 * side)
+    else:
+        config = DetectorConfig(**sizes, sides=recipe.sides, weights="DEFAULT" if recipe.weights else None)
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
         return mask_rcnn(config, Classification(rule_of(recipe.FIRST), train.counts))
@@ -81,7 +83,7 @@ def free_classifier(model: MaskRCNN, recipe: DetectionRun, train: Annotated) -> 
     """Leave nothing to learn but the classifier, or its scales, by a row's rule."""
     heads, predictor, device = model.roi_heads, model.roi_heads.box_predictor, train.table.device
     rule, second = rule_of(recipe.method), recipe.method.second
-    tail = train.shown.double().mean(0) < SCALE * EQUALISED["1.0"]
+    tail = train.shown.double().mean(0) < SCALE[recipe.data.dataset] * EQUALISED["1.0"]
     heads.classification = Classification(rule, train.counts, tail=tail).to(device)
     model.requires_grad_(False)
     if second == "lws":
@@ -124,7 +126,8 @@ class Still(nn.Module):
 
 def fit_detector(model: nn.Module, checkpoint: Path, recipe: DetectionRun, train: Annotated, epochs: int) -> list[dict]:
     """The history of `model`, trained with the images that a row draws."""
-    table, factors = mirror_half(train.table), image_factors(recipe.method, train)
+    table = mirror_half(train.table)
+    factors = image_factors(recipe.method, train, THRESHOLD * SCALE[recipe.data.dataset])
     how = {"optimizer": "sgd", "schedule": Schedule(warmup=min(1.0, epochs / 4), cosine=True), "clip": CLIP}
     config = FitConfig.of(recipe, epochs=epochs, weight_decay=1e-4, **how)
 
@@ -134,9 +137,9 @@ def fit_detector(model: nn.Module, checkpoint: Path, recipe: DetectionRun, train
     return fit(model, DetectionLoss(), table, config, checkpoint=checkpoint, keep=True, order=order, label=recipe.label)
 
 
-def image_factors(method: Method, train: Annotated) -> Float[Tensor, " n"]:
+def image_factors(method: Method, train: Annotated, threshold: float) -> Float[Tensor, " n"]:
     """How often each image is shown: by its rarest category, or evenly by categories as far as images allow."""
     if not method.evenly:
-        return repeat_factors(train.shown, threshold=THRESHOLD)
+        return repeat_factors(train.shown, threshold=threshold)
     weight = (train.shown / train.shown.double().sum(0).clamp(min=1)).sum(1)
     return weight / weight.mean()

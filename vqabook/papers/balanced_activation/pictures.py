@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from vqabook.papers.balanced_activation.claims import region_side
 from vqabook.papers.balanced_activation.setting import AS_LONG, DETECTION_ROWS, ROWS
-from vqabook.papers.balanced_activation.studies import Records, Study, find_part, name_of
+from vqabook.papers.balanced_activation.studies import Records, Study, name_of
 from vqabook.report import figures
 from vqabook.report.verdicts import gain
 
@@ -112,10 +112,9 @@ def draw_expectations(figure: Figure, studies: Sequence[Study]) -> None:
 def draw_detectors(figure: Figure, records: Records, rows: Sequence[str] = DETECTORS) -> None:
     """Each rule's gain over repeat-factor sampling on rare, common and frequent categories; diamonds as printed."""
     (axes,), found, printed = figures.panels(figure, 1), {}, {}
-    backbone = find_part(records, "detection")[0]["recipe"]["backbone"]
     for row in rows:
         for name, key in FREQUENCIES.items():
-            side = region_side(backbone, row, f"test.{key}", over=next(iter(DETECTION_ROWS)))
+            side = region_side("detector", row, f"test.{key}", over=next(iter(DETECTION_ROWS)))
             label = f"{name}, {name_of(row)}"
             found[label] = gain(records, side)
             if side.in_print is not None:

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 
 from vqabook.data import frozen
 from vqabook.data.imbalanced import Cut, CutImages, divide
-from vqabook.data.lvis import BOUNDS, EQUALISED, category_counts
+from vqabook.data.lvis import BOUNDS, EQUALISED, Photographs, category_counts, describe_photographs
 from vqabook.detection.scenes import Scenes
 from vqabook.files import advise, data_root
 from vqabook.papers.balanced_activation.head_recipes import list_heads
@@ -108,18 +108,24 @@ class CountsRun(Row):
 
 @dataclass(frozen=True, kw_only=True)
 class DetectionRun(Row):
-    """One detector, whose classifier all rows but the first train anew. `variant`: "<backbone> <row>"."""
+    """One detector, whose classifier all rows but the first train anew.
 
-    data: Scenes
+    `variant`: "detector <row>", with another backbone than the first "detector <row> @ <backbone>".
+    """
+
+    data: Scenes | Photographs
     backbone: str
     channels: int
     epochs: int
     second_epochs: int
-    batch_size: int = 4
-    lr: float = 0.02
+    batch_size: int
+    lr: float
+    sides: tuple[int, ...] | None = None  # of the shorter side of a photograph, drawn; the last one at test
+    weights: str | None = None  # that the backbone starts from; None: random
 
     FIRST = DETECTION_ROWS["repeat factor"]
     LATER = ("second_epochs",)
+    LEFT_OUT = (*Row.LEFT_OUT, "sides", "weights")
 
 
 @dataclass(frozen=True)
@@ -198,9 +204,19 @@ def _counts_runs(s: Setting) -> list[CountsRun]:
 
 def _detection_runs(s: Setting) -> list[DetectionRun]:
     shared, n, side = _what(s, DetectionRun, "detection"), s.detection_images, s.detection_side
+    sets: dict[int, Scenes | Photographs]
+    if s.detection_dataset == "scenes":
+        shared |= {"sides": None}
+        sets = {seed: Scenes(n, max(1, n // 4), side, seed=seed) for seed in s.detection_seeds}
+    else:
+        sets = dict.fromkeys(s.detection_seeds, describe_photographs(data_root(s.data_root)))
+    shared |= {"weights": None} if s.detection_weights == "random" else {}
     return [
-        DetectionRun(**shared, data=data, seed=data.seed, backbone=backbone, variant=f"{backbone} {row}", method=method)
-        for data in (Scenes(n, max(1, n // 4), side, seed=seed) for seed in s.detection_seeds)
+        DetectionRun(
+            **shared, data=data, seed=seed, backbone=backbone, method=method,
+            variant=f"detector {row}" + (f" @ {backbone}" if backbone != s.detection_backbones[0] else ""),
+        )
+        for seed, data in sets.items()
         for backbone in s.detection_backbones
         for row, method in DETECTION_ROWS.items()
-    ]
+    ]  # fmt: skip

@@ -115,12 +115,17 @@ class Setting(PageSetting):
     heads_lr: float = knob(0.01, rule=positive())
     heads_decay: float = knob(3e-3, rule=within(0, 1))  # of class vectors, in the loss
 
-    detection: bool = False  # Mask R-CNN on generated scenes, for which vqabook[detection] is installed
+    detection: bool = False  # Mask R-CNN, for which vqabook[detection] is installed
+    detection_dataset: str = knob("scenes", rule=one_of("scenes", "lvis_v1"))  # generated, or LVIS 1.0 (Sec. 4.2)
     detection_seeds: tuple[int, ...] = knob((0, 1, 2), rule=within(0, 2**31))
-    detection_images: int = knob(400, rule=positive())  # to train on; a fourth as many to judge
-    detection_side: int = knob(128, rule=within(64, 1024))  # pixels
+    detection_images: int = knob(400, rule=positive())  # generated to train on; a fourth as many to judge
+    detection_side: int = knob(128, rule=within(64, 1024))  # of a generated one, pixels
+    detection_sides: tuple[int, ...] = knob((640, 672, 704, 736, 768, 800), rule=within(32, 4096))  # of LVIS' shorter
+    detection_weights: str = knob("random", rule=one_of("random", "imagenet"))  # that the backbone starts from
     detection_backbones: tuple[str, ...] = knob(("resnet18",), rule=one_of("resnet18", "resnet50", "resnet101"))
     detection_channels: int = knob(256, rule=positive())  # of the feature pyramid: torchvision's
+    detection_batch_size: int = knob(4, rule=positive())
+    detection_lr: float = knob(0.02, rule=positive())
     detection_epochs: int = knob(25, rule=positive())  # Sec. 4.2
     detection_second_epochs: int = knob(10, rule=positive())  # Sec. 4.2
 
@@ -153,5 +158,8 @@ PROFILES: dict[str, dict] = {
         "imbalances": (100.0,), "depth": 8, "stem_stride": 2, "steps": 1_500,
         "second_steps": 500, "batch_size": 128, "warmup": 100, "heads_sets": ("cifar10", "cifar100"),
     },
-    "paper": {},
+    "paper": {
+        "detection_dataset": "lvis_v1", "detection_backbones": ("resnet50", "resnet101"),
+        "detection_weights": "imagenet", "detection_batch_size": 16, "detection_seeds": (0,),
+    },
 }  # fmt: skip

@@ -79,7 +79,7 @@ def tabulate_detectors(records: Records) -> pd.DataFrame:
     """Table 2: precision of masks, by frequency, and of boxes, printed for LVIS beside ours (%)."""
     mine = find_part(records, "detection")
     backbone = mine[0]["recipe"]["backbone"]
-    rows = {name_of(row): {"variant": f"{backbone} {row}"} for row in DETECTION_ROWS}
+    rows = {name_of(row): {"variant": f"detector {row}"} for row in DETECTION_ROWS}
     metrics = {name: f"test.{key}" for name, key in FREQUENCIES.items()} | {"boxes": "box.overall"}
     printed = {
         f"printed, {name}": {name_of(row): f"{values[metric]:.1f}" for row, values in DETECTED[IN_PRINT].items()}
