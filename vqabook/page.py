@@ -164,7 +164,7 @@ class Page:
 
         `room`: which real data: the paper's, or one set by its name.
         """
-        rooms = {"embedded world": read_room(self.paper, "embedded"), "real data": read_room(self.paper, room)}
+        rooms = {"embedded": read_room(self.paper, "embedded"), "real": read_room(self.paper, room)}
         show(limits.limits({label: self._claim(name) for label, name in names.items()}, rooms))
 
     def show_evidence(self) -> None:

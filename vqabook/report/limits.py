@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 
+import numpy as np
 import pandas as pd
 
 from vqabook.report.claims import Claim
 from vqabook.report.plain import clear, sign
-from vqabook.report.verdicts import mean_std, of_side, verdict_on
+from vqabook.report.verdicts import of_side, verdict_on
 
 Records = Sequence[Mapping]
 
@@ -20,13 +21,18 @@ def limits(claims: Mapping[str, Claim], rooms: Mapping[str, Records]) -> pd.Data
     """
     cells = {}
     for label, claim in claims.items():
-        row = {"baseline, printed": _number(claim.less.in_print)}
-        row |= {f"baseline, {room}": mean_std(of_side(records, claim.less).values()) for room, records in rooms.items()}
-        row["effect, printed"] = _number(claim.printed, signed=True)
-        row |= {f"visible, {room}": _seen(claim, records) for room, records in rooms.items()}
+        row = {("baseline", "printed"): _number(claim.less.in_print)}
+        row |= {("baseline", room): _level(claim, records) for room, records in rooms.items()}
+        row["effect", "printed"] = _number(claim.printed, signed=True)
+        row |= {("visible", room): _seen(claim, records) for room, records in rooms.items()}
         cells[escape(label)] = row
     table = pd.DataFrame.from_dict(cells, orient="index")
     return table.loc[:, (table != "–").any()]
+
+
+def _level(claim: Claim, records: Records) -> str:
+    values = list(of_side(records, claim.less).values())
+    return clear(float(np.mean(values)), 1 if claim.unit == "points" else 2) if values else "–"
 
 
 def _number(value: float | None, *, signed: bool = False) -> str:
