@@ -51,12 +51,13 @@ class Recipe:
         """The recipe that a record keeps: tuples that came as lists are tuples again, nested parts what they were."""
         if unknown := asked.keys() - {field.name for field in fields(cls)}:
             raise ValueError(f"a recipe of {asked['paper']} has no {', '.join(sorted(unknown))}; check its part")
-        return _reader_of(cls).validate_python(dict(asked))
+        reader = _reader_of(cls)  # type: ignore[arg-type]  # mypy asks the class for its instances' hash
+        return reader.validate_python(dict(asked))
 
 
 @cache
-def _reader_of(kind: type[Recipe]) -> TypeAdapter:
-    """What reads a kind's recipes: its plan is made once, which takes as long as a hundred reads."""
+def _reader_of(kind: type) -> TypeAdapter:
+    """What reads a kind of recipes: its plan is made once, which takes as long as a hundred reads."""
     return TypeAdapter(kind)
 
 

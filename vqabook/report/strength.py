@@ -79,7 +79,7 @@ def list_levels(
         key = (side.printed, repr(sorted(side.where.items(), key=str)), side.metric)
         if any(seeds) and key not in levels:
             n = tuple(len(values) for values in seeds if values)
-            levels[key] = Level(name_baseline(claim), side.printed, *map(_mean, seeds), n)
+            levels[key] = Level(name_baseline(claim), side.printed, _mean(seeds[0]), _mean(seeds[1]), n)
     return list(levels.values())[:most]
 
 

@@ -66,14 +66,16 @@ def build(recipe: DetectionRun, train: Annotated) -> MaskRCNN:
     """The whole detector, freshly initialised. Scenes are shown as drawn, in training also an eighth smaller and
     larger, with as many proposals as they need.
     """
-    sizes = {"backbone": recipe.backbone, "channels": recipe.channels}
     if isinstance(recipe.data, Scenes):
         side = recipe.data.side
         sides = (round(0.875 * side), round(1.125 * side), side)
-        few = {"regions": 32, "proposals": (100, 50), "detections": 100}
-        config = DetectorConfig(**sizes, **few, sides=sides, longest=2 * side)
+        config = DetectorConfig(
+            recipe.backbone, channels=recipe.channels, sides=sides, longest=2 * side, regions=32, proposals=(100, 50),
+            detections=100,
+        )  # fmt: skip
     else:
-        config = DetectorConfig(**sizes, sides=recipe.sides, weights="DEFAULT" if recipe.weights else None)
+        weights = "DEFAULT" if recipe.weights else None
+        config = DetectorConfig(recipe.backbone, weights, recipe.channels, recipe.sides or ())
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
         return mask_rcnn(config, Classification(rule_of(recipe.FIRST), train.counts))
