@@ -94,8 +94,7 @@ def test_a_training_is_stopped_and_goes_on_to_the_same_numbers(tmp_path):
         assert (process.returncode, told.count("\n")) == (status, 1), told
         assert told.startswith(f"vqabook: stopped by {name}; {KEPT}") and time.time() - float(sent) < SOON
         assert read_records(tmp_path / "stopped") == []
-    again = start(*words, tmp_path / "stopped")
-    assert again.wait() == 0, again.stderr.read()
+    runs.make([recipe], Producer(None), tmp_path / "stopped")
     (record,), (other,) = (read_records(tmp_path / folder) for folder in ("stopped", "whole"))
     assert difference(other["result"], record["result"]) is None
     assert [path.name for path in (tmp_path / "stopped").iterdir() if path.suffix not in (".json", ".lock")] == []

@@ -216,21 +216,23 @@ print(json.dumps([model.state_dict()["1.weight"].tolist(), [row["loss"] for row 
 
 
 @pytest.mark.slow
-def test_kill_9_in_the_middle_changes_nothing(tmp_path):
-    def start(folder: str, pause: float) -> subprocess.Popen:
-        (tmp_path / folder).mkdir(exist_ok=True)
-        words = [sys.executable, "-c", KILLED, str(ROOT), str(tmp_path / folder), str(pause)]
-        return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+def test_kill_9_in_the_middle_changes_nothing(tmp_path, monkeypatch, capsys):
+    def run_here(folder: str) -> list:
+        monkeypatch.setattr(sys, "argv", ["-c", str(ROOT), str(tmp_path / folder), "0"])
+        exec(KILLED, {})
+        return json.loads(capsys.readouterr().out)
 
-    whole, killed = start("whole", 0.0), start("killed", 0.2)
+    (tmp_path / "killed").mkdir()
+    words = [sys.executable, "-c", KILLED, str(ROOT), str(tmp_path / "killed"), "0.2"]
+    killed = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     checkpoint, deadline = tmp_path / "killed" / "checkpoint", time.monotonic() + 60
     while not checkpoint.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     time.sleep(0.3)
     os.kill(killed.pid, signal.SIGKILL)
     assert killed.communicate()[0] == "" and checkpoint.exists()
-    again = start("killed", 0.0)
-    assert json.loads(again.communicate()[0]) == json.loads(whole.communicate()[0])
+    (tmp_path / "whole").mkdir()
+    assert run_here("killed") == run_here("whole")
     assert not checkpoint.exists()
 
 
