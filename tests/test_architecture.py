@@ -112,8 +112,9 @@ def test_no_room_is_a_house():
     assert max(sizes.values()) <= 0.25 * sum(sizes.values()), sizes
     # first edition 18,818; pictures 900, verdicts 350, ledger 250, chapters 800, types 300, long tails 320, heads
     # 1,050, looks 110
-    # conditions of ensembles 200, precision and steadiness 70, LVIS itself 100
-    assert sum(sizes.values()) < 27_180
+    # conditions of ensembles 200, precision and steadiness 70, LVIS itself 100, ensembles' calibration, routers and
+    # compute 170
+    assert sum(sizes.values()) < 27_350
 
 
 @each_file

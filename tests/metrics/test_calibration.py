@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from vqabook.metrics.calibration import calibration_error, negative_log_likelihood
+from vqabook.metrics.calibration import calibration_error, calibration_gap, negative_log_likelihood
 
 P = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.45, 0.55]], dtype=torch.double)
 TRUTH = torch.tensor([0, 1, 1, 1])
@@ -33,6 +33,15 @@ def test_who_draws_the_truth_from_its_probabilities_is_calibrated():
     truth = torch.multinomial(p, 1, generator=generator)[:, 0]
     assert calibration_error(p, truth) < 0.01 < 0.1 < calibration_error((4 * p.log()).softmax(1), truth)
     assert negative_log_likelihood(p, truth) < negative_log_likelihood((4 * p.log()).softmax(1), truth)
+
+
+def test_answers_may_be_worth_a_part():
+    """A VQA accuracy in place of right and wrong; who says how much an answer is worth has no gap."""
+    confidence = torch.tensor([0.3, 0.6, 1.0], dtype=torch.double)
+    assert calibration_gap(confidence, confidence) == 0
+    assert calibration_gap(confidence, torch.tensor([0.0, 0.6, 1.0], dtype=torch.double)) == pytest.approx(0.1)
+    right = (P.argmax(1) == TRUTH).double()
+    assert calibration_gap(P.amax(1), right) == calibration_error(P, TRUTH)
 
 
 def test_sure_and_wrong_is_finite():

@@ -55,6 +55,22 @@ def test_each_rule_is_its_equation(table):
         torch.testing.assert_close(first(MultipleChoice(rule, k=1, beta=beta, temperature=0.5), table), want)
 
 
+def test_members_that_are_distilled_on_every_example(table):
+    """Task + β D_KL for every member, whatever k; without β, or at its base models, an independent ensemble."""
+    batch, model = table.batch(torch.arange(50)), Several()
+    logits = model(*batch.inputs).logits
+    kd = distillation(logits, batch.side["teacher"].float().transpose(0, 1), temperature=0.5)
+    want = (member_cross_entropy(logits, batch.target) + 1.6 * kd).sum(0)
+    for k in (1, 3):
+        torch.testing.assert_close(first(MultipleChoice("self_kd", k=k, beta=1.6, temperature=0.5), table), want)
+    torch.testing.assert_close(first(MultipleChoice("self_kd", k=1), table), first(MultipleChoice("ie", k=1), table))
+    own = Table(
+        table.inputs, table.target, C, side={"teacher": Several()(*table.inputs).logits.transpose(0, 1).detach()}
+    )
+    at_base = first(MultipleChoice("self_kd", k=1, beta=1.6), own)  # who is its own teacher pays nothing
+    torch.testing.assert_close(at_base, first(MultipleChoice("ie", k=1), table))
+
+
 def test_the_release_averages_over_the_answers(table):
     """There β is c times as large: c β on its scale is β of the sum; for MCL-KD up to the teacher's entropy."""
     for rule in ("cmcl", "cmcl_v1"):
@@ -126,7 +142,7 @@ def test_beta_on_the_wrong_scale_is_said(table):
 
 
 def test_what_does_not_fit_is_refused(table, unchecked):
-    with pytest.raises(ValueError, match="rule is one of ie, mcl, cmcl, cmcl_v1, mcl_kd, got 'kd'"):
+    with pytest.raises(ValueError, match="rule is one of ie, mcl, cmcl, cmcl_v1, mcl_kd, self_kd, got 'kd'"):
         MultipleChoice("kd", k=1)
     with pytest.raises(ValueError, match="scale is one of summed, averaged, got 'mean'; choose one"):
         MultipleChoice("mcl_kd", k=1, beta=1.0, scale="mean")

@@ -22,14 +22,25 @@ def calibration_error(
 
     `weight`: of each row, by default all alike. A confidence on a border belongs to the bin below.
     """
+    confidence, answer = p.max(1)
+    return calibration_gap(confidence, (answer == truth).to(p), weight, bins=bins)
+
+
+def calibration_gap(
+    confidence: Float[Tensor, " n"],
+    score: Float[Tensor, " n"],
+    weight: Float[Tensor, " n"] | None = None,
+    *,
+    bins: int = BINS,
+) -> float:
+    """`calibration_error` of answers by how sure they are and what they are worth: 1 or 0, or a VQA accuracy."""
     if bins < 1:
         raise ValueError(f"confidences fall into one bin or more, got {bins}; the paper has {BINS}")
-    confidence, answer = p.max(1)
     place = (confidence * bins).ceil().long().clamp(1, bins) - 1
-    gap = _shares(weight, p) * ((answer == truth).to(p) - confidence)
-    return float(torch.zeros(bins, dtype=p.dtype, device=p.device).index_add_(0, place, gap).abs().sum())
+    gap = _shares(weight, confidence) * (score - confidence)
+    return float(torch.zeros(bins, dtype=gap.dtype, device=gap.device).index_add_(0, place, gap).abs().sum())
 
 
-def _shares(weight: Float[Tensor, " n"] | None, p: Float[Tensor, "n c"]) -> Float[Tensor, " n"]:
+def _shares(weight: Float[Tensor, " n"] | None, p: Float[Tensor, "n *c"]) -> Float[Tensor, " n"]:
     whole = torch.ones(len(p), dtype=p.dtype, device=p.device) if weight is None else weight.to(p)
     return whole / whole.sum()

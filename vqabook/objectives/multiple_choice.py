@@ -1,5 +1,7 @@
 """Ensembles that specialise: independent, MCL, CMCL (versions 0 and 1) and MCL-KD, one rule with other leavings.
 
+And one that does not: every member learns every example, and stays near its base model.
+
 Mun et al. 2018, "Learning to Specialize with Knowledge Distillation for Visual Question Answering", Secs. 2-3.
 """
 
@@ -16,7 +18,7 @@ from vqabook.losses import choice
 from vqabook.losses.base import check_choice, check_number
 from vqabook.objectives.base import Objective
 
-Rule = Literal["ie", "mcl", "cmcl", "cmcl_v1", "mcl_kd"]
+Rule = Literal["ie", "mcl", "cmcl", "cmcl_v1", "mcl_kd", "self_kd"]
 Scale = Literal["summed", "averaged"]
 DWARFS = 1000.0  # times the task's loss, beyond which what the others do is likely on another scale
 
@@ -25,9 +27,10 @@ class MultipleChoice(Objective):
     """Eq. 4 for a model of m members, which returns logits [m, b, c]; `k` of them learn an example.
 
     `task(logits, target)` is [m, b], by default Eq. 6 on labels [b]; `per_member` makes one of any loss of one model.
-    "mcl_kd" reads the members' base models, as they answered, from `batch.side["teacher"]` [b, m, c]. "cmcl_v1" assigns
-    as "cmcl" does and gives the other members random labels. `by_chance` draws k members in place of the best: the same
-    losses, and nothing to specialise in.
+    "mcl_kd" reads the members' base models, as they answered, from `batch.side["teacher"]` [b, m, c]. "self_kd" does,
+    too, and has no specialists: every member learns task + β D_KL, whatever k, which is "ie" at β = 0. "cmcl_v1"
+    assigns as "cmcl" does and gives the other members random labels. `by_chance` draws k members in place of the best:
+    the same losses, and nothing to specialise in.
 
     `scale` is of what `beta` weighs: "summed", D_KL over the answers (Eqs. 3, 5), or "averaged", as in the release,
     whose β is c times as large: CMCL's D_KL(U || P) / c (the loss of random labels is not divided), and MCL-KD's
@@ -53,7 +56,7 @@ class MultipleChoice(Objective):
         check_choice("scale", scale, get_args(Scale))
         check_number("beta", beta, note="it weighs what members do with examples of others")
         check_number("temperature", temperature, above=True, note="1 leaves logits as they are")
-        if beta == 0 and rule not in ("ie", "mcl"):
+        if beta == 0 and rule not in ("ie", "mcl", "self_kd"):
             raise ValueError(f"{rule} weighs what members do with examples of others, got beta 0; that is mcl")
         self.rule, self.k, self.beta, self.temperature, self.task = rule, k, beta, temperature, task
         self.scale, self.by_chance = scale, by_chance
@@ -71,6 +74,9 @@ class MultipleChoice(Objective):
         other = self.other(logits, batch)
         if other is not None:
             self._warn(task, other, logits.shape[-1], progress)
+            if self.rule == "self_kd":
+                yield (task + self.beta * other).sum(0)
+                return
         rank = torch.rand_like(task) if self.by_chance else None
         loss, chosen = choice.multiple_choice(task, k, other=other, beta=self.beta, rank=rank)
         if self.rule == "cmcl_v1":
@@ -82,7 +88,7 @@ class MultipleChoice(Objective):
         """What a member's leaving an example to others costs, before β."""
         if self.rule in ("ie", "mcl"):
             return None
-        if self.rule != "mcl_kd":
+        if self.rule not in ("mcl_kd", "self_kd"):
             return choice.uniform_divergence(logits) / (logits.shape[-1] if self.scale == "averaged" else 1)
         teacher = batch.side.get("teacher")
         if teacher is None:

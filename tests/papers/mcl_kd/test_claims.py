@@ -95,6 +95,12 @@ def test_paper_trains_by_the_papers_solvers():
         assert config.schedule == Schedule(drops=drops) and config.clip == NO_CLIP
     assert configs["resnet"].weight_decay == 1e-4 and configs["vgg"].weight_decay == 5e-4
     assert SOLVERS.keys() == {"updn", "resnet", "vgg"}
+    whole = PAPER.setting_of(profile="paper")
+    assert (whole.reasoning_features, whole.blocks) == ("images", 2)  # conv4, and residual blocks upon it
+    assert (whole.vqa_batch, whole.batch_size, whole.members) == (256, 64, 5)
+    assert (whole.image_train, whole.image_base_epochs, whole.image_side) == (45_000, 160, 32)  # ours, ours, printed
+    assert whole.beta * 28 == pytest.approx(50) and whole.vqa_beta * 3129 == pytest.approx(5000)
+    assert (whole.temperature, whole.vqa_temperature) == (0.1, 0.5)
 
 
 def test_other_profiles_train_as_they_were_recorded():

@@ -14,15 +14,23 @@ from vqabook.data.cifar import shrink
 from vqabook.data.sets import DataSpec, load_task
 from vqabook.evidence.record import key_of
 from vqabook.metrics import vqa_accuracy
-from vqabook.metrics.ensemble import worth
+from vqabook.metrics.ensemble import count_owned, oracle, worth
 from vqabook.models.members import Members
 from vqabook.objectives.multiple_choice import MultipleChoice
+from vqabook.objectives.scales import compare_scales
 from vqabook.papers.mcl_kd import PAPER, claims
-from vqabook.papers.mcl_kd.evaluation import count_owned, judge_unread, owners_cost, score
+from vqabook.papers.mcl_kd.evaluation import judge_unread, measure, owners_cost, score
 from vqabook.papers.mcl_kd.examples import Examples, load_examples, load_reasoning
-from vqabook.papers.mcl_kd.owners import find_confidence, list_owned_questions, list_said, read_owned, sort_by_owner
+from vqabook.papers.mcl_kd.owners import (
+    choose_owners,
+    find_confidence,
+    find_specialities,
+    list_owned_questions,
+    list_said,
+    read_owned,
+    sort_by_owner,
+)
 from vqabook.papers.mcl_kd.recipes import Run
-from vqabook.papers.mcl_kd.scales import compare_scales
 from vqabook.papers.mcl_kd.setting import Ensemble
 from vqabook.papers.mcl_kd.train import build, objective_of
 
@@ -114,7 +122,8 @@ def test_an_example_s_owner_is_whom_it_is_assigned_to(recipe_of, cache):
     recipe = recipe_of("san mcl k1")
     examples = examples_of(recipe)
     model, objective = Members(build(recipe, examples)), objective_of(recipe, examples.train)
-    cost = owners_cost(model, objective, examples.train)
+    cost, by_task = owners_cost(model, objective, examples.train)
+    np.testing.assert_array_equal(cost, by_task)  # in MCL the others do nothing
     batch = examples.train.batch(torch.arange(len(examples.train)))
     with torch.no_grad():
         (loss,) = objective.steps(model.eval(), batch, 0.0)
@@ -128,6 +137,98 @@ def test_an_example_s_owner_is_whom_it_is_assigned_to(recipe_of, cache):
     assert chance["p"] > 0.01 and abs(chance["beyond_chance"]) < 0.03
     assert told["owned"][0] == [50, 0, 0] and told["families"] == list(names)
     assert count_owned(np.tile([0.0, 1.0], (200, 1)), group, names)["beyond_chance"] == 0  # one owns all
+
+
+def test_owners_by_the_task_are_one_definition_for_all_rules(recipe_of, cache):
+    """Who would learn an example differs by what the others do; who has the lowest loss on it does not."""
+    recipe = recipe_of("san mcl k1")
+    examples = examples_of(recipe)
+    model, m = Members(build(recipe, examples)), recipe.members
+    teacher = torch.randn(len(examples.train), m, examples.train.n_classes, generator=torch.Generator().manual_seed(0))
+    table = replace(examples.train, side={**examples.train.side, "teacher": teacher})
+    rules = {"ie": {}, "mcl": {}, "cmcl": {"beta": 9.0}, "mcl_kd": {"beta": 9.0}, "self_kd": {"beta": 9.0}}
+    costs = {rule: owners_cost(model, MultipleChoice(rule, k=1, **how), table) for rule, how in rules.items()}
+    for cost, by_task in costs.values():
+        np.testing.assert_allclose(by_task, costs["ie"][1])
+        assert cost.shape == by_task.shape == (len(table), m)
+    assert (costs["mcl_kd"][0].argmin(1) != costs["mcl_kd"][1].argmin(1)).any()
+    np.testing.assert_array_equal(*costs["self_kd"])  # it assigns nothing
+
+
+def test_a_record_has_owners_by_both_and_what_its_members_measure(recipe_of, produce, cache, tmp_path):
+    """All old numbers are there, and new ones beside them."""
+    result = produce(recipe_of("san mcl_kd k1"), tmp_path)
+    assert result["by_task"].keys() == result["specialised"].keys()
+    assert np.sum(result["by_task"]["owned"]) == np.sum(result["specialised"]["owned"])
+    found = result["measures"]
+    assert result["test"]["worst_member"] <= found["router"] <= result["test"]["oracle"]
+    assert 0 <= found["ece"] <= 100 and 0 < found["disagreement"] <= 100 and found["nll"] > 0
+    main = {family for key in ("by_task", "specialised") for family, _ in find_specialities(result[key]).values()}
+    assert main <= result["questions"].keys()
+
+
+def test_soft_answers_are_measured_by_their_scores(recipe_of, cache):
+    recipe = recipe_of("updn base", networks=("updn",))
+    examples = examples_of(recipe)
+    model = Members(build(recipe, examples))
+    found, (together, each) = measure(model, examples.test), score(model, examples.test)
+    assert 100 * each.min() <= found["router"] <= 100 * oracle(each).mean() + 1e-9
+    assert found["ece"] >= abs(100 * (together.mean() - confidence_of(model, examples))) - 1e-3  # bins can only add
+
+
+def confidence_of(model: Members, examples: Examples) -> float:
+    with torch.no_grad():
+        logits = model.eval()(*examples.test.batch(torch.arange(len(examples.test))).inputs).logits
+    return float(logits.softmax(-1).mean(0).amax(-1).mean())
+
+
+def test_distilled_members_do_not_specialise(recipe_of, produce, cache, tmp_path):
+    """Without β they are an independent ensemble, trained as long; with it, none."""
+    recipe = recipe_of("san ie @ distilled", more=("distilled",))
+    assert recipe.base == recipe_of("san base") and recipe.ensemble == Ensemble("self_kd", None)
+    alone = produce(recipe_of("san ie @ as long"), tmp_path)
+    assert produce(replace(recipe, beta=0.0), tmp_path)["test"] == pytest.approx(alone["test"])
+    distilled = produce(recipe, tmp_path)
+    assert [row["loss"] for row in distilled["history"]] != [row["loss"] for row in alone["history"]]
+    assert distilled["by_task"] == distilled["specialised"]
+
+
+def test_one_member_in_place_of_all(recipe_of, produce, cache, tmp_path):
+    """As many times as wide, or as long; its result is that of a model, whatever an ensemble has."""
+    base, spent = recipe_of("san base"), 2 + 2
+    for how, width, epochs in (("wide", 3, spent), ("long", 1, 3 * spent), ("wide and long", 3, 3 * spent)):
+        recipe = recipe_of(f"san one member @ {how}", more=(how,))
+        assert (recipe.members, recipe.epochs, recipe.base) == (1, epochs, recipe)
+        for name, size in base.model.items():
+            assert recipe.model[name] == size * (width if name != "dropout" else 1)
+    result = produce(recipe_of("san one member @ wide", more=("wide",)), tmp_path)
+    for name in ("oracle", "single"):
+        assert result["test"][name] == pytest.approx(result["test"]["overall"])
+    assert result["measures"]["router"] == pytest.approx(result["test"]["overall"])
+    assert result["measures"]["disagreement"] == 0 and result["measures"]["sure_of_wrong"] is None
+    assert set(map(tuple, result["specialised"]["owned"])) == {(sum(row),) for row in result["specialised"]["owned"]}
+    depth = recipe_of("resnet one member @ wide", more=("wide",)).model
+    assert depth == {"depth": 8, "width": 12}
+
+
+def test_beta_and_temperature_are_swept_where_they_are_asked_for(recipe_of):
+    asked = {"betas": (0.1, 10), "temperatures": (2,), "specialists": (1, 2)}
+    as_it_is = recipe_of("san mcl_kd k1", **asked)
+    for name, times in (("beta", 0.1), ("beta", 10), ("temperature", 2)):
+        run = recipe_of(f"san mcl_kd k1 @ {name} x {times:g}", **asked)
+        assert run == replace(as_it_is, variant=run.variant, **{name: times * getattr(as_it_is, name)})
+    names = {recipe.variant for recipe in PAPER.recipes(PAPER.setting_of(profile="smoke", **asked), "mcl_kd")}
+    assert len([name for name in names if " x " in name]) == 2 * 2 * 3  # networks, k, rows
+    with pytest.raises(ValueError, match="betas must be positive, got 0"):
+        PAPER.setting_of(profile="smoke", betas=(0,))
+    with pytest.raises(ValueError, match="more is one of distilled, wide, long, wide and long, got 'deep'"):
+        PAPER.setting_of(profile="smoke", more=("deep",))
+
+
+def test_no_profile_asks_for_more():
+    for profile in ("smoke", "small", "real", "paper"):
+        setting = PAPER.setting_of(profile=profile)
+        assert setting.more == setting.betas == setting.temperatures == ()
 
 
 def test_specialists_are_members():
@@ -279,6 +380,23 @@ def test_owned_questions_have_their_owner_the_most_owned_ones_first():
     assert list(list_owned_questions(run).items()) == [
         ("b", ("S2, 90 %", ["how many"])), ("a", ("S1, 60 %", ["is it red"])),
     ]  # fmt: skip
+    run["result"]["by_task"] = owned | {"owned": [[60, 40], [5, 5], [1, 9]]}
+    assert list(list_owned_questions(run, "by_task").items()) == [  # of c no question is kept
+        ("c", ("S2, 90 %", [])), ("a", ("S1, 60 %", ["is it red"])), ("b", ("S1, 50 %", ["how many"])),
+    ]  # fmt: skip
+
+
+def test_specialities_are_a_family_of_each_member_that_owns_most_of_some():
+    """Table 3: S1 to S4; the paper's S5 owns most of none."""
+    owned = {"families": ["a", "b", "c"], "owned": [[6, 4, 0], [9, 1, 0], [0, 7, 3]]}
+    assert find_specialities(owned) == {0: ("b", 90), 1: ("c", 70)}
+    assert find_specialities({"families": [], "owned": []}) == {}
+
+
+def test_owners_are_chosen_by_what_all_records_have():
+    """Sides of one picture have one definition: an older record keeps them from the new one."""
+    old, new = {"result": {"specialised": {}}}, {"result": {"specialised": {}, "by_task": {}}}
+    assert choose_owners([new, new]) == "by_task" and choose_owners([new, old]) == "specialised"
 
 
 def test_how_sure_members_are_of_what_is_wrong():

@@ -28,6 +28,7 @@ PAPER = Paper(
         "members": 5,
         "specialists": (1, 2, 3),
         "vqa_specialists": (3,),
+        "more": ("distilled", "wide", "long"),
     },
     contradictions=CONTRADICTIONS,
 )

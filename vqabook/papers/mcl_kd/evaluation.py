@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from vqabook.core import Batch, Output, SparseScores, Table
@@ -12,9 +12,9 @@ from vqabook.data.vqa import spell
 from vqabook.metrics import ensemble
 from vqabook.objectives.multiple_choice import MultipleChoice
 from vqabook.papers.mcl_kd.examples import Examples
+from vqabook.papers.mcl_kd.owners import find_specialities
 from vqabook.training.fit import predict, select
 
-FEWEST = 20  # rows of a family whose owners are counted
 FAMILIES, QUESTIONS = 4, 2  # in Table 3
 SHOWN = 6  # test examples whose members' answers a record keeps
 SAID = 3  # of each member's answers, by probability
@@ -23,18 +23,20 @@ SAID = 3  # of each member's answers, by probability
 def judge(model: nn.Module, objective: MultipleChoice, history: list[dict], examples: Examples) -> dict:
     """A record's result, once the model has the weights that were best on held-out rows."""
     selection, scores = select(history, first=0), [row.pop("scores") for row in history]
-    cost = owners_cost(model, objective, examples.train)
-    owned = count_owned(cost, examples.group["train"], examples.families)
+    costs = owners_cost(model, objective, examples.train)
+    owned, by_task = (ensemble.count_owned(cost, examples.group["train"], examples.families) for cost in costs)
     answers = target.best if isinstance(target := examples.train.target, SparseScores) else target
     return {
         "test": scores[selection["best_by_valid"]["epoch"] - 1],
         "selection": selection,
         "specialised": owned,
-        "divided": ensemble.measure_dependence(cost.argmin(1), answers.cpu().numpy()),
-        "questions": list_questions(examples, owned) if examples.words else {},
+        "by_task": by_task,
+        "divided": ensemble.measure_dependence(costs[0].argmin(1), answers.cpu().numpy()),
+        "questions": list_questions(examples, owned, by_task) if examples.words else {},
         "shown": show_members(model, examples),
         "parameters": {"model": sum(p.numel() for p in model.parameters())},
         "history": history,
+        "measures": measure(model, examples.test),  # last: shared features are drawn anew
     }
 
 
@@ -65,26 +67,28 @@ def score(model: nn.Module, table: Table) -> tuple[Float[np.ndarray, " n"], Floa
     return scores[0], scores[1:]
 
 
-@torch.no_grad()
-def owners_cost(model: nn.Module, objective: MultipleChoice, table: Table) -> Float[np.ndarray, "n m"]:
-    """What it costs that a member learns an example and does nothing else with it: the lowest owns it (Eq. 4)."""
+def measure(model: nn.Module, table: Table) -> dict[str, float | None]:
+    """Calibration, disagreement and a router: `metrics.ensemble.measure`."""
 
-    def read(out: Output, batch: Batch) -> Tensor:
+    def read(out: Output, batch: Batch) -> Float[Tensor, "b 7"]:
+        return ensemble.measure_rows(out.logits.float(), batch.target)
+
+    return ensemble.measure(predict(model, table, read))
+
+
+def owners_cost(model: nn.Module, objective: MultipleChoice, table: Table) -> Float[np.ndarray, "2 n m"]:
+    """What it costs that a member learns an example: the lowest owns it.
+
+    First as training assigns it, where what the member does otherwise counts (Eq. 4); then by the task's loss alone,
+    which is one definition for all rules.
+    """
+
+    def read(out: Output, batch: Batch) -> Float[Tensor, "b 2 m"]:
         task = objective.task(out.logits, batch.target)
-        other = objective.other(out.logits, batch)
-        return (task if other is None else task - objective.beta * other).T
+        other = None if objective.rule == "self_kd" else objective.other(out.logits, batch)
+        return torch.stack([task if other is None else task - objective.beta * other, task]).permute(2, 0, 1)
 
-    return predict(model, table, read).numpy()
-
-
-def count_owned(cost: Float[np.ndarray, "n m"], group: Int[np.ndarray, " n"], families: tuple[str, ...]) -> dict:
-    """Fig. 3: how many of each family's rows each member owns; and whether that is chance."""
-    owner = cost.argmin(1)
-    counts = np.zeros((len(families), cost.shape[1]), dtype=np.int64)
-    np.add.at(counts, (group, owner), 1)
-    there = np.flatnonzero(counts.sum(1) >= FEWEST)
-    owned = {"families": [families[i] for i in there], "owned": counts[there].tolist()}
-    return owned | ensemble.measure_dependence(owner, group)
+    return predict(model, table, read).numpy().transpose(1, 0, 2)
 
 
 @torch.no_grad()
@@ -114,11 +118,16 @@ def _most_probable(probability: Float[Tensor, " c"], answers: tuple[str, ...]) -
     return [(answers[i], round(p, 4)) for p, i in zip(top.values.tolist(), top.indices.tolist(), strict=True)]
 
 
-def list_questions(examples: Examples, owned: Mapping) -> dict[str, list[str]]:
-    """Table 3: the first training questions of the families of which one member owns the most questions."""
-    most = {family: max(counts) for family, counts in zip(owned["families"], owned["owned"], strict=True)}
+def list_questions(examples: Examples, *owners: Mapping) -> dict[str, list[str]]:
+    """Table 3: the first training questions of each member's speciality, by either definition of an owner.
+
+    And of the families of which one member owns the most questions, by the first.
+    """
+    most = {family: max(counts) for family, counts in zip(owners[0]["families"], owners[0]["owned"], strict=True)}
+    kept = sorted(most, key=most.__getitem__, reverse=True)[:FAMILIES]
+    kept += [family for owned in owners for family, _ in find_specialities(owned).values()]
     questions = {}
-    for family in sorted(most, key=most.__getitem__, reverse=True)[:FAMILIES]:
+    for family in dict.fromkeys(kept):
         rows = np.flatnonzero(examples.group["train"] == examples.families.index(family))[:QUESTIONS]
         words = examples.train.subset(torch.from_numpy(rows)).inputs[-1]
         questions[family] = [" ".join(spell(ids, examples.words)) for ids in words]

@@ -7,16 +7,25 @@ from jaxtyping import Float
 
 Runs = Sequence[Mapping]  # records of runs that differ by their seed alone
 Owned = tuple[list[str], Float[np.ndarray, "q m"]]
+OWNERS = {  # what a record has on owners -> when a member owns a question
+    "by_task": "its loss on it is the lowest",
+    "specialised": "it would be the one to learn it",  # where members are distilled, that counts their divergence too
+}
 
 
-def read_owned(runs: Runs) -> Owned | None:
-    """Names of the families, and the share (%) of each one's questions that each member owns.
+def choose_owners(runs: Runs) -> str:
+    """Of OWNERS the one definition for all rules, where all of these records have it; else as training assigns."""
+    return next(name for name in OWNERS if name == "specialised" or all(name in run["result"] for run in runs))
+
+
+def read_owned(runs: Runs, owners: str = "specialised") -> Owned | None:
+    """Names of the families, and the share (%) of each one's questions that each member owns, as OWNERS have it.
 
     Of the run with the lowest seed; None without a run.
     """
     if not runs:
         return None
-    owned = _first(runs)["specialised"]
+    owned = _first(runs)[owners]
     counts = np.array(owned["owned"], dtype=float)
     return owned["families"], 100 * counts / counts.sum(1, keepdims=True)
 
@@ -26,16 +35,28 @@ def sort_by_owner(shares: Float[np.ndarray, "q m"]) -> list[int]:
     return sorted(range(len(shares)), key=lambda i: (int(shares[i].argmax()), -float(shares[i].max())))
 
 
-def list_owned_questions(run: Mapping) -> dict[str, tuple[str, list[str]]]:
-    """Table 3: the families whose questions a record keeps -> the member that owns most of each, and the questions.
+def find_specialities(owned: Mapping) -> dict[int, tuple[str, float]]:
+    """Table 3: of each member that owns the most of some family, the one of which it owns the largest share (%)."""
+    main: dict[int, tuple[str, float]] = {}
+    for family, counts in zip(owned["families"], owned["owned"], strict=True):
+        member, share = int(np.argmax(counts)), 100 * max(counts) / sum(counts)
+        if share > main.get(member, ("", 0.0))[1]:
+            main[member] = (family, share)
+    return main
+
+
+def list_owned_questions(run: Mapping, owners: str = "specialised") -> dict[str, tuple[str, list[str]]]:
+    """Table 3: members' specialities, and other families whose questions a record keeps -> the member that owns the
+    most of each, and the questions, none of a family whose questions it does not keep.
 
     Those that one member owns most come first.
     """
-    owned = run["result"]["specialised"]
+    owned, questions = run["result"][owners], run["result"]["questions"]
     counts = dict(zip(owned["families"], map(np.array, owned["owned"]), strict=True))
-    shares = {family: 100 * counts[family] / counts[family].sum() for family in run["result"]["questions"]}
+    families = dict.fromkeys([*(family for family, _ in find_specialities(owned).values()), *questions])
+    shares = {family: 100 * counts[family] / counts[family].sum() for family in families}
     return {
-        family: (f"S{1 + shares[family].argmax()}, {shares[family].max():.0f} %", run["result"]["questions"][family])
+        family: (f"S{1 + shares[family].argmax()}, {shares[family].max():.0f} %", questions.get(family, []))
         for family in sorted(shares, key=lambda family: -shares[family].max())
     }
 

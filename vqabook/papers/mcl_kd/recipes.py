@@ -19,6 +19,8 @@ from vqabook.papers.mcl_kd.setting import NAME, SOLVERS, TASK_OF, Ensemble, Sett
 from vqabook.papers.paper import Recipe
 from vqabook.training.solver import Solver
 
+WIDTHS = ("word", "hidden", "attention", "wide", "width")  # of a network's sizes
+
 
 @dataclass(frozen=True, kw_only=True)
 class Run(Recipe):
@@ -42,7 +44,9 @@ class Run(Recipe):
 
     @property
     def base(self) -> Run:
-        """The run that this one starts from."""
+        """The run that this one starts from; itself, if from none."""
+        if self.ensemble is None:
+            return self
         own: dict[str, Any] = dict.fromkeys(("ensemble", *self.OWN))
         return replace(self, variant=f"{self.network} base", epochs=self.base_epochs, **own)
 
@@ -61,12 +65,13 @@ def list_recipes(s: Setting, page: str) -> list[Recipe]:
     data = {task: describe_data(s, task) for task in dict.fromkeys(TASK_OF[network] for network in s.networks)}
     unread = [Unread(**_what(s, "statistics", f"{task} unread", 0, task, data[task])) for task in data]
     base = [_base(s, network, seed, data[TASK_OF[network]]) for seed in s.seeds for network in s.networks]
-    return [*unread, *base] + [
-        _specialise(s, run, name, ensemble)
-        for run in base
-        for ks in [s.vqa_specialists if run.network == "updn" else s.specialists]
-        for name, ensemble in runs_of(run.network, ks, controls=s.controls)
-    ]
+    runs: list[Recipe] = [*unread, *base]
+    for run in base:
+        ks = s.vqa_specialists if run.network == "updn" else s.specialists
+        runs += [_specialise(s, run, *row) for row in runs_of(run.network, ks, controls=s.controls)]
+        runs += [_ask_more(s, run, how) for how in s.more]
+        runs += [swept for k in ks for swept in _sweep(s, run, k)]
+    return runs
 
 
 def _what(s: Setting, kind: str, variant: str, seed: int, task: str, data: dict) -> dict[str, Any]:
@@ -104,6 +109,31 @@ def _specialise(s: Setting, base: Run, name: str, ensemble: Ensemble) -> Run:
     }[TASK_OF[base.network]]
     own: dict[str, Any] = {"epochs": epochs, "beta": beta, "cmcl_beta": cmcl_beta, "temperature": temperature}
     return replace(base, variant=f"{base.network} {name}", ensemble=ensemble, **own)
+
+
+def _ask_more(s: Setting, base: Run, how: str) -> Run:
+    """What `more` asks for: members that are distilled and do not specialise; one member as many times as wide as there
+    are members, trained as long as an ensemble and its base models, or as many times as long.
+    """
+    distilled = _specialise(s, base, "ie @ distilled", Ensemble("self_kd", None))
+    if how == "distilled":
+        return distilled
+    epochs = (base.base_epochs + distilled.epochs) * (base.members if "long" in how else 1)
+    times = base.members if "wide" in how else 1
+    model = {name: size * times if name in WIDTHS else size for name, size in base.model.items()}
+    what: dict[str, Any] = {"variant": f"{base.network} one member @ {how}", "members": 1, "model": model}
+    return replace(base, **what, base_epochs=epochs, epochs=epochs)
+
+
+def _sweep(s: Setting, base: Run, k: int) -> list[Run]:
+    """MCL-KD with other β and T, by what each is multiplied with."""
+    runs = []
+    for name, times in (("beta", s.betas), ("temperature", s.temperatures)):
+        for x in times:
+            run = _specialise(s, base, f"mcl_kd k{k} @ {name} x {x:g}", Ensemble("mcl_kd", k))
+            changed: dict[str, Any] = {name: x * getattr(run, name)}
+            runs.append(replace(run, **changed))
+    return runs
 
 
 def describe_data(s: Setting, task: str) -> dict:

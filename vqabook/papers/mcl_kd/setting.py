@@ -10,8 +10,9 @@ from vqabook.training.solver import Solver
 NAME = "mcl_kd"
 NETWORKS = {"mlp": "MLP", "san": "SAN", "updn": "UpDn", "resnet": "ResNet-20", "vgg": "VGGNet-17"}
 TASK_OF = {"mlp": "reasoning", "san": "reasoning", "updn": "vqa", "resnet": "image", "vgg": "image"}
-Rule = Literal["ie", "mcl", "cmcl", "mcl_kd"]
+Rule = Literal["ie", "mcl", "cmcl", "mcl_kd", "self_kd"]
 RULES: dict[Rule, str] = {"mcl": "MCL", "cmcl": "CMCL", "mcl_kd": "MCL-KD"}
+MORE = ("distilled", "wide", "long", "wide and long")  # ours: without specialists, or one member in place of all
 
 
 SOLVERS = {  # of the paper; on CLEVR it is Adam at a constant rate (Sec. 4.1)
@@ -58,6 +59,9 @@ class Setting(QuestionSetting):
     specialists: tuple[int, ...] = knob((1, 2, 3), rule=positive())  # k
     vqa_specialists: tuple[int, ...] = knob((3,), rule=positive())  # k of UpDn: Table 2
     controls: bool = True  # the rows that are ours
+    more: tuple[str, ...] = knob((), rule=one_of(*MORE), empty=True)  # and those that are asked for alone
+    betas: tuple[float, ...] = knob((), rule=positive(), empty=True)  # MCL-KD again, its β times each
+    temperatures: tuple[float, ...] = knob((), rule=positive(), empty=True)  # the same of T
     solvers: str = knob("paper", rule=one_of("paper", "adam"))  # ours: Adam at a constant rate for every network
 
     reasoning_data: str = knob("clevr", rule=one_of("shapes", "clevr_1500", "clevr"))
@@ -137,5 +141,5 @@ PROFILES: dict[str, dict] = {
         "image_lr": 3e-3, "image_base_epochs": 8, "image_epochs": 3, "image_width": 8, "vgg_width": 8,
         "solvers": "adam",
     },
-    "paper": {},
+    "paper": {"reasoning_features": "images"},  # Sec. 4.1
 }  # fmt: skip

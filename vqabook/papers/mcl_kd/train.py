@@ -24,6 +24,7 @@ from vqabook.training.solver import Solver
 from vqabook.training.stages import Scratch
 from vqabook.training.teachers import teacher_logits
 
+DISTILLED = ("mcl_kd", "self_kd")  # rules that read what base models say
 SMALL = 8  # pixels, up to which convolutions of five members side by side are faster than in turn
 
 
@@ -37,7 +38,7 @@ def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str 
         history = scratch.stages.go_on(model, base.asked(), fit_base, anew=scratch.checkpoint)
     else:
         scratch.stages.go_on(model, base.asked(), fit_base)
-        if ensemble.rule == "mcl_kd":
+        if ensemble.rule in DISTILLED:
             examples = replace(examples, train=with_teachers(base, model, examples.train, scratch))
         share = FeatureSharing(at_test=not ensemble.settled) if ensemble.share else None
         members = [model.single(i, member) for i, member in enumerate(build(recipe, examples))]
@@ -99,8 +100,8 @@ def objective_of(recipe: Run, table: Table) -> MultipleChoice:
     ensemble = recipe.ensemble or Ensemble("ie", None)
     rule: Rule = "cmcl_v1" if ensemble.rule == "cmcl" and not ensemble.exact else ensemble.rule
     how: dict = {"k": ensemble.k or recipe.members, "by_chance": ensemble.by_chance}
-    if ensemble.rule in ("cmcl", "mcl_kd"):
-        beta = recipe.beta if ensemble.rule == "mcl_kd" else recipe.cmcl_beta
+    if ensemble.rule in ("cmcl", *DISTILLED):
+        beta = recipe.beta if ensemble.rule in DISTILLED else recipe.cmcl_beta
         how |= {"beta": beta, "temperature": recipe.temperature}
     if not isinstance(table.target, torch.Tensor):
         how |= {"task": per_member(soft_cross_entropy)}
