@@ -4,6 +4,7 @@ Mun et al. 2018, "Learning to Specialize with Knowledge Distillation for Visual 
 """
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -71,6 +72,16 @@ def count_owned(cost: Float[np.ndarray, "n m"], group: Int[np.ndarray, " n"], fa
     there = np.flatnonzero(counts.sum(1) >= FEWEST)
     owned = {"families": [families[i] for i in there], "owned": counts[there].tolist()}
     return owned | measure_dependence(owner, group)
+
+
+def find_specialities(owned: Mapping) -> dict[int, tuple[str, float]]:
+    """Table 3: of each member that owns the most of some family, the one of which it owns the largest share (%)."""
+    main: dict[int, tuple[str, float]] = {}
+    for family, counts in zip(owned["families"], owned["owned"], strict=True):
+        member, share = int(np.argmax(counts)), 100 * max(counts) / sum(counts)
+        if share > main.get(member, ("", 0.0))[1]:
+            main[member] = (family, share)
+    return main
 
 
 def worth(chosen: Int[Tensor, "m b"], target: Tensor) -> Float[Tensor, "m b"]:

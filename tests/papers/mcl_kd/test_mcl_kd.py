@@ -14,7 +14,7 @@ from vqabook.data.cifar import shrink
 from vqabook.data.sets import DataSpec, load_task
 from vqabook.evidence.record import key_of
 from vqabook.metrics import vqa_accuracy
-from vqabook.metrics.ensemble import count_owned, oracle, worth
+from vqabook.metrics.ensemble import count_owned, find_specialities, oracle, worth
 from vqabook.models.members import Members
 from vqabook.objectives.multiple_choice import MultipleChoice
 from vqabook.objectives.scales import compare_scales
@@ -24,7 +24,6 @@ from vqabook.papers.mcl_kd.examples import Examples, load_examples, load_reasoni
 from vqabook.papers.mcl_kd.owners import (
     choose_owners,
     find_confidence,
-    find_specialities,
     list_owned_questions,
     list_said,
     read_owned,

@@ -12,7 +12,6 @@ from vqabook.data.vqa import spell
 from vqabook.metrics import ensemble
 from vqabook.objectives.multiple_choice import MultipleChoice
 from vqabook.papers.mcl_kd.examples import Examples
-from vqabook.papers.mcl_kd.owners import find_specialities
 from vqabook.training.fit import predict, select
 
 FAMILIES, QUESTIONS = 4, 2  # in Table 3
@@ -125,7 +124,7 @@ def list_questions(examples: Examples, *owners: Mapping) -> dict[str, list[str]]
     """
     most = {family: max(counts) for family, counts in zip(owners[0]["families"], owners[0]["owned"], strict=True)}
     kept = sorted(most, key=most.__getitem__, reverse=True)[:FAMILIES]
-    kept += [family for owned in owners for family, _ in find_specialities(owned).values()]
+    kept += [family for owned in owners for family, _ in ensemble.find_specialities(owned).values()]
     questions = {}
     for family in dict.fromkeys(kept):
         rows = np.flatnonzero(examples.group["train"] == examples.families.index(family))[:QUESTIONS]

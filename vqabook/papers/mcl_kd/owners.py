@@ -1,9 +1,11 @@
-"""Who owns which questions, and what members say, as runs' records have it: read without torch, for the page."""
+"""Who owns which questions, and what members say, as runs' records have it: for the page."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
+
+from vqabook.metrics.ensemble import find_specialities
 
 Runs = Sequence[Mapping]  # records of runs that differ by their seed alone
 Owned = tuple[list[str], Float[np.ndarray, "q m"]]
@@ -33,16 +35,6 @@ def read_owned(runs: Runs, owners: str = "specialised") -> Owned | None:
 def sort_by_owner(shares: Float[np.ndarray, "q m"]) -> list[int]:
     """An order of families in which those with the same main owner stand together, the most owned ones first."""
     return sorted(range(len(shares)), key=lambda i: (int(shares[i].argmax()), -float(shares[i].max())))
-
-
-def find_specialities(owned: Mapping) -> dict[int, tuple[str, float]]:
-    """Table 3: of each member that owns the most of some family, the one of which it owns the largest share (%)."""
-    main: dict[int, tuple[str, float]] = {}
-    for family, counts in zip(owned["families"], owned["owned"], strict=True):
-        member, share = int(np.argmax(counts)), 100 * max(counts) / sum(counts)
-        if share > main.get(member, ("", 0.0))[1]:
-            main[member] = (family, share)
-    return main
 
 
 def list_owned_questions(run: Mapping, owners: str = "specialised") -> dict[str, tuple[str, list[str]]]:
