@@ -112,8 +112,8 @@ def test_no_room_is_a_house():
     assert max(sizes.values()) <= 0.25 * sum(sizes.values()), sizes
     # first edition 18,818; pictures 900, verdicts 350, ledger 250, chapters 800, types 300, long tails 320, heads
     # 1,050, looks 110
-    # conditions of ensembles 200, precision and steadiness 70
-    assert sum(sizes.values()) < 27_080
+    # conditions of ensembles 200, precision and steadiness 70, kappa's audit and the paper's own weights 105
+    assert sum(sizes.values()) < 27_185
 
 
 @each_file
