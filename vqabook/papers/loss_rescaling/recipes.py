@@ -113,7 +113,7 @@ def _run(s: Setting, prior: str, row: str, what: str = "", change: Mapping | Non
     options: dict[str, Any] = {k: v for k, v in change.items() if k in OPTIONS}
     if of == "lxmert":
         random = s.lxmert_weights == "random"
-        options |= {"sizes": _lxmert_sizes(s)} if random else {"weights": s.lxmert_weights}
+        options["sizes" if random else "weights"] = _lxmert_sizes(s) if random else s.lxmert_weights
         sizes |= {"epochs": s.lxmert_epochs, "rescale_epochs": s.lxmert_rescale_epochs, "lr": s.lxmert_lr}
         sizes["batch_size"] = s.lxmert_batch
     method: dict[str, Any] = {"loss": loss}
