@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from vqabook.data import glove
-from vqabook.data.glove import WINK, load_glove, open_glove, prepare_official, prepare_wink
+from vqabook.data.glove import WINK, glove_vectors, load_glove, open_glove, prepare_official, prepare_wink
 
 # Words that a careless reader of JSON or of text stumbles over; all are one token without a blank.
 WORDS = [
@@ -206,6 +206,15 @@ def test_half_a_json_gets_one_clear_sentence(tmp_path, part):
     with pytest.raises(ValueError, match="must be whole, valid JSON: .*cut off: bring a whole"):
         prepare_wink(tmp_path, tmp_path)
     assert not list(tmp_path.glob("glove*"))
+
+
+def test_words_start_from_glove_and_others_are_as_wide(tmp_path, cache):
+    (tmp_path / "glove").mkdir()
+    (tmp_path / "glove" / "glove.6B.3d.txt").write_text("red 1 2 3\nblue -1 -2 -3\n")
+    vectors = glove_vectors(("blue", "qqq", "red"), 3, 0, tmp_path)
+    assert vectors.shape == (5, 3) and vectors[0].tolist() == [0, 0, 0]
+    assert vectors[2].tolist() == [-1, -2, -3] and vectors[4].tolist() == [1, 2, 3]
+    assert vectors[3].abs().sum() > 0 and torch.equal(vectors, glove_vectors(("blue", "qqq", "red"), 3, 0, tmp_path))
 
 
 def test_missing_sources_say_what_to_do(tmp_path):

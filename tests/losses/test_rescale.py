@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import log
+from math import e, log
 
 import pytest
 import torch
@@ -10,6 +10,7 @@ from torch.autograd import gradcheck
 from torch.nn import functional as F
 
 from vqabook.losses import in_type, mask_loss, rescaling_weights, type_counts
+from vqabook.losses.rescale import RELEASE_OUT_OF_TYPE
 from vqabook.models import softplus_g
 
 SATURATED = 0.5413249  # log(e - 1): softplus reaches 1
@@ -37,8 +38,18 @@ def test_an_answer_alone_in_its_type_weighs_log_2():
 
 
 def test_out_of_type_answers():
-    assert rescaling_weights(counts([5, 5, 0]), out_of_type=1.6931)[0, 2].item() == pytest.approx(1 + log(2), abs=1e-4)
+    released = rescaling_weights(counts([5, 5, 0]), out_of_type=RELEASE_OUT_OF_TYPE)
+    assert released[0, 2].item() == pytest.approx(1 + log(2))
     assert rescaling_weights(counts([0, 0, 0])).tolist() == [[1, 1, 1]]  # a type that train lacks
+
+
+def test_eq_8_to_the_letter_smooths_out_of_type_answers_too():
+    table = counts([800, 40, 160, 0], [0, 0, 0, 0])
+    literal, plain = (rescaling_weights(table, smooth_all=to_the_letter) for to_the_letter in (True, False))
+    assert literal[0, 3].item() == pytest.approx(log(1 + e)) and literal[1].tolist() == literal[0, 3:].tolist() * 4
+    assert literal[0, :3].equal(plain[0, :3])  # control: in type nothing changes
+    assert plain[0, 3] < literal[0, 3] < RELEASE_OUT_OF_TYPE  # nor is it what the release computes
+    assert rescaling_weights(table, smooth_all=True, out_of_type=1e3)[0, 3] == 100  # and is cut
 
 
 def test_too_few_votes_are_out_of_type():

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
 from vqabook.metrics import cohen_kappa
+from vqabook.metrics.mistakes import implied_chance
 
 pairs = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=40).map(np.array)
 
@@ -69,3 +70,16 @@ def test_bad_labels(a, b, message):
     unchecked = inspect.unwrap(cohen_kappa)  # the shape checker would be the first to complain
     with pytest.raises(ValueError, match=message):
         unchecked(np.array(a, dtype=int), np.array(b, dtype=int))
+
+
+@given(pairs)
+@settings(deadline=None)
+def test_kappa_is_at_most_the_agreement_and_tells_the_chance_from_it(ab):
+    a, b = ab.T
+    kappa, agreement = cohen_kappa(a, b), float((a == b).mean())
+    if math.isnan(kappa) or kappa == 1:
+        return
+    chance = sum(float((a == c).mean() * (b == c).mean()) for c in range(5))
+    assert kappa <= agreement + 1e-12
+    assert implied_chance(kappa, agreement) == pytest.approx(chance, abs=1e-9)
+    assert implied_chance(agreement + 0.01, agreement) < 0  # control: no chance makes more than the agreement

@@ -39,8 +39,8 @@ def describe(folder: Path) -> Description:
         "points",
         {"x": points[:, 0].tolist(), "y": points[:, 1].tolist(), "labels": kept},
         f"{len(kept)} words ({', '.join(_NAMED)}) in the plane of their first two principal components, "
-        f"{share:.0%} of their variance. Words of a kind lie together: the vectors know that 'red' and 'blue' are "
-        "rivals for an answer, but not which of them is true.",
+        f"{100 * share:.0f}\u00a0% of their variance. Words of a kind lie together: the vectors know that 'red' and "
+        "'blue' are rivals for an answer, but not which of them is true.",
     )
     return Description({"words": len(words)}, {}, 0, picture, facts)
 

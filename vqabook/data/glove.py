@@ -22,6 +22,7 @@ from torch import Tensor
 
 from vqabook.data.json_files import read_json
 from vqabook.features.store import cache_file
+from vqabook.files import data_root as root_of
 from vqabook.files import files_below, read_or_make, tell_damage, without_mark, written_whole
 from vqabook.progress import Bar
 
@@ -43,6 +44,16 @@ def load_glove(
     rows = np.zeros((len(words), dim), np.float32)
     rows[known] = vectors[[row_of[word] for word in words if word in row_of]]
     return torch.from_numpy(rows), torch.from_numpy(known)
+
+
+def glove_vectors(words: Sequence[str], width: int, seed: int, data_root: Path | None) -> Float32[Tensor, "w d"]:
+    """What word vectors start from: GloVe's, and normal ones of the same spread for words that it lacks; 0 is pad."""
+    known, is_known = load_glove(root_of(data_root) / "glove", words, dim=width)
+    rng = torch.Generator().manual_seed(seed)
+    vectors = float(known[is_known].std()) * torch.randn(len(words) + 2, width, generator=rng)
+    vectors[2:][is_known] = known[is_known]
+    vectors[0] = 0
+    return vectors
 
 
 def open_glove(source: str | os.PathLike, *, dim: int = 100) -> tuple[list[str], Float32[np.ndarray, "n d"]]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from jaxtyping import Int, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from vqabook.core import SparseScores, Table
@@ -50,3 +50,17 @@ def digest_tables(tables: Iterable[Table], seen: bytes = b"") -> str:
         for column in (*table.inputs, *columns):
             digest.update(column.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:12]
+
+
+def with_strangers(
+    answer: Int[Tensor, "n k"], weight: Float[Tensor, "n k"], group: Int[Tensor, " n"], *, seed: int
+) -> Int[Tensor, "n k"]:
+    """`answer` with all but the heaviest one of each row exchanged among the rows of its `group`, at random.
+
+    Weights stay where they are, so a question keeps how its votes are spread and gets the minority of others.
+    """
+    minority = weight > 0
+    minority.scatter_(1, weight.argmax(1, keepdim=True), False)
+    exchanged = answer.clone()
+    exchanged[minority] = deal_out(answer[minority], group[:, None].expand_as(answer)[minority], seed)
+    return exchanged

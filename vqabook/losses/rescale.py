@@ -1,5 +1,6 @@
 """Loss re-scaling: the weights, the in-type answer sets, and the mask loss of Guo et al. 2022, Sec. IV-B and IV-C."""
 
+from math import log
 from typing import Literal
 
 import torch
@@ -17,6 +18,8 @@ from vqabook.losses.base import (
     follow,
     reduce,
 )
+
+RELEASE_OUT_OF_TYPE = 1 + log(2)  # the release adds the smoothed 0 of an out-of-type answer to its weight, 1
 
 
 def type_counts(
@@ -42,13 +45,19 @@ def in_type(counts: Int[Tensor, "q a"], *, min_votes: int = 1) -> Float[Tensor, 
 
 
 def rescaling_weights(
-    counts: Int[Tensor, "q a"], *, min_votes: int = 1, cap: float = 100.0, out_of_type: float = 1.0
+    counts: Int[Tensor, "q a"],
+    *,
+    min_votes: int = 1,
+    cap: float = 100.0,
+    out_of_type: float = 1.0,
+    smooth_all: bool = False,
 ) -> Float[Tensor, "q a"]:
     """µ per question type and answer: softplus((Σ_k n_k - n_i) / n_i) up to `cap` (Eqs. 7-8), else `out_of_type`.
 
     Σ runs over the in-type answers (those with `min_votes` or more). Eq. 8 prints max(100, ·), which would make every
-    weight at least 100; min is meant and released. `out_of_type` is 1 in the paper; its release smooths that,
-    too, and adds 1: 1 + log 2. An answer that has its type to itself gets log 2, since µ = 0 before smoothing.
+    weight at least 100; min is meant and released. `out_of_type` is 1 in the paper, `RELEASE_OUT_OF_TYPE` in its
+    release. `smooth_all` reads Eq. 8 to the letter: it smooths that weight, too, so that 1 becomes log(1 + e) = 1.31.
+    An answer that has its type to itself gets log 2, since µ = 0 before smoothing.
     The release leaves the answer with id 0 out of every type, by a slip: so do counts with `counts[:, 0] = 0`.
     """
     if not cap > 0:
@@ -56,8 +65,9 @@ def rescaling_weights(
     check_number("out_of_type", out_of_type, note="the paper has 1")
     inside = counts >= min_votes
     n = torch.where(inside, counts, 0).float()
-    mu = (n.sum(1, keepdim=True) - n) / n.clamp(min=1)
-    return torch.where(inside, F.softplus(mu).clamp(max=cap), out_of_type)
+    mu = torch.where(inside, (n.sum(1, keepdim=True) - n) / n.clamp(min=1), out_of_type)
+    smooth = F.softplus(mu).clamp(max=cap)
+    return smooth if smooth_all else torch.where(inside, smooth, out_of_type)
 
 
 def mask_loss(

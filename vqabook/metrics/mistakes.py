@@ -105,6 +105,14 @@ def cohen_kappa(a: Int[np.ndarray, " n"], b: Int[np.ndarray, " n"]) -> float:
     return (n * agreed - by_chance) / (n * n - by_chance) if by_chance < n * n else math.nan
 
 
+def implied_chance(kappa: float, agreement: float) -> float:
+    """The agreement by chance that makes raters who agree in a share of all items have this kappa < 1.
+
+    Below 0 there is none: kappa never exceeds the agreement.
+    """
+    return (agreement - kappa) / (1 - kappa)
+
+
 def finite(x: float) -> float | None:
     """JSON has no NaN: a mean over nothing is None."""
     return x if np.isfinite(x) else None

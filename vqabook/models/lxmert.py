@@ -6,7 +6,7 @@ Imports transformers only when a model is made.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vqabook.core import Output
+from vqabook.core import Output, Table
 from vqabook.extras import import_extra
 from vqabook.files import is_hindrance
 from vqabook.models.words import is_region
@@ -86,11 +86,14 @@ class Lxmert(nn.Module):
         self.register_buffer("places", _cells(config.grid), persistent=False)
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str | Path, n_answers: int | None = None, *, grid: int = 1) -> Lxmert:
+    def from_pretrained(
+        cls, name_or_path: str | Path, n_answers: int | None = None, *, grid: int = 1, feature: int | None = None
+    ) -> Lxmert:
         """The weights of a local folder or of the hub, such as `unc-nlp/lxmert-base-uncased`.
 
         Its questions are BERT's word pieces: give the Table's column of words through `bert_words`.
-        `n_answers`: of a new answer head with random weights; None keeps the file's.
+        `n_answers`: of a new answer head with random weights; None keeps the file's. `feature`: numbers a region has
+        in the data; weights for others are refused.
         """
         theirs = import_extra("transformers").LxmertForQuestionAnswering
         how = {"dtype": torch.float32, "output_loading_info": True}
@@ -106,6 +109,11 @@ class Lxmert(nn.Module):
             network.answer_head = type(network.answer_head)(network.config, n_answers)
             network.answer_head.apply(network._init_weights)
         sizes = {ours: getattr(network.config, theirs) for ours, theirs in THEIRS.items()}
+        if feature not in (None, sizes["feature"]):
+            raise ValueError(
+                f"{name_or_path} reads regions of {sizes['feature']} numbers, got {feature}; use features of its "
+                "width, or random weights"
+            )
         return cls(LxmertConfig(**sizes, add_cls=False, grid=grid), network=network).train()
 
     def forward(
@@ -157,6 +165,11 @@ def bert_words(questions: Sequence[str], name_or_path: str | Path, *, at_most: i
     tokenizer = _load(import_extra("transformers").AutoTokenizer, "a tokenizer beside its weights", name_or_path)
     pieces = tokenizer(list(questions), padding=True, truncation=True, max_length=at_most, return_tensors="pt")
     return pieces["input_ids"].masked_fill(pieces["attention_mask"] == 0, 0)
+
+
+def reword(table: Table, questions: Sequence[str], name_or_path: str | Path) -> Table:
+    """A Table whose last input, the words of these questions, is what a pretrained LXMERT reads."""
+    return replace(table, inputs=(*table.inputs[:-1], bert_words(questions, name_or_path).to(table.device)))
 
 
 def _cells(grid: int) -> Float[Tensor, "o 4"]:

@@ -1,6 +1,7 @@
 """Drawings that say how a method works: made of a few numbers that a reader can check, not of records."""
 
 from collections.abc import Mapping, Sequence
+from math import log
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -9,6 +10,23 @@ from matplotlib.figure import Figure
 from vqabook.report.figures import is_narrow, mark_of, panels
 
 PERSON: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 7, "color": "#7a8594"}
+
+
+def two_mistakes(figure: Figure, shares: Mapping[str, float], hard: tuple[str, str]) -> None:
+    """Table I drawn: answers' shares (percent), then what both mistakes cost a model that knows the shares alone.
+
+    `hard`: the true answer of the hard mistake and the one that is given instead; the easy one is the reverse.
+    """
+    answers, costs = panels(figure, 2)
+    answers.bar(list(shares), list(shares.values()), color=mark_of("train").color, width=0.6)
+    answers.set(ylabel="% of training", title="answers to how many …")
+    pairs = {"hard": hard, "easy": hard[::-1]}
+    names = [f"{kind}: {truth}\ntaken for {given}" for kind, (truth, given) in pairs.items()]
+    values = [-log(shares[truth] / 100) for truth, _ in pairs.values()]
+    costs.bar(names, values, color=mark_of("baseline").color, width=0.6)
+    for x, value in enumerate(values):
+        costs.text(x, value + 0.06, f"{value:.1f}", ha="center", fontsize=8)
+    costs.set(ylabel="loss", ylim=(0, 1.15 * max(values)), title="what each mistake costs")
 
 
 def votes_to_targets(figure: Figure, votes: Mapping[str, int], targets: Mapping[str, Sequence[float]]) -> None:

@@ -22,7 +22,6 @@ from vqabook.papers.attention_supervision.examples import (
     Examples,
     choose_human_maps,
     find_people,
-    glove_vectors,
     load_examples,
     trec_examples,
 )
@@ -244,15 +243,6 @@ def test_trec(real_data):
     examples = trec_examples(real_data("nltk_data").parent, CPU)
     assert len(examples.train) + len(examples.valid) == 5452 and len(examples.test) == 500
     assert len(examples.words) + 2 > int(examples.train.inputs[0].max())
-
-
-def test_words_start_from_glove_and_others_are_as_wide(tmp_path, cache):
-    (tmp_path / "glove").mkdir()
-    (tmp_path / "glove" / "glove.6B.3d.txt").write_text("red 1 2 3\nblue -1 -2 -3\n")
-    vectors = glove_vectors(("blue", "qqq", "red"), 3, 0, tmp_path)
-    assert vectors.shape == (5, 3) and vectors[0].tolist() == [0, 0, 0]
-    assert vectors[2].tolist() == [-1, -2, -3] and vectors[4].tolist() == [1, 2, 3]
-    assert vectors[3].abs().sum() > 0 and torch.equal(vectors, glove_vectors(("blue", "qqq", "red"), 3, 0, tmp_path))
 
 
 def test_models_take_their_words_from_the_vectors_given(recipe_of, cache, monkeypatch):

@@ -74,6 +74,30 @@ def test_inconsistencies_are_what_the_tables_say():
     assert all(where and what.endswith(".") for where, what in printed.CONTRADICTIONS)
 
 
+def test_kappa_exceeds_the_accuracy_that_bounds_it_in_the_cells_that_the_page_names():
+    """No number is typed here: what is impossible, or next to it, is read off the printed tables."""
+    both = {
+        (data, row, kind): (printed.number(cell), printed.number(printed.ACCURACY[data][row][kind]))
+        for data, rows in printed.KAPPA.items()
+        for row, cells in rows.items()
+        for kind, cell in cells.items()
+    }
+    audit, told = printed.audit_kappa(), dict(printed.CONTRADICTIONS)
+    assert {cell: (kappa, accuracy) for cell, (kappa, accuracy, _) in audit.items()} == both and len(both) == 144
+    beyond = {cell for cell, (kappa, accuracy) in both.items() if kappa > accuracy}
+    assert beyond == {cell for cell, (*_, chance) in audit.items() if chance < 0}
+    text = told["Tables II to IV, κ above accuracy"]
+    assert f"in {len(beyond)} cells" in text and text.count(" over ") == len(beyond) == 5
+    for data, row, kind in beyond:
+        kappa, accuracy = both[data, row, kind]
+        assert f"{kappa:.2f} over {accuracy:.2f} ({row}, {kind}, {data.rsplit(' ', 1)[0]})" in text
+    assert {data for data, *_ in beyond} == {CP2, CP1, V2}
+    others = [(kappa, accuracy, chance) for (*_, kind), (kappa, accuracy, chance) in audit.items() if kind == "Other"]
+    assert all(kappa < 1 and 0 < accuracy - chance < 1 for kappa, accuracy, chance in others)  # chance makes nearly all
+    least, most = (f(kappa for kappa, *_ in others) for f in (min, max))
+    assert f"{least:.2f} to {most:.2f} for Other" in told["Table IV, Other and All"]
+
+
 PRINTED_DIFFERENCES = {
     "table-v-bce-both-over-baseline": 8.29,  # Sec. VI-A: "with a 8.29% absolute gain"
     "table-v-css-bce-re-scaling-over-baseline": 8.60,  # Sec. VI-B: "8.6%"

@@ -62,6 +62,15 @@ def model_of(variant: str, task, seed: int = 0) -> torch.nn.Module:
     return build(replace(run_of(variant), seed=seed), task, counts_of(task))[0]
 
 
+def test_re_scaling_has_no_parameters_and_nothing_to_do_at_test(task):
+    """Guo et al. 2022, Sec. IV-C; the answer mask, which its footnote 6 excepts, has some."""
+    built = {m: build(run_of(f"bce {m}"), task, counts_of(task)) for m in ("baseline", "re-scaling", "both")}
+    (plain, _), (weighed, objective), (masked, _) = built.values()
+    assert type(plain) is type(weighed) and not list(objective.parameters())
+    assert all(torch.equal(x, y) for x, y in zip(plain.parameters(), weighed.parameters(), strict=True))
+    assert len(list(masked.parameters())) > len(list(plain.parameters()))
+
+
 def test_looks_are_the_same_questions_for_every_model(task):
     one, two = (looks(model_of("bce re-scaling", task, seed), task) for seed in (0, 1))
     keys = ("question_id", "image_id", "question", "truth")

@@ -10,7 +10,7 @@ import pytest
 
 from vqabook.papers.loss_rescaling import PAPER, pictures, tables
 from vqabook.papers.loss_rescaling.recipes import examples
-from vqabook.report import verdicts
+from vqabook.report import sketches, verdicts
 
 EMBEDDED = verdicts.evidence(PAPER.name, profile="small")
 REAL = verdicts.evidence(PAPER.name, dataset=tuple(PAPER.real))
@@ -34,7 +34,7 @@ def claim(name: str):
 
 
 def test_two_mistakes_cost_minus_the_log_of_the_truths_share(figure):
-    pictures.draw_two_mistakes(figure, {"2": 80, "4": 4}, hard=("2", "4"))
+    sketches.two_mistakes(figure, {"2": 80, "4": 4}, hard=("2", "4"))
     shares, costs = ([bar.get_height() for bar in axes.patches] for axes in figure.axes)
     assert shares == [80, 4] and costs == pytest.approx([-log(0.8), -log(0.04)])
 
@@ -96,7 +96,7 @@ def test_scenes_show_what_is_asked(figure):
 
 def test_tables_say_what_records_do(tasks):
     of_types = tables.tabulate_types({"real data": REAL})
-    assert of_types.loc["real data, changing priors", "test questions"] == 14726
+    assert of_types.loc["real data, changing priors", "test questions"] == "14,726"
     questions = tables.tabulate_questions(EMBEDDED, REAL)
     hard = verdicts.of_side(REAL, claim("assumption-1-bce").more)
     assert questions.loc["Sigm-BCE, hard, last epoch", "real data"] == verdicts.mean_std(hard.values())

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from vqabook.data.sets import modal_ids
+from vqabook.data.tables import with_strangers
 from vqabook.data.vqa import read_questions
 from vqabook.metrics.history import curves, epochs_to_reach
 from vqabook.metrics.vqa import normalise
@@ -71,7 +72,7 @@ def test_strangers_have_the_same_weights_and_answers_of_others_of_the_type():
     group = torch.arange(400) % 2  # types 0 and 1 answer with 0..49 and 50..99
     answer = torch.randint(0, 50, (400, 3), generator=rng) + 50 * group[:, None]
     weight = torch.tensor([[0.6, 0.3, 0.1], [0.5, 0.4, 0.0], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]).repeat(100, 1)
-    exchanged = training.with_strangers(answer, weight, group, seed=0)
+    exchanged = with_strangers(answer, weight, group, seed=0)
     assert torch.equal(exchanged[:, 0], answer[:, 0])  # the heaviest stays
     assert torch.equal(exchanged[weight == 0], answer[weight == 0])  # no minority, no exchange
     minority = weight[:, 1:] > 0
@@ -80,8 +81,8 @@ def test_strangers_have_the_same_weights_and_answers_of_others_of_the_type():
         before, after = (a[:, 1:][mine] for a in (answer, exchanged))
         assert torch.equal(before.sort().values, after.sort().values)
         assert (before != after).float().mean() > 0.9
-    assert torch.equal(exchanged, training.with_strangers(answer, weight, group, seed=0))
-    assert not torch.equal(exchanged, training.with_strangers(answer, weight, group, seed=1))
+    assert torch.equal(exchanged, with_strangers(answer, weight, group, seed=0))
+    assert not torch.equal(exchanged, with_strangers(answer, weight, group, seed=1))
 
 
 def test_what_is_watched_is_what_a_plain_loop_finds(short, recipe_of):
@@ -176,6 +177,18 @@ def test_less_of_the_page_is_part_of_it():
     whole = keys()
     for values in ({"models": ("pool",)}, {"targets": ("modal",)}, {"further": False}, {"disagreements": ()}):
         assert keys(**values) < whole, values
+
+
+def test_the_papers_profile_lowers_the_rate_as_released(recipe_of, produce, cache, tmp_path):
+    """The release divides it by 10 at epochs 30 and 60; other profiles hold it, and their records say nothing of it."""
+    assert PAPER.setting_of(profile="paper").lr_drops == (30, 60)
+    lowered, held = (recipe_of("avg votes", epochs=3, lr_drops=drops) for drops in ((60, 30), ()))
+    factors = [lowered.schedule.factor(epoch, 70) for epoch in (0, 29.9, 30, 59.9, 60)]
+    assert factors == [1, 1, 0.1, 0.1, 0.01] and "schedule" not in held.asked()
+    early = recipe_of("avg votes", epochs=3, lr_drops=(1,))
+    assert type(early).of(json.loads(json.dumps(early.asked()))).schedule == early.schedule  # read back from a record
+    first, second = (produce(run, tmp_path / name)["history"] for name, run in (("early", early), ("held", held)))
+    assert first[0]["loss"] == second[0]["loss"] and first[2]["loss"] != second[2]["loss"]
 
 
 def test_bad_values_are_refused():

@@ -164,6 +164,10 @@ def _ours() -> Iterator[Claim]:
         yield _beats(task, mmd, f"{mmd} @ shuffled maps", statement, "Ours")
         statement = f"{name}: the release's MMD, map by map, beats the printed one between sets"
         yield _beats(task, f"{mmd} @ paired", mmd, statement, "Ours, Eq. 4")
+    weighted, own = (f"image mse @ {maps} maps" for maps in ("weighted", "own"))
+    yield _beats("vqa", weighted, "baseline", "VQA, MSE: the mean of all masks' maps beats the baseline", "Ours")
+    yield _beats("vqa", own, "baseline", "VQA, MSE: the baseline's own maps, made without masks, beat it", "Ours")
+    yield _beats("vqa", weighted, own, "VQA, MSE: the mean of all masks' maps teaches more than own maps", "Ours")
     statement = "VQA: a discriminator that knows the question teaches more than one that does not"
     yield _beats("vqa", "image adv @ given the question", "image adv", statement, "Ours, Eq. 3")
     for less, text in (("baseline", "beats the baseline"), ("image mse", "beats the best masks' maps")):

@@ -8,11 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
 
 from vqabook import files
 from vqabook.core import Table
-from vqabook.data.glove import load_glove
 from vqabook.data.hat import HumanMaps, read_maps
 from vqabook.data.imbalanced import Cut, divide
 from vqabook.data.seen import boxes_of, relevant_maps
@@ -151,13 +149,3 @@ def find_people(task: Task, dataset: str, folder: Path) -> People:
     known = boxes_of(dataset, questions.image_id[rows].tolist(), folder)
     boxes = None if known is None else np.stack([np.pad(own, ((0, n - len(own)), (0, 0))) for own in known])
     return People(maps, rows, boxes)
-
-
-def glove_vectors(words: tuple[str, ...], width: int, seed: int, data_root: Path | None) -> Float[Tensor, "w d"]:
-    """What word vectors start from: GloVe's, and normal ones of the same spread for words that it lacks; 0 is pad."""
-    known, is_known = load_glove(files.data_root(data_root) / "glove", words, dim=width)
-    rng = torch.Generator().manual_seed(seed)
-    vectors = float(known[is_known].std()) * torch.randn(len(words) + 2, width, generator=rng)
-    vectors[2:][is_known] = known[is_known]
-    vectors[0] = 0
-    return vectors

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from vqabook.core import Table, pick_device
+from vqabook.data.glove import glove_vectors
 from vqabook.losses.soft import annotator_weights
 from vqabook.models.images import SmallCnn, SmallCnnConfig
 from vqabook.models.san import AttentiveSan, AttentiveSanConfig
@@ -16,7 +17,7 @@ from vqabook.models.words import SelfAttentiveText, TextConfig
 from vqabook.objectives.attention import AttentionLoss, AttentionSupervision, HopPenalty
 from vqabook.objectives.base import AnnotatorCrossEntropy, CrossEntropy, Objective
 from vqabook.papers.attention_supervision.evaluation import describe_examples, score_epoch
-from vqabook.papers.attention_supervision.examples import Examples, glove_vectors, load_examples
+from vqabook.papers.attention_supervision.examples import Examples, load_examples
 from vqabook.papers.attention_supervision.maps import UNTRIED, check_maps, draw_masks, make_maps, read_masks, summarise
 from vqabook.papers.attention_supervision.recipes import Probing, Run
 from vqabook.training.fit import NO_CLIP, FitConfig, fit_best, select

@@ -28,6 +28,10 @@ UNTESTED = (  # where, what the text says, why no claim of ours tests it
      "a difference of differences: a table of the page, without a verdict"),
     ("Fig. 7", "UpDn prefers little dropout of its mask, LM, CSS and LMH more",
      "a table of the page with verdicts of its own: not all presets run it"),
+    ("Sec. IV-B, Fig. 5", "very few validation answers are outside their type's training answers",
+     "a count of the data, without seeds: page 01.1 has it for every set"),
+    ("Sec. I, Sec. IV-C", "re-scaling has no parameters and costs no time at test",
+     "it holds by construction: the weights are part of the loss alone; page 02.3 counts parameters"),
     ("Sec. VI-D, Fig. 9", "attention moves to what the question asks for", "a few examples of the authors' choice"),
 )  # fmt: skip
 
@@ -127,18 +131,23 @@ def _diagnosis() -> Iterator[Claim]:
         for name, statement, where, *metrics, unit in rows:
             more, less = (Side({"variant": f"{loss} baseline", "prior": "changing"}, metric) for metric in metrics)
             name, statement = f"assumption-{name}-{loss}", f"{title}: {statement}"
-            yield Claim(
-                name,
-                statement,
-                where,
-                more,
-                less,
-                "01_class_imbalance",
-                TITLE,
-                "VQA-CP v2 train",
-                unit,
-                ("changed priors",),
-            )
+            yield _of_page_01(name, statement, where, more, less, unit)
+        more, less = (_excess(f"{loss} baseline", at) for at in (late, "history.0."))
+        statement = f"{title}: what hard mistakes cost beyond easy ones grows from the first epoch to the last"
+        yield _of_page_01(f"assumption-1-growth-{loss}", statement, "Sec. III-A, early and late", more, less, "loss")
+
+
+def _excess(variant: str, at: str) -> Side:
+    """What hard mistakes cost beyond easy ones, at a moment of training."""
+    runs = {"variant": variant, "prior": "changing"}
+    return Side(runs, f"{at}mistakes.hard_paired", over=Side(runs, f"{at}mistakes.easy_paired"))
+
+
+def _of_page_01(name: str, statement: str, where: str, more: Side, less: Side, unit: str) -> Claim:
+    needs = ("changed priors",)
+    return Claim(
+        name, statement, where, more, less, "01_class_imbalance", TITLE, "VQA-CP v2 train", unit, needs
+    )  # fmt: skip
 
 
 def _other_tasks() -> Iterator[Claim]:

@@ -5,7 +5,6 @@ answers that were confused both ways are compared; on images, where few are, all
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import log
 from textwrap import fill
 
 import numpy as np
@@ -22,23 +21,6 @@ Tasks = Mapping[str, Mapping[str, Records]]  # title of an image set -> division
 LOSSES = {"bce": "Sigm-BCE", "ce": "Soft-CE"}
 IMAGES = {"cifar10": "CIFAR-10", "faces": "LFW, seven people", "digits": "digits"}
 KINDS = ("hard", "easy")
-
-
-def draw_two_mistakes(figure: Figure, shares: Mapping[str, float], hard: tuple[str, str]) -> None:
-    """Table I drawn: answers' shares (percent), then what both mistakes cost a model that knows the shares alone.
-
-    `hard`: the true answer of the hard mistake and the one that is given instead; the easy one is the reverse.
-    """
-    answers, costs = figures.panels(figure, 2)
-    answers.bar(list(shares), list(shares.values()), color=figures.mark_of("train").color, width=0.6)
-    answers.set(ylabel="% of training", title="answers to how many …")
-    pairs = {"hard": hard, "easy": hard[::-1]}
-    names = [f"{kind}: {truth}\ntaken for {given}" for kind, (truth, given) in pairs.items()]
-    values = [-log(shares[truth] / 100) for truth, _ in pairs.values()]
-    costs.bar(names, values, color=figures.mark_of("baseline").color, width=0.6)
-    for x, value in enumerate(values):
-        costs.text(x, value + 0.06, f"{value:.1f}", ha="center", fontsize=8)
-    costs.set(ylabel="loss", ylim=(0, 1.15 * max(values)), title="what each mistake costs")
 
 
 def draw_gaps(figure: Figure, embedded: Records, real: Records) -> None:

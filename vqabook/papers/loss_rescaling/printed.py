@@ -5,6 +5,8 @@ number. A row's ‡ says that Guo et al. trained it themselves; what they call
 "+Ours" is named by its parts here, "+ both".
 """
 
+from vqabook.metrics.mistakes import implied_chance
+
 TYPES = ("Y/N", "Num.", "Other", "All")
 CP2, V2, CP1 = "VQA-CP v2 test", "VQA v2 val", "VQA-CP v1 test"
 
@@ -107,6 +109,28 @@ CLARK = {
 }  # fmt: skip
 CLARK_LM_NUMBER = 14.61
 
+
+def audit_kappa(*, kind: str | None = None) -> dict[tuple[str, str, str], tuple[float, float, float]]:
+    """(data set, row, answer type) of Table IV -> kappa x 100, accuracy, and the chance in percent that fits both.
+
+    Accuracy stands for agreement: at a yes/no question whoever agrees with most annotators scores 1. `kind`: one type.
+    """
+    cells = [(data, row, t) for data in KAPPA for row in KAPPA[data] for t in (TYPES if kind is None else (kind,))]
+    both = {(d, row, t): [number(table[d][row][t]) for table in (KAPPA, ACCURACY)] for d, row, t in cells}
+    return {cell: (k, acc, 100 * implied_chance(k / 100, acc / 100)) for cell, (k, acc) in both.items()}
+
+
+def _tell_kappa(kind: str) -> str:
+    """Kappa of an answer type on all three data sets, and the chance that it takes."""
+    kappa, _, chance = zip(*audit_kappa(kind=kind).values(), strict=True)
+    return f"{min(kappa):.2f} to {max(kappa):.2f} for {kind} takes {min(chance):.0f} to {max(chance):.0f} %"
+
+
+_IMPOSSIBLE = [
+    f"{kappa:.2f} over {accuracy:.2f} ({row}, {kind}, {data.rsplit(' ', 1)[0]})"
+    for (data, row, kind), (kappa, accuracy, chance) in audit_kappa().items()
+    if chance < 0
+]
 CONTRADICTIONS = (  # where, what the paper prints there
     ("Table I and Figs. 2 and 4", "the table calls a frequent answer taken for a sparse one a hard mistake, the text "
      "on the figures a sparse one taken for the most frequent; book and claims follow the table."),
@@ -114,6 +138,11 @@ CONTRADICTIONS = (  # where, what the paper prints there
      "4.85 below the baseline's 55.61, though the text says that re-scaling alone gains by a large margin."),
     ("Tables III and IV, UpDn, VQA-CP v1, Num.", "kappa rises from 4.40 to 38.68 and accuracy from 12.49 to 18.04; "
      "for Y/N, kappa rises from 43.01 to 63.90 and accuracy from 43.76 to 44.25."),
+    ("Tables II to IV, κ above accuracy", "κ is at most the share of questions on which two raters agree, and who "
+     f"gives the most frequent answer to a yes/no question scores 1; yet in {len(_IMPOSSIBLE)} cells κ × 100 exceeds "
+     f"the printed accuracy: {', '.join(_IMPOSSIBLE)}."),
+    ("Table IV, Other and All", "at the printed accuracies, prediction and label would have to agree by chance as "
+     f"often as they do, among hundreds of answers: κ × 100 of {_tell_kappa('Other')}, of {_tell_kappa('All')}."),
     ("Tables II and V, UpDn", "the best UpDn, 57.02 with Soft-CE, stands in Table V alone; Table II has 47.09."),
     ("Table II, CSS+LMH on VQA v2", "the authors' own run has 46.08, the original 59.91; mask and re-scaling "
      "gain 9.88 on the one and lose 3.95 on the other."),

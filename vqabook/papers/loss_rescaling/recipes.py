@@ -35,8 +35,9 @@ class Run(Recipe):
     word: int
     attention_dropout: float
     backbone: Backbone | None = None  # None: UpDn
+    glove: bool | None = None  # words start from GloVe's vectors
 
-    LEFT_OUT = (*Recipe.LEFT_OUT, "backbone")
+    LEFT_OUT = (*Recipe.LEFT_OUT, "backbone", "glove")
 
     def asked(self) -> dict:
         """The recipe as its record keeps it; a backbone says its own options alone."""
@@ -111,8 +112,10 @@ def _run(s: Setting, prior: str, row: str, what: str = "", change: Mapping | Non
     sizes: dict[str, Any] = {size: getattr(s, size) for size in SIZES}
     options: dict[str, Any] = {k: v for k, v in change.items() if k in OPTIONS}
     if of == "lxmert":
-        options["sizes"] = _lxmert_sizes(s)
+        random = s.lxmert_weights == "random"
+        options["sizes" if random else "weights"] = _lxmert_sizes(s) if random else s.lxmert_weights
         sizes |= {"epochs": s.lxmert_epochs, "rescale_epochs": s.lxmert_rescale_epochs, "lr": s.lxmert_lr}
+        sizes["batch_size"] = s.lxmert_batch
     method: dict[str, Any] = {"loss": loss}
     method |= {name: getattr(s, name) for name in ("min_votes", "out_of_type", "cap")} | known.MODULES[module]
     method |= {k: v for k, v in change.items() if k not in OPTIONS}
@@ -121,6 +124,7 @@ def _run(s: Setting, prior: str, row: str, what: str = "", change: Mapping | Non
         part="backbones" if of else None,
         method=Method(**method),
         backbone=replace(known.BACKBONES[of], **options) if of else None,
+        glove=(s.glove and of != "lxmert") or None,
         **sizes,
     )
 

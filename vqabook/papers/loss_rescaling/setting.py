@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from vqabook.knobs import dropped, knob, one_of, positive, within
+from vqabook.losses.rescale import RELEASE_OUT_OF_TYPE
 from vqabook.papers.paper import QuestionSetting
 
 NAME = "loss_rescaling"
@@ -15,8 +16,7 @@ MODULES: dict[str, dict[str, Any]] = {  # rows of Table V; the last is the whole
     "re-scaling": {"rescale": True},
     "both": {"mask": "softplus_g", "rescale": True},
 }
-# The release's choices. 1.6931: `losses.rescale.RELEASE_OUT_OF_TYPE` in the digits that the names of records have.
-SMOOTHED = {"out_of_type": 1.6931}
+SMOOTHED = {"out_of_type": round(RELEASE_OUT_OF_TYPE, 4)}  # in as many digits as the names of records have
 RELEASED_MASK = {"mask_combine": "multiply", "mask_second_sigmoid": True, "mask_reduction": "mean"}
 RELEASE = RELEASED_MASK | SMOOTHED | {"min_votes": 10, "positive_only": True}
 DEPARTURES = (  # page 02: one choice at a time, then all of the release's
@@ -64,6 +64,7 @@ class Backbone:
     optimizer: str | None = None
     clip: float | None = None
     sizes: Mapping[str, Any] | None = None  # of `LxmertConfig.small`
+    weights: str | None = None  # a pretrained LXMERT, which has sizes of its own
     question_weight: float | None = None  # of RUBi's question branch
     gamma: float | None = None
     alpha: float | None = None
@@ -145,6 +146,7 @@ class Setting(QuestionSetting):
     lr: float = knob(2e-3, rule=positive())  # Adamax, UpDn code
     hidden: int = knob(1024, rule=within(2, 10**5))  # SAN's attention has half as many
     word: int = knob(300, rule=positive())
+    glove: bool = False  # words start from GloVe's vectors, as in UpDn's code
     attention_dropout: float = knob(0.2, rule=dropped())  # UpDn code; 0 in CPU profiles: a third of a step
     min_answer_count: int = knob(9, rule=positive())  # UpDn preprocessing
     as_typed: bool = False  # release: answers are looked up as they stand; the evaluation normalises them
@@ -155,6 +157,8 @@ class Setting(QuestionSetting):
     cap: float = knob(100.0, rule=within(1, 1e9))  # of weights; Eqs. 7-8 give no smaller ones than log 2
     backbones: tuple[str, ...] = knob(tuple(BACKBONES), rule=one_of(*BACKBONES), empty=True)  # trained besides UpDn
     backbone_modules: tuple[str, ...] = knob(tuple(MODULES), rule=one_of(*MODULES))  # the rows of Table V for these
+    lxmert_weights: str = "random"  # of these sizes; or a pretrained LXMERT, a folder or a name on the hub
+    lxmert_batch: int = knob(32, rule=positive())  # release
     lxmert_lr: float = knob(5e-5, rule=positive())  # release
     lxmert_epochs: int = knob(4, rule=positive())  # first stage; release
     lxmert_rescale_epochs: int = knob(10, rule=positive())
@@ -169,19 +173,19 @@ PROFILES: dict[str, dict] = {
     "smoke": SMALL_LXMERT | {
         "questions": 400, "epochs": 1, "rescale_epochs": 1, "hidden": 16, "word": 16, "batch_size": 64,
         "seeds": (0,), "min_answer_count": 2, "mask_dropouts": (), "world_objects": (2, 4),
-        "lxmert_epochs": 1, "lxmert_rescale_epochs": 1, "lxmert_hidden": 16, "vision": ("digits",),
+        "lxmert_batch": 64, "lxmert_epochs": 1, "lxmert_rescale_epochs": 1, "lxmert_hidden": 16, "vision": ("digits",),
     },
     "small": SMALL_LXMERT | {
         "questions": 4000, "world_objects": (2, 4), "world_noise": 0.3, "min_answer_count": 3,
         "epochs": 8, "rescale_epochs": 4, "hidden": 64, "word": 64, "batch_size": 256, "lr": 1e-2,
         "attention_dropout": 0.0, "mask_dropouts": (0.4, 0.8), "seeds": (0, 1, 2, 3, 4),
-        "lxmert_epochs": 8, "lxmert_rescale_epochs": 4, "lxmert_hidden": 64, "vision": ("digits",),
+        "lxmert_batch": 256, "lxmert_epochs": 8, "lxmert_rescale_epochs": 4, "lxmert_hidden": 64, "vision": ("digits",),
     },
     "real": SMALL_LXMERT | {
         "dataset": "vqacp_v1_coco16k", "priors": ("changing",), "min_answer_count": 5, "mask_dropouts": (),
         "epochs": 6, "rescale_epochs": 3, "hidden": 256, "word": 128, "batch_size": 256, "attention_dropout": 0.0,
         "backbone_modules": ("baseline", "re-scaling", "both"),
-        "lxmert_epochs": 4, "lxmert_rescale_epochs": 2, "lxmert_hidden": 64,
+        "lxmert_batch": 256, "lxmert_epochs": 4, "lxmert_rescale_epochs": 2, "lxmert_hidden": 64,
     },
-    "paper": {"dataset": "vqacp_v2"},
+    "paper": {"dataset": "vqacp_v2", "glove": True, "lxmert_weights": "unc-nlp/lxmert-base-uncased"},
 }  # fmt: skip

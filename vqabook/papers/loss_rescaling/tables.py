@@ -17,7 +17,8 @@ def tabulate_types(sources: Mapping[str, Records]) -> pd.DataFrame:
         for run in report.matching(records, {"kind": "statistics"}):
             counted = run["result"]
             shares = {title: f"{100 * counted['in_type'][key]:.1f}" for key, title in names.items()}
-            rows[f"{source}, {run['recipe']['prior']} priors"] = {"test questions": counted["sizes"]["test"]} | shares
+            asked = {"test questions": f"{counted['sizes']['test']:,}"}
+            rows[f"{source}, {run['recipe']['prior']} priors"] = asked | shares
     return pd.DataFrame.from_dict(rows, orient="index")
 
 

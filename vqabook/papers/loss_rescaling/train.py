@@ -9,12 +9,13 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from vqabook.core import pick_device
+from vqabook.data.glove import glove_vectors
 from vqabook.data.sets import DataSpec, Task, load_task
 from vqabook.data.vqa import tokenise
 from vqabook.losses.debias import bias_table
 from vqabook.losses.rescale import in_type, rescaling_weights
 from vqabook.models.answer_mask import AnswerMask
-from vqabook.models.lxmert import Lxmert, LxmertConfig
+from vqabook.models.lxmert import Lxmert, LxmertConfig, reword
 from vqabook.models.san import San, SanConfig
 from vqabook.models.updn import QuestionBranch, QuestionOnly, QuestionOnlyConfig, UpDn, UpDnConfig
 from vqabook.objectives import rescaling
@@ -31,8 +32,13 @@ WEIGHT_DECAY = {"adamw": 0.01}  # LXMERT's release
 
 
 def load(recipe: Recipe, data_root: Path | None, device: str) -> Task:
-    """The data that a recipe names, on the device."""
-    return load_task(DataSpec.of(recipe.data), data_root, pick_device(device))
+    """The data that a recipe names, on the device; for a pretrained LXMERT with its words."""
+    task = load_task(DataSpec.of(recipe.data), data_root, pick_device(device))
+    if not isinstance(recipe, Run) or not (weights := (recipe.backbone or UPDN).weights):
+        return task
+    parts = {part: getattr(task, part) for part in ("train", "valid", "test")}
+    texts = {part: getattr(task, f"{part}_questions").text for part in parts}
+    return replace(task, **{part: reword(table, texts[part], weights) for part, table in parts.items()})
 
 
 def count(recipe: Recipe, scratch: Scratch, *, data_root: Path | None, device: str = "auto") -> dict:
@@ -44,7 +50,7 @@ def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str 
     """One training and everything the pages read off it."""
     task, m = load(recipe, data_root, device), recipe.method
     counts = counts_of(task)
-    model, objective = build(recipe, task, counts)
+    model, objective = build(recipe, task, counts, data_root)
     core = model.model if isinstance(model, AnswerMask) else model
     watched = {"question": core.get_submodule("question_encoder"), "classifier": core.get_submodule("classifier")}
     diagnosis = None if recipe.backbone or m.mask or m.rescale else Diagnosis(task, m.loss)
@@ -87,7 +93,7 @@ def look(recipe: Recipe, *, data_root: Path | None, device: str = "auto") -> Non
 def prepare(recipe: Run, *, data_root: Path | None, device: str = "auto") -> None:
     """Build what a run trains and what it is judged by: whatever cannot be raises now."""
     task = load(recipe, data_root, device)
-    build(recipe, task, counts_of(task))
+    build(recipe, task, counts_of(task), data_root)
 
 
 def fit_config(recipe: Run) -> FitConfig:
@@ -108,12 +114,18 @@ def first_stage(recipe: Run, stages: Stages) -> Stage | None:
     return Stage(recipe.epochs, stages.path(shared.asked(), "state"), write=not m.rescale)
 
 
-def build(recipe: Run, task: Task, counts: Int[Tensor, "q a"]) -> tuple[nn.Module, Objective]:
+def build(
+    recipe: Run, task: Task, counts: Int[Tensor, "q a"], data_root: Path | None = None
+) -> tuple[nn.Module, Objective]:
     """Model and objective of a recipe, freshly initialised from its seed; `counts` from `counts_of`."""
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
         model = build_network(recipe, task)
         objective: Objective = build_objective(build_criterion(recipe, task), recipe, counts)
+    if recipe.glove:
+        words = model.get_parameter("model.words.weight" if isinstance(model, AnswerMask) else "words.weight")
+        known = glove_vectors(task.vocabulary.words, recipe.word, recipe.seed, data_root)
+        words.data[: len(known)] = known
     backbone = recipe.backbone or UPDN
     if backbone.name.startswith("css"):
         mask_word, options = len(task.vocabulary.words) + 2, backbone.own("q_share", "hint")
@@ -126,6 +138,8 @@ def build_network(recipe: Run, task: Task) -> nn.Module:
     backbone, m, n_answers = recipe.backbone or UPDN, recipe.method, task.train.n_classes
     name = backbone.name
     sizes = {"n_words": len(task.vocabulary.words) + 2, "n_answers": n_answers}
+    if backbone.weights:
+        return Lxmert.from_pretrained(backbone.weights, n_answers, feature=task.features.width)
     if name == "lxmert":
         return Lxmert(LxmertConfig.small(**sizes, feature=task.features.width, **(backbone.sizes or {})))
     sizes |= {"hidden": recipe.hidden, "word": recipe.word}

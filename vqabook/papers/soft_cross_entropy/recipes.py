@@ -13,6 +13,7 @@ from vqabook.data.ten_votes import votes_digest
 from vqabook.files import data_root
 from vqabook.papers.paper import Recipe
 from vqabook.papers.soft_cross_entropy.setting import FURTHER_RUNS, IMAGES, MODELS, NAME, UNANIMOUS, Options, Setting
+from vqabook.training.fit import Schedule
 
 Target = Literal["modal", "votes", "scores"]
 
@@ -32,6 +33,9 @@ class Run(Recipe):
     joint: int
     dropout: float
     reach: float  # validation accuracy whose epoch is compared
+    schedule: Schedule | None = None  # of lr; None: it stays
+
+    LEFT_OUT = (*Recipe.LEFT_OUT, "schedule")
 
 
 def list_recipes(s: Setting, page: str) -> list[Recipe]:
@@ -46,6 +50,7 @@ def list_recipes(s: Setting, page: str) -> list[Recipe]:
         worlds |= {f"disagreement {level}": {"disagreement": level} for level in s.disagreements}
         runs += [("avg", target, name, {}, world) for name, world in worlds.items() for target in ("modal", "votes")]
     what: dict[str, Any] = {"paper": NAME, "profile": s.profile, "prior": "same", "seed": 0}
+    drops = tuple((epoch, 10.0**-i) for i, epoch in enumerate(sorted(s.lr_drops), start=1))
     counted = Recipe(**what, kind="statistics", variant="statistics", data=_data(s, (*s.models, *MODELS)[0], {}))
     trained = [
         Run(
@@ -57,6 +62,7 @@ def list_recipes(s: Setting, page: str) -> list[Recipe]:
             target=cast(Target, target),  # `Setting` has no others
             options=Options(**change),
             epochs=s.epochs if model in IMAGES else s.question_epochs,
+            schedule=Schedule(drops=drops) if drops else None,
             reach=s.pool_reach if model == "pool" else s.reach,
         )
         for model, target, name, change, world in runs

@@ -48,7 +48,8 @@ class Setting(QuestionSetting):
     further: bool = True  # the release's choices, and the control whose minority answers are strangers'
     epochs: int = knob(70, rule=positive())  # release: 432,000 iterations
     batch_size: int = knob(64, rule=positive())  # paper
-    lr: float = knob(1e-4, rule=positive())  # release, Adam; it divides by 10 at epoch 30 and again at 60
+    lr: float = knob(1e-4, rule=positive())  # release, Adam
+    lr_drops: tuple[int, ...] = knob((30, 60), rule=positive(), empty=True)  # release: epochs at which lr falls tenfold
     hidden: int = knob(2400, rule=positive())  # release: of the question encoder
     word: int = knob(300, rule=positive())  # release
     joint: int = knob(1500, rule=positive())  # release: POOL's products
@@ -68,17 +69,17 @@ PROFILES: dict[str, dict] = {
     "smoke": {
         "questions": 400, "epochs": 2, "hidden": 16, "word": 16, "joint": 16, "lr": 1e-2, "seeds": (0,),
         "min_answer_count": 2, "world_objects": (2, 4), "disagreements": (0.9,), "reach": 10.0,
-        "pool_reach": 10.0, "question_epochs": 2,
+        "lr_drops": (), "pool_reach": 10.0, "question_epochs": 2,
     },
     "small": {
         "questions": 4000, "epochs": 18, "question_epochs": 12, "hidden": 128, "word": 64, "joint": 96, "lr": 2e-3,
         "dropout": 0.0, "min_answer_count": 3, "seeds": (0, 1, 2, 3, 4), "reach": 52.0, "pool_reach": 56.0,
         "world_objects": (2, 4), "world_noise": 0.3, "world_prior": 0.3, "world_disagreement": 0.6,
-        "disagreements": (0.0, 0.3, 0.9),
+        "disagreements": (0.0, 0.3, 0.9), "lr_drops": (),
     },
     "real": {
         "dataset": "vqa_v2_60k", "epochs": 20, "question_epochs": 8, "hidden": 256, "word": 128, "joint": 256,
-        "lr": 1e-3, "min_answer_count": 3, "seeds": (0, 1, 2, 3, 4), "reach": 44.0, "pool_reach": 42.0,
+        "lr": 1e-3, "lr_drops": (), "min_answer_count": 3, "seeds": (0, 1, 2, 3, 4), "reach": 44.0, "pool_reach": 42.0,
     },
     "paper": {"dataset": "vqa_v2"},
 }  # fmt: skip

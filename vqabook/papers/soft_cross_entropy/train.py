@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vqabook.core import Batch, Output, Table, pick_device
 from vqabook.data.sets import DataSpec, Task, modal_ids
-from vqabook.data.tables import deal_out
+from vqabook.data.tables import with_strangers
 from vqabook.data.ten_votes import agreement, find_undisputed, votes_task
 from vqabook.losses.soft import annotator_cross_entropy, annotator_weights
 from vqabook.metrics.history import curves, epochs_to_reach
@@ -70,20 +70,6 @@ def training_table(task: Task, of: Target, options: Options, seed: int) -> Table
             "lower min_answer_count"
         )
     return table.subset(torch.from_numpy(np.flatnonzero(kept)))
-
-
-def with_strangers(
-    answer: Int[Tensor, "n k"], weight: Float[Tensor, "n k"], group: Int[Tensor, " n"], *, seed: int
-) -> Int[Tensor, "n k"]:
-    """`answer` with all but the heaviest one of each row exchanged among the rows of its `group`, at random.
-
-    Weights stay where they are, so a question keeps how its votes are spread and gets the minority of others.
-    """
-    minority = weight > 0
-    minority.scatter_(1, weight.argmax(1, keepdim=True), False)
-    exchanged = answer.clone()
-    exchanged[minority] = deal_out(answer[minority], group[:, None].expand_as(answer)[minority], seed)
-    return exchanged
 
 
 def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str = "auto") -> dict:
