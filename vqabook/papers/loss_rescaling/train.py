@@ -36,9 +36,10 @@ def load(recipe: Recipe, data_root: Path | None, device: str) -> Task:
     task = load_task(DataSpec.of(recipe.data), data_root, pick_device(device))
     if not isinstance(recipe, Run) or not (weights := (recipe.backbone or UPDN).weights):
         return task
-    parts = {part: getattr(task, part) for part in ("train", "valid", "test")}
-    texts = {part: getattr(task, f"{part}_questions").text for part in parts}
-    return replace(task, **{part: reword(table, texts[part], weights) for part, table in parts.items()})
+    train = reword(task.train, task.train_questions.text, weights)
+    valid = reword(task.valid, task.valid_questions.text, weights)
+    test = reword(task.test, task.test_questions.text, weights)
+    return replace(task, train=train, valid=valid, test=test)
 
 
 def count(recipe: Recipe, scratch: Scratch, *, data_root: Path | None, device: str = "auto") -> dict:
@@ -124,7 +125,7 @@ def build(
         objective: Objective = build_objective(build_criterion(recipe, task), recipe, counts)
     if recipe.glove:
         words = model.get_parameter("model.words.weight" if isinstance(model, AnswerMask) else "words.weight")
-        known = glove_vectors(task.vocabulary.words, recipe.word, recipe.seed, data_root)
+        known = glove_vectors(tuple(task.vocabulary.words), recipe.word, recipe.seed, data_root)
         words.data[: len(known)] = known
     backbone = recipe.backbone or UPDN
     if backbone.name.startswith("css"):
