@@ -152,7 +152,7 @@ def test_claims_are_drawn_and_their_limits_shown(page, shown):
     verdict = page.verdict(LIVE)
     assert (len(seeds), interval) == (verdict.n, (verdict.low, verdict.high))
     page.show_limits({"AVG": LIVE})
-    assert "46.8" in shown[0].data and "visible, real data" in shown[0].data
+    assert "46.8" in shown[0].data and ">visible</th>" in shown[0].data
 
 
 def test_a_forest_without_claims_is_nothing():

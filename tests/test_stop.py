@@ -111,6 +111,33 @@ def test_what_takes_too_long_is_ended(tmp_path):
     assert status == 143 and told.startswith("vqabook: stopped by SIGTERM;") and seconds < SOON
 
 
+LOST = """
+import os, signal, time, weakref
+from vqabook import stop
+stop.GRACE = 60
+stop.listen()
+class Thing: pass
+def callback(_):
+    os.kill(os.getpid(), signal.SIGTERM)
+    sum(range(10))
+thing = Thing()
+reference = weakref.ref(thing, callback)
+try:
+    del thing
+    time.sleep(60)
+except stop.Stopped as error:
+    stop.tell(error)
+    raise
+"""
+
+
+def test_a_signal_in_a_callback_whose_errors_python_drops_is_not_lost():
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", LOST], capture_output=True, text=True, timeout=50)
+    assert (done.returncode, done.stderr.count("\n")) == (143, 1), done.stderr
+    assert done.stderr.startswith("vqabook: stopped by SIGTERM;") and time.monotonic() - began < SOON
+
+
 def test_a_signal_waits_for_the_end_of_what_holds_it(monkeypatch):
     done = []
     with pytest.raises(stop.Stopped), stop.held():

@@ -9,8 +9,10 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from types import FrameType
+from typing import Any
 
 GRACE = 4.0  # seconds after the signal in which a command ends by itself; then it is ended
+AGAIN = 0.02  # seconds until a signal that was lost comes again
 NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 
 
@@ -32,6 +34,7 @@ _holds = 0
 def listen() -> None:
     """From here on Ctrl-C and SIGTERM raise `Stopped`; call it in the main thread of a command, not of a library."""
     atexit.register(_leave)  # first in, so last out
+    sys.unraisablehook = _send_again
     for number in NAMES:
         signal.signal(number, _receive)
 
@@ -93,6 +96,18 @@ def _receive(number: int, _: FrameType | None) -> None:
     watchdog.start()
     if not _holds:
         raise Stopped
+
+
+def _send_again(lost: Any) -> None:
+    """A signal that came where Python cannot raise, as in a weak reference's callback, comes again after it."""
+    global _asked
+    if not isinstance(lost.exc_value, Stopped):
+        sys.__unraisablehook__(lost)
+        return
+    number, _asked = _asked, None
+    again = threading.Timer(AGAIN, os.kill, (os.getpid(), number))
+    again.daemon = True
+    again.start()
 
 
 def _end() -> None:
