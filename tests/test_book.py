@@ -78,7 +78,7 @@ class Visit:
     wrong_images: list[str]  # of a figure's two versions, those of the other mode that are visible
     phone_width: int  # on a screen of 390
     code: list[str]  # its lines, those behind a button too
-    cut: list[str]  # tables that are wider than their box at a width of 1,280, but for folded ones
+    cut: list[str]  # tables that are wider than their box at a width of 1,280, unfolded
     hyphens: list[str]  # texts in which a negative number has a hyphen for its minus
 
 
@@ -100,8 +100,14 @@ def visit(page: Page, html: Path, name: str) -> Visit:
     prose = page.locator("article :is(p, li, td):not(:has(code))").all_inner_texts()
     faults = [text for text in prose if re.search(r"\$\$|\\\(|\\\[|\\frac", text)]
     cut = page.evaluate(
-        """() => [...document.querySelectorAll("article table")].filter(table => table.checkVisibility()
-            && table.scrollWidth > table.closest("div").clientWidth + 1).map(table => table.innerText.slice(0, 60))"""
+        """() => {
+            const folded = [...document.querySelectorAll("article .text_html > details:not([open])")]
+            folded.forEach(part => part.open = true)
+            const cut = [...document.querySelectorAll("article table")].filter(table => table.checkVisibility()
+                && table.scrollWidth > table.closest("div").clientWidth + 1).map(table => table.innerText.slice(0, 60))
+            folded.forEach(part => part.open = false)
+            return cut
+        }"""
     )
     height, wrong = round(article.bounding_box()["height"]), []
     for scheme, other in (("light", "dark"), ("dark", "light")):
