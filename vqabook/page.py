@@ -286,7 +286,7 @@ def read_real(paper: Paper) -> Records:
 
 def read_further(paper: Paper, runs: str | None) -> list[Records]:
     """The recorded runs of each further real data set; last those of profile `paper`, with what was run here."""
-    sets = [verdicts.evidence(paper.name, profile="real", dataset=dataset) for dataset in paper.further]
+    sets = [read_room(paper, dataset) for dataset in paper.further]
     own = [r for r in read_records(runs_folder(runs) / paper.name) if r["recipe"].get("profile") == "paper"]
     return [*sets, [*verdicts.evidence(paper.name, profile="paper"), *own]]
 
