@@ -145,17 +145,11 @@ def test_bad_pools_get_one_clear_sentence():
 
 
 def test_on_real_questions_priors_change_as_in_the_official_split(real_data):
-    folder = real_data("vqacp_v1_coco16k")
-    official: list[list[dict]] = []
-    for side in ("train", "test"):
-        with gzip.open(folder / f"vqacp_v1_{side}_annotations.json.gz", "rt") as file:
-            official.append(json.load(file))
-    pool = official[0] + official[1]
-    types, answers = ([a[key] for a in pool] for key in ("question_type", "multiple_choice_answer"))
-    n_train = len(official[0])
+    types, answers, n_train = official_division(real_data)
+    share = 1 - n_train / len(types)
     splits = {
-        "official": (np.arange(n_train), np.arange(n_train, len(pool))),
-        "ours": changing_prior_split(types, answers, test_fraction=len(official[1]) / len(pool)),
+        "official": (np.arange(n_train), np.arange(n_train, len(types))),
+        "ours": changing_prior_split(types, answers, test_fraction=share),
     }
     distance, covered = {}, {}
     for name, (train, test) in splits.items():
@@ -164,7 +158,52 @@ def test_on_real_questions_priors_change_as_in_the_official_split(real_data):
         covered[name] = len(known & asked) / len(asked)
     assert distance["official"] > 0.98 and distance["ours"] == pytest.approx(1)
     assert covered["ours"] > covered["official"] - 0.02
-    assert len(splits["ours"][1]) == pytest.approx(len(official[1]), rel=0.02)
+    assert len(splits["ours"][1]) == pytest.approx(len(types) - n_train, rel=0.02)
+
+
+def official_division(real_data) -> tuple[list[str], list[str], int]:
+    """Types and plurality answers of VQA-CP v1 about images at hand, train before test, and how many train has."""
+    folder, pool, sizes = real_data("vqacp_v1_coco16k"), [], []
+    for side in ("train", "test"):
+        with gzip.open(folder / f"vqacp_v1_{side}_annotations.json.gz", "rt") as file:
+            pool += json.load(file)
+        sizes.append(len(pool))
+    types, answers = ([a[key] for a in pool] for key in ("question_type", "multiple_choice_answer"))
+    return types, answers, sizes[0]
+
+
+def test_groups_in_random_order_ask_at_test_what_the_official_division_asks(real_data):
+    """How often test's answer is its type's most frequent, its share of yes and no, how types differ in their share.
+
+    Over seeds, 0.31 +- 0.07, 0.39 +- 0.06 and 0.23 +- 0.02; with types in turn 0.08, 0.44 and 0.09.
+    """
+    types, answers, n_train = official_division(real_data)
+    kind, answer = np.array(types), np.array(answers)
+    most = {t: Counter(answer[kind == t]).most_common(1)[0] for t in set(types)}
+    frequent = np.array([most[t][0] for t in types]) == answer
+    large = [t for t, (_, n) in most.items() if n >= 50]
+
+    def read(test: np.ndarray) -> list[float]:
+        tested = np.isin(np.arange(len(kind)), test)
+        shares = [tested[kind == t].mean() for t in large]
+        assert all(tested[kind == t].mean() < 1 for t in most)
+        return [frequent[tested].mean(), np.isin(answer[tested], ["yes", "no"]).mean(), np.std(shares)]
+
+    official = read(np.arange(n_train, len(types)))
+    how = {"test_fraction": 1 - n_train / len(types)}
+    drawn = [read(changing_prior_split(types, answers, **how, seed=seed, in_turn=False)[1]) for seed in range(4)]
+    in_turn = read(changing_prior_split(types, answers, **how)[1])
+    apart = np.abs(np.mean(drawn, 0) - official)
+    assert (apart < [0.2, 0.15, 0.06]).all() and abs(in_turn[0] - official[0]) > 0.3
+    assert abs(in_turn[2] - official[2]) > 0.1
+
+
+def test_a_type_of_one_answer_stays_in_train_whatever_the_order():
+    types, answers = ["is it"] * 9 + ["what"] * 90, ["yes"] * 9 + [f"a{i % 9}" for i in range(90)]
+    for seed in range(10):
+        train, test = changing_prior_split(types, answers, seed=seed, in_turn=False)
+        assert set(range(9)) <= set(train.tolist()) and 20 < len(test) <= 33
+        assert not {(types[i], answers[i]) for i in train} & {(types[i], answers[i]) for i in test}
 
 
 def test_a_group_of_more_than_half_of_its_type_stays_in_train():

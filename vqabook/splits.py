@@ -13,7 +13,12 @@ from jaxtyping import Bool, Int
 
 
 def changing_prior_split(
-    question_types: Sequence[str], answers: Sequence[str], *, test_fraction: float = 1 / 3, seed: int = 0
+    question_types: Sequence[str],
+    answers: Sequence[str],
+    *,
+    test_fraction: float = 1 / 3,
+    seed: int = 0,
+    in_turn: bool = True,
 ) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " test"]]:
     """Rows of train and of test, so that no (question type, answer) pair is on both sides. Both are sorted.
 
@@ -22,10 +27,12 @@ def changing_prior_split(
     that covers most of test's still uncovered concepts joins train; at about a third of the rows in test the rest joins
     train. The concepts of a group are the words of its question type and of its answer.
 
-    What it leaves open, and ours: the next group is a random one of the type with the smallest share of its rows in
-    test, and coverage never takes the last group of a type that test could have, so that every type's prior changes;
-    a group is passed over if it would take test beyond `test_fraction` f of all rows, or beyond 2 f / (1 + f) of its
-    type's (1/2 for 1/3), so that a type with one answer stays in train.
+    What it leaves open, and ours: a group is passed over if it would take test beyond `test_fraction` f of all rows, or
+    take all of its type; and coverage never takes the last group of a type that test could have. Not `in_turn`, the
+    next group is a random one. The released division is like that: frequent answers are on its test side, too, and
+    types differ in their share of test. `in_turn`, the next group is of the type with the smallest share of its rows in
+    test, which gets 2 f / (1 + f) of them at most (1/2 for 1/3): every type's prior changes, and test asks for rare
+    answers.
     Rows may come in any order: the same rows go to the same sides. Raises for a fraction outside (0, 1), columns of
     unequal length, or a pool whose groups are too large to give any test rows.
     """
@@ -36,7 +43,7 @@ def changing_prior_split(
         np.stack([type_of_row, answer_of_row], 1), axis=0, return_inverse=True, return_counts=True
     )
     concepts = [set(f"{type_names[t]} {answer_names[a]}".lower().split()) for t, a in groups]
-    in_test = _fill_test(groups[:, 0], sizes, concepts, test_fraction, np.random.default_rng(seed))
+    in_test = _fill_test(groups[:, 0], sizes, concepts, test_fraction, np.random.default_rng(seed), in_turn)
     if not in_test.any():
         raise ValueError(
             f"groups of (question type, answer) move whole, and none of the {len(sizes)} fits into "
@@ -123,16 +130,18 @@ def _fill_test(
     concepts: list[set[str]],
     test_fraction: float,
     rng: np.random.Generator,
+    in_turn: bool,
 ) -> Bool[np.ndarray, " g"]:
     """The greedy loop over groups; True where a group is in test. `sizes`: rows a group."""
     in_test, in_train = np.zeros(len(sizes), bool), np.zeros(len(sizes), bool)
     room = test_fraction * sizes.sum()
     type_rows = np.bincount(type_of_group, weights=sizes)
-    type_room = type_rows * 2 * test_fraction / (1 + test_fraction)
+    type_room = type_rows * 2 * test_fraction / (1 + test_fraction) if in_turn else type_rows - 1
     waiting: list[list[int]] = [[] for _ in type_rows]
     for group in rng.permutation(len(sizes)):
         waiting[type_of_group[group]].append(int(group))
-    turns = [(0.0, place, kind) for place, kind in enumerate(rng.permutation(len(type_rows)).tolist())]
+    order = rng.permutation(len(type_rows)) if in_turn else type_of_group[rng.permutation(len(sizes))]
+    turns = [(0.0, place, kind) for place, kind in enumerate(order.tolist())]
     testable = sizes <= type_room[type_of_group]
     spare = np.bincount(type_of_group, weights=testable) - 1.0  # groups of a type that train may take from test
     coverage = _Coverage(concepts)
@@ -152,7 +161,7 @@ def _fill_test(
                 in_train[best] = True
                 spare[type_of_group[best]] -= testable[best]
                 coverage.train(best)
-        if waiting[kind]:
+        if in_turn and waiting[kind]:
             heapq.heappush(turns, (share, place, kind))
     return in_test
 

@@ -178,6 +178,13 @@ def test_the_other_prior_is_a_new_cut_of_the_same_pool(name, put):
     assert bool(pairs(task.train_questions) & pairs(task.test_questions)) == (other == "same")
 
 
+@pytest.mark.parametrize(("share", "least"), [(None, 50), (0.5, 80)])
+def test_a_third_of_the_questions_divided_anew_is_for_test(share, least, put):
+    root, spec = put("easy_vqa"), DataSpec("easy_vqa", "changing", min_answer_count=2, test_share=share)
+    assert least <= len(load_task(spec, root, CPU).test) <= 180 * (share or 1 / 3)
+    assert ("test_share" in spec.asked()) == (share is not None)
+
+
 def test_a_digest_is_of_every_file_s_content(put):
     root = put("vqa_v2")
     found = {data_digest(DataSpec("vqa_v2"), root)}

@@ -76,12 +76,13 @@ class DataSpec:
     max_words: int = 14
     valid_fraction: float = 0.1
     split_seed: int = 0
+    test_share: float | None = None  # of questions divided anew so that priors change; None: a third
     as_typed: bool | None = None  # answers are looked up as they stand, as in released code; None: normalised
 
     def asked(self) -> dict:
         """The spec as a recipe's `data` keeps it, without what is None by default."""
         asked = asdict(self)
-        return {name: value for name, value in asked.items() if name != "as_typed" or value}
+        return {name: value for name, value in asked.items() if name not in ("test_share", "as_typed") or value}
 
     @classmethod
     def of(cls, data: Mapping) -> DataSpec:
@@ -237,24 +238,25 @@ def load_task(spec: DataSpec, data_root: str | os.PathLike | None, device: torch
 def divide(spec: DataSpec, source: Source, splits: Splits) -> Splits:
     """The splits with the spec's priors.
 
-    Other priors than the set's own: the pool of all is divided anew, keeping the test share, by the VQA-CP procedure or
-    at random, and validation is carved out of train.
+    Other priors than the set's own: the pool of all is divided anew, by the VQA-CP procedure or, with as large a test
+    split as the set's own, at random; and validation is carved out of train.
     """
     if spec.prior == source.native:
         return splits
     train, test, valid = splits
     pool = train + test if valid is None else train + test + valid
-    share, seed = len(test) / len(pool), spec.split_seed
     if spec.prior == "changing":
+        share = spec.test_share or 1 / 3
+        by: dict[str, Any] = {"test_fraction": share, "seed": spec.split_seed, "in_turn": False}
         try:
-            rows = changing_prior_split(pool.question_type, pool.modal_answer, test_fraction=share, seed=seed)
+            rows = changing_prior_split(pool.question_type, pool.modal_answer, **by)
         except ValueError as error:
             raise ValueError(
                 f"the questions of {spec.dataset} cannot be divided so that priors change: {error}; or ask for the "
                 "prior 'same' alone"
             ) from error
     else:
-        rows = same_prior_split(len(pool), test_fraction=share, seed=seed)
+        rows = same_prior_split(len(pool), test_fraction=len(test) / len(pool), seed=spec.split_seed)
     return Splits(pool.subset(rows[0]), pool.subset(rows[1]))
 
 

@@ -14,7 +14,7 @@ WORDS = {  # of a run's name in its recipe -> of a page
     "k1": "(k = 1)", "k2": "(k = 2)", "k3": "(k = 3)", "ldam": "LDAM", "lm": "LM", "lmh": "LMH", "lws": "LWS",
     "lxmert": "LXMERT", "mcl": "MCL", "mcl_kd": "MCL-KD", "mlp": "MLP", "mmd": "MMD", "modal": "commonest answer",
     "mse": "MSE", "pool": "POOL", "question_only": "question-only", "resnet": "ResNet", "rubi": "RUBi",
-    "san": "SAN", "updn": "UpDn", "vgg": "VGG", "votes": "all votes", "vqa": "VQA",
+    "san": "SAN", "shuffled": "other images", "updn": "UpDn", "vgg": "VGG", "votes": "all votes", "vqa": "VQA",
 }  # fmt: skip
 
 _NEGATIVE = re.compile(r"(?<![\w.\-−])-(?=\.?\d)")

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
+from vqabook.data.sets import DataSpec, load_task
 from vqabook.papers.loss_rescaling import PAPER
 from vqabook.papers.loss_rescaling.setting import UNIFORM
+from vqabook.papers.loss_rescaling.train import load
 
 
 def gain(tmp_path: Path, prior: str, what: str) -> float:
@@ -30,3 +33,28 @@ def test_rescaling_gains_when_priors_change(tmp_path: Path):
 @pytest.mark.slow
 def test_rescaling_gains_nothing_when_answers_are_uniform(tmp_path: Path):
     assert gain(tmp_path, "same", f" @ {UNIFORM}") < 2
+
+
+def test_the_shuffled_control_sees_the_same_images_with_other_questions():
+    setting = PAPER.setting_of(profile="smoke", backbones=["shuffled"])
+    recipe = next(run for run in PAPER.recipes(setting, "loss_rescaling") if run.variant.startswith("shuffled"))
+    shown = load(recipe, None, "cpu")
+    own = load_task(DataSpec.of(recipe.data), None, torch.device("cpu"))
+    for part in ("train", "valid", "test"):
+        (image, words), (other, others) = getattr(own, part).inputs, getattr(shown, part).inputs
+        assert torch.equal(words, others) and torch.equal(image.sort().values, other.sort().values)
+        assert (image != other).float().mean() > 0.9
+        assert getattr(shown, part).target is getattr(own, part).target
+
+
+def test_only_a_set_whose_own_priors_stay_is_divided_at_a_share(real_data):
+    root = str(real_data("vqa_v2_60k").parent)
+    for dataset, prior, share in (
+        ("vqa_v2_60k", "changing", 0.25),
+        ("vqa_v2_60k", "same", None),
+        ("vqacp_v1_coco16k", "changing", None),
+        ("shapes", "changing", None),
+    ):
+        values = {"dataset": dataset, "priors": [prior], "data_root": root, "test_share": 0.25}
+        setting = PAPER.setting_of(profile="smoke", **values)
+        assert {r["data"].get("test_share") for r in PAPER.asked(setting, "loss_rescaling")} == {share}

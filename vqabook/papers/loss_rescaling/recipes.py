@@ -88,12 +88,15 @@ def _updn(s: Setting) -> Iterator[Run]:
 def _backbones(s: Setting) -> Iterator[Run]:
     """Table V's other columns, what Tables II and III compare with, and what is changed of these."""
     for name in s.backbones:
-        losses, modules = known.LOSSES.get(name, ("bce",)), known.ROWS_OF.get(name, tuple(known.MODULES))
+        rows = known.ROWS_OF.get(name) or tuple(f"bce {module}" for module in known.MODULES)
+        modules = [row.split(" ", 1)[1] for row in rows]
         ends = (modules[0], modules[-1])  # all that is trained where priors stay
-        for prior, rows in (("changing", modules), ("same", ends)):
+        for prior, trained in (("changing", modules), ("same", ends)):
             if prior in s.priors:
-                asked = [module for module in s.backbone_modules if module in rows]
-                yield from (_run(s, prior, f"{loss} {module}", of=name) for loss in losses for module in asked)
+                asked = [
+                    row for row, of in zip(rows, modules, strict=True) if of in s.backbone_modules and of in trained
+                ]
+                yield from (_run(s, prior, row, of=name) for row in asked)
         if "changing" in s.priors:
             changes: list[tuple[Any, ...]] = [tuple(change) for of, *change in known.VARIED if of == name]
             changes += _dropouts(s) if name in known.DROPPED else []
@@ -146,8 +149,10 @@ def _lxmert_sizes(s: Setting) -> dict:
 def _what(s: Setting, kind: str, prior: str, variant: str) -> dict:
     """What every recipe on questions says; runs are repeated with other seeds."""
     world = s.world(prior=0.0) if variant.endswith(UNIFORM) else s.world()
-    spec = DataSpec(s.dataset, cast(Prior, prior), world, s.min_answer_count, as_typed=s.as_typed or None)
-    data = spec.asked() | {"digest": data_digest(spec, data_root(s.data_root))}
+    spec, root = DataSpec(s.dataset, cast(Prior, prior), world, s.min_answer_count), data_root(s.data_root)
+    divided_anew = prior == "changing" and world is None and source_files(spec, root)[0].native != prior
+    spec = replace(spec, test_share=s.test_share if divided_anew else None, as_typed=s.as_typed or None)
+    data = spec.asked() | {"digest": data_digest(spec, root)}
     what = {"paper": NAME, "profile": s.profile, "kind": kind, "variant": variant, "prior": prior}
     return what | {"seed": 0, "data": data}
 

@@ -83,17 +83,22 @@ BACKBONES = {backbone.name: backbone for backbone in (
     Backbone("css_lmh", q_share=0.5, hint="gradient", entropy=0.36),
     Backbone("lxmert", optimizer="adamw", clip=5.0),  # release
     Backbone("question_only"),
+    Backbone("shuffled"),  # ours, a control: UpDn that is shown the image of another question
     Backbone("san"),
     Backbone("rubi", question_weight=1.0),  # Cadene et al.
     Backbone("bias_product"),
     Backbone("reweight"),
     Backbone("focal", gamma=2.0, alpha=0.25, softmax=False),
 )}  # fmt: skip
-ROWS_OF = {  # the rows of Table V that a backbone has; others: all
-    "lxmert": ("baseline", "re-scaling"),  # Sec. V-C: without a mask
-    **dict.fromkeys(("question_only", "san", "rubi", "bias_product", "reweight", "focal"), ("baseline",)),
+BLIND = ("ce baseline", "ce re-scaling")  # ours: what weights bring to a model that sees no image, or another one
+ROWS_OF = {  # the rows of Table V that a backbone has; others: all, with Sigm-BCE (Sec. VI-B)
+    "css": tuple(f"{loss} {module}" for loss in ("bce", "ce") for module in MODULES),
+    "lxmert": ("bce baseline", "bce re-scaling", "ce baseline", "ce re-scaling"),  # Sec. V-C: without a mask
+    "question_only": ("bce baseline", *BLIND),
+    "shuffled": BLIND,
+    "rubi": ("ce baseline",),
+    **dict.fromkeys(("san", "bias_product", "reweight", "focal"), ("bce baseline",)),
 }
-LOSSES = {"css": ("bce", "ce"), "lxmert": ("bce", "ce"), "rubi": ("ce",)}  # others: Sigm-BCE (Sec. VI-B)
 DROPPED = ("lm", "lmh", "css")  # Fig. 7, beside UpDn
 VARIED = (  # page 02: a backbone, its run, the name of a change, and the change
     ("lm", "bce baseline", "frozen gate", {"frozen": True}),
@@ -140,6 +145,9 @@ class Setting(QuestionSetting):
     """What a reader may change on pages 01 and 02."""
 
     priors: tuple[str, ...] = knob(("changing", "same"), rule=one_of("changing", "same"))
+    test_share: float = knob(
+        round(1 / 3, 4), rule=within(0.01, 0.99)
+    )  # where questions are divided anew to change them
     epochs: int = knob(20, rule=positive())  # first stage; release, main.py
     rescale_epochs: int = knob(10, rule=positive())  # second stage, "another ten epochs" (Sec. V-D)
     batch_size: int = knob(512, rule=positive())  # UpDn code

@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from vqabook.core import pick_device
+from vqabook.core import Table, pick_device
 from vqabook.data.glove import glove_vectors
 from vqabook.data.sets import DataSpec, Task, load_task
+from vqabook.data.tables import deal_out
 from vqabook.data.vqa import tokenise
 from vqabook.losses.debias import bias_table
 from vqabook.losses.rescale import in_type, rescaling_weights
@@ -32,14 +33,24 @@ WEIGHT_DECAY = {"adamw": 0.01}  # LXMERT's release
 
 
 def load(recipe: Recipe, data_root: Path | None, device: str) -> Task:
-    """The data that a recipe names, on the device; for a pretrained LXMERT with its words."""
+    """The data that a recipe names, on the device: a pretrained LXMERT has its own words, a control other images."""
     task = load_task(DataSpec.of(recipe.data), data_root, pick_device(device))
-    if not isinstance(recipe, Run) or not (weights := (recipe.backbone or UPDN).weights):
+    backbone = (recipe.backbone if isinstance(recipe, Run) else None) or UPDN
+    if backbone.name == "shuffled":
+        shown = {part: show_others(getattr(task, part), recipe.seed) for part in ("train", "valid", "test")}
+        return replace(task, **shown)
+    if not (weights := backbone.weights):
         return task
     train = reword(task.train, task.train_questions.text, weights)
     valid = reword(task.valid, task.valid_questions.text, weights)
     test = reword(task.test, task.test_questions.text, weights)
     return replace(task, train=train, valid=valid, test=test)
+
+
+def show_others(table: Table, seed: int) -> Table:
+    """The questions, each with the image of a random one: answers may follow from the question alone."""
+    image, words = table.inputs
+    return replace(table, inputs=(deal_out(image, torch.zeros_like(image), seed), words))
 
 
 def count(recipe: Recipe, scratch: Scratch, *, data_root: Path | None, device: str = "auto") -> dict:
