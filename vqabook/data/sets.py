@@ -31,6 +31,7 @@ from vqabook.splits import changing_prior_split, same_prior_split, validation_sp
 from vqabook.world.write import World, find_world
 
 PIECE, N_PIECES = 1 << 20, 16  # of a feature file, for its digest
+RARE = ("test_share", "in_turn", "as_typed")  # of a spec: a recipe says them where they are not None
 
 
 def _vqa(folder: str, version: str) -> Source:
@@ -77,12 +78,13 @@ class DataSpec:
     valid_fraction: float = 0.1
     split_seed: int = 0
     test_share: float | None = None  # of questions divided anew so that priors change; None: a third
+    in_turn: bool | None = None  # these: types get their share of test in turn, so that it asks for rare answers
     as_typed: bool | None = None  # answers are looked up as they stand, as in released code; None: normalised
 
     def asked(self) -> dict:
         """The spec as a recipe's `data` keeps it, without what is None by default."""
         asked = asdict(self)
-        return {name: value for name, value in asked.items() if name not in ("test_share", "as_typed") or value}
+        return {name: value for name, value in asked.items() if name not in RARE or value}
 
     @classmethod
     def of(cls, data: Mapping) -> DataSpec:
@@ -247,7 +249,7 @@ def divide(spec: DataSpec, source: Source, splits: Splits) -> Splits:
     pool = train + test if valid is None else train + test + valid
     if spec.prior == "changing":
         share = spec.test_share or 1 / 3
-        by: dict[str, Any] = {"test_fraction": share, "seed": spec.split_seed, "in_turn": False}
+        by: dict[str, Any] = {"test_fraction": share, "seed": spec.split_seed, "in_turn": bool(spec.in_turn)}
         try:
             rows = changing_prior_split(pool.question_type, pool.modal_answer, **by)
         except ValueError as error:

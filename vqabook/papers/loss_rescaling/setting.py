@@ -30,6 +30,7 @@ DEPARTURES = (  # page 02: one choice at a time, then all of the release's
     ("ce re-scaling", "from the start", {"from_start": True}),
 )
 UNIFORM = "uniform answers"  # the control: an embedded world in which there is nothing to re-scale
+IN_TURN = "types in turn"  # another division of the same questions, whose test asks for rare answers
 DIAGNOSED = ("bce baseline", "ce baseline")  # the variants of page 01
 
 
@@ -190,9 +191,8 @@ PROFILES: dict[str, dict] = {
         "lxmert_batch": 256, "lxmert_epochs": 8, "lxmert_rescale_epochs": 4, "lxmert_hidden": 64, "vision": ("digits",),
     },
     "real": SMALL_LXMERT | {
-        "dataset": "vqacp_v1_coco16k", "priors": ("changing",), "min_answer_count": 5, "mask_dropouts": (),
+        "dataset": "vqa_v2_60k", "seeds": (0, 1, 2, 3, 4), "min_answer_count": 5, "mask_dropouts": (),
         "epochs": 6, "rescale_epochs": 3, "hidden": 256, "word": 128, "batch_size": 256, "attention_dropout": 0.0,
-        "backbone_modules": ("baseline", "re-scaling", "both"),
         "lxmert_batch": 256, "lxmert_epochs": 4, "lxmert_rescale_epochs": 2, "lxmert_hidden": 64,
     },
     "paper": {"dataset": "vqacp_v2", "glove": True, "lxmert_weights": "unc-nlp/lxmert-base-uncased"},
