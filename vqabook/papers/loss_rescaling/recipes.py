@@ -83,6 +83,8 @@ def _updn(s: Setting) -> Iterator[Run]:
         yield from (_run(s, "changing", *change) for change in changes)
     if _divides_anew(s):
         yield from (_run(s, "changing", row, known.IN_TURN) for row in known.BLIND)
+    if s.longer and "changing" in s.priors:
+        yield from (_run(s, "changing", row, known.LONGER) for row in ("bce baseline", *known.BLIND))
     if s.dataset == "shapes" and "same" in s.priors:
         yield from (_run(s, "same", row, UNIFORM) for row in (*known.DIAGNOSED, "bce re-scaling", "ce re-scaling"))
 
@@ -101,6 +103,8 @@ def _backbones(s: Setting) -> Iterator[Run]:
                 yield from (_run(s, prior, row, of=name) for row in asked)
         if name == "question_only" and _divides_anew(s):
             yield from (_run(s, "changing", row, known.IN_TURN, of=name) for row in known.BLIND)
+        if name == "question_only" and s.longer and "changing" in s.priors:
+            yield _run(s, "changing", "bce baseline", known.LONGER, of=name)
         if "changing" in s.priors:
             changes: list[tuple[Any, ...]] = [tuple(change) for of, *change in known.VARIED if of == name]
             changes += _dropouts(s) if name in known.DROPPED else []
@@ -130,6 +134,8 @@ def _run(s: Setting, prior: str, row: str, what: str = "", change: Mapping | Non
         options["sizes" if random else "weights"] = _lxmert_sizes(s) if random else s.lxmert_weights
         sizes |= {"epochs": s.lxmert_epochs, "rescale_epochs": s.lxmert_rescale_epochs, "lr": s.lxmert_lr}
         sizes["batch_size"] = s.lxmert_batch
+    if what == known.LONGER:
+        sizes |= {size: 2 * sizes[size] for size in ("epochs", "rescale_epochs")}
     method: dict[str, Any] = {"loss": loss}
     method |= {name: getattr(s, name) for name in ("min_votes", "out_of_type", "cap")} | known.MODULES[module]
     method |= {k: v for k, v in change.items() if k not in OPTIONS}
