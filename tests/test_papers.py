@@ -15,7 +15,7 @@ from vqabook.knobs import from_page
 from vqabook.page import list_live_recipes
 from vqabook.papers import PAGES, PAPERS, page_of, paper_of
 from vqabook.papers.balanced_activation.setting import ROWS
-from vqabook.papers.loss_rescaling.claims import RARE
+from vqabook.papers.loss_rescaling.claims import TEN
 from vqabook.papers.mcl_kd.setting import runs_of as ensembles_of
 from vqabook.papers.paper import Paper
 from vqabook.producer import load_or_make_runs
@@ -26,7 +26,7 @@ from vqabook.report.verdicts import MIN_SEEDS, evidence, number, with_parts
 ROOT = Path(__file__).resolve().parents[1]
 CLAIMS = [claim for paper in PAPERS for claim in paper_of(paper).claims]
 EMBEDDED_PROFILES = ("smoke", "small")
-REAL_ALONE = {"Imbalanced CIFAR-10": "cifar10", "LFW, seven people": "faces", RARE: "vqa_v2_60k"}
+REAL_ALONE = {"Imbalanced CIFAR-10": "cifar10", "LFW, seven people": "faces", TEN: "vqa_v2_60k"}
 BENCHMARK = {  # what digits have too few pixels, rows or classes for: variants of the profile `paper`
     "mcl_kd": lambda s: {"vgg base"} | {f"vgg {row}" for row, _ in ensembles_of("vgg", s.specialists, controls=True)},
     "balanced_activation": lambda s: (

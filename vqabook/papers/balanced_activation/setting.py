@@ -117,7 +117,7 @@ class Setting(PageSetting):
 
     detection: bool = False  # Mask R-CNN, for which vqabook[detection] is installed
     detection_dataset: str = knob("scenes", rule=one_of("scenes", "lvis_v1"))  # generated, or LVIS 1.0 (Sec. 4.2)
-    detection_seeds: tuple[int, ...] = knob((0, 1, 2), rule=within(0, 2**31))
+    detection_seeds: tuple[int, ...] = knob((0, 1, 2, 3, 4), rule=within(0, 2**31))
     detection_images: int = knob(400, rule=positive())  # generated to train on; a fourth as many to judge
     detection_side: int = knob(128, rule=within(64, 1024))  # of a generated one, pixels
     detection_sides: tuple[int, ...] = knob((640, 672, 704, 736, 768, 800), rule=within(32, 4096))  # of LVIS' shorter
