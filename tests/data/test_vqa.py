@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from vqabook.data.sets import DataSpec
+from vqabook.data.layout import DataSpec
 from vqabook.data.vqa import build_vocabulary, encode_words, make_table, read_questions, soft_targets, spell, tokenise
 from vqabook.features.store import open_features
 from vqabook.metrics.vqa import leave_one_out_scores, normalise, vqa_accuracy

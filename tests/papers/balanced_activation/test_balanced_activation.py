@@ -19,7 +19,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from vqabook.data.imbalanced import Cut, divide
+from vqabook.data.image_tables import divide
+from vqabook.data.imbalanced import Cut
 from vqabook.data.lvis import BOUNDS
 from vqabook.evidence.record import key_of, read_record
 from vqabook.losses.longtail import balanced_softmax, log_counts

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from vqabook.metrics.ensemble import find_specialities
+from vqabook.metrics.owners import find_specialities
 
 Runs = Sequence[Mapping]  # records of runs that differ by their seed alone
 Owned = tuple[list[str], Float[np.ndarray, "q m"]]
