@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -54,7 +55,12 @@ def _from_sixteenths(images: UInt8[Tensor, "b 1 8 8"]) -> tuple[Float[Tensor, "b
     return (images.float() / 16,)
 
 
-LOOKUPS = {"cifar10": CIFAR10_LOOKUP, "cifar100": CIFAR100_LOOKUP, "faces": _to_float, "digits": _from_sixteenths}
+LOOKUPS: dict[str, Callable[..., tuple[Tensor, ...]]] = {
+    "cifar10": CIFAR10_LOOKUP,
+    "cifar100": CIFAR100_LOOKUP,
+    "faces": _to_float,
+    "digits": _from_sixteenths,
+}
 
 
 def tabulate(images: Images, dataset: str, n_classes: int) -> Table:
@@ -79,8 +85,8 @@ def load_cifar100(folder: str | os.PathLike) -> tuple[Table, Table]:
     `folder`: see `cifar.read_cifar100`.
     """
     train, test = (
-        replace(tabulate(Images(images, fine), "cifar100", 100), side={"coarse": torch.from_numpy(coarse)})
-        for images, coarse, fine in read_cifar100(folder)
+        replace(tabulate(Images(images, labels[1]), "cifar100", 100), side={"coarse": torch.from_numpy(labels[0])})
+        for images, *labels in read_cifar100(folder)
     )
     return train, test
 
@@ -103,8 +109,8 @@ def load_faces(root: str | os.PathLike, *, min_faces_per_person: int = 70, seed:
     photos = read_faces(root, min_faces_per_person)
     whole = tabulate(Images(photos.images, photos.labels), "faces", len(photos.people))
     whole = replace(whole, side={"photo": torch.arange(len(whole))})
-    parts = (whole.subset(torch.from_numpy(rows)) for rows in split_faces(photos.labels, seed=seed))
-    return Faces(*parts, photos.people)
+    train, valid, test = (whole.subset(torch.from_numpy(rows)) for rows in split_faces(photos.labels, seed=seed))
+    return Faces(train, valid, test, photos.people)
 
 
 @dataclass(frozen=True)

@@ -136,11 +136,12 @@ def _pool(dataset: str, root: Path) -> Pool:
 
 
 def _cifar10(root: Path) -> Pool:
-    return Pool(*(Images(*columns) for columns in read_cifar10(root / "cifar10")), CIFAR10_CLASSES)
+    train, test = (Images(*columns) for columns in read_cifar10(root / "cifar10"))
+    return Pool(train, test, CIFAR10_CLASSES)
 
 
 def _cifar100(root: Path) -> Pool:
-    train, test = (Images(pixels, fine) for pixels, _, fine in read_cifar100(root / "cifar100"))
+    train, test = (Images(columns[0], columns[-1]) for columns in read_cifar100(root / "cifar100"))
     return Pool(train, test, CIFAR100_CLASSES)
 
 

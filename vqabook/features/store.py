@@ -115,11 +115,11 @@ def open_features(path: str | os.PathLike, *, width: int | None = None) -> Featu
     Of float features a sample is looked at (64 MiB; all of a small file): reading 18 GB would take minutes. Files of
     ours are checked number by number when they are written; `file.check_numbers` does it for any other.
     """
-    parts = map_features(path, width=width)
+    parts: dict[str, Any] = map_features(path, width=width)
     if "first" in parts:
         parts["first"] = parts["first"].astype(np.int64)
-    tensors = {k: torch.from_numpy(parts.pop(k)) for k in ("codes", "scale", "offset", "first") if k in parts}
-    store = FeatureStore(Path(path), **parts, **tensors)
+    parts |= {k: torch.from_numpy(parts[k]) for k in ("codes", "scale", "offset", "first") if k in parts}
+    store = FeatureStore(Path(path), **parts)
     object.__setattr__(store, "mapped", True)  # not of what `replace` makes of it
     return store
 
