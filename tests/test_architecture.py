@@ -114,8 +114,8 @@ def test_no_room_is_a_house():
     # 1,050, looks 110
     # conditions of ensembles 200, precision and steadiness 70, LVIS itself 100, ensembles' calibration, routers and
     # compute 170, kappa's audit and the paper's own weights 105, lost signals 20; what costs no torch apart from what
-    # does, 175
-    assert sum(sizes.values()) < 27_690
+    # does, 180
+    assert sum(sizes.values()) < 27_730
 
 
 @each_file

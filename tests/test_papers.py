@@ -15,6 +15,7 @@ from vqabook.knobs import from_page
 from vqabook.page import list_live_recipes
 from vqabook.papers import PAGES, PAPERS, page_of, paper_of
 from vqabook.papers.balanced_activation.setting import ROWS
+from vqabook.papers.loss_rescaling.claims import RARE
 from vqabook.papers.mcl_kd.setting import runs_of as ensembles_of
 from vqabook.papers.paper import Paper
 from vqabook.producer import load_or_make_runs
@@ -25,7 +26,7 @@ from vqabook.report.verdicts import MIN_SEEDS, evidence, number, with_parts
 ROOT = Path(__file__).resolve().parents[1]
 CLAIMS = [claim for paper in PAPERS for claim in paper_of(paper).claims]
 EMBEDDED_PROFILES = ("smoke", "small")
-REAL_IMAGES = {"Imbalanced CIFAR-10": "cifar10", "LFW, seven people": "faces"}
+REAL_ALONE = {"Imbalanced CIFAR-10": "cifar10", "LFW, seven people": "faces", RARE: "vqa_v2_60k"}
 BENCHMARK = {  # what digits have too few pixels, rows or classes for: variants of the profile `paper`
     "mcl_kd": lambda s: {"vgg base"} | {f"vgg {row}" for row, _ in ensembles_of("vgg", s.specialists, controls=True)},
     "balanced_activation": lambda s: (
@@ -168,20 +169,20 @@ def test_both_sides_of_a_claim_are_run_and_shown(page, profile):
             variants = BENCHMARK[page](paper_of(page).setting_of(profile="paper"))
             assert {claim.more.where["variant"], claim.less.where["variant"]} <= variants, claim.name
             continue
-        of_images = claim.data in REAL_IMAGES  # the embedded world has none: recorded runs
-        recipes = recorded(page, claim.data) if of_images else embedded(page, profile)
+        real = claim.data in REAL_ALONE  # the embedded world has none: recorded runs
+        recipes = recorded(page, claim.data) if real else embedded(page, profile)
         for side in (claim.more, claim.less):
             if side.where["variant"] in TO_RECORD or (profile == "small" and side.where["variant"] in ASKED_ALONE):
                 continue
             seeds = [r["seed"] for r in recipes if all(r.get(k) == v for k, v in side.where.items())]
             assert len(seeds) == len(set(seeds)) > 0, f"{claim.name}: no run, or several a seed, of {dict(side.where)}"
-            assert profile == "smoke" and not of_images or len(seeds) >= MIN_SEEDS, claim.name
+            assert profile == "smoke" and not real or len(seeds) >= MIN_SEEDS, claim.name
 
 
 @lru_cache
-def recorded(page: str, images: str) -> list[dict]:
-    """The recipes of a page's recorded runs on real images."""
-    return [record["recipe"] for record in evidence(PAGES[page], dataset=REAL_IMAGES[images])]
+def recorded(page: str, data: str) -> list[dict]:
+    """The recipes of a page's recorded runs on a real data set."""
+    return [record["recipe"] for record in evidence(PAGES[page], dataset=REAL_ALONE[data])]
 
 
 @pytest.mark.parametrize("page", PAGES)

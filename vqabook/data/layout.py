@@ -24,6 +24,8 @@ from vqabook.world.write import World, find_world
 Prior = Literal["changing", "same"]
 FEATURES = "features.h5"
 PIECE, N_PIECES = 1 << 20, 16  # of a feature file, for its digest
+ASKED_BY_HAT = ("vqa_v1", "vqa_v1_grid", "vqacp_v1", "vqacp_v1_coco16k")  # sets with VQA v1's question ids
+RARE = ("test_share", "in_turn", "as_typed")  # of a spec: a recipe says them where they are not None
 _SPLITS = {"train": "train", "valid": "val", "test": "test"}  # how file names begin to say it: val2014, validation
 RULE = (
     "a folder of your own has train_questions.json, train_annotations.json, both also for val, test or both (or as "
@@ -160,12 +162,13 @@ class DataSpec:
     valid_fraction: float = 0.1
     split_seed: int = 0
     test_share: float | None = None  # of questions divided anew so that priors change; None: a third
+    in_turn: bool | None = None  # these: types get their share of test in turn, so that it asks for rare answers
     as_typed: bool | None = None  # answers are looked up as they stand, as in released code; None: normalised
 
     def asked(self) -> dict:
         """The spec as a recipe's `data` keeps it, without what is None by default."""
         asked = asdict(self)
-        return {name: value for name, value in asked.items() if name not in ("test_share", "as_typed") or value}
+        return {name: value for name, value in asked.items() if name not in RARE or value}
 
     @classmethod
     def of(cls, data: Mapping) -> DataSpec:

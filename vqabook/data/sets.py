@@ -94,7 +94,7 @@ def divide(spec: DataSpec, source: Source, splits: Splits) -> Splits:
     pool = train + test if valid is None else train + test + valid
     if spec.prior == "changing":
         share = spec.test_share or 1 / 3
-        by: dict[str, Any] = {"test_fraction": share, "seed": spec.split_seed, "in_turn": False}
+        by: dict[str, Any] = {"test_fraction": share, "seed": spec.split_seed, "in_turn": bool(spec.in_turn)}
         try:
             rows = changing_prior_split(pool.question_type, pool.modal_answer, **by)
         except ValueError as error:

@@ -68,6 +68,16 @@ def find_specialities(owned: Mapping) -> dict[int, tuple[str, float]]:
     return main
 
 
+def find_confidence(result: Mapping) -> float | None:
+    """Mean probability (%) that members give to answers which are wrong, of the test examples that a record keeps.
+
+    None where none is wrong.
+    """
+    firsts = [(answers[0], example["truth"]) for example in result["shown"] for answers in example["members"]]
+    wrong = [probability for (answer, probability), truth in firsts if answer != truth]
+    return 100 * float(np.mean(wrong)) if wrong else None
+
+
 def _information(member: np.ndarray, group: np.ndarray, shape: tuple[int, int]) -> float:
     joint = np.bincount(member * shape[1] + group, minlength=shape[0] * shape[1]).reshape(shape) / len(member)
     apart, there = joint.sum(1, keepdims=True) * joint.sum(0), joint > 0

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from vqabook.data.imbalanced import Cut, Images, digest_images, select_images
-from vqabook.data.layout import DataSpec, data_digest
+from vqabook.data.layout import ASKED_BY_HAT, DataSpec, data_digest
 from vqabook.files import data_root
 from vqabook.papers.attention_supervision.setting import HEADS, NAME, Setting, Supervision, list_supervised
 from vqabook.papers.paper import Recipe
 
 HAT = "vqa_hat"
 RELEVANT = "relevant regions"
-ASKED_BY_HAT = ("vqa_v1", "vqa_v1_grid", "vqacp_v1", "vqacp_v1_coco16k")  # sets with VQA v1's question ids
 
 
 @dataclass(frozen=True)

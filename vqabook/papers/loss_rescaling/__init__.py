@@ -28,11 +28,13 @@ PAPER = Paper(
         "vision": Part(f"{__name__}.vision:train", VisionRun, "prepare", halves=True),
     },
     real={
-        "vqacp_v1_coco16k": "28,666 training and 14,726 test questions whose priors change, about 16,217 images",
+        "vqa_v2_60k": "11,142 questions with all ten answers, a third of them for test, divided so that priors change",
         "cifar10": "imbalanced CIFAR-10, another task (Sec. III-B)",
         "faces": "the seven people of LFW, another task (Sec. III-B)",
     },
-    further={"vqa_v2_60k": "questions with all ten answers, divided so that priors change"},
+    further={
+        "vqacp_v1_coco16k": "28,666 training and 14,726 test questions with one known answer, whose priors change"
+    },
     contradictions=CONTRADICTIONS,
     untested=UNTESTED,
 )

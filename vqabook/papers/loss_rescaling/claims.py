@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from vqabook.papers.loss_rescaling import printed
 from vqabook.papers.loss_rescaling.printed import ACCURACY, CLARK, CP1, CP2, KAPPA, TABLE_V, V2, number, value
-from vqabook.papers.loss_rescaling.setting import UNIFORM
+from vqabook.papers.loss_rescaling.setting import IN_TURN, UNIFORM
 from vqabook.report.claims import Claim, Side, mark_headlines
 
 TITLE = "Loss re-scaling (Guo et al. 2022)"
@@ -14,6 +14,7 @@ OTHERS = tuple(BACKBONES)[1:]  # all but UpDn
 LOSSES = {"bce": "Sigm-BCE", "ce": "Soft-CE"}
 MODELS = ("lxmert", "san", "question_only", "shuffled")  # other backbones are ways to train UpDn
 BLIND, UNSEEING = "question_only bce baseline", ("question_only", "shuffled")
+RARE = "VQA v2, divided with types in turn"  # what only questions with all ten votes were divided to
 METRICS = {"Y/N": "yes/no", "Num.": "number", "Other": "other", "All": "overall"}
 DENIED = {("", "ce"), ("css", "bce"), ("css", "ce")}  # Table V prints a loss from the mask; the text claims no gain
 IMAGE_SETS = {"cifar10": "Imbalanced CIFAR-10", "faces": "LFW, seven people", "digits": "Long-tailed digits"}
@@ -315,6 +316,10 @@ def _controls() -> Iterator[Claim]:
     for name, title in (("question-only", "A model without an image"), ("shuffled", "UpDn shown other images")):
         runs = [f"{name.replace('-', '_')} ce {module}" for module in ("re-scaling", "baseline")]
         yield compare(f"control-{name}", f"{title}, Soft-CE: re-scaling beats baseline", "Ours: control, blind", runs)
+    for name, title, of in (("in-turn", "UpDn", ""), ("in-turn-blind", "A model without an image", "question_only ")):
+        runs = [f"{of}ce {module} @ {IN_TURN}" for module in ("re-scaling", "baseline")]
+        statement = f"{title}, Soft-CE, test of rare answers: re-scaling beats baseline"
+        yield compare(f"control-{name}", statement, "Ours: control, division of the questions", runs, data=RARE)
     for loss, title in LOSSES.items():
         rescaled, baseline = f"{loss} re-scaling", f"{loss} baseline"
         name, statement = f"control-same-{loss}", f"{title}: re-scaling costs accuracy when priors stay the same"

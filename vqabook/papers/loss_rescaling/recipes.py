@@ -80,6 +80,10 @@ def _updn(s: Setting) -> Iterator[Run]:
     if "changing" in s.priors:
         changes = [*_dropouts(s), *(known.DEPARTURES if s.departures else ())]
         yield from (_run(s, "changing", *change) for change in changes)
+    if _divides_anew(s):
+        yield from (_run(s, "changing", row, known.IN_TURN) for row in known.BLIND)
+    if s.longer and "changing" in s.priors:
+        yield from (_run(s, "changing", row, known.LONGER) for row in ("bce baseline", *known.BLIND))
     if s.dataset == "shapes" and "same" in s.priors:
         yield from (_run(s, "same", row, UNIFORM) for row in (*known.DIAGNOSED, "bce re-scaling", "ce re-scaling"))
 
@@ -96,11 +100,22 @@ def _backbones(s: Setting) -> Iterator[Run]:
                     row for row, of in zip(rows, modules, strict=True) if of in s.backbone_modules and of in trained
                 ]
                 yield from (_run(s, prior, row, of=name) for row in asked)
+        if name == "question_only" and _divides_anew(s):
+            yield from (_run(s, "changing", row, known.IN_TURN, of=name) for row in known.BLIND)
+        if name == "question_only" and s.longer and "changing" in s.priors:
+            yield _run(s, "changing", "bce baseline", known.LONGER, of=name)
         if "changing" in s.priors:
             changes: list[tuple[Any, ...]] = [tuple(change) for of, *change in known.VARIED if of == name]
             changes += _dropouts(s) if name in known.DROPPED else []
             kept = [change for change in changes if change[0].split(" ", 1)[1] in s.backbone_modules]
             yield from (_run(s, "changing", *change, of=name) for change in kept)
+
+
+def _divides_anew(s: Setting) -> bool:
+    """Whether priors change because real questions are divided anew: the set's own division keeps them."""
+    if s.dataset == "shapes" or "changing" not in s.priors:
+        return False
+    return source_files(DataSpec(s.dataset), data_root(s.data_root))[0].native == "same"
 
 
 def _dropouts(s: Setting) -> list[tuple]:
@@ -118,6 +133,8 @@ def _run(s: Setting, prior: str, row: str, what: str = "", change: Mapping | Non
         options["sizes" if random else "weights"] = _lxmert_sizes(s) if random else s.lxmert_weights
         sizes |= {"epochs": s.lxmert_epochs, "rescale_epochs": s.lxmert_rescale_epochs, "lr": s.lxmert_lr}
         sizes["batch_size"] = s.lxmert_batch
+    if what == known.LONGER:
+        sizes |= {size: 2 * sizes[size] for size in ("epochs", "rescale_epochs")}
     method: dict[str, Any] = {"loss": loss}
     method |= {name: getattr(s, name) for name in ("min_votes", "out_of_type", "cap")} | known.MODULES[module]
     method |= {k: v for k, v in change.items() if k not in OPTIONS}
@@ -148,10 +165,10 @@ def _lxmert_sizes(s: Setting) -> dict:
 def _what(s: Setting, kind: str, prior: str, variant: str) -> dict:
     """What every recipe on questions says; runs are repeated with other seeds."""
     world = s.world(prior=0.0) if variant.endswith(UNIFORM) else s.world()
-    spec, root = DataSpec(s.dataset, cast(Prior, prior), world, s.min_answer_count), data_root(s.data_root)
-    divided_anew = prior == "changing" and world is None and source_files(spec, root)[0].native != prior
-    spec = replace(spec, test_share=s.test_share if divided_anew else None, as_typed=s.as_typed or None)
-    data = spec.asked() | {"digest": data_digest(spec, root)}
+    spec = DataSpec(s.dataset, cast(Prior, prior), world, s.min_answer_count, as_typed=s.as_typed or None)
+    if prior == "changing" and _divides_anew(s):
+        spec = replace(spec, test_share=s.test_share, in_turn=variant.endswith(known.IN_TURN) or None)
+    data = spec.asked() | {"digest": data_digest(spec, data_root(s.data_root))}
     what = {"paper": NAME, "profile": s.profile, "kind": kind, "variant": variant, "prior": prior}
     return what | {"seed": 0, "data": data}
 

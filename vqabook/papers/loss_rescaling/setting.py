@@ -31,6 +31,8 @@ DEPARTURES = (  # page 02: one choice at a time, then all of the release's
     ("ce re-scaling", "from the start", {"from_start": True}),
 )
 UNIFORM = "uniform answers"  # the control: an embedded world in which there is nothing to re-scale
+LONGER = "twice as long"
+IN_TURN = "types in turn"  # another division of the same questions, whose test asks for rare answers
 DIAGNOSED = ("bce baseline", "ce baseline")  # the variants of page 01
 
 
@@ -161,6 +163,7 @@ class Setting(QuestionSetting):
     as_typed: bool = False  # release: answers are looked up as they stand; the evaluation normalises them
     mask_dropouts: tuple[float, ...] = knob((0.2, 0.4, 0.6, 0.8), rule=dropped(), empty=True)  # Fig. 7, beside 0
     departures: bool = True  # the release's choices, one by one
+    longer: bool = False  # baselines and re-scaled Soft-CE are trained twice as long, too: have they converged?
     min_votes: int = knob(1, rule=positive())
     out_of_type: float = knob(1.0, rule=positive())
     cap: float = knob(100.0, rule=within(1, 1e9))  # of weights; Eqs. 7-8 give no smaller ones than log 2
@@ -191,9 +194,8 @@ PROFILES: dict[str, dict] = {
         "lxmert_batch": 256, "lxmert_epochs": 8, "lxmert_rescale_epochs": 4, "lxmert_hidden": 64, "vision": ("digits",),
     },
     "real": SMALL_LXMERT | {
-        "dataset": "vqacp_v1_coco16k", "priors": ("changing",), "min_answer_count": 5, "mask_dropouts": (),
+        "dataset": "vqa_v2_60k", "seeds": (0, 1, 2, 3, 4), "longer": True, "min_answer_count": 5, "mask_dropouts": (),
         "epochs": 6, "rescale_epochs": 3, "hidden": 256, "word": 128, "batch_size": 256, "attention_dropout": 0.0,
-        "backbone_modules": ("baseline", "re-scaling", "both"),
         "lxmert_batch": 256, "lxmert_epochs": 4, "lxmert_rescale_epochs": 2, "lxmert_hidden": 64,
     },
     "paper": {"dataset": "vqacp_v2", "glove": True, "lxmert_weights": "unc-nlp/lxmert-base-uncased"},

@@ -53,16 +53,6 @@ def list_owned_questions(run: Mapping, owners: str = "specialised") -> dict[str,
     }
 
 
-def find_confidence(result: Mapping) -> float | None:
-    """Mean probability (%) that members give to answers which are wrong, of the test examples that a record keeps.
-
-    None where none is wrong.
-    """
-    firsts = [(answers[0], example["truth"]) for example in result["shown"] for answers in example["members"]]
-    wrong = [probability for (answer, probability), truth in firsts if answer != truth]
-    return 100 * float(np.mean(wrong)) if wrong else None
-
-
 def list_said(runs_of: Mapping[str, Runs], places: Sequence[int]) -> dict[str, dict[str, dict[str, str]]]:
     """Fig. 4: question and true answer -> rule -> each member's first answer with its probability, and that of all.
 
