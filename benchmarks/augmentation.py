@@ -17,7 +17,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from torch.utils.data import DataLoader, Dataset
 
 from vqabook.data.auto_augment import GREY, POLICY, AutoAugment, find_strength
-from vqabook.data.cifar import CIFAR10_LOOKUP
+from vqabook.data.image_tables import CIFAR10_LOOKUP
 
 N, BATCH, SIDE, GOAL = 10_240, 512, 32, 3.0
 

@@ -19,7 +19,7 @@ from vqabook.models.images import ResNet, ResNetConfig
 from vqabook.models.updn import UpDn, UpDnConfig
 from vqabook.objectives import CrossEntropy
 from vqabook.training.fit import FitConfig, fit
-from vqabook.training.precision import PRECISIONS
+from vqabook.training.solver import PRECISIONS
 
 CLASSES, BATCH, QUESTIONS, ROUNDS = 100, 64, 64, 3
 

@@ -23,7 +23,8 @@ import pytest
 import torch
 from PIL import Image
 
-from vqabook.data import cifar, clevr, easy_vqa, faces, glove, hat, lvis, trec
+from vqabook.data import cifar, clevr, easy_vqa, glove, hat, image_tables, lvis, trec
+from vqabook.data import instances as lvis_instances
 from vqabook.data.vqa import build_vocabulary, make_table, read_questions
 from vqabook.evidence.record import load_json, read_record, read_records
 from vqabook.features.convert_arrays import convert_arrays
@@ -238,12 +239,12 @@ READERS: dict[str, tuple[Callable, Callable]] = {  # name -> its files, and what
     "features": (features, open_features),
     "vectors": (vectors, lambda given: glove.load_glove(given, ["a"], dim=2)),
     "vectors as text": (vector_text, lambda given: glove.load_glove(given, ["a"], dim=2)),
-    "CIFAR": (images10, cifar.load_cifar10),
+    "CIFAR": (images10, image_tables.load_cifar10),
     "TREC": (sentences, trec.load_trec),
     "zipped TREC": (lambda folder: sentences(folder, zipped=True), trec.load_trec),
-    "faces": (people, lambda given: faces.load_faces(given, min_faces_per_person=2)),
+    "faces": (people, lambda given: image_tables.load_faces(given, min_faces_per_person=2)),
     "CLEVR": (scenes, clevr.load_clevr),
-    "LVIS": (instances, lvis.load_lvis),
+    "LVIS": (instances, lvis_instances.load_lvis),
     "LVIS' categories": (instances, lvis.category_counts),
     "human maps": (maps, hat.load_hat),
     "easy-VQA": (wheel, lambda given: easy_vqa.convert(given, f"{given}/out")),
@@ -447,10 +448,11 @@ import sys, pathlib, locale
 import h5py, json, numpy as np
 from vqabook.evidence.fingerprint import code_hash
 from vqabook.evidence.record import load_json, read_record, write_json
-from vqabook.data.sets import DataSpec, data_digest, source_files
+from vqabook.data.layout import DataSpec, data_digest, source_files
 from vqabook.data.vqa import read_questions
 from vqabook.features.convert_arrays import convert_arrays
-from vqabook.features.store import cache_file, open_features
+from vqabook.features.file import cache_file
+from vqabook.features.store import open_features
 from vqabook.metrics.vqa import save_results
 from vqabook.world.scenes import World
 here = pathlib.Path(sys.argv[1])

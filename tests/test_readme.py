@@ -16,7 +16,8 @@ import typer
 import yaml
 
 from vqabook.cli.app import app
-from vqabook.data.sets import DataSpec, load_task
+from vqabook.data.layout import DataSpec
+from vqabook.data.sets import load_task
 from vqabook.knobs import from_values
 from vqabook.papers import page_of, paper_of
 

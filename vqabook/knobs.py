@@ -79,10 +79,11 @@ class PageSetting(Checked):
     seeds: tuple[int, ...] = knob((0, 1, 2), rule=within(0, 2**31))
 
     def __post_init__(self):
-        from vqabook.core import pick_device  # brings torch, which this room does not need
-
         super().__post_init__()
-        pick_device(self.device)
+        if self.device not in ("auto", "cpu"):  # which are everywhere
+            from vqabook.core import pick_device  # brings torch, which this room does not need
+
+            pick_device(self.device)
 
 
 def from_page(cls: type[T], profiles: Mapping[str, Mapping], namespace: Mapping[str, Any]) -> T:

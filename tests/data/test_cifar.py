@@ -19,16 +19,8 @@ import torch
 from PIL import Image
 
 from vqabook.catalogue.images import channel_statistics, describe_cifar10, describe_cifar100
-from vqabook.data.cifar import (
-    CIFAR10_LOOKUP,
-    CIFAR100_CLASSES,
-    CIFAR100_LOOKUP,
-    TRAIN_BATCHES,
-    Normalise,
-    load_cifar10,
-    load_cifar100,
-    prepare_sheets,
-)
+from vqabook.data.cifar import CIFAR100_CLASSES, TRAIN_BATCHES, prepare_sheets
+from vqabook.data.image_tables import CIFAR10_LOOKUP, CIFAR100_LOOKUP, Normalise, load_cifar10, load_cifar100
 
 N = 10_000
 BATCHES = (*TRAIN_BATCHES, "test_batch")

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from vqabook.data.easy_vqa import COLOURS, SHAPES, answer_type, convert, prepare, question_type
-from vqabook.data.sets import DataSpec, load_task
+from vqabook.data.layout import DataSpec
+from vqabook.data.sets import load_task
 from vqabook.data.vqa import read_questions
 from vqabook.features import extract
 

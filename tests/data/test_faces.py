@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from sklearn.datasets import fetch_lfw_people
 
-from vqabook.data.faces import load_faces
+from vqabook.data.image_tables import load_faces
 
 PEOPLE = {"Ann_Bee": (40, 24), "Cy_Dee": (160, 12), "Few_Photos": (250, 3)}  # grey value, photographs
 

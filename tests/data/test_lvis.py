@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from vqabook.data.lvis import FREQUENCIES, category_counts, load_lvis
+from vqabook.data.instances import load_lvis
+from vqabook.data.lvis import FREQUENCIES, category_counts
 
 CATEGORIES = [
     {"id": 7, "name": "zebra", "synset": "zebra.n.01", "frequency": "f", "image_count": 120, "instance_count": 300},

@@ -14,10 +14,10 @@ import pytest
 import torch
 from PIL import Image
 
-from vqabook.data import ten_votes
-from vqabook.data.layout import find_own
+from vqabook.data import layout, ten_votes
+from vqabook.data.layout import DataSpec, _digest, data_digest, find_own
 from vqabook.data.seen import find_views
-from vqabook.data.sets import DataSpec, _digest, data_digest, divide, load_questions, load_task
+from vqabook.data.sets import divide, load_questions, load_task
 from vqabook.features.store import open_features
 from vqabook.papers import paper_of
 
@@ -195,7 +195,7 @@ def test_a_page_runs_on_a_folder_of_one_s_own(name, variant, write_own, cache, t
     values = {"mcl_kd": {"networks": ["updn"]}, "attention_supervision": {"tasks": ["vqa"]}}.get(name, {})
     setting = paper.setting_of(profile="smoke", dataset=str(folder), **values)
     asked = next(r for r in paper.asked(setting, paper.pages[-1]) if r["variant"] == variant and r["prior"] == "same")
-    digests = {data_digest(spec_of(folder), None), ten_votes.votes_digest(spec_of(folder), None)}
+    digests = {data_digest(spec_of(folder), None), layout.votes_digest(spec_of(folder), None)}
     assert asked["data"]["dataset"] == str(folder) and asked["data"]["digest"] in digests
     result = json.loads(json.dumps(paper.produce(asked, tmp_path / "c", data_root=None, device="cpu")))
     if name == "mcl_kd":

@@ -8,8 +8,8 @@ import h5py
 import numpy as np
 import pytest
 
+from vqabook.data.layout import SOURCES, DataSpec, source_files
 from vqabook.data.seen import COCO_FILES, find_views, grid
-from vqabook.data.sets import SOURCES, DataSpec, source_files
 from vqabook.world.scenes import CANVAS
 from vqabook.world.write import World
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from vqabook.data.sets import SOURCES, DataSpec, _digest, data_digest, load_questions, load_task, source_files
+from vqabook.data.layout import SOURCES, DataSpec, _digest, data_digest, source_files
+from vqabook.data.sets import load_questions, load_task
 from vqabook.data.vqa import build_vocabulary
 from vqabook.papers.loss_rescaling.evaluation import statistics
 from vqabook.world.write import World

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from vqabook.data import ten_votes
-from vqabook.data.sets import DataSpec, load_task, modal_ids
+from vqabook.data import layout, ten_votes
+from vqabook.data.layout import DataSpec
+from vqabook.data.sets import load_task, modal_ids
 from vqabook.data.vqa import read_questions
 from vqabook.world.write import World
 
@@ -67,15 +68,15 @@ def test_real_questions_all_of_them(real_data):
         assert len(task.test) == len(task.test_questions) == n_test
         assert len(task.train) + len(task.valid) + n_test == n
         assert len(set(task.train_questions.question_id) & set(task.test_questions.question_id)) == 0
-    assert len({ten_votes.votes_digest(spec, root), ten_votes.votes_digest(spec, root, images=False)}) == 2
+    assert len({layout.votes_digest(spec, root), layout.votes_digest(spec, root, images=False)}) == 2
 
 
 def test_models_without_an_image_need_no_features(real_data, tmp_path):
     (tmp_path / "vqa_v2_60k").symlink_to(real_data("vqa_v2_60k"))
     spec = DataSpec("vqa_v2_60k", "same", None, 3)
-    assert ten_votes.votes_digest(spec, tmp_path, images=False)
+    assert layout.votes_digest(spec, tmp_path, images=False)
     with pytest.raises(FileNotFoundError, match="needs region features"):
-        ten_votes.votes_digest(spec, tmp_path)
+        layout.votes_digest(spec, tmp_path)
 
 
 def test_held_out_questions_that_are_in_train_are_refused(real_data, tmp_path):
@@ -99,4 +100,4 @@ def test_the_rest_of_a_set_that_is_not_there_is_named(real_data, tmp_path):
             (tmp_path / "vqa_v2_60k" / path.name).symlink_to(path)
     (tmp_path / "vqacp_v1_coco16k").symlink_to(root / "vqacp_v1_coco16k")
     with pytest.raises(FileNotFoundError, match="v2_test_questions.json .*does not exist"):
-        ten_votes.votes_digest(DataSpec("vqa_v2_60k", "same", None, 3), tmp_path)
+        layout.votes_digest(DataSpec("vqa_v2_60k", "same", None, 3), tmp_path)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from vqabook.data.sets import DataSpec
+from vqabook.data.layout import RARE, DataSpec
 from vqabook.data.vqa import build_vocabulary, encode_words, make_table, read_questions, soft_targets, spell, tokenise
 from vqabook.features.store import open_features
 from vqabook.metrics.vqa import leave_one_out_scores, normalise, vqa_accuracy
@@ -325,6 +325,6 @@ def test_answers_may_be_looked_up_as_typed(ask, write_split, tmp_path):
     vocabulary = build_vocabulary(questions, min_answer_count=1)
     assert soft_targets(questions, vocabulary)[1].tolist() == [[10], [10]]
     assert soft_targets(questions, vocabulary, as_typed=True)[1].tolist() == [[10], [4]]
-    assert DataSpec("vqa_v2").asked() == {k: v for k, v in asdict(DataSpec("vqa_v2")).items() if k != "as_typed"}
+    assert DataSpec("vqa_v2").asked() == {k: v for k, v in asdict(DataSpec("vqa_v2")).items() if k not in RARE}
     typed = DataSpec("vqa_v2", as_typed=True)
     assert DataSpec.of(typed.asked()) == typed

@@ -19,7 +19,8 @@ pytest.importorskip("torchvision", reason="torchvision has an environment of its
 from torchvision.models.detection import MaskRCNN  # noqa: E402
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone  # noqa: E402
 
-from vqabook.data.lvis import BOUNDS, load_lvis  # noqa: E402
+from vqabook.data.instances import load_lvis  # noqa: E402
+from vqabook.data.lvis import BOUNDS  # noqa: E402
 from vqabook.detection.mask_rcnn import Classification, DetectionLoss, DetectorConfig, mask_rcnn  # noqa: E402
 from vqabook.detection.scenes import NAMES, Scenes, write_scenes  # noqa: E402
 from vqabook.detection.table import Annotated, average_precision, detections, load_annotated, mirror_half, open_sets  # noqa: E402

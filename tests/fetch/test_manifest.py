@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vqabook.data.sets import SOURCES
+from vqabook.data.layout import SOURCES
 from vqabook.fetch.holdings import measure, pins_of, state
 from vqabook.fetch.manifest import human, pick, read_manifest
 from vqabook.files import PROJECT, data_root

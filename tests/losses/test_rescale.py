@@ -10,9 +10,9 @@ from torch.autograd import gradcheck
 from torch.nn import functional as F
 
 from vqabook.losses import in_type, mask_loss, rescaling_weights, type_counts
-from vqabook.losses.rescale import RELEASE_OUT_OF_TYPE
 from vqabook.models import softplus_g
 
+RELEASE_OUT_OF_TYPE = 1 + log(2)
 SATURATED = 0.5413249  # log(e - 1): softplus reaches 1
 
 

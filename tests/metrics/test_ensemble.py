@@ -15,7 +15,6 @@ from vqabook.metrics.ensemble import (
     answer_together,
     ask_the_surest,
     constant_members,
-    dependence,
     disagreement,
     frequent_answers,
     measure,
@@ -23,6 +22,7 @@ from vqabook.metrics.ensemble import (
     oracle,
     worth,
 )
+from vqabook.metrics.owners import dependence
 
 RNG = np.random.default_rng(0)
 

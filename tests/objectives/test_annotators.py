@@ -13,7 +13,7 @@ from vqabook.losses import annotator_weights
 from vqabook.objectives import AnnotatorCrossEntropy
 from vqabook.objectives.base import CrossEntropy
 from vqabook.training.fit import FitConfig, fit
-from vqabook.training.precision import PRECISIONS
+from vqabook.training.solver import PRECISIONS
 
 
 class Toy(nn.Module):

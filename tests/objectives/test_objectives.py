@@ -12,7 +12,7 @@ from vqabook.core import Output, Table
 from vqabook.losses import mask_loss, rescaling_weights, sigmoid_bce, soft_cross_entropy
 from vqabook.objectives import LossRescaling, Plain
 from vqabook.training.fit import FitConfig, fit
-from vqabook.training.precision import PRECISIONS
+from vqabook.training.solver import PRECISIONS
 
 WEIGHT = rescaling_weights(torch.tensor([[50, 10, 5, 1], [0, 3, 30, 30]]))
 LABEL = torch.tensor([[1.0, 1, 1, 1], [0, 1, 1, 1]])

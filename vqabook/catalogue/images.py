@@ -9,8 +9,8 @@ from torch import Tensor
 
 from vqabook.catalogue.description import Description, Picture, encode_png, rank, score_majority
 from vqabook.core import Table
-from vqabook.data.cifar import CIFAR10_CLASSES, CIFAR100_CLASSES, load_cifar10, load_cifar100
-from vqabook.data.faces import load_faces
+from vqabook.data.cifar import CIFAR10_CLASSES, CIFAR100_CLASSES
+from vqabook.data.image_tables import load_cifar10, load_cifar100, load_faces
 from vqabook.data.long_tail import long_tail_counts
 
 

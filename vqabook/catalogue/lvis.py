@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from vqabook.catalogue.description import Description, Picture, rank
-from vqabook.data.lvis import BOUNDS, FREQUENCIES, Categories, category_counts, load_lvis
+from vqabook.data.instances import load_lvis
+from vqabook.data.lvis import BOUNDS, FREQUENCIES, Categories, category_counts
 
 
 def describe(folder: Path) -> Description:

@@ -18,8 +18,7 @@ import pandas as pd
 from vqabook.catalogue import drawings
 from vqabook.catalogue import vqa as vqa_description
 from vqabook.catalogue.description import Description
-from vqabook.data.layout import own_folder
-from vqabook.data.sets import SOURCES
+from vqabook.data.layout import SOURCES, own_folder
 from vqabook.evidence import record
 from vqabook.fetch.manifest import DataSet, read_manifest
 from vqabook.knobs import Checked, folder, from_page, knob

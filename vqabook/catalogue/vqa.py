@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from vqabook.catalogue.description import Description, Picture, rank
-from vqabook.data.sets import DataSpec, load_questions, source_files
+from vqabook.data.layout import DataSpec, source_files
+from vqabook.data.sets import load_questions
 from vqabook.data.vqa import Questions, tokenise
 from vqabook.metrics.vqa import normalise, rows_by_type
 

@@ -2,24 +2,18 @@
 
 Read from the official *binary* version (`cifar-10-binary.tar.gz`, `cifar-100-binary.tar.gz`), never from pickles. A
 record is its label (CIFAR-100: coarse, then fine label), one byte each, then 3072 bytes: the red, the green and the
-blue plane of 32x32, row by row. https://www.cs.toronto.edu/~kriz/cifar.html
+blue plane of 32x32, row by row. https://www.cs.toronto.edu/~kriz/cifar.html Arrays: `data.images` has Tables of them.
 """
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Int, UInt8
 from msgspec import Meta
-from torch import Tensor
-from torch.nn import functional as F
 
-from vqabook.core import Table
 from vqabook.data.json_files import read_json
 from vqabook.features.image_files import open_image
 from vqabook.files import tell_damage, written_whole
@@ -37,65 +31,25 @@ plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark 
 spider squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle
 wardrobe whale willow_tree wolf woman worm"""
 CIFAR100_CLASSES = tuple(_NAMES.split())
+Columns = tuple[UInt8[np.ndarray, "n 3 32 32"], *tuple[Int[np.ndarray, " n"], ...]]
 
 
-@dataclass(frozen=True)
-class Normalise:
-    """The lookup of an image Table: bytes to [0, 1], less the train mean, over the train standard deviation, a channel.
-
-    Made of plain numbers, so that it pickles; works on the images' device.
-    """
-
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-    def __call__(self, images: UInt8[Tensor, "b 3 32 32"]) -> tuple[Float[Tensor, "b 3 32 32"]]:
-        scale, offset = _scale_and_offset(self, images.device)
-        return (torch.addcmul(offset, images, scale),)
-
-
-@lru_cache(maxsize=16)
-def _scale_and_offset(lookup: Normalise, device: torch.device) -> tuple[Float[Tensor, "3 1 1"], Float[Tensor, "3 1 1"]]:
-    """(x / 255 - mean) / std = x * scale + offset; kept on the device, so that a batch copies nothing to it."""
-    mean, std = (torch.tensor(values, dtype=torch.float64).view(3, 1, 1) for values in (lookup.mean, lookup.std))
-    return (1 / (255 * std)).float().to(device), (-mean / std).float().to(device)
-
-
-# Mean and standard deviation of all pixels of the 50,000 train images, by `catalogue.images`; a test recomputes them.
-CIFAR10_LOOKUP = Normalise((0.491400, 0.482158, 0.446531), (0.247032, 0.243485, 0.261588))
-CIFAR100_LOOKUP = Normalise((0.507075, 0.486549, 0.440918), (0.267334, 0.256438, 0.276150))
-
-
-def load_cifar10(folder: str | os.PathLike) -> tuple[Table, Table]:
-    """Train (50,000) and test (10,000) as Tables: images uint8 [n, 3, 32, 32], looked up as normalised floats.
+def read_cifar10(folder: str | os.PathLike) -> list[Columns]:
+    """Train (50,000) and test (10,000): images and labels.
 
     `folder` holds data_batch_1.bin to data_batch_5.bin and test_batch.bin, or the official cifar-10-batches-bin/.
     """
     folder = inside(folder, "cifar-10-batches-bin")
-    parts = [_read(folder, names, BATCH, (10,), "cifar10") for names in (TRAIN_BATCHES, ("test_batch",))]
-    train, test = (Table((images,), labels[0], 10, lookup=CIFAR10_LOOKUP) for images, *labels in parts)
-    return train, test
+    return [_read(folder, names, BATCH, (10,), "cifar10") for names in (TRAIN_BATCHES, ("test_batch",))]
 
 
-def load_cifar100(folder: str | os.PathLike) -> tuple[Table, Table]:
-    """Train (50,000) and test (10,000) as Tables; side: "coarse", one of 20 superclasses.
+def read_cifar100(folder: str | os.PathLike) -> list[Columns]:
+    """Train (50,000) and test (10,000): images, superclasses (20) and labels.
 
     `folder` holds train.bin and test.bin, or the official cifar-100-binary/.
     """
     folder = inside(folder, "cifar-100-binary")
-    parts = [_read(folder, (name,), n, (20, 100), "cifar100") for name, n in (("train", 5 * BATCH), ("test", BATCH))]
-    train, test = (
-        Table((images,), fine, 100, {"coarse": coarse}, CIFAR100_LOOKUP) for images, *(coarse, fine) in parts
-    )
-    return train, test
-
-
-def shrink(images: UInt8[Tensor, "n c h h"], side: int) -> UInt8[Tensor, "n c side side"]:
-    """Images of `side` pixels, each the mean of those it stands for. ValueError unless they divide evenly."""
-    there = images.shape[-1]
-    if there % side:
-        raise ValueError(f"pixels become means of as many each: {there} is no multiple of {side}; use 8, 16 or 32")
-    return torch.cat([F.avg_pool2d(x.float(), there // side).round().byte() for x in images.split(4096)])
+    return [_read(folder, (name,), n, (20, 100), "cifar100") for name, n in (("train", 5 * BATCH), ("test", BATCH))]
 
 
 def prepare_sheets(source: str | os.PathLike, target: str | os.PathLike) -> None:
@@ -146,9 +100,7 @@ def _existing(path: Path, name: str) -> Path:
     return path
 
 
-def _read(
-    folder: Path, names: Sequence[str], n: int, n_labels: tuple[int, ...], set_name: str
-) -> tuple[UInt8[Tensor, "n 3 32 32"], *tuple[Int[Tensor, " n"], ...]]:
+def _read(folder: Path, names: Sequence[str], n: int, n_labels: tuple[int, ...], set_name: str) -> Columns:
     """Images and each column of labels of binary files of `n` records; `n_labels` are the classes of a label byte."""
     k = len(n_labels)
     files = []
@@ -168,5 +120,5 @@ def _read(
                 f"labels are below {' and '.join(map(str, n_labels))}, record {row} of {path} has "
                 f"{files[-1][row, :k].tolist()}; it is damaged or of another set, run: vqabook data fetch {set_name}"
             )
-    records = torch.from_numpy(np.concatenate(files))
-    return records[:, k:].reshape(-1, 3, 32, 32), *(records[:, i].long() for i in range(k))
+    records = np.concatenate(files)
+    return records[:, k:].reshape(-1, 3, 32, 32), *(records[:, i].astype(np.int64) for i in range(k))

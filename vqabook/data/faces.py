@@ -7,34 +7,28 @@ recognising people there is none, so train, validation and test are cut here, se
 """
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import torch
-from jaxtyping import Float, UInt8
-from torch import Tensor
+from jaxtyping import Int, UInt8
 
-from vqabook.core import Table
 from vqabook.features.image_files import open_image
 from vqabook.splits import validation_split
 
 
-@dataclass(frozen=True)
-class Faces:
-    """A stratified cut of the photographs; target: a place in `people`, alphabetical."""
+class Photographs(NamedTuple):
+    """The photographs in scikit-learn's order; a label is a place in `people`, alphabetical."""
 
-    train: Table
-    valid: Table
-    test: Table
+    images: UInt8[np.ndarray, "n 1 62 47"]
+    labels: Int[np.ndarray, " n"]
     people: tuple[str, ...]
 
 
-def load_faces(root: str | os.PathLike, *, min_faces_per_person: int = 70, seed: int = 0) -> Faces:
-    """Inputs: uint8 images [n, 1, 62, 47], looked up as floats in [0, 1]. side: "photo", scikit-learn's row.
+def read_faces(root: str | os.PathLike, min_faces_per_person: int = 70) -> Photographs:
+    """`root` is data_root or the folder lfw_home. Images are scikit-learn's crop of the face at half its size.
 
-    `root` is data_root or the folder lfw_home. Images are scikit-learn's crop of the face at half its size. Test is a
-    quarter, validation a tenth of the rest; with 70 photographs or more there are 1,288 of seven people.
+    With 70 photographs a person or more there are 1,288 of seven people.
     """
     chosen = [(name, photos) for name, photos in _find_people(Path(root)) if len(photos) >= min_faces_per_person]
     people = tuple(name for name, _ in chosen)
@@ -46,18 +40,15 @@ def load_faces(root: str | os.PathLike, *, min_faces_per_person: int = 70, seed:
     target = np.repeat(np.arange(len(people)), [len(photos) for _, photos in chosen])
     images = np.stack([_read_face(path) for _, photos in chosen for path in photos])
     order = np.arange(len(target))
-    np.random.RandomState(42).shuffle(order)  # scikit-learn's, of which "photo" is a row
-    target = target[order]
-    rest, test = validation_split(target, fraction=0.25, seed=seed)
-    train, valid = validation_split(target[rest], fraction=0.1, seed=seed)
-    side = {"photo": torch.arange(len(target))}
-    whole = Table((torch.from_numpy(images[order]),), torch.from_numpy(target), len(people), side, _to_float)
-    learnt, held_out, asked = (whole.subset(torch.from_numpy(rows)) for rows in (rest[train], rest[valid], test))
-    return Faces(learnt, held_out, asked, people)
+    np.random.RandomState(42).shuffle(order)  # scikit-learn's
+    return Photographs(images[order], target[order], people)
 
 
-def _to_float(images: UInt8[Tensor, "b 1 h w"]) -> tuple[Float[Tensor, "b 1 h w"], ...]:
-    return (images.float() / 255,)
+def split_faces(labels: Int[np.ndarray, " n"], *, seed: int = 0) -> tuple[Int[np.ndarray, " m"], ...]:
+    """Rows of train, validation and test, stratified: test is a quarter, validation a tenth of the rest."""
+    rest, test = validation_split(labels, fraction=0.25, seed=seed)
+    train, valid = validation_split(labels[rest], fraction=0.1, seed=seed)
+    return rest[train], rest[valid], test
 
 
 def _find_people(root: Path) -> list[tuple[str, list[Path]]]:

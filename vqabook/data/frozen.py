@@ -15,9 +15,9 @@ import h5py
 import numpy as np
 from jaxtyping import Float, Int
 
-from vqabook.data.imbalanced import Cut, divide
+from vqabook.data.imbalanced import Cut, select_images
 from vqabook.data.long_tail import long_tail_counts, long_tail_rows
-from vqabook.features.store import open_features
+from vqabook.features.file import map_features
 
 BACKBONE = "efficientnet-lite0"
 PIXELS = "pixels"
@@ -55,22 +55,20 @@ def path_of(dataset: str, side: int, root: Path) -> Path:
 def read_frozen(dataset: str, side: int, root: Path, seed: int = 0) -> Frozen:
     """The frozen features of a data set; the pixels of digits, whose test rows a seed holds out."""
     if dataset == "digits":
-        whole = divide(Cut("digits", "imbalanced", 1.0, HELD_OUT, seed), root)
-        parts = [
-            (table.inputs[0].flatten(1).numpy() / 16, table.labels.numpy()) for table in (whole.train, whole.held_out)
-        ]
-        return Frozen(*parts[0], *parts[1], PIXELS)
+        whole = select_images(Cut("digits", "imbalanced", 1.0, HELD_OUT, seed), root)
+        train, test = ((x.pixels.reshape(len(x), -1) / 16, x.labels) for x in (whole.train, whole.held_out))
+        return Frozen(*train, *test, PIXELS)
     path = path_of(dataset, side, root)
     if not path.exists():
         raise FileNotFoundError(
             f"heads are trained on frozen features: {path} does not exist; check data_root, or run: vqabook data "
             f"features {root / dataset} {path} --size {side} --grid 1 --dtype float16"
         )
-    store = open_features(path)
-    if store.labels is None or store.n_regions != 1 or store.first is not None:
+    parts = map_features(path)
+    if "labels" not in parts or "first" in parts or parts["codes"].shape[1] != 1:
         raise ValueError(f"heads read one feature of each image, and its label: {path} has others; extract it again")
-    order = np.argsort(store.image_ids)
-    features, labels = store.codes.float().numpy()[order, 0], store.labels[order]
+    order = np.argsort(parts["image_ids"])
+    features, labels = parts["codes"][order, 0].astype(np.float32), parts["labels"][order]
     with h5py.File(path) as file:
         recipe = json.loads(file.attrs["recipe"])
     told = {name: recipe[name] for name in ("backbone", "weights_sha256", "size", "resize", "mean", "std", "grid")}

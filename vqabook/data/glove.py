@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float32
 from torch import Tensor
 
 from vqabook.data.json_files import read_json
-from vqabook.features.store import cache_file
+from vqabook.features.file import cache_file
 from vqabook.files import data_root as root_of
 from vqabook.files import files_below, read_or_make, tell_damage, without_mark, written_whole
 from vqabook.progress import Bar

@@ -19,8 +19,8 @@ import torch
 from jaxtyping import Float, Int
 
 from vqabook.core import Table
+from vqabook.features.file import cache_file, map_array
 from vqabook.features.image_files import open_image
-from vqabook.features.store import cache_file, map_array
 from vqabook.files import advise, read_or_make, written_whole
 from vqabook.progress import Bar
 

@@ -3,15 +3,15 @@
 import os
 from pathlib import Path
 
-import torch
+import numpy as np
 
-from vqabook.data.cifar import CIFAR10_CLASSES, CIFAR100_CLASSES, inside, load_cifar10, load_cifar100
+from vqabook.data.cifar import CIFAR10_CLASSES, CIFAR100_CLASSES, inside, read_cifar10, read_cifar100
 from vqabook.features.image_files import LAST_DIGITS
 from vqabook.features.sources import ARRAYS, Source, hold_array, open_array, open_folder
 
 CIFAR = (  # a file of the official layout, the archive's folder, what reads it
-    ("data_batch_1.bin", "cifar-10-batches-bin", load_cifar10, CIFAR10_CLASSES),
-    ("train.bin", "cifar-100-binary", load_cifar100, CIFAR100_CLASSES),
+    ("data_batch_1.bin", "cifar-10-batches-bin", read_cifar10, CIFAR10_CLASSES),
+    ("train.bin", "cifar-100-binary", read_cifar100, CIFAR100_CLASSES),
 )
 
 
@@ -21,7 +21,7 @@ def open_images(path: str | os.PathLike, ids: str | None = None) -> Source:
     Of CIFAR train comes first, rows 0 to 49,999, then test. `ids` are of a folder of images alone.
     """
     path = Path(path)
-    cifar = [(load, names) for file, folder, load, names in CIFAR if (inside(path, folder) / file).is_file()]
+    cifar = [(read, names) for file, folder, read, names in CIFAR if (inside(path, folder) / file).is_file()]
     array = path.suffix.lower() in ARRAYS and not path.is_dir()
     if ids is not None and (cifar or array):
         raise ValueError(f"ids are of a folder of images, in {path} an image's id is its place; leave --ids out")
@@ -29,7 +29,6 @@ def open_images(path: str | os.PathLike, ids: str | None = None) -> Source:
         return open_array(path)
     if not cifar:
         return open_folder(path, ids or LAST_DIGITS)
-    load, names = cifar[0]
-    parts = load(path)
-    images, labels = torch.cat([part.inputs[0] for part in parts]), torch.cat([part.labels for part in parts])
-    return hold_array(images.numpy(), labels.numpy(), names)
+    read, names = cifar[0]
+    images, labels = (np.concatenate([part[at] for part in read(path)]) for at in (0, -1))
+    return hold_array(images, labels, names)

@@ -2,7 +2,7 @@
 
 Gupta, Dollar, Girshick, "LVIS: A Dataset for Large Vocabulary Instance Segmentation", 2019, arXiv:1908.03195. Official
 layout, versions 0.5 and 1.0: one JSON dict with images, annotations and categories, plain or gzipped; a category-info
-file is the list of categories alone. The images are COCO's.
+file is the list of categories alone. The images are COCO's. `data.instances` makes a Table of the annotations.
 """
 
 import hashlib
@@ -13,12 +13,9 @@ from typing import Literal, get_args
 
 import msgspec
 import numpy as np
-import torch
 from jaxtyping import Int
 
-from vqabook.core import Table
-from vqabook.data.json_files import check_unique, read_entries, read_json
-from vqabook.files import advise
+from vqabook.data.json_files import check_unique, read_entries
 
 Frequency = Literal["r", "c", "f"]
 FREQUENCIES = get_args(Frequency)  # rare: 1 to 10 train images, common: 11 to 100, frequent: more
@@ -26,9 +23,8 @@ BOUNDS = (10, 100)
 # version -> share of train's images below which a category is equalisation loss' tail, rare and common ones (Tan et al.
 # 2020, arXiv:2003.05176, and its release): 101 images of 0.5, 110 of 1.0
 EQUALISED = {"0.5": 0.00177, "1.0": 0.0011}
-_CATEGORIES = f"categories (id, name, frequency one of {', '.join(FREQUENCIES)}, image_count, instance_count)"
+COLUMNS = f"categories (id, name, frequency one of {', '.join(FREQUENCIES)}, image_count, instance_count)"
 IMAGES = "coco_images"  # the folder of COCO's images, below a data root
-SLACK = 1.0  # pixels: boxes are drawn around polygons with rounded corners
 
 
 @dataclass(frozen=True)
@@ -43,15 +39,6 @@ class Categories:
 
     def __len__(self) -> int:
         return len(self.name)
-
-
-@dataclass(frozen=True)
-class Lvis:
-    """Instances as a Table, with what its ids mean: `image_ids[row]` is COCO's id."""
-
-    table: Table
-    categories: Categories
-    image_ids: Int[np.ndarray, " images"]
 
 
 @dataclass(frozen=True)
@@ -82,20 +69,9 @@ def describe_photographs(root: Path) -> Photographs:
     return Photographs(known.hexdigest()[:12])
 
 
-class _Annotation(msgspec.Struct):
-    image_id: int
-    category_id: int
-    bbox: tuple[float, float, float, float]  # x, y, w, h
-    area: float
+class Category(msgspec.Struct):
+    """What is read of an entry of the categories."""
 
-
-class _Image(msgspec.Struct):
-    id: int
-    width: int
-    height: int
-
-
-class _Category(msgspec.Struct):
     id: int
     name: str
     frequency: Frequency
@@ -103,52 +79,13 @@ class _Category(msgspec.Struct):
     instance_count: int
 
 
-class _Listing(msgspec.Struct):
-    """The whole file as far as it is read: no polygons."""
-
-    images: list[_Image]
-    annotations: list[_Annotation]
-    categories: list[_Category]
-
-
-def load_lvis(path: str | os.PathLike) -> Lvis:
-    """Inputs (image row,); target: the category's place by ascending id. side: "box" [n, 4] (x, y, w, h in pixels),
-    "area" (of the mask, in pixels), "frequency" (a place in `FREQUENCIES`), "image_id".
-    """
-    rule = f"LVIS lists images (id, width, height), annotations (image_id, category_id, bbox, area) and {_CATEGORIES}"
-    path = Path(path)
-    listing = read_json(path, _Listing, rule)
-    categories = _to_columns(listing.categories, path)
-    ids = np.array([(x.image_id, x.category_id) for x in listing.annotations], dtype=np.int64)
-    numbers = np.array([(*x.bbox, x.area) for x in listing.annotations], dtype=np.float64)
-    if not len(ids):
-        raise ValueError(f'LVIS files hold a list under "annotations"; {path} has none: is it the right file?')
-    sizes = np.array([(x.id, x.width, x.height) for x in listing.images], dtype=np.int64)
-    image_ids, width, height = sizes.reshape(-1, 3).T.copy()
-    check_unique(image_ids.tolist(), "each image is listed once", path)
-    image = _places(ids[:, 0], image_ids, "image", path)
-    target = _places(ids[:, 1], categories.id, "category", path)
-    _check_boxes(numbers[:, :4], width[image], height[image], ids[:, 0], path)
-    table = Table(
-        inputs=(torch.from_numpy(image),),
-        target=torch.from_numpy(target),
-        n_classes=len(categories),
-        side={
-            "box": torch.from_numpy(numbers[:, :4].astype(np.float32)),
-            "area": torch.from_numpy(numbers[:, 4].astype(np.float32)),
-            "frequency": torch.from_numpy(categories.frequency[target]),
-            "image_id": torch.from_numpy(ids[:, 0].copy()),
-        },
-    )
-    return Lvis(table, categories, image_ids)
-
-
 def category_counts(path: str | os.PathLike) -> Categories:
     """The categories of an annotation file or of a category-info file, with the train split's counts as recorded."""
-    return _to_columns(list(read_entries(path, "categories", _Category, f"LVIS lists {_CATEGORIES}")), path)
+    return to_columns(list(read_entries(path, "categories", Category, f"LVIS lists {COLUMNS}")), path)
 
 
-def _to_columns(entries: list[_Category], path: str | os.PathLike) -> Categories:
+def to_columns(entries: list[Category], path: str | os.PathLike) -> Categories:
+    """The entries by ascending id."""
     entries = sorted(entries, key=lambda entry: entry.id)
     ids, images, instances = (
         np.array([(entry.id, entry.image_count, entry.instance_count) for entry in entries], dtype=np.int64)
@@ -158,31 +95,3 @@ def _to_columns(entries: list[_Category], path: str | os.PathLike) -> Categories
     check_unique(ids.tolist(), "each category is listed once", path)
     frequency = np.array([FREQUENCIES.index(entry.frequency) for entry in entries], dtype=np.int64)
     return Categories(ids, tuple(entry.name for entry in entries), frequency, images, instances)
-
-
-def _places(
-    wanted: Int[np.ndarray, " n"], ids: Int[np.ndarray, " k"], what: str, path: str | os.PathLike
-) -> Int[np.ndarray, " n"]:
-    """The place of each wanted id among the ids."""
-    place_of = {number: place for place, number in enumerate(ids.tolist())}
-    places = np.array([place_of.get(number, -1) for number in wanted.tolist()])
-    unknown = places < 0
-    if unknown.any():
-        raise ValueError(
-            f"an annotation's {what} is listed in its file: {what} {wanted[unknown][0]} is not among the {len(ids)} in "
-            f"{path} ({unknown.sum()} annotations); use one whole official file"
-        )
-    return places
-
-
-def _check_boxes(
-    boxes: np.ndarray, width: Int[np.ndarray, " n"], height: Int[np.ndarray, " n"], image: np.ndarray, path: Path
-) -> None:
-    x, y, w, h = boxes.T
-    inside = (x >= -SLACK) & (y >= -SLACK) & (w >= 0) & (h >= 0) & (x + w <= width + SLACK) & (y + h <= height + SLACK)
-    if not inside.all():  # NaN is not inside
-        i = int(np.flatnonzero(~inside)[0])
-        raise ValueError(
-            f"a box (x, y, w, h) lies in its image: {boxes[i].tolist()} in image {image[i]} of {width[i]} x {height[i]}"
-            f" pixels does not, nor do {(~inside).sum() - 1} more in {path}; {advise(path)}"
-        )

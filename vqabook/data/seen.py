@@ -12,10 +12,9 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from vqabook.data.json_files import read_entries
-from vqabook.data.layout import find_own
-from vqabook.data.sets import SOURCES, DataSpec, source_files
+from vqabook.data.layout import SOURCES, DataSpec, find_own, source_files
+from vqabook.features.file import read_ids
 from vqabook.features.image_files import read_pixels
-from vqabook.features.store import read_ids
 from vqabook.files import data_root as root_of
 from vqabook.world.render import render
 from vqabook.world.scenes import CANVAS

@@ -1,6 +1,5 @@
 """The task of a paper that reads all ten votes: questions that have features, or all where no model sees an image."""
 
-import hashlib
 import os
 from dataclasses import replace
 from functools import lru_cache
@@ -11,28 +10,11 @@ import torch
 from jaxtyping import Bool, Int
 
 from vqabook.data import sets
-from vqabook.data.json_files import plain_or_gz
-from vqabook.data.sets import DataSpec, Task
+from vqabook.data.layout import REST, DataSpec, find_rest, source_files
+from vqabook.data.sets import Task
 from vqabook.data.tables import to_device
 from vqabook.data.vqa import Questions, make_table, read_questions
 from vqabook.features.store import FeatureStore
-
-REST = {  # held-out questions besides the test split that `sets.SOURCES` names
-    "vqa_v2_60k": ("vqa_v2_60k/v2_test_questions.json", "vqa_v2_60k/v2_test_annotations.json")
-}
-
-
-@lru_cache
-def votes_digest(spec: DataSpec, data_root: str | os.PathLike | None, *, images: bool = True) -> str:
-    """`sets.data_digest` of a set and the held-out questions that come on top; without `images`, of questions alone."""
-    if spec.dataset == "shapes":
-        return sets.data_digest(spec, data_root)
-    source, folder = sets.source_files(spec, data_root)
-    files = [] if images else [folder / path for split in source.splits for path in split]
-    digest = hashlib.sha256(sets.data_digest(spec, data_root).encode() if images else b"")
-    for path in (*files, *_find_rest(spec, data_root)):
-        digest.update(plain_or_gz(path).read_bytes())
-    return digest.hexdigest()[:12]
 
 
 @lru_cache(maxsize=2)
@@ -51,7 +33,7 @@ def votes_task(spec: DataSpec, data_root: str | Path | None, device: torch.devic
         test = task.test_questions + rest
         table = make_table(test, task.vocabulary, task.features, max_words=spec.max_words)
         return replace(task, test=to_device(table, device), test_questions=test)
-    source = sets.source_files(spec, data_root)[0]
+    source = source_files(spec, data_root)[0]
     splits = sets.divide(spec, source, sets.load_questions(spec, data_root))
     if spec.dataset in REST:
         splits = splits._replace(test=splits.test + _read_rest(spec, data_root, splits.train))
@@ -74,14 +56,9 @@ def find_undisputed(questions: Questions) -> Bool[np.ndarray, " n"]:
     )  # fmt: skip
 
 
-def _find_rest(spec: DataSpec, data_root: str | os.PathLike | None) -> list[Path]:
-    folder = sets.source_files(spec, data_root)[1]
-    return [folder / path for path in REST.get(spec.dataset, ())]
-
-
 def _read_rest(spec: DataSpec, data_root: str | os.PathLike | None, train: Questions) -> Questions:
     """The held-out questions that come on top."""
-    files = _find_rest(spec, data_root)
+    files = find_rest(spec, data_root)
     rest = read_questions(*files)
     sets.check_apart(train, rest, f"train and {files[0].name}", spec.dataset)
     return rest

@@ -49,11 +49,9 @@ def load_or_make(
     recorded = _evidence(paper, runs)
     found = {i: recorded[key] for i, key in enumerate(map(key_of, recipes)) if key in recorded}
     missing = {recipe["seed"] for i, recipe in enumerate(recipes) if i not in found}
-    if missing:
-        import torch  # noqa: F401  the machine kind names its vector units
-
-        strange = {i for i, r in found.items() if r["recipe"]["seed"] in missing and kind_of(r) != machine()}
-        found = {i: record for i, record in found.items() if i not in strange}
+    if halved := {i: kind_of(record) for i, record in found.items() if record["recipe"]["seed"] in missing}:
+        here = machine_of_runs()
+        found = {i: record for i, record in found.items() if halved.get(i, here) == here}
     ours = [i for i, k in enumerate(deal_out(recipes, share[1])) if k == share[0]]
     done = {at: found[i] for at, i in enumerate(ours) if i in found}
     wanted = [recipes[i] for i in ours]
@@ -79,8 +77,15 @@ def make(recipes: Iterable[Mapping], produce: Produce, folder: Path, *, here: bo
     `here`: what another machine kind left there is made again, too.
     """
     unique = {key_of(recipe): recipe for recipe in recipes}
-    code = f"{code_hash()}-{hashlib.sha256(machine().encode()).hexdigest()[:4]}" if here else code_hash()
+    code = f"{code_hash()}-{hashlib.sha256(machine_of_runs().encode()).hexdigest()[:4]}" if here else code_hash()
     return _make_missing(produce, list(unique.values()), folder, {}, label=folder.name, code=code)
+
+
+def machine_of_runs() -> str:
+    """The machine kind as records of runs made here have it, whether or not one has been made."""
+    import torch  # noqa: F401  names the vector units
+
+    return machine()
 
 
 def _evidence(paper: str, runs: str | None) -> dict[str, dict]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import h5py
 
-from vqabook.features.store import check_numbers
+from vqabook.features.file import check_numbers
 from vqabook.fetch.download import sha256
 from vqabook.fetch.manifest import DataSet, File, human
 from vqabook.files import DAMAGED_ARCHIVE, damage_of, files_below, is_hindrance, tell_damage, written_whole

@@ -1,6 +1,5 @@
 """Loss re-scaling: the weights, the in-type answer sets, and the mask loss of Guo et al. 2022, Sec. IV-B and IV-C."""
 
-from math import log
 from typing import Literal
 
 import torch
@@ -18,8 +17,6 @@ from vqabook.losses.base import (
     follow,
     reduce,
 )
-
-RELEASE_OUT_OF_TYPE = 1 + log(2)  # the release adds the smoothed 0 of an out-of-type answer to its weight, 1
 
 
 def type_counts(
@@ -55,8 +52,8 @@ def rescaling_weights(
     """µ per question type and answer: softplus((Σ_k n_k - n_i) / n_i) up to `cap` (Eqs. 7-8), else `out_of_type`.
 
     Σ runs over the in-type answers (those with `min_votes` or more). Eq. 8 prints max(100, ·), which would make every
-    weight at least 100; min is meant and released. `out_of_type` is 1 in the paper, `RELEASE_OUT_OF_TYPE` in its
-    release. `smooth_all` reads Eq. 8 to the letter: it smooths that weight, too, so that 1 becomes log(1 + e) = 1.31.
+    weight at least 100; min is meant and released. `out_of_type` is 1 in the paper, 1 + log 2 in its release.
+    `smooth_all` reads Eq. 8 to the letter: it smooths that weight, too, so that 1 becomes log(1 + e) = 1.31.
     An answer that has its type to itself gets log 2, since µ = 0 before smoothing.
     The release leaves the answer with id 0 out of every type, by a slip: so do counts with `counts[:, 0] = 0`.
     """

@@ -16,8 +16,7 @@ from pydantic import TypeAdapter
 from vqabook.evidence.fingerprint import code_hash
 from vqabook.knobs import PageSetting, from_values, knob, positive, within
 from vqabook.report.claims import Claim
-from vqabook.training.stages import Scratch, Stages
-from vqabook.world.write import World
+from vqabook.world.scenes import World
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +136,8 @@ class Paper:
 
     def produce(self, asked: Mapping, checkpoint: Path, *, data_root: Path | None, device: str = "auto") -> dict:
         """Train, probe or count what a recipe says; the record's result."""
+        from vqabook.training.stages import Scratch, Stages  # with torch, as the part that it is for
+
         scratch = Scratch(checkpoint, Stages(checkpoint.parent, code_hash()))
         part, module = self._part(asked)
         make = getattr(module, part.call.partition(":")[2])

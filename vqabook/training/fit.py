@@ -1,4 +1,4 @@
-"""The one training loop, how its rate changes, and the epoch that was best.
+"""The one training loop, and the epoch that was best.
 
 Same seed and same machine give the same numbers, also when the run was killed and resumed. A run that is asked to stop
 keeps what it has learnt up to its last batch.
@@ -10,11 +10,11 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from jaxtyping import Float, Int
@@ -25,79 +25,11 @@ from vqabook.core import Batch, Output, Table
 from vqabook.files import load_saved, read_or_set_aside, save_whole
 from vqabook.objectives.base import Objective
 from vqabook.progress import Bar, tell
-from vqabook.training.precision import PRECISIONS, layers_in_bf16
+from vqabook.training.precision import layers_in_bf16
+from vqabook.training.solver import NO_CLIP as NO_CLIP
+from vqabook.training.solver import OPTIMIZERS, FitConfig
+from vqabook.training.solver import Schedule as Schedule
 from vqabook.training.stages import check_state
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """A factor of the learning rate: a linear warm-up, then constant, in steps or along a cosine.
-
-    Epochs here have fractions: the factor changes from batch to batch.
-    """
-
-    warmup: float = 0.0  # epochs
-    start: float = 0.0  # of the warm-up, in [0, 1]
-    cosine: bool = False  # to zero at the end of training
-    drops: tuple[tuple[int, float], ...] = ()  # (epoch, factor from its start on), each of `lr`
-
-    def __post_init__(self):
-        if self.warmup < 0 or not 0 <= self.start <= 1 or (self.cosine and self.drops):
-            raise ValueError(
-                "a schedule warms up for 0 epochs or more from a factor in [0, 1], and then falls along a cosine or in "
-                f"steps, got {self}"
-            )
-
-    def factor(self, epoch: float, epochs: int) -> float:
-        """At `epoch` of `epochs`, counted from 0."""
-        if epoch < self.warmup:
-            return self.start + (1 - self.start) * epoch / self.warmup
-        if self.cosine:
-            return (1 + math.cos(math.pi * (epoch - self.warmup) / max(epochs - self.warmup, 1e-9))) / 2
-        return next((factor for at, factor in sorted(self.drops, reverse=True) if epoch >= at), 1.0)
-
-
-OPTIMIZERS = {
-    "adamax": torch.optim.Adamax,
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "sgd": torch.optim.SGD,
-}
-NO_CLIP = float("inf")
-
-
-@dataclass(frozen=True)
-class FitConfig:
-    """How to train. The defaults are UpDn's (Teney et al. 2018, as every method of Guo et al. 2022 uses it)."""
-
-    epochs: int = 30
-    batch_size: int = 512
-    optimizer: str = "adamax"
-    lr: float = 2e-3
-    schedule: Schedule | None = None  # of lr; None: it stays
-    momentum: float = 0.9  # of sgd
-    nesterov: bool = False  # of sgd
-    weight_decay: float = 0.0
-    clip: float = 0.25  # gradient norm over all parameters
-    seed: int = 0
-    precision: str = "fp32"  # of the model's layers: fp32, or bf16, which pays where matrix units have it
-    compile: bool = False  # torch.compile; pays on long runs
-    checkpoint_every: float = 20.0  # seconds between checkpoints, at epoch ends
-
-    def __post_init__(self):
-        for name in ("epochs", "batch_size", "lr", "clip"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        if self.optimizer not in OPTIMIZERS:
-            raise ValueError(f"optimizer is one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}")
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"precision is one of {', '.join(PRECISIONS)}, got {self.precision!r}")
-
-    @classmethod
-    def of(cls, recipe: object, **more: Any) -> FitConfig:
-        """What a recipe says by these fields' names, None being nothing; `more` overrules it."""
-        said = {field.name: getattr(recipe, field.name, None) for field in fields(cls)}
-        return cls(**{name: value for name, value in said.items() if value is not None} | more)
 
 
 @dataclass(frozen=True)
@@ -146,7 +78,7 @@ class Training:
         self.model, self.objective, self.config, self.norms, self.best = model, objective, config, norms, best
         self.parameters = [p for module in (model, objective) for p in module.parameters() if p.requires_grad]
         own = {"momentum": config.momentum, "nesterov": config.nesterov} if config.optimizer == "sgd" else {}
-        make = OPTIMIZERS[config.optimizer]
+        make = getattr(torch.optim, OPTIMIZERS[config.optimizer])
         self.optimizer = make(self.parameters, lr=config.lr, weight_decay=config.weight_decay, **own)
         self.history: list[dict] = []
         self.begin_epoch()

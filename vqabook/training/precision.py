@@ -11,8 +11,6 @@ from torch import nn
 
 from vqabook.core import Output
 
-PRECISIONS = ("fp32", "bf16")
-
 
 @contextmanager
 def layers_in_bf16(model: nn.Module, device: str) -> Iterator[None]:

@@ -20,13 +20,12 @@ from vqabook.papers.attention_supervision import PAPER, claims
 from vqabook.papers.attention_supervision.evaluation import score_epoch
 from vqabook.papers.attention_supervision.examples import (
     Examples,
-    choose_human_maps,
     find_people,
     load_examples,
     trec_examples,
 )
 from vqabook.papers.attention_supervision.maps import draw_maps, draw_masks, grid_of, mask_nothing, there
-from vqabook.papers.attention_supervision.recipes import Run
+from vqabook.papers.attention_supervision.recipes import Run, choose_human_maps
 from vqabook.papers.attention_supervision.train import average_losses, build, supervise, training_table
 from vqabook.training.fit import predict
 
@@ -141,7 +140,7 @@ def test_people_s_maps_are_compared_with_where_they_are_at_hand(recipe_of, cache
         pixels = np.zeros((28, 42), np.uint8)
         pixels[:14, :14] = 200
         Image.fromarray(pixels).save(tmp_path / "vqa_hat" / "vqahat_val" / f"{question}_1.png")
-    monkeypatch.setattr(f"{PACKAGE}.examples.ASKED_BY_HAT", ("shapes", "easy_vqa"))
+    monkeypatch.setattr(f"{PACKAGE}.recipes.ASKED_BY_HAT", ("shapes", "easy_vqa"))
     assert (
         choose_human_maps("easy_vqa", tmp_path) == "vqa_hat" and choose_human_maps("easy_vqa", tmp_path / "x") is None
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from vqabook.data.layout import DataSpec
 from vqabook.data.seen import relevant_maps
-from vqabook.data.sets import DataSpec
 from vqabook.papers.attention_supervision import PAPER as PAPER
 from vqabook.papers.attention_supervision import gallery
 

@@ -19,7 +19,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from vqabook.data.imbalanced import Cut, divide
+from vqabook.data.image_tables import divide
+from vqabook.data.imbalanced import Cut
 from vqabook.data.lvis import BOUNDS
 from vqabook.evidence.record import key_of, read_record
 from vqabook.losses.longtail import balanced_softmax, log_counts
@@ -152,7 +153,7 @@ def test_an_edit_between_the_stages_makes_the_first_one_again(tmp_path):
         return [read_record(out / f"{key_of(asked[-1])}.json")["result"] | {"history": None} for out in outs]
 
     (before,) = make(["softmax at 10", "crt at 10"], folder)
-    edited = code / "vqabook" / "training" / "fit.py"
+    edited = code / "vqabook" / "training" / "solver.py"
     edited.write_text(edited.read_text("utf-8").replace("momentum: float = 0.9", "momentum: float = 0.5"), "utf-8")
     after, alone = make(["crt at 10"], folder, tmp_path / "alone")
     assert len(list(folder.glob("*.weights.stage"))) == 2

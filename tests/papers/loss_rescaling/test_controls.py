@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from vqabook.data.sets import DataSpec, load_task
+from vqabook.data.layout import DataSpec
+from vqabook.data.sets import load_task
 from vqabook.papers.loss_rescaling import PAPER
 from vqabook.papers.loss_rescaling.setting import UNIFORM
 from vqabook.papers.loss_rescaling.train import load

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from vqabook.core import Output, Table
-from vqabook.data.imbalanced import Division
+from vqabook.data.image_tables import Division
 from vqabook.evidence.record import key_of
 from vqabook.objectives.base import CentreLoss, CrossEntropy
 from vqabook.papers.loss_rescaling import PAPER, vision

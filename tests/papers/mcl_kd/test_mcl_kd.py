@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from vqabook.data.cifar import shrink
-from vqabook.data.sets import DataSpec, load_task
+from vqabook.data.image_tables import shrink
+from vqabook.data.layout import DataSpec
+from vqabook.data.sets import load_task
 from vqabook.evidence.record import key_of
 from vqabook.metrics import vqa_accuracy
-from vqabook.metrics.ensemble import count_owned, find_specialities, oracle, worth
+from vqabook.metrics.ensemble import oracle, worth
+from vqabook.metrics.owners import count_owned, find_confidence, find_specialities
 from vqabook.models.members import Members
 from vqabook.objectives.multiple_choice import MultipleChoice
 from vqabook.objectives.scales import compare_scales
@@ -23,7 +25,6 @@ from vqabook.papers.mcl_kd.evaluation import judge_unread, measure, owners_cost,
 from vqabook.papers.mcl_kd.examples import Examples, load_examples, load_reasoning
 from vqabook.papers.mcl_kd.owners import (
     choose_owners,
-    find_confidence,
     list_owned_questions,
     list_said,
     read_owned,

@@ -12,18 +12,18 @@ from jaxtyping import Float, Int
 from vqabook import files
 from vqabook.core import Table
 from vqabook.data.hat import HumanMaps, read_maps
-from vqabook.data.imbalanced import Cut, divide
+from vqabook.data.image_tables import tabulate
+from vqabook.data.layout import DataSpec
 from vqabook.data.seen import boxes_of, relevant_maps
-from vqabook.data.sets import DataSpec, Task, load_task
-from vqabook.data.tables import hold_out, to_device
+from vqabook.data.sets import Task, load_task
+from vqabook.data.tables import digest_tables, hold_out, to_device
 from vqabook.data.trec import LABELS, load_trec
+from vqabook.papers.attention_supervision.recipes import HAT, choose_images
 from vqabook.world.scenes import CANVAS
 
+CPU = torch.device("cpu")
 TEXT_HELD_OUT = 0.1  # of TREC's training questions
-HAT = "vqa_hat"
-RELEVANT = "relevant regions"
 JUDGED = 1000  # test examples whose maps are compared with human ones
-ASKED_BY_HAT = ("vqa_v1", "vqa_v1_grid", "vqacp_v1", "vqacp_v1_coco16k")  # sets with VQA v1's question ids
 
 
 @dataclass(frozen=True)
@@ -50,18 +50,16 @@ class Examples:
     people: People | None = None
 
     @property
+    def digest(self) -> str:
+        """Hash of what is learnt from and judged by."""
+        return digest_tables((self.train, self.valid, self.test))
+
+    @property
     def vqa(self) -> Task:
         """`task` of examples that are a VQA set's. Raises ValueError for others."""
         if self.task is None:
             raise ValueError("questions about images come with a task, these examples have none; take those of VQA")
         return self.task
-
-
-def choose_human_maps(dataset: str, data_root: Path | None) -> str | None:
-    """Whose maps a VQA set is compared with: the world's own, VQA-HAT's if it is at hand and has its ids, or none."""
-    if dataset == "shapes":
-        return RELEVANT
-    return HAT if dataset in ASKED_BY_HAT and (files.data_root(data_root) / HAT).is_dir() else None
 
 
 def load_examples(task: str, data: Mapping, seed: int, data_root: Path | None, device: torch.device) -> Examples:
@@ -76,7 +74,7 @@ def load_examples(task: str, data: Mapping, seed: int, data_root: Path | None, d
 
 
 @lru_cache(maxsize=2)
-def trec_examples(data_root: Path | None, device: torch.device) -> Examples:
+def trec_examples(data_root: Path | None, device: torch.device = CPU) -> Examples:
     """TREC's official splits, a tenth of train held out; that cut is the same for every seed."""
     trec = load_trec(files.data_root(data_root))
     tables = (*hold_out(trec.train, fraction=TEXT_HELD_OUT), trec.test)
@@ -105,21 +103,10 @@ def type_examples(spec: DataSpec, noise: float, data_root: Path | None, device: 
 
 @lru_cache(maxsize=2)
 def image_examples(dataset: str, n_train: int, seed: int, data_root: Path | None, device: torch.device) -> Examples:
-    """Images with `n_train` to train on and the rest of train held out, as many of each class, drawn by `seed`.
-
-    Digits, which have no official test split, hold out six in ten for it, the same for every seed.
-    """
-    cut = Cut(dataset, "balanced", None, 0.6 if dataset == "digits" else None, 0)
-    images = divide(cut, files.data_root(data_root))
-    n = len(images.train)
-    if not n_train < n:
-        raise ValueError(
-            f"images are trained on and some held out: image_train is below the {n} of {dataset}, got {n_train}; "
-            "lower it"
-        )
-    tables = (*hold_out(images.train, fraction=1 - n_train / n, seed=seed), images.held_out)
-    train, valid, test = (to_device(table, device) for table in tables)
-    return Examples(train, valid, test, classes=images.names)
+    """The images of `recipes.choose_images`."""
+    *parts, names = choose_images(dataset, n_train, seed, files.data_root(data_root))
+    train, valid, test = (to_device(tabulate(images, dataset, len(names)), device) for images in parts)
+    return Examples(train, valid, test, classes=names)
 
 
 @lru_cache(maxsize=2)

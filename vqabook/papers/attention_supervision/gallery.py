@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
+from vqabook.data.layout import DataSpec
 from vqabook.data.seen import find_views, relevant_maps
-from vqabook.data.sets import DataSpec
-from vqabook.papers.attention_supervision.examples import RELEVANT, load_examples
+from vqabook.papers.attention_supervision.examples import load_examples
+from vqabook.papers.attention_supervision.recipes import RELEVANT
 
 CPU = torch.device("cpu")
 READ = {"own": "whole text", "best": "two words concealed"}  # a record's map -> what its row is called

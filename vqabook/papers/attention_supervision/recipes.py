@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
-import torch
-
-from vqabook.data.sets import DataSpec, data_digest
-from vqabook.data.tables import digest_tables
+from vqabook.data.imbalanced import Cut, Images, digest_images, select_images
+from vqabook.data.layout import ASKED_BY_HAT, DataSpec, data_digest
 from vqabook.files import data_root
-from vqabook.papers.attention_supervision.examples import RELEVANT, choose_human_maps, load_examples
 from vqabook.papers.attention_supervision.setting import HEADS, NAME, Setting, Supervision, list_supervised
 from vqabook.papers.paper import Recipe
+
+HAT = "vqa_hat"
+RELEVANT = "relevant regions"
 
 
 @dataclass(frozen=True)
@@ -125,14 +126,40 @@ def _sizes(s: Setting, task: str) -> dict:
 
 def _data(s: Setting, task: str, seed: int) -> dict:
     root, dataset = data_root(s.data_root), {"text": s.text_data, "image": s.image_data, "vqa": s.dataset}[task]
-    if task == "image" or dataset == "trec":
-        data = {"dataset": dataset} | ({"n_train": s.image_train} if task == "image" else {})
-        examples = load_examples(task, data, seed, root, torch.device("cpu"))
-        return data | {"digest": digest_tables((examples.train, examples.valid, examples.test))}
+    if task == "image":
+        digest = digest_images(choose_images(dataset, s.image_train, seed, root)[:3])
+        return {"dataset": dataset, "n_train": s.image_train, "digest": digest}
+    if dataset == "trec":
+        from vqabook.papers.attention_supervision.examples import trec_examples  # Tables, which cost torch
+
+        return {"dataset": dataset, "digest": trec_examples(root).digest}
     world = s.world(dataset, n_train=s.text_questions if task == "text" else s.questions)
     spec = DataSpec(dataset, "same", world, s.min_answer_count, s.max_words)
     more = {"word_noise": s.word_noise} if task == "text" else {"human": choose_human_maps(dataset, root)}
     return spec.asked() | more | {"digest": data_digest(spec, root)}
+
+
+def choose_images(dataset: str, n_train: int, seed: int, root: Path) -> tuple[Images, Images, Images, tuple[str, ...]]:
+    """Images to train on, to choose an epoch by and to test, and the names of their classes.
+
+    `n_train` are trained on and the rest of train is held out, as many of each class, drawn by `seed`. Digits, which
+    have no official test split, hold out six in ten for it, the same for every seed.
+    """
+    images = select_images(Cut(dataset, "balanced", None, 0.6 if dataset == "digits" else None, 0), root)
+    n = len(images.train)
+    if not n_train < n:
+        raise ValueError(
+            f"images are trained on and some held out: image_train is below the {n} of {dataset}, got {n_train}; "
+            "lower it"
+        )
+    return *images.train.hold_out(1 - n_train / n, seed=seed), images.held_out, images.names
+
+
+def choose_human_maps(dataset: str, root: Path) -> str | None:
+    """Whose maps a VQA set is compared with: the world's own, VQA-HAT's if it is at hand and has its ids, or none."""
+    if dataset == "shapes":
+        return RELEVANT
+    return HAT if dataset in ASKED_BY_HAT and (root / HAT).is_dir() else None
 
 
 def _masks(s: Setting, task: str) -> dict[str, RegionMasks | WordMasks]:

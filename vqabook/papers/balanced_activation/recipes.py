@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from vqabook.data import frozen
-from vqabook.data.imbalanced import Cut, CutImages, divide
+from vqabook.data.imbalanced import Cut, CutImages, select_images
 from vqabook.data.lvis import BOUNDS, EQUALISED, Photographs, category_counts, describe_photographs
 from vqabook.detection.scenes import Scenes
 from vqabook.files import advise, data_root
@@ -179,8 +179,8 @@ def _what(s: Setting, kind: type, part: str | None = None) -> dict:
 
 def _image_runs(s: Setting, imbalance: float, seed: int) -> list[Run]:
     cut = Cut(s.dataset, "imbalanced", imbalance, HELD_OUT.get(s.dataset), seed)
-    division = divide(cut, data_root(s.data_root))
-    shared = _what(s, Run) | {"seed": seed, "data": division.describe(cut), "classes": len(division.names)}
+    images = select_images(cut, data_root(s.data_root))
+    shared = _what(s, Run) | {"seed": seed, "data": images.describe(cut), "classes": len(images.names)}
     rows = dict(ROWS if imbalance in s.further_at else TABLE)
     if "ldam @ drw" in rows and s.drw == "weights":
         rows["ldam @ drw"] = replace(rows["ldam @ drw"], rule="ldam_drw_released")

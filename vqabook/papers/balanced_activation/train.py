@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vqabook import files
 from vqabook.core import Table, pick_device
 from vqabook.data.auto_augment import Augment, AutoAugment
-from vqabook.data.imbalanced import Division, divide
+from vqabook.data.image_tables import Division, divide
 from vqabook.data.sampling import class_balanced_order
 from vqabook.losses.longtail import adjust, log_counts
 from vqabook.metrics.classes import accuracies, marginal

@@ -9,9 +9,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from itertools import product
 from typing import Any, cast
 
-from vqabook.data.imbalanced import DIVISIONS, Cut, CutImages, divide
-from vqabook.data.layout import Prior
-from vqabook.data.sets import DataSpec, data_digest, source_files
+from vqabook.data.imbalanced import DIVISIONS, Cut, CutImages, select_images
+from vqabook.data.layout import DataSpec, Prior, data_digest, source_files
 from vqabook.files import data_root
 from vqabook.papers.loss_rescaling import setting as known
 from vqabook.papers.loss_rescaling.setting import NAME, UNIFORM, Backbone, Method, Setting, VisionOptions
@@ -180,6 +179,6 @@ def _vision_runs(s: Setting) -> Iterator[VisionRun]:
     for dataset, division, seed in product(s.vision, DIVISIONS, s.seeds):
         options = asdict(known.VISION[dataset]) | known.VISION_CHANGES.get(s.profile, {})
         cut = Cut(dataset, division, *known.VISION_CUTS[dataset], seed)
-        data = divide(cut, data_root(s.data_root))
+        data = select_images(cut, data_root(s.data_root))
         options["epochs"] = max(1, round(options["epochs"] * data.frequency.sum() / len(data.train)))
         yield VisionRun(**what, **options, seed=seed, variant=f"{dataset} {division}", data=data.describe(cut))

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import log
 from typing import Any, Literal
 
 from vqabook.knobs import dropped, knob, one_of, positive, within
-from vqabook.losses.rescale import RELEASE_OUT_OF_TYPE
 from vqabook.papers.paper import QuestionSetting
 
 NAME = "loss_rescaling"
@@ -16,7 +16,8 @@ MODULES: dict[str, dict[str, Any]] = {  # rows of Table V; the last is the whole
     "re-scaling": {"rescale": True},
     "both": {"mask": "softplus_g", "rescale": True},
 }
-SMOOTHED = {"out_of_type": round(RELEASE_OUT_OF_TYPE, 4)}  # in as many digits as the names of records have
+# The release adds the smoothed 0 of an out-of-type answer to its weight, 1; in as many digits as records' names have.
+SMOOTHED = {"out_of_type": round(1 + log(2), 4)}
 RELEASED_MASK = {"mask_combine": "multiply", "mask_second_sigmoid": True, "mask_reduction": "mean"}
 RELEASE = RELEASED_MASK | SMOOTHED | {"min_votes": 10, "positive_only": True}
 DEPARTURES = (  # page 02: one choice at a time, then all of the release's

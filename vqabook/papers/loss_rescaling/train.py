@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from vqabook.core import Table, pick_device
 from vqabook.data.glove import glove_vectors
-from vqabook.data.sets import DataSpec, Task, load_task
+from vqabook.data.layout import DataSpec
+from vqabook.data.sets import Task, load_task
 from vqabook.data.tables import deal_out
 from vqabook.data.vqa import tokenise
 from vqabook.losses.debias import bias_table

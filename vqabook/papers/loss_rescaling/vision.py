@@ -19,7 +19,7 @@ from torch.optim.swa_utils import update_bn
 from vqabook import files
 from vqabook.core import Table, pick_device
 from vqabook.data.auto_augment import Augment
-from vqabook.data.imbalanced import Division, divide
+from vqabook.data.image_tables import Division, divide
 from vqabook.metrics.mistakes import confusions, finite, mistake_losses
 from vqabook.models.images import ResNet, ResNetConfig
 from vqabook.objectives.base import CentreLoss, CrossEntropy, Objective

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from vqabook.papers.mcl_kd.owners import find_confidence
+from vqabook.metrics.owners import find_confidence
 from vqabook.papers.mcl_kd.setting import NETWORKS, RULES, TASK_OF
 from vqabook.report.claims import Claim, Side, mark_headlines
 

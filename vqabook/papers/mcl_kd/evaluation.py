@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from vqabook.core import Batch, Output, SparseScores, Table
 from vqabook.data.vqa import spell
 from vqabook.metrics import ensemble
+from vqabook.metrics.owners import count_owned, find_specialities, measure_dependence
 from vqabook.objectives.multiple_choice import MultipleChoice
 from vqabook.papers.mcl_kd.examples import Examples
 from vqabook.training.fit import predict, select
@@ -23,14 +24,14 @@ def judge(model: nn.Module, objective: MultipleChoice, history: list[dict], exam
     """A record's result, once the model has the weights that were best on held-out rows."""
     selection, scores = select(history, first=0), [row.pop("scores") for row in history]
     costs = owners_cost(model, objective, examples.train)
-    owned, by_task = (ensemble.count_owned(cost, examples.group["train"], examples.families) for cost in costs)
+    owned, by_task = (count_owned(cost, examples.group["train"], examples.families) for cost in costs)
     answers = target.best if isinstance(target := examples.train.target, SparseScores) else target
     return {
         "test": scores[selection["best_by_valid"]["epoch"] - 1],
         "selection": selection,
         "specialised": owned,
         "by_task": by_task,
-        "divided": ensemble.measure_dependence(costs[0].argmin(1), answers.cpu().numpy()),
+        "divided": measure_dependence(costs[0].argmin(1), answers.cpu().numpy()),
         "questions": list_questions(examples, owned, by_task) if examples.words else {},
         "shown": show_members(model, examples),
         "parameters": {"model": sum(p.numel() for p in model.parameters())},
@@ -124,7 +125,7 @@ def list_questions(examples: Examples, *owners: Mapping) -> dict[str, list[str]]
     """
     most = {family: max(counts) for family, counts in zip(owners[0]["families"], owners[0]["owned"], strict=True)}
     kept = sorted(most, key=most.__getitem__, reverse=True)[:FAMILIES]
-    kept += [family for owned in owners for family, _ in ensemble.find_specialities(owned).values()]
+    kept += [family for owned in owners for family, _ in find_specialities(owned).values()]
     questions = {}
     for family in dict.fromkeys(kept):
         rows = np.flatnonzero(examples.group["train"] == examples.families.index(family))[:QUESTIONS]

@@ -12,16 +12,16 @@ from jaxtyping import Int
 
 from vqabook import files
 from vqabook.core import Table
-from vqabook.data.cifar import CIFAR100_CLASSES, load_cifar100, shrink
 from vqabook.data.clevr import ANSWERS, FAMILIES, load_clevr, scene_features
-from vqabook.data.imbalanced import Cut, divide
-from vqabook.data.sets import DataSpec, load_task
+from vqabook.data.image_tables import shrink, tabulate
+from vqabook.data.layout import DataSpec
+from vqabook.data.sets import load_task
 from vqabook.data.tables import digest_tables, hold_out, to_device
 from vqabook.data.whitening import Whitening
 from vqabook.features.store import FeatureStore, open_features
+from vqabook.papers.mcl_kd.recipes import HELD_OUT, choose_images
 
-HELD_OUT = 0.1  # of train, to choose an epoch on
-DIGITS_HELD_OUT = 0.5  # of which there are fewer; first for test, then for validation
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Examples:
         return digest_tables((self.train, self.valid, self.test), self.seen)
 
 
-def load_examples(data: Mapping, data_root: Path | None, device: torch.device) -> Examples:
+def load_examples(data: Mapping, data_root: Path | None, device: torch.device = CPU) -> Examples:
     """The examples that a recipe's data name, on the device."""
     name = data["dataset"]
     if name in ("digits", "cifar100"):
@@ -106,29 +106,17 @@ def _with_labels(table: Table) -> Table:
 
 @lru_cache(maxsize=1)
 def load_images(dataset: str, n_train: int, side: int | None, data_root: Path | None, device: torch.device) -> Examples:
-    """`n_train` images and those held out, by their class.
+    """The images of `recipes.choose_images`, by their class.
 
     CIFAR-100 is contrast-normalised and whitened, and nothing is augmented (Sec. 4.2); `side` pixels wide.
     """
-    if dataset == "digits":
-        cut = divide(Cut("digits", "balanced", None, DIGITS_HELD_OUT, 0), files.data_root(data_root))
-        train, test, names, held_out = cut.train, cut.held_out, cut.names, DIGITS_HELD_OUT
-    else:
-        folder = files.data_root(data_root) / "cifar100"
-        train, test = (replace(t, inputs=(shrink(t.inputs[0], side or 32),)) for t in load_cifar100(folder))
-        names, held_out = CIFAR100_CLASSES, HELD_OUT
-    kept, valid = hold_out(train, fraction=held_out)
-    if n_train > len(kept):
-        raise ValueError(
-            f"images are trained on that are not held out: image_train is at most {len(kept)} of {dataset}, got "
-            f"{n_train}; lower it"
-        )
-    if n_train < len(kept):
-        kept = hold_out(kept, fraction=n_train / len(kept))[1]
+    *parts, names = choose_images(dataset, n_train, files.data_root(data_root))
+    tables = [tabulate(images, dataset, len(names)) for images in parts]
     if dataset == "cifar100":
-        whitening = Whitening.of(kept.inputs[0])
-        kept, valid, test = (Table((whitening(t.inputs[0]),), t.target, 100) for t in (kept, valid, test))
-    return _group([replace(t, side={"class": t.labels}) for t in (kept, valid, test)], "class", names, names, device)
+        shrunk = [shrink(table.inputs[0], side or 32) for table in tables]
+        whitening = Whitening.of(shrunk[0])
+        tables = [Table((whitening(x),), table.target, 100) for x, table in zip(shrunk, tables, strict=True)]
+    return _group([replace(t, side={"class": t.labels}) for t in tables], "class", names, names, device)
 
 
 def _group(

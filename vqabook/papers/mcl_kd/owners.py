@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from vqabook.metrics.ensemble import find_specialities
+from vqabook.metrics.owners import find_specialities
 
 Runs = Sequence[Mapping]  # records of runs that differ by their seed alone
 Owned = tuple[list[str], Float[np.ndarray, "q m"]]
@@ -51,16 +51,6 @@ def list_owned_questions(run: Mapping, owners: str = "specialised") -> dict[str,
         family: (f"S{1 + shares[family].argmax()}, {shares[family].max():.0f} %", questions.get(family, []))
         for family in sorted(shares, key=lambda family: -shares[family].max())
     }
-
-
-def find_confidence(result: Mapping) -> float | None:
-    """Mean probability (%) that members give to answers which are wrong, of the test examples that a record keeps.
-
-    None where none is wrong.
-    """
-    firsts = [(answers[0], example["truth"]) for example in result["shown"] for answers in example["members"]]
-    wrong = [probability for (answer, probability), truth in firsts if answer != truth]
-    return 100 * float(np.mean(wrong)) if wrong else None
 
 
 def list_said(runs_of: Mapping[str, Runs], places: Sequence[int]) -> dict[str, dict[str, dict[str, str]]]:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
-
-from vqabook.data.sets import DataSpec, data_digest
+from vqabook.data.imbalanced import Cut, Images, digest_images, select_images
+from vqabook.data.layout import DataSpec, data_digest
 from vqabook.files import data_root
-from vqabook.papers.mcl_kd.examples import load_examples
 from vqabook.papers.mcl_kd.setting import NAME, SOLVERS, TASK_OF, Ensemble, Setting, runs_of
 from vqabook.papers.paper import Recipe
 from vqabook.training.solver import Solver
 
+HELD_OUT = 0.1  # of train, to choose an epoch on
+DIGITS_HELD_OUT = 0.5  # of which there are fewer; first for test, then for validation
 WIDTHS = ("word", "hidden", "attention", "wide", "width")  # of a network's sizes
 
 
@@ -150,4 +151,23 @@ def describe_data(s: Setting, task: str) -> dict:
         data |= {"n_train": s.image_train, "side": s.image_side if dataset == "cifar100" else None}
     else:
         data |= {"features": s.reasoning_features}
-    return data | {"digest": load_examples(data, root, torch.device("cpu")).digest}
+    if dataset == "digits":
+        return data | {"digest": digest_images(choose_images(dataset, s.image_train, root)[:3])}
+    from vqabook.papers.mcl_kd.examples import load_examples  # Tables, which cost torch
+
+    return data | {"digest": load_examples(data, root).digest}
+
+
+def choose_images(dataset: str, n_train: int, root: Path) -> tuple[Images, Images, Images, tuple[str, ...]]:
+    """`n_train` images, those held out to choose an epoch by, and those of test; and the names of their classes."""
+    tested = DIGITS_HELD_OUT if dataset == "digits" else None
+    images = select_images(Cut(dataset, "balanced", None, tested, 0), root)
+    kept, valid = images.train.hold_out(tested or HELD_OUT)
+    if n_train > len(kept):
+        raise ValueError(
+            f"images are trained on that are not held out: image_train is at most {len(kept)} of {dataset}, got "
+            f"{n_train}; lower it"
+        )
+    if n_train < len(kept):
+        kept = kept.hold_out(n_train / len(kept))[1]
+    return kept, valid, images.held_out, images.names

@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
-from vqabook.data.sets import DataSpec
-from vqabook.data.ten_votes import votes_digest
+from vqabook.data.layout import DataSpec, votes_digest
 from vqabook.files import data_root
 from vqabook.papers.paper import Recipe
 from vqabook.papers.soft_cross_entropy.setting import FURTHER_RUNS, IMAGES, MODELS, NAME, UNANIMOUS, Options, Setting
-from vqabook.training.fit import Schedule
+from vqabook.training.solver import Schedule
 
 Target = Literal["modal", "votes", "scores"]
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from vqabook.knobs import dropped, knob, one_of, positive, within
 from vqabook.papers.paper import QuestionSetting
-from vqabook.world.write import World
+from vqabook.world.scenes import World
 
 NAME = "soft_cross_entropy"
 

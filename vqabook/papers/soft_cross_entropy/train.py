@@ -9,7 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqabook.core import Batch, Output, Table, pick_device
-from vqabook.data.sets import DataSpec, Task, modal_ids
+from vqabook.data.layout import DataSpec
+from vqabook.data.sets import Task, modal_ids
 from vqabook.data.tables import with_strangers
 from vqabook.data.ten_votes import agreement, find_undisputed, votes_task
 from vqabook.losses.soft import annotator_cross_entropy, annotator_weights
