@@ -38,8 +38,8 @@ def load(recipe: Recipe, data_root: Path | None, device: str) -> Task:
     task = load_task(DataSpec.of(recipe.data), data_root, pick_device(device))
     backbone = (recipe.backbone if isinstance(recipe, Run) else None) or UPDN
     if backbone.name == "shuffled":
-        shown = {part: show_others(getattr(task, part), recipe.seed) for part in ("train", "valid", "test")}
-        return replace(task, **shown)
+        train, valid, test = (show_others(table, recipe.seed) for table in (task.train, task.valid, task.test))
+        return replace(task, train=train, valid=valid, test=test)
     if not (weights := backbone.weights):
         return task
     train = reword(task.train, task.train_questions.text, weights)
