@@ -14,6 +14,7 @@ from vqabook.report import sketches, verdicts
 
 EMBEDDED = verdicts.evidence(PAPER.name, profile="small")
 REAL = verdicts.evidence(PAPER.name, dataset=tuple(PAPER.real))
+ONE_VOTE = verdicts.evidence(PAPER.name, dataset="vqacp_v1_coco16k")  # both priors
 PLAIN = {"variant": "bce baseline", "prior": "changing"}
 
 
@@ -79,7 +80,7 @@ def test_confusions_are_drawn_with_the_rows_of_their_classes(figure, tasks):
     assert [label.get_text() for label in figure.axes[1].get_xticklabels()][0] == "airplane"
 
 
-@pytest.mark.parametrize("records", [EMBEDDED, REAL], ids=["embedded", "real"])
+@pytest.mark.parametrize("records", [EMBEDDED, ONE_VOTE], ids=["embedded", "real"])
 def test_answers_and_confusions_of_questions_are_drawn(figure, records):
     pictures.draw_answers(figure, records)
     assert len(figure.axes) == 4
@@ -95,8 +96,9 @@ def test_scenes_show_what_is_asked(figure):
 
 
 def test_tables_say_what_records_do(tasks):
-    of_types = tables.tabulate_types({"real data": REAL})
-    assert of_types.loc["real data, changing priors", "test questions"] == "14,726"
+    of_types = tables.tabulate_types({"ten votes": REAL, "one vote": ONE_VOTE})
+    asked = {"ten votes": "3,713", "one vote": "14,726"}
+    assert {name: of_types.loc[f"{name}, changing priors", "test questions"] for name in asked} == asked
     questions = tables.tabulate_questions(EMBEDDED, REAL)
     hard = verdicts.of_side(REAL, claim("assumption-1-bce").more)
     assert questions.loc["Sigm-BCE, hard, last epoch", "real data"] == verdicts.mean_std(hard.values())
