@@ -38,9 +38,13 @@ MAY_IMPORT = {  # room -> rooms, or single modules of one; an arrow only points 
     "surrogates": ("core", "files", "progress"),
     "detection": ("core", "data", "files", "objectives"),
     "report": ("evidence",),
+    "arena": (
+        "core", "data", "evidence", "extras", "features", "files", "losses", "metrics", "models", "objectives",
+        "progress", "report", "splits", "stop", "training",
+    ),
     "papers": (
-        "core", "extras", "files", "knobs", "losses", "metrics", "splits", "evidence", "models", "objectives",
-        "features", "world", "data", "training", "surrogates", "detection", "report.claims",
+        "arena.heads", "core", "extras", "files", "knobs", "losses", "metrics", "splits", "evidence", "models",
+        "objectives", "features", "world", "data", "training", "surrogates", "detection", "report.claims",
         "report.figures", "report.tables", "report.verdicts",  # what shows its runs alone: SHOWING
     ),
     "catalogue": ("extras", "core", "data", "evidence", "features", "fetch", "files", "knobs", "metrics", "report"),
@@ -48,7 +52,7 @@ MAY_IMPORT = {  # room -> rooms, or single modules of one; an arrow only points 
     "page": ("evidence", "files", "knobs", "papers", "producer", "report"),
     "kernels": (),
     "cli": (
-        "catalogue", "data", "evidence", "extras", "features", "fetch", "files", "kernels", "page", "papers",
+        "arena", "catalogue", "data", "evidence", "extras", "features", "fetch", "files", "kernels", "page", "papers",
         "producer", "progress", "report", "stop",
     ),
     "__main__": ("cli", "stop"),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -14,11 +14,22 @@ def accuracies(
     """Percent right over all, of each class, and the mean over classes of more than `many` training rows, of fewer than
     `few`, and of those between; None without such a class.
     """
-    hit = (logits.argmax(1) == truth).double()
-    per_class = torch.stack([100 * hit[truth == i].mean() for i in range(len(counts))])
-    groups = {"many": counts > many, "medium": (counts <= many) & (counts >= few), "few": counts < few}
-    whole = {"overall": 100 * float(hit.mean())} | average(per_class, groups)
+    hit = logits.argmax(1) == truth
+    per_class = class_accuracies(hit, truth, len(counts))
+    groups = groups_of(counts, many, few)
+    whole = {"overall": 100 * float(hit.double().mean())} | average(per_class, groups)
     return whole | {"per_class": [round(float(x), 4) for x in per_class]}
+
+
+def class_accuracies(hit: Bool[Tensor, " n"], truth: Int[Tensor, " n"], classes: int) -> Float[Tensor, " c"]:
+    """Percent right of each class; NaN for one without a row."""
+    rows = torch.bincount(truth, minlength=classes)
+    return 100 * (torch.bincount(truth, hit.double(), minlength=classes) / rows)
+
+
+def groups_of(counts: Int[Tensor, " c"], many: int, few: int) -> dict[str, Bool[Tensor, " c"]]:
+    """Classes of more than `many` training rows, of fewer than `few`, and those between."""
+    return {"many": counts > many, "medium": (counts <= many) & (counts >= few), "few": counts < few}
 
 
 def average(values: Tensor | np.ndarray, groups: Mapping[str, Tensor | np.ndarray]) -> dict[str, float | None]:
