@@ -1,0 +1,288 @@
+"""The contest: for each division of the rows all rules are trained and judged, and leave one record.
+
+A rule's classifier shares rows, their order and its first weights with softmax', and no parameter. Validation rows
+choose nothing. A run that was killed goes on; a loss of one's own that is added later is trained alone.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from vqabook.arena.divide import BATCH, SHARES, Division, divide, group_by_rows, read_prior
+from vqabook.arena.examples import Examples
+from vqabook.arena.heads import (
+    EVEN,
+    GROUPS,
+    MINE,
+    NO_PROBABILITIES,
+    PLAIN,
+    Answers,
+    average_classes,
+    balance,
+    classify,
+    judge,
+    list_rules,
+)
+from vqabook.arena.own_loss import OwnLoss
+from vqabook.core import Table
+from vqabook.data.sampling import DrawEvenly
+from vqabook.evidence import runs
+from vqabook.metrics.classes import average_precision, groups_of, macro_f1
+from vqabook.metrics.priors import priors_of
+from vqabook.models.side_by_side import Heads
+from vqabook.objectives.side_by_side import AllRules
+from vqabook.training.fit import NO_CLIP, FitConfig, Schedule, fit
+
+LIBRARY = "rules"  # the record of a division that has all rules of the library
+PILOT = "steps"  # the record that says how long to train
+ROUNDS = 20  # in which steps are taken: a rule that weighs late starts in the seventeenth
+FIRST, LAST = 200, 6400  # steps that are tried, each twice the one before
+SETTLED = 0.01  # of softmax' training cost: doubled steps that save less are not needed
+SEEN = 20_000  # training rows that the cost is taken of
+AT_ONCE = 16 << 20  # logits of test rows that are held together
+TOLD = ", told the prior"
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How all rules are trained and judged alike. Batch and decay are those of the book's heads, page 06.4.
+
+    `steps` None: doubled until softmax gains less than a hundredth of its training cost by it. `lr` None: `find_rate`.
+    `prior`: what classes occur like where it counts, a name or class -> share. `bounds`: rows in the data above which a class is one of
+    many, and below which of few; None: by thirds of all rows.
+    """
+
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    steps: int | None = None
+    prior: str | Mapping[str, float] = "uniform"
+    shares: tuple[float, float, float] = SHARES
+    bounds: tuple[int, int] | None = None
+    batch_size: int = 512
+    lr: float | None = None
+    decay: float = 3e-3  # of class vectors, in the loss
+
+    def __post_init__(self):
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"divisions have different seeds, one or more, got {list(self.seeds)}; name each once")
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(f"steps are 1 or more, got {self.steps}; leave them out to have them found")
+        if self.bounds is not None and not self.bounds[0] >= self.bounds[1] >= 0:
+            raise ValueError(f"bounds are rows of a class, MANY then FEW, the larger first, got {list(self.bounds)}")
+
+
+@dataclass(frozen=True)
+class Contest:
+    """What competes on which rows; `produce` makes a record."""
+
+    examples: Examples
+    protocol: Protocol
+    own: Sequence[OwnLoss] = ()
+
+    def hold(self, folder: Path) -> list[dict]:
+        """All records, made in `folder` where they are missing: how long to train, then each seed and variant."""
+        check_prior(self)
+        pilot = runs.make([self._asked(PILOT, self.protocol.seeds[0], None)], self.produce, folder)[0]
+        steps = pilot["result"]["steps"]
+        variants = [LIBRARY, *(loss.row for loss in self.own)]
+        asked = [self._asked(variant, seed, steps) for seed in self.protocol.seeds for variant in variants]
+        return [pilot, *runs.make(asked, self.produce, folder)]
+
+    def _asked(self, variant: str, seed: int, steps: int | None) -> dict[str, Any]:
+        """The recipe of a record: it names the record, so that other data or options give another."""
+        p, own = self.protocol, {loss.row: loss.digest for loss in self.own}
+        how: dict[str, Any] = {"shares": list(p.shares), "batch_size": p.batch_size, "lr": p.lr, "decay": p.decay}
+        if variant == PILOT:
+            how |= {"steps": p.steps}
+        else:
+            prior = p.prior if isinstance(p.prior, str) else dict(sorted(p.prior.items()))
+            how |= {"steps": steps, "prior": prior, "bounds": p.bounds and list(p.bounds), "loss": own.get(variant)}
+        data = {"dataset": self.examples.name, "digest": self.examples.digest}
+        return {"paper": "arena", "variant": variant, "seed": seed, "data": data, **how}
+
+    def produce(self, recipe: Mapping, checkpoint: Path) -> dict:
+        """The result that a recipe asks for."""
+        division = divide(self.examples, recipe["seed"], self.protocol.shares)
+        if recipe["variant"] == PILOT:
+            return find_steps(division, self.protocol, recipe["seed"])
+        if recipe["variant"] == LIBRARY:
+            groups, rules = GROUPS, list_rules(division.counts)
+        else:
+            (loss,) = [loss for loss in self.own if loss.row == recipe["variant"]]
+            groups, rules = {"plain": [loss.row]}, {loss.row: loss.rule(division.counts)}
+        steps, seed = recipe["steps"], recipe["seed"]
+        heads, label = start(division, groups, seed), f"seed {seed}, {recipe['variant']}"
+        try:
+            train(heads, rules, division, self.protocol, steps, seed, checkpoint=checkpoint, label=label)
+        except FloatingPointError as error:
+            whose = f"rows of {self.examples.name}" if recipe["variant"] == LIBRARY else recipe["variant"]
+            raise ValueError(f"losses stay finite in training: that of {whose} does not ({error})") from error
+        seconds = {name: steps * time_loss(rule, division, seed) for name, rule in rules.items()}
+        rows = judge_all(heads, division, self.examples, self.protocol)
+        for name, row in rows.items():
+            row["seconds"] = round(seconds.get(name, seconds.get(PLAIN, 0.0)), 3)
+        return {"rows": rows, "sizes": {part: len(x) for part, x in division.x.items()}, "width": division.width}
+
+
+def check_prior(contest: Contest) -> None:
+    """ValueError for a prior or bounds that these classes do not have, before anything is trained."""
+    counts = torch.from_numpy(contest.examples.counts)
+    read_prior(contest.protocol.prior, contest.examples.classes, counts)
+
+
+def start(division: Division, groups: Mapping[str, Sequence[str]], seed: int) -> Heads:
+    """Classifiers at their first weights; the first one of a group starts alike whatever else is in it."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return Heads(division.width, len(division.counts), groups)
+
+
+def train(
+    heads: Heads,
+    rules: Mapping[str, Any],
+    division: Division,
+    protocol: Protocol,
+    steps: int,
+    seed: int,
+    *,
+    checkpoint: Path | None = None,
+    label: str,
+) -> None:
+    """Train heads in place, each by its rule, for `steps` steps: in rounds, whatever the number of rows."""
+    labels, n = division.labels["train"], len(division.labels["train"])
+    batch = max(16, min(protocol.batch_size, n // 4))
+    rounds = min(ROUNDS, steps)
+    per_round = batch * math.ceil(steps / rounds)
+    lookup = DrawEvenly(division.x["train"], labels.argsort(stable=True), division.counts)
+    table = Table((torch.arange(n),), labels, len(division.counts), lookup=lookup)
+    config = FitConfig(
+        epochs=rounds,
+        batch_size=batch,
+        optimizer="adam",
+        lr=find_rate(division.width) if protocol.lr is None else protocol.lr,
+        schedule=Schedule(cosine=True),
+        clip=NO_CLIP,
+        seed=seed,
+    )
+    objective = AllRules(rules, protocol.decay, even=EVEN)
+    fit(heads, objective, table, config, checkpoint=checkpoint, keep=True, order=draw_round(n, per_round), label=label)
+
+
+def find_rate(width: int) -> float:
+    """Adam's step size: each weight moves by it, and a logit by √d times as much; 0.7 / √d, at most 0.1.
+
+    Of three made sets, 10 to 512 wide, softmax settles within 200 to 400 steps by it, and within 400 to 3,200 at 0.01.
+    """
+    return min(0.1, 0.7 / math.sqrt(width))
+
+
+def draw_round(n: int, wanted: int) -> Callable[[torch.Generator], Int[Tensor, " wanted"]]:
+    """What draws the rows of a round: one order of all rows after another, as far as is wanted."""
+
+    def draw(generator: torch.Generator) -> Int[Tensor, " wanted"]:
+        orders = [torch.randperm(n, generator=generator) for _ in range(-(-wanted // n))]
+        return torch.cat(orders)[:wanted]
+
+    return draw
+
+
+def find_steps(division: Division, protocol: Protocol, seed: int) -> dict:
+    """How long to train: steps double until softmax' training cost, decay included, falls by less than `SETTLED`.
+
+    The more of the last two are taken, since other rules may be slower; at the end of what is tried it has not
+    settled. Test rows are not seen.
+    """
+    if protocol.steps is not None:
+        return {"steps": protocol.steps, "costs": {}, "settled": None}
+    costs: dict[int, float] = {}
+    rules = {PLAIN: list_rules(division.counts)[PLAIN]}
+    steps = FIRST
+    while steps <= LAST:
+        heads = start(division, {"plain": [PLAIN]}, seed)
+        train(heads, rules, division, protocol, steps, seed, label=f"{PLAIN}, {steps} steps")
+        costs[steps] = cost_of(heads, division, protocol.decay)
+        if steps > FIRST and costs[steps] > (1 - SETTLED) * costs[steps // 2]:
+            break
+        steps *= 2
+    return {"steps": max(costs), "costs": {str(k): v for k, v in costs.items()}, "settled": steps <= LAST}
+
+
+@torch.no_grad()
+def cost_of(heads: Heads, division: Division, decay: float) -> float:
+    """Softmax' mean cross-entropy of training rows, and half the decay times its squared class vectors."""
+    x, labels, total = division.x["train"], division.labels["train"], 0.0
+    places = torch.arange(0, len(x), max(1, len(x) // SEEN))
+    for some in places.split(BATCH):
+        total += float(nn.functional.cross_entropy(heads.logits(x[some])[PLAIN], labels[some], reduction="sum"))
+    return total / len(places) + decay / 2 * float(heads.squares())
+
+
+def time_loss(rule: Any, division: Division, seed: int, *, times: int = 5) -> float:
+    """Seconds of a batch's loss and its gradient alone, the quickest of some: what is shared is not a rule's."""
+    generator = torch.Generator().manual_seed(seed)
+    target = division.labels["train"][:512]
+    logits = torch.randn(len(target), len(division.counts), generator=generator).requires_grad_()
+    taken = []
+    for _ in range(times):
+        began = time.perf_counter()
+        rule.cost(logits, target, 0.9).mean().backward()
+        taken.append(time.perf_counter() - began)
+    return min(taken)
+
+
+@torch.no_grad()
+def judge_all(heads: Heads, division: Division, examples: Examples, protocol: Protocol) -> dict[str, dict]:
+    """All that is measured of each row on the test rows, which are read and classified batch by batch."""
+    counts, truth, x = division.counts, division.labels["test"], division.x["test"]
+    wanted = read_prior(protocol.prior, examples.classes, counts)
+    shown = division.x["train"]
+    means = average_classes(((batch, division.labels["train"][at]) for at, batch in shown.batches()), counts)
+    rows = max(1, AT_ONCE // (len(counts) * (len(GROUPS["plain"]) + 8)))
+    parts: dict[str, list[Answers]] = {}
+    for at, batch in x.batches(min(rows, BATCH)):
+        logits = classify(heads, batch, counts, means)
+        for name, some in (logits | tell_prior(logits, counts, wanted, protocol.prior)).items():
+            parts.setdefault(name, []).append(Answers.of(some, truth[at]))
+    whole = torch.from_numpy(examples.counts)
+    groups = group_by_rows(whole) if protocol.bounds is None else groups_of(whole, *protocol.bounds)
+    priors = priors_of(counts) | {"wanted": wanted}
+    return {name: measure(name, Answers.join(some), truth, priors, groups) for name, some in parts.items()}
+
+
+def tell_prior(
+    logits: Mapping[str, Float[Tensor, "m c"]],
+    counts: Int[Tensor, " c"],
+    wanted: Float[Tensor, " c"],
+    prior: str | Mapping[str, float],
+) -> dict[str, Float[Tensor, "m c"]]:
+    """Balanced scores with the log of the wanted prior: rows of their own where it is not the one they are made for."""
+    if PLAIN not in logits or prior == "uniform":
+        return {}
+    told = {name: (scores + wanted.log()).float() for name, scores in balance(logits, counts).items()}
+    rows = {MINE: told[MINE]} if prior == "training" else {"adjusted": told[PLAIN], MINE: told[MINE]}
+    return {f"{name}{TOLD}": scores for name, scores in rows.items()}
+
+
+def measure(
+    name: str, answers: Answers, truth: Int[Tensor, " n"], priors: Mapping[str, Tensor], groups: Mapping[str, Tensor]
+) -> dict:
+    """A row's numbers: `judge`'s, macro-F1 by the wanted prior, and of two classes average precision of the rarer."""
+    probable = not name.startswith(NO_PROBABILITIES)
+    found = judge(answers, truth, priors, groups, {"wanted": "", "training": "_training"} if probable else {})
+    found["macro_f1"] = macro_f1(answers.picked, truth, priors["wanted"])
+    if len(priors["wanted"]) == 2:
+        found["average_precision"] = average_precision(answers.lead, truth == 1, priors["wanted"])
+    return found
+
+
+def tell_protocol(protocol: Protocol) -> dict:
+    """The protocol as a report keeps it."""
+    return asdict(protocol)
