@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +57,8 @@ class Protocol:
     """How all rules are trained and judged alike. Batch and decay are those of the book's heads, page 06.4.
 
     `steps` None: doubled until softmax gains less than a hundredth of its training cost by it. `lr` None: `find_rate`.
-    `prior`: what classes occur like where it counts, a name or class -> share. `bounds`: rows in the data above which a class is one of
-    many, and below which of few; None: by thirds of all rows.
+    `prior`: what classes occur like where it counts, a name or class -> share. `bounds`: rows in the data above which
+    a class is one of many, and below which of few; None: by thirds of all rows.
     """
 
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
@@ -87,9 +87,17 @@ class Contest:
     protocol: Protocol
     own: Sequence[OwnLoss] = ()
 
+    def check(self) -> None:
+        """ValueError for a prior or steps that these classes do not have, before anything is trained."""
+        counts = torch.from_numpy(self.examples.counts)
+        read_prior(self.protocol.prior, self.examples.classes, counts)
+        if len({loss.row for loss in self.own}) < len(self.own):
+            raise ValueError(
+                f"losses of your own have different names, got {[loss.row for loss in self.own]}; rename one"
+            )
+
     def hold(self, folder: Path) -> list[dict]:
         """All records, made in `folder` where they are missing: how long to train, then each seed and variant."""
-        check_prior(self)
         pilot = runs.make([self._asked(PILOT, self.protocol.seeds[0], None)], self.produce, folder)[0]
         steps = pilot["result"]["steps"]
         variants = [LIBRARY, *(loss.row for loss in self.own)]
@@ -130,12 +138,6 @@ class Contest:
         for name, row in rows.items():
             row["seconds"] = round(seconds.get(name, seconds.get(PLAIN, 0.0)), 3)
         return {"rows": rows, "sizes": {part: len(x) for part, x in division.x.items()}, "width": division.width}
-
-
-def check_prior(contest: Contest) -> None:
-    """ValueError for a prior or bounds that these classes do not have, before anything is trained."""
-    counts = torch.from_numpy(contest.examples.counts)
-    read_prior(contest.protocol.prior, contest.examples.classes, counts)
 
 
 def start(division: Division, groups: Mapping[str, Sequence[str]], seed: int) -> Heads:
@@ -281,8 +283,3 @@ def measure(
     if len(priors["wanted"]) == 2:
         found["average_precision"] = average_precision(answers.lead, truth == 1, priors["wanted"])
     return found
-
-
-def tell_protocol(protocol: Protocol) -> dict:
-    """The protocol as a report keeps it."""
-    return asdict(protocol)

@@ -44,6 +44,14 @@ GROUPS = {  # rows by what they see: rows as they come, rows drawn class by clas
     "even": [EVEN],
     "cosine": [name for name, (rule, _) in RULES.items() if rule.startswith("ldam")],
 }
+TITLES = {  # row -> its name on a page, in the order of tables
+    "softmax": "softmax", "cbw": "class-balanced weighting", "cbs": "class-balanced sampling", "focal": "focal loss",
+    "class balance": "class-balanced loss", "ldam": "LDAM", "equalisation": "equalisation loss",
+    "balanced softmax": "balanced softmax", "ldam @ drw": "LDAM-DRW", "balanced softmax @ drw": "balanced softmax, DRW",
+    "balanced softmax @ tau 1/2": "balanced softmax, τ = 1/2", "balanced softmax @ tau 2": "balanced softmax, τ = 2",
+    "vector scaling": "VS loss", "adjusted": "softmax, adjusted after training",
+    "tau-normalised": "softmax, class vectors normalised", "ncm": "nearest class mean",
+}  # fmt: skip
 AFTER = ("adjusted", "tau-normalised", "ncm")  # rows that are made after training
 NO_PROBABILITIES = ("tau-normalised", "ncm")  # rows whose scores are no logits
 

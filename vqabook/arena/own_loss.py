@@ -36,12 +36,17 @@ class OwnLoss:
         """What the row is called in tables and pictures."""
         return f"{self.path.name}:{self.name}"
 
+    @property
+    def takes_counts(self) -> bool:
+        """Whether a class of objectives is made of the counts."""
+        return isinstance(self.thing, type) and bool(inspect.signature(self.thing).parameters)
+
     def rule(self, counts: Int[Tensor, " c"]) -> LabelLoss | Objective:
         """What trains a classifier, by the training rows of each class."""
         if isinstance(self.thing, Objective):
             return self.thing
         if isinstance(self.thing, type):
-            return self.thing(counts) if inspect.signature(self.thing).parameters else self.thing()
+            return self.thing(counts) if self.takes_counts else self.thing()
         return LabelLoss(lambda logits, target: self.thing(logits, target, counts))
 
 

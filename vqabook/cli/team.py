@@ -30,9 +30,9 @@ class Team:
         return {"CUDA_VISIBLE_DEVICES": self.gpus[member % len(self.gpus)]} if self.gpus else {}
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """The others do beside the block what this process does in it; they end with it."""
-        words = [sys.executable, "-m", "vqabook", *sys.argv[1:], "--workers", "1"]
+    def at_work(self, *more: str) -> Iterator[None]:
+        """The others do beside the block what this process does in it; they end with it. `more`: words for them."""
+        words = [sys.executable, "-m", "vqabook", *sys.argv[1:], "--workers", "1", *more]
         others = [subprocess.Popen(words, env=os.environ | self.seen_by(i)) for i in range(1, self.size)]
         with stop.together(others):
             yield
