@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -49,10 +50,11 @@ def check(raw: Raw) -> Examples:
         raise ValueError(
             f"every row of features has one label: {raw.x.shape[0]} rows, labels {list(raw.y.shape)}; match them"
         )
-    y = name_labels(raw.y)
-    names, labels, counts = np.unique(y, return_inverse=True, return_counts=True)
-    _check_classes(names, counts)
+    values, labels, counts = np.unique(as_labels(raw.y), return_inverse=True, return_counts=True)
+    _check_classes(values, counts)
+    names = [str(value) for value in values]
     moving, digest = look_through(raw)
+    digest.update(repr(names).encode() + labels.astype(np.int32).tobytes())
     order = sorted(np.flatnonzero(counts >= LEAST), key=lambda i: (-counts[i], _by_number(names[i])))
     place = np.full(len(names), -1)
     place[order] = np.arange(len(order))
@@ -65,17 +67,17 @@ def check(raw: Raw) -> Examples:
         raw.x,
         np.flatnonzero(labels >= 0),
         labels[labels >= 0],
-        tuple(str(names[i]) for i in order),
+        tuple(names[i] for i in order),
         np.flatnonzero(moving),
-        {str(names[i]): int(counts[i]) for i in np.flatnonzero(counts < LEAST)},
+        {names[i]: int(counts[i]) for i in np.flatnonzero(counts < LEAST)},
         tuple(titles[i] for i in np.flatnonzero(~moving)),
         raw.notes,
-        hashlib.sha256(digest + "\0".join(y.tolist()).encode()).hexdigest()[:12],
+        digest.hexdigest()[:12],
     )
 
 
-def name_labels(y: np.ndarray) -> np.ndarray:
-    """Labels as texts: integers, texts, bools, and floats that are whole numbers. ValueError for others."""
+def as_labels(y: np.ndarray) -> np.ndarray:
+    """Labels as integers, bools or texts; of floats those that are whole numbers. ValueError for others."""
     if y.dtype.kind == "O" and all(isinstance(value, float | np.floating) for value in y):
         y = y.astype(float)
     if y.dtype.kind == "f":
@@ -88,21 +90,21 @@ def name_labels(y: np.ndarray) -> np.ndarray:
         y = y.astype(np.int64)
     if y.dtype.kind not in "iubUSO":
         raise ValueError(f"labels are integers, texts or bools, got {y.dtype}; convert them")
-    return y.astype(np.str_)
+    return y.astype(np.str_) if y.dtype.kind in "SO" else y
 
 
-def _check_classes(names: np.ndarray, counts: Int[np.ndarray, " c"]) -> None:
+def _check_classes(values: np.ndarray, counts: Int[np.ndarray, " c"]) -> None:
     kept = int((counts >= LEAST).sum())
-    if len(names) < 2:
-        raise ValueError(f"rules are compared on two classes or more: all {counts.sum()} rows are {names[0]!r}")
+    if len(values) < 2:
+        raise ValueError(f"rules are compared on two classes or more: all {counts.sum()} rows are {str(values[0])!r}")
     if not kept:
         raise ValueError(
-            f"a class has {LEAST} rows or more: {len(names):,} labels in {counts.sum():,} rows have fewer, the first "
-            f"is {names[0]!r}; is this column an id, or a measurement?"
+            f"a class has {LEAST} rows or more: {len(values):,} labels in {counts.sum():,} rows have fewer, the first "
+            f"is {str(values[0])!r}; is this column an id, or a measurement?"
         )
     if kept < 2:
         raise ValueError(
-            f"rules are compared on two classes of {LEAST} rows or more: only {names[counts.argmax()]!r} has so many; "
+            f"two classes or more have {LEAST} rows: only {str(values[counts.argmax()])!r} has so many; "
             "gather more rows of the others"
         )
     if kept > MOST:
@@ -117,7 +119,7 @@ def _by_number(name: str) -> tuple[bool, int, str]:
     return not whole, int(name) if whole else 0, name
 
 
-def look_through(raw: Raw) -> tuple[Bool[np.ndarray, " d"], bytes]:
+def look_through(raw: Raw) -> tuple[Bool[np.ndarray, " d"], Any]:
     """Which columns change, and a hash of all features; every number is looked at once, block by block.
 
     ValueError, with the place, for one that is not finite.
@@ -137,4 +139,4 @@ def look_through(raw: Raw) -> tuple[Bool[np.ndarray, " d"], bytes]:
                 "or leave the row or the column out"
             )
         low, high = np.minimum(low, block.min(0)), np.maximum(high, block.max(0))
-    return high > low, digest.digest()
+    return high > low, digest

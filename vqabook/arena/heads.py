@@ -61,10 +61,8 @@ def list_rules(counts: Int[Tensor, " c"]) -> dict[str, LabelLoss]:
     return {name: long_tail(rule, counts, exponent=tau) for name, (rule, tau) in RULES.items()}
 
 
-def average_classes(
-    rows: Iterable[tuple[Float[Tensor, "b d"], Int[Tensor, " b"]]], counts: Int[Tensor, " c"]
-) -> Float[Tensor, "c d"]:
-    """The mean features of each class, from batches of training rows and their labels."""
+def average_classes(rows: Iterable[tuple[Tensor, Tensor]], counts: Int[Tensor, " c"]) -> Float[Tensor, "c d"]:
+    """The mean features of each class, from batches of training rows [b, d] and their labels [b]."""
     total: Tensor | None = None
     for x, labels in rows:
         total = torch.zeros(len(counts), x.shape[1]) if total is None else total

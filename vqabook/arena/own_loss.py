@@ -92,6 +92,8 @@ def check(loss: OwnLoss) -> None:
     where = f"{loss.path}:{loss.name}"
 
     def cost() -> Any:
+        if not isinstance(loss.thing, type | Objective):
+            return loss.thing(logits, target, counts)
         rule: Any = loss.rule(counts)
         return rule.cost(logits, target, 0.0)
 
@@ -106,7 +108,7 @@ def check(loss: OwnLoss) -> None:
         raise ValueError(f"a loss has a value for each example: {where} gave {list(got.shape)} for [{b}]; {RETURN}")
     if not got.isfinite().all():
         raise ValueError(
-            f"a loss is finite: {where} gave {float(got[~got.isfinite()][0])} for ordinary logits; {RETURN}"
+            f"a loss is finite: {where} gave {float(got.detach()[~got.isfinite()][0])} for ordinary logits; {RETURN}"
         )
     if not got.requires_grad:
         raise ValueError(f"a loss has a gradient: {where} gave one without; {RETURN}, without detach() or no_grad()")

@@ -341,7 +341,7 @@ def tell_method(report: Report) -> dict[str, str]:
     return {
         "data": f"{examples.name}, {len(examples.labels):,} rows, {record['result']['width']:,} columns, "
         f"{len(examples.classes):,} classes, digest {examples.digest}",
-        "divisions": f"seeds {', '.join(map(str, protocol.seeds))}; by class, into {sizes['train']:,} rows of training, "
+        "divisions": f"seeds {', '.join(map(str, protocol.seeds))}; by class, {sizes['train']:,} rows of training, "
         f"{sizes['valid']:,} of validation, {sizes['test']:,} of test",
         "features": "standardised by mean and deviation of training rows",
         "training": f"{recipe['steps']} steps of Adam in batches of {protocol.batch_size} or a quarter of the rows, "
