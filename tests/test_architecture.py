@@ -117,8 +117,8 @@ def test_no_room_is_a_house():
     # first edition 18,818; pictures 900, verdicts 350, ledger 250, chapters 800, types 300, long tails 320, heads
     # 1,050, looks 110
     # conditions of ensembles 200, precision and steadiness 70, LVIS itself 100, ensembles' calibration, routers and
-    # compute 170, kappa's audit and the paper's own weights 105, lost signals 20
-    assert sum(sizes.values()) < 27_480
+    # compute 170, kappa's audit and the paper's own weights 105, lost signals 20, the arena 2,000
+    assert sum(sizes.values()) < 29_700
 
 
 @each_file

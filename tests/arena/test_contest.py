@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,11 +69,12 @@ def test_a_killed_contest_goes_on_to_the_same_numbers(held, examples, tmp_path, 
         return real(*words)
 
     monkeypatch.setattr(module, "judge_all", stop)
+    two = Contest(examples, replace(QUICK, seeds=(0, 1)))
     with pytest.raises(KeyboardInterrupt):
-        Contest(examples, QUICK).hold(tmp_path)
+        two.hold(tmp_path)
     assert len(list(tmp_path.glob("*.json"))) == 2
-    assert numbers(Contest(examples, QUICK).hold(tmp_path)) == numbers(records)
-    assert len(calls) == 4  # the one that was done is not judged again
+    assert numbers(two.hold(tmp_path)) == numbers(records[:3])
+    assert len(calls) == 3  # the one that was done is not judged again
 
 
 def test_other_data_or_options_are_other_records(examples, held):
@@ -117,6 +119,7 @@ def test_a_loss_that_breaks_in_training_is_named(examples, tmp_path):
 
 
 def test_steps_double_until_softmax_settles(examples, monkeypatch):
+    monkeypatch.setattr(module, "FIRST", 25)
     division = divide(examples, 0)
     found = module.find_steps(division, Protocol(), 0)
     costs = {int(steps): cost for steps, cost in found["costs"].items()}
@@ -141,7 +144,7 @@ def test_training_takes_as_many_steps_as_are_asked_for(examples):
 @pytest.mark.parametrize("counts", [[90, 12], [4] * 300], ids=["2 classes", "300 classes"])
 def test_few_and_many_classes(counts, make_rows, tmp_path):
     examples = check(Raw("clouds", *make_rows(counts, width=8)))
-    records = Contest(examples, Protocol(seeds=(0,), steps=20, prior="training")).hold(tmp_path)
+    records = Contest(examples, Protocol(seeds=(0,), steps=8, prior="training")).hold(tmp_path)
     rows = records[1]["result"]["rows"]
     assert ("average_precision" in rows[MINE]) == (len(counts) == 2)
     assert f"{MINE}{module.TOLD}" in rows and rows[MINE]["wanted"] == rows[MINE]["training"]

@@ -48,7 +48,7 @@ def test_an_edited_file_is_another_loss_and_may_import_its_neighbours(write, tmp
 BAD = {
     "a mean": (
         FUNCTION + CE + ".mean()",
-        r"not reduced, the arena averages: .*mine.py:mine gave a scalar for \[8\]; r",
+        r"not reduced, the arena averages: .*mine.py:mine gave a scalar in place of \[8\]; r",
     ),
     "a matrix": (FUNCTION + "logits", r"a value for each example: .*mine gave \[8, 4\] for \[8\]; return one value"),
     "a number": (FUNCTION + "1.0", r"a loss is a tensor \[b\]: .* gave float; return one value an example"),

@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,6 +18,7 @@ from vqabook import cli
 from vqabook.arena.contest import LIBRARY, PILOT, TOLD, Contest, Protocol
 from vqabook.arena.heads import AFTER, MINE, PLAIN, RULES
 from vqabook.arena.own_loss import load
+from vqabook.arena.page import write_markdown
 from vqabook.arena.ranking import count_divisions, count_rows, rank
 from vqabook.arena.report import Report, answer, list_blocks, write
 from vqabook.arena.snippets import write_code, write_own
@@ -62,10 +64,17 @@ def made(gains: dict[str, float], spread: float = 0.5, seeds: int = 5, rows: tup
     return [pilot, *records]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def report(examples) -> Report:
     records = made({MINE: 8.0, "adjusted": 7.8, "focal": 0.1})
     return Report.of(Contest(examples, Protocol()), records)
+
+
+@pytest.fixture(scope="module")
+def written(report, tmp_path_factory) -> tuple[str, Path]:
+    """What is printed, and the folder of the report: drawn once."""
+    folder = tmp_path_factory.mktemp("report")
+    return write(report, folder), folder
 
 
 def test_the_answer_is_the_leader_with_its_interval_and_cost(report):
@@ -90,15 +99,15 @@ def test_without_a_leader_softmax_stays(examples):
         rank([*records[1:], own])
 
 
-def test_a_report_is_one_page_with_every_section(report, tmp_path):
-    told = write(report, tmp_path)
-    html, text = ((tmp_path / name).read_text("utf-8") for name in ("report.html", "report.md"))
+def test_a_report_is_one_page_with_every_section(report, written):
+    told, folder = written
+    html, text = ((folder / name).read_text("utf-8") for name in ("report.html", "report.md"))
     places = [[page.find(f"{mark}{section}") for section in SECTIONS] for page, mark in ((html, "<h2>"), (text, "## "))]
     assert all(at == sorted(at) and min(at) > 0 for at in places)
     outside = re.findall(r'(?:src|srcset|href)="(?!data:|#)([^"]*)"|url\((?!data:)', html)
     assert outside == [] and "<script" not in html and html.count("<img") == 4
-    assert {"counts.svg", "gains.svg"} <= {path.name for path in tmp_path.iterdir()}
-    found = json.loads((tmp_path / "report.json").read_text())
+    assert {"counts.svg", "gains.svg"} <= {path.name for path in folder.iterdir()}
+    found = json.loads((folder / "report.json").read_text())
     assert found["recommended"] == MINE and found["answer"] == told and "*" not in told
     (mine,) = [row for row in found["rows"] if row["row"] == MINE]
     assert mine["numbers"]["wanted"] == {str(k): v for k, v in report.ranking.row(MINE).scores.items()}
@@ -106,22 +115,17 @@ def test_a_report_is_one_page_with_every_section(report, tmp_path):
     assert [row["rows"] for row in found["data"]["classes"]] == [300, 80, 20]
 
 
-def test_what_is_left_out_is_named(report, tmp_path):
+def test_what_is_left_out_is_named(report):
     examples = replace(report.contest.examples, left_out={"owl": 2}, constant=("flat",), notes=("A note.",))
-    write(replace(report, contest=replace(report.contest, examples=examples)), tmp_path)
-    text = (tmp_path / "report.md").read_text("utf-8")
-    assert (
-        "1 are left out (owl), 2 rows in all" in text
-        and "never change are left out: flat" in text
-        and "A note." in text
-    )
+    text = write_markdown(list_blocks(replace(report, contest=replace(report.contest, examples=examples))))
+    assert "1 are left out (owl), 2 rows in all" in text and "never change are left out: flat" in text
+    assert "A note." in text
 
 
-def test_a_page_fits_a_phone_and_a_desk(report, tmp_path, page):
-    write(report, tmp_path)
+def test_a_page_fits_a_phone_and_a_desk(written, page):
     for width in (390, 1280):
         page.set_viewport_size({"width": width, "height": 900})
-        page.goto(f"file://{tmp_path / 'report.html'}")
+        page.goto(f"file://{written[1] / 'report.html'}")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)

@@ -121,9 +121,9 @@ class Contest:
         division = divide(self.examples, recipe["seed"], self.protocol.shares)
         if recipe["variant"] == PILOT:
             return find_steps(division, self.protocol, recipe["seed"])
-        if recipe["variant"] == LIBRARY:
-            groups, rules = GROUPS, list_rules(division.counts)
-        else:
+        groups: Mapping[str, Sequence[str]] = GROUPS
+        rules: Mapping[str, Any] = list_rules(division.counts)
+        if recipe["variant"] != LIBRARY:
             (loss,) = [loss for loss in self.own if loss.row == recipe["variant"]]
             groups, rules = {"plain": [loss.row]}, {loss.row: loss.rule(division.counts)}
         steps, seed = recipe["steps"], recipe["seed"]

@@ -59,7 +59,7 @@ def check(raw: Raw) -> Examples:
     place = np.full(len(names), -1)
     place[order] = np.arange(len(order))
     labels = place[labels]
-    titles = raw.columns or [f"column {i}" for i in range(raw.x.shape[1])]
+    titles = list(raw.columns) or [f"column {i}" for i in range(raw.x.shape[1])]
     if not moving.any():
         raise ValueError("features differ between rows: every column is constant; check that these are the features")
     return Examples(
@@ -70,7 +70,7 @@ def check(raw: Raw) -> Examples:
         tuple(names[i] for i in order),
         np.flatnonzero(moving),
         {names[i]: int(counts[i]) for i in np.flatnonzero(counts < LEAST)},
-        tuple(titles[i] for i in np.flatnonzero(~moving)),
+        tuple(titles[i] for i in np.flatnonzero(~moving).tolist()),
         raw.notes,
         digest.hexdigest()[:12],
     )

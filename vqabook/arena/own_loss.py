@@ -76,10 +76,10 @@ def _import(path: Path) -> Any:
     """The file as a module, with its folder at hand for what it imports itself."""
     found = importlib.util.spec_from_file_location(f"own_loss_{path.stem}", path)
     assert found is not None and found.loader is not None
-    module = importlib.util.module_from_spec(found)
+    module, run = importlib.util.module_from_spec(found), found.loader.exec_module
     sys.modules[found.name] = module  # dataclasses look it up
     sys.path.insert(0, str(path.parent.resolve()))
-    _call(f"{path} is imported", lambda: found.loader.exec_module(module), "mend it, and try python " + str(path))
+    _call(f"{path} is imported", lambda: run(module), f"mend it, and try python {path}")
     sys.path.pop(0)
     return module
 

@@ -16,17 +16,16 @@ REST = Mark("#6f7f96", "o")  # rules that are neither the start, nor chosen, nor
 
 def draw_counts(figure: Figure, names: Sequence[str], counts: Sequence[int], groups: Mapping[str, Sequence]) -> None:
     """Rows of each class, most frequent first, in the colours of many, medium and few; the axis is logarithmic."""
-    axes, counts = figure.subplots(), np.asarray(counts)
-    places = np.arange(len(counts))
+    axes, rows, places = figure.subplots(), np.asarray(counts), np.arange(len(counts))
     for group, members in groups.items():
         at = places[np.asarray(members, bool)]
         if len(at):
             n = f"{len(at):,} class{'es'[: 2 * (len(at) > 1)]}"
-            label, color = f"{group}: {n}, {counts[at].sum():,} rows", mark_of(group).color
+            label, color = f"{group}: {n}, {rows[at].sum():,} rows", mark_of(group).color
             if len(counts) <= NAMED:
-                axes.barh(at, counts[at], color=color, label=label, height=0.7)
+                axes.barh(at, rows[at], color=color, label=label, height=0.7)
             else:
-                axes.bar(at, counts[at], color=color, label=label, width=1.0)
+                axes.bar(at, rows[at], color=color, label=label, width=1.0)
     if len(counts) <= NAMED:
         axes.set(xscale="log", xlabel="rows")
         axes.set_yticks(places, [name if len(name) < 22 else f"{name[:20]}…" for name in names], fontsize=8)
