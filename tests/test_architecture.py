@@ -296,7 +296,7 @@ WHOSE_FAULT = {  # what else takes an error of the system, and what it does with
     "fetch/fetch.py remove_empty",  # what cannot go now, goes later
     "fetch/archives.py _all_or_none", "fetch/fetch.py _rename", "fetch/sources.py link",  # another way
     "evidence/fingerprint.py code_hash",  # computed anew
-    "arena/own_loss.py _call",  # someone else's code, told with its own words
+    "arena/own_loss.py call",  # someone else's code, told with its own words
     "features/writer.py __exit__", "stop.py together", "world/write.py write_world",  # raised again
 }  # fmt: skip
 

@@ -22,6 +22,7 @@ from vqabook.arena.page import write_markdown
 from vqabook.arena.ranking import count_divisions, count_rows, rank
 from vqabook.arena.report import Report, answer, list_blocks, write
 from vqabook.arena.snippets import write_code, write_own
+from vqabook.arena.trials import KNOBS
 from vqabook.evidence.record import machine
 from vqabook.report.verdicts import judge
 
@@ -213,3 +214,13 @@ def test_a_word_that_makes_no_sense_is_one_sentence(vqabook, tmp_path, more, sen
     done = vqabook("arena", tmp_path / "mine.npz", "--out", tmp_path / "out", *more)
     assert done.status == 1 and done.error.startswith("vqabook: ") and sentence in done.error
     assert done.error.count("\n") == 1
+
+
+@pytest.mark.parametrize("row", ["balanced softmax @ tau 2", *KNOBS])
+def test_the_lines_carry_a_value_that_was_picked(row):
+    code = write_code(row, 0.7)
+    assert ("0.7" in code) == (row in KNOBS)
+    train_labels = torch.arange(9) % 3
+    given = {"model": nn.Linear(4, 3), "test_x": torch.randn(5, 4), "train_labels": train_labels, "batches": []}
+    exec(code, given)
+    assert given["answer"].shape == (5,)

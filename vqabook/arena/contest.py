@@ -1,7 +1,7 @@
 """The contest: for each division of the rows all rules are trained and judged, and leave one record.
 
-A rule's classifier shares rows, their order and its first weights with softmax', and no parameter. Validation rows
-choose nothing. A run that was killed goes on; a loss of one's own that is added later is trained alone.
+A rule's classifier shares rows and their order with softmax', and no parameter. Validation rows choose nothing, unless
+there are trials. A run that was killed goes on; a loss of one's own that is added later is trained alone.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from vqabook.arena.divide import BATCH, SHARES, Division, divide, group_by_rows,
 from vqabook.arena.examples import Examples
 from vqabook.arena.heads import (
     EVEN,
-    GROUPS,
     MINE,
     NO_PROBABILITIES,
     PLAIN,
@@ -32,7 +32,8 @@ from vqabook.arena.heads import (
     judge,
     list_rules,
 )
-from vqabook.arena.own_loss import OwnLoss
+from vqabook.arena.own_loss import RETURN, OwnLoss, call
+from vqabook.arena.trials import group_tries, list_tries, pick, try_after
 from vqabook.core import Table
 from vqabook.data.sampling import DrawEvenly
 from vqabook.evidence import runs
@@ -49,6 +50,7 @@ FIRST, LAST = 200, 6400  # steps that are tried, each twice the one before
 SETTLED = 0.02  # of softmax' training cost: doubled steps that save less are not needed
 SEEN = 20_000  # training rows that the cost is taken of
 AT_ONCE = 16 << 20  # logits of test rows that are held together
+MOST_TRIALS = 20
 TOLD = ", told the prior"
 
 
@@ -66,6 +68,7 @@ class Protocol:
     prior: str | Mapping[str, float] = "uniform"
     shares: tuple[float, float, float] = SHARES
     bounds: tuple[int, int] | None = None
+    trials: int = 1  # of each rule's own value; validation rows pick, where there are several
     batch_size: int = 512
     lr: float | None = None
     decay: float = 3e-3  # of class vectors, in the loss
@@ -75,6 +78,8 @@ class Protocol:
             raise ValueError(f"divisions have different seeds, one or more, got {list(self.seeds)}; name each once")
         if self.steps is not None and self.steps < 1:
             raise ValueError(f"steps are 1 or more, got {self.steps}; leave them out to have them found")
+        if not 1 <= self.trials <= MOST_TRIALS:
+            raise ValueError(f"a rule has 1 to {MOST_TRIALS} trials, got {self.trials}; 5 span what papers try")
         if self.bounds is not None and not self.bounds[0] >= self.bounds[1] >= 0:
             raise ValueError(f"bounds are rows of a class, MANY then FEW, the larger first, got {list(self.bounds)}")
 
@@ -112,6 +117,7 @@ class Contest:
             how |= {"steps": p.steps}
         else:
             prior = p.prior if isinstance(p.prior, str) else dict(sorted(p.prior.items()))
+            how |= {"trials": p.trials} if p.trials > 1 else {}
             how |= {"steps": steps, "prior": prior, "bounds": p.bounds and list(p.bounds), "loss": own.get(variant)}
         data = {"dataset": self.examples.name, "digest": self.examples.digest}
         return {"paper": "arena", "variant": variant, "seed": seed, "data": data, **how}
@@ -121,18 +127,15 @@ class Contest:
         division = divide(self.examples, recipe["seed"], self.protocol.shares)
         if recipe["variant"] == PILOT:
             return find_steps(division, self.protocol, recipe["seed"])
-        groups: Mapping[str, Sequence[str]] = GROUPS
-        rules: Mapping[str, Any] = list_rules(division.counts)
+        groups: Mapping[str, Sequence[str]] = group_tries(self.protocol.trials)
+        rules: Mapping[str, Any] = list_tries(division.counts, self.protocol.trials)
         if recipe["variant"] != LIBRARY:
             (loss,) = [loss for loss in self.own if loss.row == recipe["variant"]]
             groups, rules = {"plain": [loss.row]}, {loss.row: loss.rule(division.counts)}
         steps, seed = recipe["steps"], recipe["seed"]
         heads, label = start(division, groups, seed), f"seed {seed}, {recipe['variant']}"
-        try:
-            train(heads, rules, division, self.protocol, steps, seed, checkpoint=checkpoint, label=label)
-        except FloatingPointError as error:
-            whose = f"rows of {self.examples.name}" if recipe["variant"] == LIBRARY else recipe["variant"]
-            raise ValueError(f"losses stay finite in training: that of {whose} does not ({error})") from error
+        run = partial(train, heads, rules, division, self.protocol, steps, seed, checkpoint=checkpoint, label=label)
+        run() if recipe["variant"] == LIBRARY else call(f"{recipe['variant']} trains a classifier", run, RETURN)
         seconds = {name: steps * time_loss(rule, division, seed) for name, rule in rules.items()}
         rows = judge_all(heads, division, self.examples, self.protocol)
         for name, row in rows.items():
@@ -246,21 +249,40 @@ def time_loss(rule: Any, division: Division, seed: int, *, times: int = 5) -> fl
 
 @torch.no_grad()
 def judge_all(heads: Heads, division: Division, examples: Examples, protocol: Protocol) -> dict[str, dict]:
-    """All that is measured of each row on the test rows, which are read and classified batch by batch."""
-    counts, truth, x = division.counts, division.labels["test"], division.x["test"]
+    """All that is measured of each row on the test rows; of several trials, of the one that validation rows pick."""
+    counts, truth = division.counts, division.labels["test"]
     wanted = read_prior(protocol.prior, examples.classes, counts)
-    shown = division.x["train"]
-    means = average_classes(((batch, division.labels["train"][at]) for at, batch in shown.batches()), counts)
-    rows = max(1, AT_ONCE // (len(counts) * (len(GROUPS["plain"]) + 8)))
-    parts: dict[str, list[Answers]] = {}
-    for at, batch in x.batches(min(rows, BATCH)):
-        logits = classify(heads, batch, counts, means)
-        for name, some in (logits | tell_prior(logits, counts, wanted, protocol.prior)).items():
-            parts.setdefault(name, []).append(Answers.of(some, truth[at]))
+    answers = answer_part(heads, division, "test", wanted, protocol)
+    picked: dict[str, tuple[str, float | None]] = {name: (name, None) for name in answers}
+    if protocol.trials > 1:
+        picked = pick(
+            answer_part(heads, division, "valid", wanted, protocol), division.labels["valid"], wanted, protocol.trials
+        )
     whole = torch.from_numpy(examples.counts)
     groups = group_by_rows(whole) if protocol.bounds is None else groups_of(whole, *protocol.bounds)
     priors = priors_of(counts) | {"wanted": wanted}
-    return {name: measure(name, Answers.join(some), truth, priors, groups) for name, some in parts.items()}
+    return {
+        row: measure(row, answers[name], truth, priors, groups) | ({} if value is None else {"picked": value})
+        for row, (name, value) in picked.items()
+    }
+
+
+def answer_part(
+    heads: Heads, division: Division, part: str, wanted: Float[Tensor, " c"], protocol: Protocol
+) -> dict[str, Answers]:
+    """What each row answers to the rows of a part, which are read and classified batch by batch."""
+    counts, truth, shown = division.counts, division.labels[part], division.x["train"]
+    means = average_classes(((batch, division.labels["train"][at]) for at, batch in shown.batches()), counts)
+    n = sum(map(len, heads.groups.values())) + 2 * protocol.trials + 4
+    parts: dict[str, list[Answers]] = {}
+    for at, batch in division.x[part].batches(min(BATCH, max(1, AT_ONCE // (len(counts) * n)))):
+        logits = classify(heads, batch, counts, means)
+        if PLAIN in logits:
+            logits |= tell_prior(logits, counts, wanted, protocol.prior)
+            logits |= try_after(heads, batch, logits[PLAIN], counts, protocol.trials)
+        for name, some in logits.items():
+            parts.setdefault(name, []).append(Answers.of(some, truth[at]))
+    return {name: Answers.join(some) for name, some in parts.items()}
 
 
 def tell_prior(
@@ -270,7 +292,7 @@ def tell_prior(
     prior: str | Mapping[str, float],
 ) -> dict[str, Float[Tensor, "m c"]]:
     """Balanced scores with the log of the wanted prior: rows of their own where it is not the one they are made for."""
-    if PLAIN not in logits or prior == "uniform":
+    if prior == "uniform":
         return {}
     told = {name: (scores + wanted.log()).float() for name, scores in balance(logits, counts).items()}
     rows = {MINE: told[MINE]} if prior == "training" else {"adjusted": told[PLAIN], MINE: told[MINE]}

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from vqabook import stop
 from vqabook.objectives.base import Objective
 from vqabook.objectives.longtail import LabelLoss
 
@@ -79,7 +80,7 @@ def _import(path: Path) -> Any:
     module, run = importlib.util.module_from_spec(found), found.loader.exec_module
     sys.modules[found.name] = module  # dataclasses look it up
     sys.path.insert(0, str(path.parent.resolve()))
-    _call(f"{path} is imported", lambda: run(module), f"mend it, and try python {path}")
+    call(f"{path} is imported", lambda: run(module), f"mend it, and try python {path}")
     sys.path.pop(0)
     return module
 
@@ -97,7 +98,7 @@ def check(loss: OwnLoss) -> None:
         rule: Any = loss.rule(counts)
         return rule.cost(logits, target, 0.0)
 
-    got = _call(f"{where} takes logits [{b}, {len(counts)}], target [{b}] and counts [{len(counts)}]", cost, RETURN)
+    got = call(f"{where} takes logits [{b}, {len(counts)}], target [{b}] and counts [{len(counts)}]", cost, RETURN)
     if not isinstance(got, Tensor):
         raise ValueError(f"a loss is a tensor [b]: {where} gave {type(got).__name__}; {RETURN}")
     if got.dim() == 0:
@@ -119,10 +120,12 @@ def check(loss: OwnLoss) -> None:
         raise ValueError(f"a loss has a finite gradient: that of {where} is not; keep logarithms and roots off zero")
 
 
-def _call(what: str, call: Callable[[], Any], way_out: str) -> Any:
-    """What someone else's code gives; whatever it raises is one sentence."""
+def call(what: str, run: Callable[[], Any], way_out: str) -> Any:
+    """What someone else's code gives; whatever it raises is one sentence, unless the user ends it."""
     try:
-        return call()
+        return run()
     except (Exception, SystemExit) as error:
+        if stop.asked():
+            raise
         line = str(error).partition("\n")[0][:200]
         raise ValueError(f"{what}: that fails ({type(error).__name__}: {line}); {way_out}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from vqabook import __version__
-from vqabook.arena.contest import LIBRARY, TOLD, Contest
+from vqabook.arena.contest import TOLD, Contest
 from vqabook.arena.divide import group_by_rows
-from vqabook.arena.heads import NO_PROBABILITIES, TITLES
+from vqabook.arena.heads import TITLES
 from vqabook.arena.page import Block, Cells, Code, Heading, Picture, Text, write_html, write_markdown
 from vqabook.arena.pictures import NAMED, draw_counts, draw_forest
 from vqabook.arena.ranking import (
@@ -29,6 +28,7 @@ from vqabook.arena.ranking import (
     read,
 )
 from vqabook.arena.snippets import write_code, write_own
+from vqabook.arena.summary import summarise, tell_method
 from vqabook.evidence.record import write_json
 from vqabook.files import written_whole
 from vqabook.metrics.classes import groups_of
@@ -44,7 +44,7 @@ PRIORS = {  # of a test set -> in words
 COLUMNS = {  # of the table -> metric, digits
     "as in the data": ("training", 1), "reversed": ("reversed", 1), "many": ("many", 1), "medium": ("medium", 1),
     "few": ("few", 1), "macro-F1": ("macro_f1", 1), "average precision": ("average_precision", 1), "NLL": ("nll", 2),
-    "ECE": ("ece", 1), "seconds": ("seconds", 1),
+    "ECE": ("ece", 1), "picked value": ("picked", 2), "seconds": ("seconds", 1),
 }  # fmt: skip
 OPEN = ("undecided", "no difference")  # kinds of rows that are not told apart
 
@@ -97,14 +97,15 @@ class Report:
 
 def write(report: Report, folder: Path) -> str:
     """report.json, report.md with its pictures, and report.html in `folder`; the answer as text."""
-    blocks = list_blocks(report)
-    write_json(folder / "report.json", summarise(report))
+    blocks, told = list_blocks(report), minus(" ".join(answer(report)).replace("**", ""))
+    metrics = [SCORE, "uniform", *(metric for metric, _ in COLUMNS.values())]
+    write_json(folder / "report.json", summarise(report, told, metrics))
     texts = {"report.md": write_markdown(blocks), "report.html": write_html(blocks)}
     texts |= {block.file: draw_svg(block.draw, size=block.size) for block in blocks if isinstance(block, Picture)}
     for name, text in texts.items():
         with written_whole(folder / name) as partial_:
             partial_.write_text(text, "utf-8")
-    return minus(" ".join(answer(report)).replace("**", ""))
+    return told
 
 
 def answer(report: Report) -> tuple[str, str]:
@@ -281,7 +282,8 @@ def _show_priors(report: Report) -> list[Block]:
 def _show_code(report: Report) -> list[Block]:
     row = report.ranking.chosen.name if report.ranking.chosen else START
     own = {loss.row: loss for loss in report.contest.own}
-    code = write_own(own[row]) if row in own else write_code(row)
+    values = list(report.numbers(row, "picked").values())  # of several trials, by division
+    code = write_own(own[row]) if row in own else write_code(row, float(np.median(values)) if values else None)
     given = "`model`, `optimizer`, `batches` and your rows are yours"
     return [Heading(f"The lines of {report.title(row)}"), Text(f"In a loop of your own; {given}.", "note"), Code(code)]
 
@@ -311,12 +313,14 @@ def _needs(row: Standing) -> tuple[str, str]:
 
 
 def _show_method(report: Report) -> list[Block]:
+    picks = report.contest.protocol.trials > 1
+    chosen = "Validation rows pick each rule's own value." if picks else "Validation rows choose nothing."
     return [
         Heading("How it was done"),
         Cells(["", "this contest"], [[name, value] for name, value in tell_method(report).items()], kind="facts"),
         Text(
             "Every rule trains a linear classifier on the same fixed features, on the same rows in the same order. "
-            "Validation rows choose nothing. A network that learns its features by these losses may "
+            f"{chosen} A network that learns its features by these losses may "
             "rank them otherwise.",
             "note",
         ),
@@ -326,72 +330,3 @@ def _show_method(report: Report) -> list[Block]:
             "note",
         ),
     ]
-
-
-def tell_method(report: Report) -> dict[str, str]:
-    """Rows, divisions, steps, machine and versions, in words."""
-    examples, protocol = report.contest.examples, report.contest.protocol
-    record = next(r for r in report.records if r["recipe"]["variant"] == LIBRARY)
-    sizes, stamp, recipe = record["result"]["sizes"], record["provenance"], record["recipe"]
-    costs = report.pilot["result"]["costs"]
-    words = {True: "settled", False: "not settled: give more --steps", None: "as asked"}
-    settled, (train, _, test) = words[report.pilot["result"]["settled"]], recipe["shares"]
-    seconds = sum(r["provenance"]["seconds"] for r in report.records)
-    tried = "; ".join(f"{steps}: {cost:.4f}" for steps, cost in costs.items())
-    return {
-        "data": f"{examples.name}, {len(examples.labels):,} rows, {record['result']['width']:,} columns, "
-        f"{len(examples.classes):,} classes, digest {examples.digest}",
-        "divisions": f"seeds {', '.join(map(str, protocol.seeds))}; by class, {sizes['train']:,} rows of training, "
-        f"{sizes['valid']:,} of validation, {sizes['test']:,} of test",
-        "features": "standardised by mean and deviation of training rows",
-        "training": f"{recipe['steps']} steps of Adam in batches of {protocol.batch_size} or a quarter of the rows, "
-        f"cosine schedule, decay {protocol.decay:g}",
-        "steps": f"{settled}{f' (softmax training cost by steps: {tried})' if tried else ''}",
-        "prior at test": protocol.prior if isinstance(protocol.prior, str) else str(dict(protocol.prior)),
-        "intervals": f"95 %, Student's t, paired by division; variance s² (1/n + {test / train:.2f})",
-        "machine": f"{stamp['hardware']}; {seconds:,.0f} s in all",
-        "made by": f"vqabook {__version__}, torch {stamp['versions']['torch']}, code {stamp['code']}",
-    }
-
-
-def summarise(report: Report) -> dict:
-    """The report for machines."""
-    examples, first = report.contest.examples, answer(report)
-    metrics = [SCORE, "uniform", *(metric for metric, _ in COLUMNS.values())]
-    groups = {i: name for name, mask in report.groups().items() for i, yes in enumerate(mask) if yes}
-    return {
-        "answer": minus(" ".join(first).replace("**", "")),
-        "recommended": report.ranking.chosen.name if report.ranking.chosen else None,
-        "data": {
-            "name": examples.name,
-            "digest": examples.digest,
-            "classes": [
-                {"name": name, "rows": int(n), "group": groups[i]}
-                for i, (name, n) in enumerate(zip(examples.classes, examples.counts, strict=True))
-            ],
-            "left_out": dict(examples.left_out),
-            "constant": list(examples.constant),
-            "notes": list(examples.notes),
-        },
-        "protocol": asdict(report.contest.protocol) | {"told": tell_method(report)},
-        "rows": [_summarise_row(report, row, metrics) for row in report.ranking.rows],
-    }
-
-
-def _summarise_row(report: Report, row: Standing, metrics: Sequence[str]) -> dict:
-    numbers = {metric: {str(k): v for k, v in report.numbers(row.name, metric).items()} for metric in metrics}
-    return {
-        "row": row.name,
-        "name": report.title(row.name),
-        "own": row.name in report.own,
-        "probabilities": not row.name.startswith(NO_PROBABILITIES),
-        "mean": row.mean,
-        "gain_over_softmax": _tell_verdict(row.gain),
-        "lead_of_first": _tell_verdict(row.behind)
-        | {"divisions": count_divisions(row.behind), "rows": count_rows(row.behind)},
-        "numbers": {metric: by for metric, by in numbers.items() if by},
-    }
-
-
-def _tell_verdict(verdict: Verdict) -> dict:
-    return {"kind": verdict.kind, "mean": verdict.mean, "low": verdict.low, "high": verdict.high, "n": verdict.n}

@@ -7,6 +7,7 @@ from textwrap import dedent
 from vqabook.arena.contest import TOLD
 from vqabook.arena.heads import EVEN, GROUPS, RULES
 from vqabook.arena.own_loss import OwnLoss
+from vqabook.arena.trials import KNOBS
 from vqabook.objectives.base import Objective
 
 LOOP = """
@@ -25,7 +26,7 @@ RULE = """
     from vqabook.objectives.longtail import long_tail
 
     counts = torch.bincount(train_labels)  # rows of each class
-    rule = long_tail("{rule}", counts{tau})
+    rule = long_tail("{rule}", counts{options})
 """
 DRAWN = """
     import torch
@@ -87,18 +88,28 @@ PRIOR = """
 """
 
 
-def write_code(row: str) -> str:
-    """The lines of a row of the library, with `train_x`, `train_labels`, `test_x`, `model` and `optimizer` as given."""
+def write_code(row: str, value: float | None = None) -> str:
+    """The lines of a row of the library, with `train_x`, `train_labels`, `test_x`, `model` and `optimizer` as given.
+
+    `value`: of the rule's own knob, `trials.KNOBS`; None: as in its paper.
+    """
     name, told = row.removesuffix(TOLD), row.endswith(TOLD)
     if name in AFTER:
         code = dedent(AFTER[name])
+        if value is not None:
+            code = code.replace("log_n).", f"log_n, tau={value:g}).")
+            code = code.replace("F.normalize(model.weight)", f"model.weight / length**{value:g}")
+            length = "length = model.weight.norm(dim=1, keepdim=True)\nanswer = F.linear(test_x, model"
+            code = code.replace("answer = F.linear(test_x, model", length)
         if told:
             code = code.replace("adjust(model(test_x), log_n)", "(adjust(model(test_x), log_n) + prior.log())")
         return code.strip()
     if name == EVEN:
         return dedent(DRAWN + LOOP + ANSWER).strip()
     rule, tau = RULES[name]
-    head = RULE.format(rule=rule, tau="" if tau == 1 else f", exponent={tau}")
+    options = {"exponent": tau} if tau != 1 else {}
+    options |= {KNOBS[name][0]: value} if value is not None and value != KNOBS[name][1] else {}
+    head = RULE.format(rule=rule, options="".join(f", {option}={x:g}" for option, x in options.items()))
     cosine = COSINE if name in GROUPS["cosine"] else ""
     return dedent(head + cosine + LOOP + (PRIOR if told else ANSWER)).strip()
 

@@ -37,6 +37,10 @@ def arena(
         str | None, typer.Option(help="MANY,FEW: rows of a class above and below which it counts so; default: thirds")
     ] = None,
     decay: Annotated[float, typer.Option(min=0.0, help="weight decay of all rules")] = 3e-3,
+    trials: Annotated[
+        int,
+        typer.Option(min=1, max=20, help="values of each rule's own knob, picked on validation rows; 1: the paper's"),
+    ] = 1,
     workers: Annotated[int | None, typer.Option(min=1, help="processes; default: one a core, a division each")] = None,
     report: Annotated[bool, typer.Option(help="without it records are made, and no report")] = True,
     skip_bad: Annotated[bool, typer.Option(help="leave out images that do not decode")] = False,
@@ -57,9 +61,8 @@ def arena(
     from vqabook.arena.readers import read
 
     torch.set_num_threads(1)  # steps are small: cores are better used by processes
-    protocol = Protocol(
-        seeds=tuple(range(seeds)), steps=steps, prior=read_prior(test_prior), bounds=read_bounds(bounds), decay=decay
-    )
+    how = {"prior": read_prior(test_prior), "bounds": read_bounds(bounds)}
+    protocol = Protocol(tuple(range(seeds)), steps=steps, trials=trials, decay=decay, **how)
     folder = out or Path(f"arena-{data[0].resolve().stem}")
     need_writable(folder, "give another folder (--out)")
     contest = Contest(check(read(data, folder, label=label, skip_bad=skip_bad)), protocol, own)

@@ -22,8 +22,9 @@ class SideBySide(Protocol):
 class AllRules(Objective):
     """The sum of all rules' losses of a batch, and half `decay` times the squared class vectors.
 
-    `rules`: the loss of each classifier by its name, a `LabelLoss` or another module with its `cost`. That of `even` is of rows drawn class by class: inputs are x, the
-    rows drawn and their labels, as `data.sampling.DrawEvenly` gives them. TypeError for a model of another kind.
+    `rules`: the loss of each classifier by its name, a `LabelLoss` or another module with its `cost`. That of `even` is
+    of rows drawn class by class: inputs are x, the rows drawn and their labels, as `data.sampling.DrawEvenly` gives
+    them. TypeError for a model of another kind.
     """
 
     def __init__(self, rules: Mapping[str, Any], decay: float, *, even: str | None = None):
