@@ -144,10 +144,16 @@ class Contest:
 
 
 def start(division: Division, groups: Mapping[str, Sequence[str]], seed: int) -> Heads:
-    """Classifiers at their first weights; the first one of a group starts alike whatever else is in it."""
+    """Classifiers at their first weights; one that is trained alone starts where softmax does beside all others."""
+    size = division.width, len(division.counts)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return Heads(division.width, len(division.counts), groups)
+        heads = Heads(*size, groups)
+        if sum(map(len, groups.values())) == 1:
+            torch.manual_seed(seed)
+            softmax = Heads(*size, GROUPS).weight["plain"][GROUPS["plain"].index(PLAIN)]
+            heads.weight["plain"].data.copy_(softmax[None])
+    return heads
 
 
 def train(

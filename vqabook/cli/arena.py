@@ -60,18 +60,19 @@ def arena(
     from vqabook.arena.examples import check
     from vqabook.arena.readers import read
 
+    if report:  # what draws it is asked for before minutes of training
+        from vqabook.arena.report import Report, write
+
     torch.set_num_threads(1)  # steps are small: cores are better used by processes
     how = {"prior": read_prior(test_prior), "bounds": read_bounds(bounds)}
     protocol = Protocol(tuple(range(seeds)), steps=steps, trials=trials, decay=decay, **how)
     folder = out or Path(f"arena-{data[0].resolve().stem}")
-    need_writable(folder, "give another folder (--out)")
     contest = Contest(check(read(data, folder, label=label, skip_bad=skip_bad)), protocol, own)
     contest.check()
+    need_writable(folder, "give another folder (--out)")
     with team.at_work("--no-report"):
         records = contest.hold(folder / "records")
     if report:
-        from vqabook.arena.report import Report, write
-
         print(write(Report.of(contest, records), folder))
         print(f"The report: {folder / 'report.html'}, report.md, report.json")
 
