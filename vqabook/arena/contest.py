@@ -22,6 +22,7 @@ from vqabook.arena.divide import BATCH, SHARES, Division, divide, group_by_rows,
 from vqabook.arena.examples import Examples
 from vqabook.arena.heads import (
     EVEN,
+    GROUPS,
     MINE,
     NO_PROBABILITIES,
     PLAIN,

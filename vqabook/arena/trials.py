@@ -6,6 +6,7 @@ A rule's first try has its own name and is what it is without tries; softmax and
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,13 +59,12 @@ def group_tries(n: int) -> dict[str, list[str]]:
 
 def list_tries(counts: Int[Tensor, " c"], n: int) -> dict[str, LabelLoss]:
     """The loss of each try."""
-    more = {
-        name_try(row, i): long_tail(rule, counts, **({"exponent": tau} | {KNOBS[row][0]: value}))
-        for row, (rule, tau) in RULES.items()
-        for i, value in enumerate(list_values(row, n))
-        if i
-    }
-    return list_rules(counts) | more
+    found = list_rules(counts)
+    for row, (rule, tau) in RULES.items():
+        for i, value in list(enumerate(list_values(row, n)))[1:]:
+            options: dict[str, Any] = {"exponent": tau, KNOBS[row][0]: value}
+            found[name_try(row, i)] = long_tail(rule, counts, **options)
+    return found
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -64,7 +64,7 @@ def arena(
         from vqabook.arena.report import Report, write
 
     torch.set_num_threads(1)  # steps are small: cores are better used by processes
-    how = {"prior": read_prior(test_prior), "bounds": read_bounds(bounds)}
+    how: dict[str, Any] = {"prior": read_prior(test_prior), "bounds": read_bounds(bounds)}
     protocol = Protocol(tuple(range(seeds)), steps=steps, trials=trials, decay=decay, **how)
     folder = out or Path(f"arena-{data[0].resolve().stem}")
     contest = Contest(check(read(data, folder, label=label, skip_bad=skip_bad)), protocol, own)

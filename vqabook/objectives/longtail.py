@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 from math import log
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -100,7 +100,7 @@ def long_tail(
     log_n = losses.log_counts(counts)
     softmax = Loss(losses.balanced_softmax, log_n=log_n, exponent=0.0)
     ldam = Loss(losses.ldam, margins=losses.ldam_margins(counts, largest=largest), scale=SCALE)
-    own = {} if gamma is None else {"gamma": gamma}
+    own: dict[str, Any] = {} if gamma is None else {"gamma": gamma}
     released = losses.released_sigmoid_offsets(counts, int(counts.sum()))
     rules: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
         "focal": partial(_focal, **own),
