@@ -191,6 +191,7 @@ def test_the_command_writes_a_report_and_goes_on(vqabook, make_rows, tmp_path):
     words = ("arena", tmp_path / "mine.npz", "--out", tmp_path / "out", "--steps", 20, "--seeds", 1, "--workers", 1)
     done = vqabook(*words, "--test-prior", '{"cat": 0.9, "dog": 0.1}', "--bounds", "50,30")
     assert (done.status, done.error) == (0, "") and "No rule is seen to beat softmax" in done.out
+    assert "no interval of fewer than 3 divisions: give more (--seeds)" in done.out
     assert "average precision" in (tmp_path / "out" / "report.md").read_text("utf-8")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "records").glob("*.json")}
     assert vqabook(*words, "--test-prior", '{"cat": 0.9, "dog": 0.1}', "--bounds", "50,30", "--no-report").out == ""

@@ -31,9 +31,11 @@ def draw_counts(figure: Figure, names: Sequence[str], counts: Sequence[int], gro
         axes.set_yticks(places, [name if len(name) < 22 else f"{name[:20]}…" for name in names], fontsize=8)
         axes.set_ylim(len(counts) - 0.4, -0.6)
         axes.set_xlim(left=0.8)
+        axes.xaxis.set_major_formatter("{x:,.0f}")
     else:
         axes.set(yscale="log", ylabel="rows", xlabel="classes, most frequent first")
         axes.set_ylim(bottom=0.8)
+        axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=1 if is_narrow(figure) else 3)
 
 

@@ -34,7 +34,7 @@ from vqabook.files import written_whole
 from vqabook.metrics.classes import groups_of
 from vqabook.report.figures.frame import draw_svg
 from vqabook.report.plain import clear, minus, sign, span
-from vqabook.report.verdicts import KINDS, BySeed, Verdict
+from vqabook.report.verdicts import KINDS, MIN_SEEDS, BySeed, Verdict
 
 PRIORS = {  # of a test set -> in words
     "uniform": "where all classes are alike",
@@ -44,7 +44,7 @@ PRIORS = {  # of a test set -> in words
 COLUMNS = {  # of the table -> metric, digits
     "as in the data": ("training", 1), "reversed": ("reversed", 1), "many": ("many", 1), "medium": ("medium", 1),
     "few": ("few", 1), "macro-F1": ("macro_f1", 1), "average precision": ("average_precision", 1), "NLL": ("nll", 2),
-    "ECE": ("ece", 1), "picked value": ("picked", 2), "seconds": ("seconds", 1),
+    "ECE": ("ece", 1), "picked value": ("picked", 2), "seconds": ("seconds", 2),
 }  # fmt: skip
 OPEN = ("undecided", "no difference")  # kinds of rows that are not told apart
 
@@ -117,7 +117,9 @@ def answer(report: Report) -> tuple[str, str]:
         return (
             f"**No rule is seen to beat softmax** on {data} {report.where}: the first, {report.title(best.name)}, "
             f"gains {_gain(best.gain)} points.",
-            "Keep softmax, or bring more rows; what would tell the rules apart stands below.",
+            "Keep softmax, or bring more rows; what would tell the rules apart stands below."
+            if best.gain.interval
+            else f"There is no interval of fewer than {MIN_SEEDS} divisions: give more (--seeds).",
         )
     level = f"{clear(chosen.mean, 1)} % in place of {clear(start.mean, 1)} %"
     cost = compare(report.numbers(chosen.name, "many"), report.numbers(START, "many"))
