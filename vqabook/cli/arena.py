@@ -70,7 +70,7 @@ def arena(
     contest = Contest(check(read(data, folder, label=label, skip_bad=skip_bad)), protocol, own)
     contest.check()
     need_writable(folder, "give another folder (--out)")
-    with team.at_work("--no-report"):
+    with team.at_work("--no-report", quiet=True):
         records = contest.hold(folder / "records")
     if report:
         print(write(Report.of(contest, records), folder))
