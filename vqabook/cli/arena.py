@@ -26,7 +26,8 @@ def arena(
         str | None, typer.Option(help="a table's column of labels; default: label, class, y, the last")
     ] = None,
     loss: Annotated[
-        list[str] | None, typer.Option(help="a loss of your own, FILE.py:NAME: (logits, target, counts) -> [b]")
+        list[str] | None,
+        typer.Option(help="a loss of your own, FILE.py:NAME: of (logits, target, counts), one value an example"),
     ] = None,
     test_prior: Annotated[
         str, typer.Option(help="what classes occur like at test: uniform, training, reversed, or JSON {class: share}")
