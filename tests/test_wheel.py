@@ -82,7 +82,7 @@ def test_a_wheel_is_the_library(built):
     names = zipfile.ZipFile(built / f"vqabook-{VERSION}-py3-none-any.whl").namelist()
     ours = {name for name in list_tracked() if name.startswith("vqabook/")}
     assert {name for name in names if ".dist-info/" not in name} == ours
-    assert {"vqabook/py.typed", "vqabook/fetch/manifest.toml"} <= ours
+    assert {"vqabook/py.typed", "vqabook/arena/style.css", "vqabook/fetch/manifest.toml"} <= ours
 
 
 def test_version_and_data_sets(away, tmp_path):

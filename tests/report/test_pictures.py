@@ -33,9 +33,6 @@ DOTS = [
 MATRIX = [[None, 1.0], [2.0, None]]
 LEVELS = [Level("a", 40.0, 30.0, None, (3,)), Level("b", 50.0, 1, 2, (3, 5))]
 DRAWINGS = {  # name -> a drawing of small data on a whole figure
-    "answer_bars": lambda f: figures.answer_bars(
-        f.add_subplot(), {"baseline": [80, 20], "method": [60, 40], "truth": [50, 50]}, ["yes", "no"], truth="truth"
-    ),
     "bars": lambda f: figures.bars(f.add_subplot(), SEEDS, label="accuracy (%)"),
     "gains": lambda f: figures.gains(f.add_subplot(), {"UpDn, Sigm-BCE": ([1.0, 2.0], (0.5, 2.5))}, {}),
     "slopes": lambda f: figures.slopes(
@@ -138,12 +135,6 @@ def test_a_matrix_keeps_the_names_of_its_axes(figure):
         axes = figure.add_subplot()
         figures.matrix(axes, values, ["two", "three"], title="how many")
         assert axes.get_xlabel().startswith("predicted") and axes.get_ylabel() == "ground truth"
-
-
-def test_answer_bars_show_both_and_the_truth(figure):
-    DRAWINGS["answer_bars"](figure)
-    heights = [[bar.get_height() for bar in bars] for bars in figure.axes[0].containers]
-    assert heights == [[80, 20], [60, 40]] and list(figure.axes[0].lines[0].get_ydata()) == [50, 50]
 
 
 def test_slopes_lead_from_mean_to_mean_and_name_their_ends(figure):

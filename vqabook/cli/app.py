@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vqabook.cli import data, lists, pages
+from vqabook.cli import arena, data, lists, pages
 from vqabook.progress import start_log
 
 HELP = "Train, execute and judge the book's pages; fetch and inspect data sets. A command's --help says more."
@@ -13,7 +13,7 @@ HELP = "Train, execute and judge the book's pages; fetch and inspect data sets. 
 app = typer.Typer(help=HELP, no_args_is_help=True, pretty_exceptions_enable=False)
 COMMANDS = (
     pages.run, pages.make, pages.execute, pages.tell, pages.freeze, pages.live, pages.ledger, pages.recheck,
-    lists.changes, lists.keep, lists.contradictions,
+    arena.arena, lists.changes, lists.keep, lists.contradictions,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

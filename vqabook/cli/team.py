@@ -30,10 +30,14 @@ class Team:
         return {"CUDA_VISIBLE_DEVICES": self.gpus[member % len(self.gpus)]} if self.gpus else {}
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """The others do beside the block what this process does in it; they end with it."""
-        words = [sys.executable, "-m", "vqabook", *sys.argv[1:], "--workers", "1"]
-        others = [subprocess.Popen(words, env=os.environ | self.seen_by(i)) for i in range(1, self.size)]
+    def at_work(self, *more: str, quiet: bool = False) -> Iterator[None]:
+        """The others do beside the block what this process does in it; they end with it.
+
+        `more`: words for them; `quiet`: they show no bars, since this one counts what they finish.
+        """
+        words = [sys.executable, "-m", "vqabook", *sys.argv[1:], "--workers", "1", *more]
+        bars = {"TQDM_DISABLE": "1"} if quiet else {}
+        others = [subprocess.Popen(words, env=os.environ | self.seen_by(i) | bars) for i in range(1, self.size)]
         with stop.together(others):
             yield
         if failed := sum(other.returncode != 0 for other in others):

@@ -4,6 +4,7 @@ Shen, Lin, Huang 2016 (class-aware sampling); Gupta, Dollár, Girshick 2019, "LV
 """
 
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -39,11 +40,18 @@ def repeated_order(factors: Float[Tensor, " n"], *, generator: torch.Generator |
     return rows[torch.randperm(len(rows), generator=generator)]
 
 
+@runtime_checkable
+class GivesRows(Protocol):
+    """Features [n, d], a tensor or what reads rows as they are asked for."""
+
+    def __getitem__(self, rows: Any, /) -> Tensor: ...
+
+
 @dataclass(frozen=True)
 class DrawEvenly:
     """A Table's lookup: features of a row, and of another one, drawn class by class, with its label."""
 
-    x: Float[Tensor, "n d"]
+    x: GivesRows
     by_class: Int[Tensor, " n"]  # rows, class after class
     counts: Int[Tensor, " c"]
 

@@ -11,8 +11,8 @@ from vqabook.evidence.record import PACKAGE
 from vqabook.files import cache_folder, written_whole
 
 NUMERIC = (
-    "core.py", "splits.py", "data", "detection", "features", "losses", "metrics", "models", "objectives", "papers",
-    "producer.py", "surrogates", "training", "world",
+    "arena", "core.py", "splits.py", "data", "detection", "features", "losses", "metrics", "models", "objectives",
+    "papers", "producer.py", "surrogates", "training", "world",
 )  # fmt: skip
 NO_NUMBERS = ("__init__", "claims", "printed")  # how the names of files end that move no number
 

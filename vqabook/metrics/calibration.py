@@ -11,8 +11,17 @@ def negative_log_likelihood(
     p: Float[Tensor, "n c"], truth: Int[Tensor, " n"], weight: Float[Tensor, " n"] | None = None
 ) -> float:
     """Mean of -log p of the true class, in nats; `weight`: of each row, by default all alike."""
-    cost = -p.gather(1, truth[:, None])[:, 0].clamp(min=torch.finfo(p.dtype).tiny).log()
-    return float((_shares(weight, p) * cost).sum())
+    return mean_cost(find_costs(p, truth), weight)
+
+
+def find_costs(p: Float[Tensor, "n c"], truth: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """-log p of the true class of each row, in nats."""
+    return -p.gather(1, truth[:, None])[:, 0].clamp(min=torch.finfo(p.dtype).tiny).log()
+
+
+def mean_cost(cost: Float[Tensor, " n"], weight: Float[Tensor, " n"] | None = None) -> float:
+    """The mean over rows; `weight`: of each, by default all alike."""
+    return float((_shares(weight, cost) * cost).sum())
 
 
 def calibration_error(

@@ -1,8 +1,9 @@
 """Training on labels of a long tail, by the number of rows that each class has: the rules of Ren et al. 2020."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from math import log
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -69,12 +70,20 @@ class LabelLoss(Objective):
 
 
 def long_tail(
-    rule: Rule, counts: Int[Tensor, " c"], *, tail: Bool[Tensor, " c"] | None = None, exponent: float = 1.0
+    rule: Rule,
+    counts: Int[Tensor, " c"],
+    *,
+    tail: Bool[Tensor, " c"] | None = None,
+    exponent: float = 1.0,
+    beta: float = BETA,
+    gamma: float | None = None,
+    largest: float = 0.5,
 ) -> LabelLoss:
     """The objective of a row of Table 1 or 2. `counts`: training rows of each class.
 
-    `exponent` is balanced softmax' (Eq. 28: 1/4, Eq. 14: 1). LDAM wants a model that returns cosines; under the
-    sigmoids a label of c is background.
+    `exponent` is balanced softmax' (Eq. 28: 1/4, Eq. 14: 1); `beta` of effective numbers; `gamma` of focal loss, of
+    equalisation and of vector scaling, None: each paper's; `largest`: LDAM's margin. LDAM wants a model that returns
+    cosines; under the sigmoids a label of c is background.
 
     `tail` is equalisation loss': by default classes of less than half the mean of `counts`. Tan et al. 2020 take those
     of less than 0.5 % of the rows on CIFAR-100-LT, which are the same: 52 of 100 classes at an imbalance of 100. Of ten
@@ -90,18 +99,19 @@ def long_tail(
     tail = counts < TAIL * counts.double().mean() if tail is None else tail
     log_n = losses.log_counts(counts)
     softmax = Loss(losses.balanced_softmax, log_n=log_n, exponent=0.0)
-    ldam = Loss(losses.ldam, margins=losses.ldam_margins(counts), scale=SCALE)
+    ldam = Loss(losses.ldam, margins=losses.ldam_margins(counts, largest=largest), scale=SCALE)
+    own: dict[str, Any] = {} if gamma is None else {"gamma": gamma}
     released = losses.released_sigmoid_offsets(counts, int(counts.sum()))
     rules: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-        "focal": _focal,
-        "effective_focal": _focal,
+        "focal": partial(_focal, **own),
+        "effective_focal": partial(_focal, **own),
         "ldam": ldam,
         "ldam_drw": ldam,
         "ldam_drw_released": ldam,
-        "equalisation": Loss(losses.equalisation_softmax, tail=tail),
+        "equalisation": Loss(losses.equalisation_softmax, tail=tail, **own),
         "balanced_softmax": Loss(losses.balanced_softmax, log_n=log_n, exponent=exponent),
         "balanced_softmax_drw": Loss(losses.balanced_softmax, log_n=log_n, exponent=exponent),
-        "vector_scaling": Loss(losses.vector_scaling, log_n=log_n, scales=losses.vector_scales(counts)),
+        "vector_scaling": Loss(losses.vector_scaling, log_n=log_n, scales=losses.vector_scales(counts, **own)),
         "sigmoid": Loss(losses.balanced_sigmoid, offsets=torch.zeros(len(counts))),
         "equalisation_sigmoid": Loss(losses.equalisation_sigmoid, tail=tail),
         "balanced_sigmoid": Loss(losses.balanced_sigmoid, offsets=losses.sigmoid_offsets(counts)),
@@ -111,7 +121,7 @@ def long_tail(
     if rule == "inverse":
         weight = losses.inverse_weights(counts)
     elif rule in EFFECTIVE:
-        weight = losses.effective_weights(counts, beta=BETA)
+        weight = losses.effective_weights(counts, beta=beta)
     since = DEFERRED if rule in DRW else 0.0
     over_weights = rule in DRW and rule != "ldam_drw"
     return LabelLoss(rules.get(rule, softmax), weight=weight, since=since, over_weights=over_weights)
@@ -125,6 +135,6 @@ def start_rare(classifier: nn.Linear, n: int) -> None:
     nn.init.constant_(classifier.bias, -log(n - 1))
 
 
-def _focal(logits: Float[Tensor, "b c"], target: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
+def _focal(logits: Float[Tensor, "b c"], target: Int[Tensor, " b"], gamma: float = 2.0) -> Float[Tensor, " b"]:
     rows = rows_of(logits, target)
-    return rows.reduce(focal(rows.logits, rows.one_hot(), alpha=1.0, softmax=True), "none")
+    return rows.reduce(focal(rows.logits, rows.one_hot(), alpha=1.0, gamma=gamma, softmax=True), "none")

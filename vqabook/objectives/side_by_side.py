@@ -1,14 +1,13 @@
 """Many classifiers trained at once, each by a rule of its own: the sum of their losses, which share no parameter."""
 
 from collections.abc import Iterator, Mapping
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from vqabook.core import Batch
 from vqabook.objectives.base import Objective
-from vqabook.objectives.longtail import LabelLoss
 
 
 @runtime_checkable
@@ -23,11 +22,12 @@ class SideBySide(Protocol):
 class AllRules(Objective):
     """The sum of all rules' losses of a batch, and half `decay` times the squared class vectors.
 
-    `rules`: the loss of each classifier by its name. That of `even` is of rows drawn class by class: inputs are x, the
-    rows drawn and their labels, as `data.sampling.DrawEvenly` gives them. TypeError for a model of another kind.
+    `rules`: the loss of each classifier by its name, a `LabelLoss` or another module with its `cost`. That of `even` is
+    of rows drawn class by class: inputs are x, the rows drawn and their labels, as `data.sampling.DrawEvenly` gives
+    them. TypeError for a model of another kind.
     """
 
-    def __init__(self, rules: Mapping[str, LabelLoss], decay: float, *, even: str | None = None):
+    def __init__(self, rules: Mapping[str, Any], decay: float, *, even: str | None = None):
         super().__init__()
         self.rules, self.even = dict(rules), even
         self.kept, self.decay = nn.ModuleList(self.rules.values()), decay

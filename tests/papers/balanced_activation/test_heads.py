@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from vqabook.arena.heads import MINE
 from vqabook.data import frozen as data
 from vqabook.data.frozen import read_frozen
 from vqabook.evidence.record import key_of
@@ -88,7 +89,7 @@ def recorded(at: int, seed: int, move: float = 0.0, longer: bool = False) -> dic
     recipe = {"variant": variant, "classes": 10, "part": "heads", "seed": seed, "data": {"imbalance": at}}
     metrics = (*head_tables.PRIORS.values(), *head_tables.CALIBRATION.values(), "many", "medium", "few")
     rows = [*head_tables.ROWS, *head_tables.KNOWN]
-    numbers = {row: dict.fromkeys(metrics, 50 + seed + move + 10 * (row == heads.MINE)) for row in rows}
+    numbers = {row: dict.fromkeys(metrics, 50 + seed + move + 10 * (row == MINE)) for row in rows}
     return {"recipe": recipe | {"many": 100, "few": 20}, "result": {"rows": numbers}, "provenance": {"machine": "m"}}
 
 

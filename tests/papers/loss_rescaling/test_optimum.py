@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vqabook.losses import rescaling_weights, sigmoid_bce, soft_cross_entropy
-from vqabook.papers.loss_rescaling.optimum import read_counts, settle_on, weigh_answers
+from vqabook.papers.loss_rescaling.optimum import read_counts, settle_on
 
 VOTES = torch.tensor([80, 4, 16])  # Table I
 LOSSES = {
@@ -40,13 +40,6 @@ def test_weights_turn_the_prior_round_for_soft_ce_alone():
     assert settled["no weights"].argsort().tolist() == settled["Soft-CE × µ"].argsort(descending=True).tolist()
     assert torch.equal(settled["Sigm-BCE × µ"], settled["no weights"])
     assert settled.keys() == LOSSES.keys()
-
-
-def test_answers_are_weighed_by_their_votes():
-    entry = {"answers": ["2", "4"], "votes": [80, 20], "weight": [0.5, 4.0], "test": [0, 3], "n_test": 4}
-    assert weigh_answers(entry, ["2", "4", "7"]) == {
-        "training votes": [80.0, 20.0, 0.0], "votes × µ": [40.0, 80.0, 0.0], "right at test": [0.0, 75.0, 0.0],
-    }  # fmt: skip
 
 
 def test_counts_are_those_of_changed_priors():

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from vqabook.papers.balanced_activation.claims import DATA, NAMES
+from vqabook.arena.heads import NO_PROBABILITIES
+from vqabook.arena.heads import TITLES as ROWS
+from vqabook.papers.balanced_activation.claims import DATA
 from vqabook.papers.balanced_activation.head_claims import AT
 from vqabook.papers.balanced_activation.printed import PRINTED
 from vqabook.papers.balanced_activation.setting import TABLE
@@ -15,13 +17,6 @@ from vqabook.report.claims import LONGER
 from vqabook.report.tables import embolden, title
 from vqabook.report.verdicts import BySeed, by_seed, mean_std, pair, seeds_of
 
-FURTHER = {
-    "ldam @ drw": "LDAM-DRW", "balanced softmax @ drw": "balanced softmax, DRW",
-    "balanced softmax @ tau 1/2": "balanced softmax, τ = 1/2", "balanced softmax @ tau 2": "balanced softmax, τ = 2",
-    "vector scaling": "VS loss", "adjusted": "softmax, adjusted after training",
-    "tau-normalised": "softmax, class vectors normalised", "ncm": "nearest class mean",
-}  # fmt: skip
-ROWS = {row: NAMES[row] for row in TABLE} | FURTHER
 KNOWN = {f"{row} @ prior known": f"{row}, told the prior" for row in ("softmax", "balanced softmax")}
 PRIORS = {"all alike": "uniform", "as in training": "training", "reversed": "reversed"}
 CALIBRATION = {
@@ -65,7 +60,7 @@ def tabulate_priors(records: Records, classes: int) -> pd.DataFrame:
 
 def tabulate_calibration(records: Records, classes: int) -> pd.DataFrame:
     """Negative log-likelihood and calibration error of rows that give probabilities; lower is better."""
-    rows = {row: name for row, name in ROWS.items() if row not in ("tau-normalised", "ncm")}
+    rows = {row: name for row, name in ROWS.items() if row not in NO_PROBABILITIES}
     return _tabulate(records, classes, rows, CALIBRATION, "nats and points")
 
 

@@ -1,6 +1,6 @@
 """What a model that cannot see settles on: the answers that cost least by each loss of Guo et al. 2022, Sec. IV-C."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -29,18 +29,3 @@ def read_counts(records: Iterable[Mapping]) -> Mapping:
     """What `evaluation.statistics` counted where priors change; without such a record, no types and no shares."""
     counted = (r for r in records if (r["recipe"]["kind"], r["recipe"]["prior"]) == ("statistics", "changing"))
     return next((r["result"] for r in counted), {"types": {}, "in_type": {"by_vote": float("nan")}})
-
-
-def weigh_answers(entry: Mapping, answers: Sequence[str]) -> dict[str, list[float]]:
-    """Of some answers to a question type, in percent: share of training votes, the same times µ, share of test.
-
-    `entry`: a type of `evaluation.statistics`. The second may pass 100: it is a weight, not a share.
-    """
-    names = entry["answers"]
-    votes, weight, test = (dict(zip(names, entry[key], strict=True)) for key in ("votes", "weight", "test"))
-    share = {answer: 100 * n / max(sum(votes.values()), 1) for answer, n in votes.items()}
-    return {
-        "training votes": [share.get(answer, 0.0) for answer in answers],
-        "votes × µ": [share.get(answer, 0.0) * weight.get(answer, 1.0) for answer in answers],
-        "right at test": [100 * test.get(answer, 0) / max(entry["n_test"], 1) for answer in answers],
-    }

@@ -44,30 +44,6 @@ def distribution(axes: Axes, entry: Mapping, *, title: str) -> None:
     axes.set(title=title, ylabel="% of questions")
 
 
-def answer_bars(axes: Axes, shares: Mapping[str, Sequence[float]], answers: Sequence[str], *, truth: str = "") -> None:
-    """Shares of answers (%) beside each other, a bar a name, `baseline` and `method` say; `truth` of them as ticks."""
-    bars = {name: values for name, values in shares.items() if name != truth}
-    x, width = np.arange(len(answers)), 0.8 / max(len(bars), 1)
-    for i, (name, values) in enumerate(bars.items()):
-        hatch = "///" if i % 2 else ""
-        places = x + width * (i - (len(bars) - 1) / 2)
-        axes.bar(
-            places,
-            values,
-            width=width,
-            color=mark_of(name).color,
-            hatch=hatch,
-            edgecolor="white",
-            linewidth=0,
-            label=name,
-        )
-    if truth:
-        axes.plot(x, shares[truth], "_", color=mark_of("printed").color, markersize=14, markeredgewidth=2, label=truth)
-    axes.set_xticks(x, answers, rotation=45, ha="right", fontsize=8)
-    axes.set_ylabel("% of answers")
-    axes.legend()
-
-
 def weights(axes: Axes, types: Mapping[str, Mapping]) -> None:
     """The weight of each answer against its share of its question type's votes, one line a type (Eqs. 7-8)."""
     palette = sns.color_palette("crest", len(types)).as_hex()

@@ -77,8 +77,7 @@ MARKS: Mapping[str, Mark] = {  # every name that pictures show
     "focal": OTHERS[0], "focal (released)": OTHERS[4],
     "UpDn": OTHERS[0], "LM": OTHERS[1], "LMH": OTHERS[2], "CSS": OTHERS[3], "CSS+LMH": OTHERS[4], "LXMERT": OTHERS[5],
     "question encoder": OTHERS[2], "classifier": OTHERS[3], "train": OTHERS[5], "test": OTHERS[1],
-    "mask": _PARTS[1], "training votes": OTHERS[5], "votes × µ": _PARTS[0],
-    "other images": _CONTROL, "no image": _CONTROL,
+    "mask": _PARTS[1], "other images": _CONTROL, "no image": _CONTROL,
     # soft cross-entropy
     "cross-entropy": _BASELINE, "soft cross-entropy": _METHOD, "soft scores": OTHERS[0],
     "others' answers": _CONTROL, "AVG": OTHERS[1], "POOL": OTHERS[2],

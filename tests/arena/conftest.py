@@ -1,0 +1,33 @@
+"""Made data whose classes are clouds, some rare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+
+from vqabook.arena.examples import Examples, check
+from vqabook.arena.readers import Raw
+
+Make = Callable[..., tuple[np.ndarray, np.ndarray]]
+
+
+@pytest.fixture(scope="session")
+def make_rows() -> Make:
+    """Rows of classes of so many rows each, whose centres are `apart` deviations apart."""
+
+    def make(counts: Sequence[int], width: int = 4, apart: float = 2.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng(seed)
+        centres = rng.normal(size=(len(counts), width))
+        centres *= apart / np.linalg.norm(centres, axis=1, keepdims=True)
+        y = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+        return (centres[y] + rng.normal(size=(len(y), width))).astype(np.float32), y
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def examples(make_rows) -> Examples:
+    """A skewed set of three classes."""
+    return check(Raw("clouds", *make_rows([300, 80, 20])))
