@@ -155,8 +155,6 @@ ASKED_ALONE = {
     for network in ("san", "resnet")
     for row in ("ie @ distilled", "one member @ wide", "one member @ long")
 }
-# Their tail, or their start, is another than what was recorded; they need torchvision's environment.
-TO_RECORD = ("detector crt", "detector equalisation")
 
 
 @pytest.mark.parametrize("profile", EMBEDDED_PROFILES)
@@ -172,7 +170,7 @@ def test_both_sides_of_a_claim_are_run_and_shown(page, profile):
         real = claim.data in REAL_ALONE  # the embedded world has none: recorded runs
         recipes = recorded(page, claim.data) if real else embedded(page, profile)
         for side in (claim.more, claim.less):
-            if side.where["variant"] in TO_RECORD or (profile == "small" and side.where["variant"] in ASKED_ALONE):
+            if profile == "small" and side.where["variant"] in ASKED_ALONE:
                 continue
             seeds = [r["seed"] for r in recipes if all(r.get(k) == v for k, v in side.where.items())]
             assert len(seeds) == len(set(seeds)) > 0, f"{claim.name}: no run, or several a seed, of {dict(side.where)}"
