@@ -149,7 +149,7 @@ def on_benchmark(side: Side) -> bool:
     return variant.startswith(("vgg ", "heads ")) or side.where.get("classes") == 100 or variant.endswith(" at 200")
 
 
-# Asked for by a knob of chapter 05 that is empty in its profiles: their claims wait for a recording.
+# Asked for by a knob of chapter 05 that is empty in its profiles: recorded of ResNet, not of SAN.
 ASKED_ALONE = {
     f"{network} {row}"
     for network in ("san", "resnet")
