@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from vqabook.papers.loss_rescaling import printed
 from vqabook.papers.loss_rescaling.printed import ACCURACY, CLARK, CP1, CP2, KAPPA, TABLE_V, V2, number, value
-from vqabook.papers.loss_rescaling.setting import IN_TURN, LONGER, UNIFORM
-from vqabook.report.claims import Claim, Side, mark_headlines
+from vqabook.papers.loss_rescaling.setting import IN_TURN, UNIFORM
+from vqabook.report.claims import LONGER, Claim, Side, mark_headlines
 
 TITLE = "Loss re-scaling (Guo et al. 2022)"
 BACKBONES = {"": "UpDn", "lm": "LM", "lmh": "LMH", "css": "CSS", "css_lmh": "CSS+LMH", "lxmert": "LXMERT"}
@@ -320,7 +320,7 @@ def _controls() -> Iterator[Claim]:
         runs = [f"{of}ce {module} @ {IN_TURN}" for module in ("re-scaling", "baseline")]
         statement = f"{title}, Soft-CE, test of rare answers: re-scaling beats baseline"
         yield compare(f"control-{name}", statement, "Ours: control, division of the questions", runs, data=TEN)
-    runs = [f"ce {module} @ {LONGER}" for module in ("re-scaling", "baseline")]
+    runs = [f"ce {module}{LONGER}" for module in ("re-scaling", "baseline")]
     statement = "UpDn, Soft-CE, trained twice as long: re-scaling beats baseline"
     yield compare("control-longer", statement, "Ours: control, length of training", runs, data=TEN)
     for loss, title in LOSSES.items():

@@ -31,7 +31,6 @@ DEPARTURES = (  # page 02: one choice at a time, then all of the release's
     ("ce re-scaling", "from the start", {"from_start": True}),
 )
 UNIFORM = "uniform answers"  # the control: an embedded world in which there is nothing to re-scale
-LONGER = "twice as long"
 IN_TURN = "types in turn"  # another division of the same questions, whose test asks for rare answers
 DIAGNOSED = ("bce baseline", "ce baseline")  # the variants of page 01
 
