@@ -78,7 +78,7 @@ Row = tuple[str, str, str, Side, Side]  # name, statement, where, more, less
 
 
 def _table_1(classes: int) -> list[Claim]:
-    """Balanced softmax beats every rival at every imbalance, and the more, the more there is; Fig. 1; the longer paper."""
+    """Balanced softmax beats every rival at every imbalance, and the more, the more there is; Fig. 1; BALMS."""
     among, side = "" if classes == 10 else f"among {classes} classes ", partial(image_side, classes=classes)
     rows: list[Row] = []
     for at in IMBALANCES:
