@@ -29,7 +29,7 @@ class Draw(NamedTuple):
 
 
 class MetaSampler(Objective):
-    """`base` on rows of `table` whose classes are drawn at learnt rates; the batch that is given is the meta set.
+    """`base` on rows of `table` whose classes are drawn at learnt rates; the given batch is the meta set.
 
     A step draws a batch, looks one gradient step of the classifier ahead upon it, and moves the rates to where that
     classifier has less cross-entropy on the meta set; then the classifier takes its own step on the batch (Sec. 3.2,

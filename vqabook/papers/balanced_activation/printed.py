@@ -27,7 +27,7 @@ SPREAD = _name_rows({
     (100, 100): (0.3, 0.8, 0.4, 0.1, 0.4, 0.1, 0.1, 0.3),
     (100, 10): (0.1, 0.3, 0.3, 0.6, 1.1, 0.3, 0.3, 0.2),
 })  # fmt: skip
-# Ren et al. 2020, "Balanced Meta-Softmax", arXiv:2007.10740, Table 2, row BALMS; of its other cells none is typed
+# Ren et al. 2020, "Balanced Meta-Softmax", arXiv:2007.10740, Table 2, row BALMS: cells that others quote as well
 LONGER: dict[Column, dict[str, float]] = {
     (10, 100): {"balanced meta-softmax": 84.9},
     (100, 100): {"balanced meta-softmax": 50.8},
