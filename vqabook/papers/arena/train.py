@@ -12,6 +12,8 @@ from vqabook.metrics.priors import PRIORS
 from vqabook.papers.arena.recipes import ContestRun, lay_out, name_loss
 from vqabook.training.stages import Scratch
 
+UNIFORM = PRIORS[0]
+
 
 def train(recipe: ContestRun, scratch: Scratch, *, data_root: Path | None, device: str = "auto") -> dict:
     """Rows by prior at test: validation rows pick a rule's own value for each of them, of the same classifiers.
@@ -30,7 +32,7 @@ def train(recipe: ContestRun, scratch: Scratch, *, data_root: Path | None, devic
         judged = judge_all(heads, division, examples, replace(protocol, prior=prior))
         rows[prior] = {row: _shorten(found, prior) for row, found in judged.items()}
     if loss is None:
-        seconds = {row: seconds.get(row, seconds[PLAIN]) for row in rows[PRIORS[0]]}
+        seconds = {row: seconds.get(row, seconds[PLAIN]) for row in rows[UNIFORM]}
     counts = [int(n) for n in division.counts]
     return {
         "rows": rows,
@@ -59,7 +61,9 @@ def _load(recipe: ContestRun) -> OwnLoss | None:
 
 
 def _shorten(found: dict, prior: str) -> dict:
-    """What tables read: its own prior's numbers, and of groups of classes, which no prior weighs, once."""
-    double = {*PRIORS, "nll_training", "ece_training", "average_precision_training"}
-    double |= set() if prior == PRIORS[0] else {"many", "medium", "few"}
+    """What tables read: a prior's numbers by the tries that are best there. Those that are best where classes are alike
+    also say what they cost elsewhere, and on which classes.
+    """
+    double = {UNIFORM, "nll_training", "ece_training", "average_precision_training"}
+    double |= set() if prior == UNIFORM else {*PRIORS, "many", "medium", "few"}
     return {name: None if x is None else round(float(x), 4) for name, x in found.items() if name not in double}
