@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from vqabook.arena.heads import AFTER, EVEN, PLAIN, TITLES
-from vqabook.papers.arena.studies import RULES, UNIFORM, Ranks, Records, Study, gain_of
+from vqabook.arena.ranks import Ranks
+from vqabook.papers.arena.studies import RULES, UNIFORM, Records, Study, gain_of
 from vqabook.report import figures
 from vqabook.report.plain import sign
 

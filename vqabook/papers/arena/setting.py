@@ -35,8 +35,7 @@ class Setting(PageSetting):
 
 PROFILES: dict[str, dict] = {
     "smoke": {
-        "seeds": (0,), "sets": ("digits",), "imbalances": (10.0,), "steps": 20, "longer_at": (), "batch_size": 64,
-        "trials": 2,
+        "seeds": (0,), "imbalances": (500.0, 100.0), "steps": 20, "longer_at": (), "batch_size": 64, "trials": 1,
     },
     "small": {"seeds": (0, 1, 2, 3, 4)},
     "real": {"seeds": (0, 1, 2, 3, 4), "sets": tuple(REAL), "longer_seeds": (0, 1)},

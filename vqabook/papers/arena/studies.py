@@ -10,6 +10,7 @@ import numpy as np
 from scipy import stats
 
 from vqabook.arena.heads import AFTER, EVEN, PLAIN, TITLES
+from vqabook.arena.ranks import Ranks
 from vqabook.papers.arena.claims import SETS
 from vqabook.report.claims import LONGER
 from vqabook.report.verdicts import NEAR, BySeed, Verdict, by_seed, judge, pair
@@ -17,7 +18,6 @@ from vqabook.report.verdicts import NEAR, BySeed, Verdict, by_seed, judge, pair
 Records = Sequence[Mapping]
 UNIFORM, TRAINING, REVERSED = "uniform", "training", "reversed"
 RARE = 10  # training rows of the rarest class, below which a tail is called extreme
-LEVEL = 0.95
 WITHIN = ("balanced softmax, told the prior", "softmax, told the prior", "adjusted, told the prior")
 PRICES = {  # of a rule that is no plain loss -> what it asks for besides
     EVEN: "another order of rows",
@@ -135,32 +135,6 @@ class Study:
         """How far training twice as long moves a rule, by task (points)."""
         moves = {task: pair(self.numbers(task, row, longer=True), self.numbers(task, row)) for task in self.tasks}
         return {task: float(np.mean(list(gains.values()))) for task, gains in moves.items() if gains}
-
-
-class Ranks(NamedTuple):
-    """Mean ranks over sets, and how far two must be apart (Demšar 2006, Sec. 3.2.2): Friedman's p, Nemenyi's CD."""
-
-    mean: dict[str, float]
-    sets: int
-    p: float
-    distance: float
-
-    @classmethod
-    def of(cls, rows: Sequence[str], ranks: np.ndarray) -> Ranks:
-        """Of ranks [sets, rules]. CD = q √(k (k + 1) / (6 N)), q the studentised range's over √2."""
-        n, k = ranks.shape
-        q = stats.studentized_range.ppf(LEVEL, k, np.inf) / np.sqrt(2)
-        p = float(stats.friedmanchisquare(*ranks.T).pvalue) if n > 1 and k > 2 else 1.0
-        means = dict(zip(rows, ranks.mean(0).tolist(), strict=True))
-        order = dict(sorted(means.items(), key=lambda item: item[1]))
-        return cls(order, n, p, float(q * np.sqrt(k * (k + 1) / (6 * n))))
-
-    def groups(self) -> list[tuple[float, float]]:
-        """First and last rank of rules that cannot be told apart, the widest groups alone."""
-        ranks = list(self.mean.values())
-        ends = [max(x for x in ranks if x - start <= self.distance) for start in ranks]
-        spans = [(start, end) for start, end in zip(ranks, ends, strict=True) if end > start]
-        return [span for i, span in enumerate(spans) if not i or span[1] > spans[i - 1][1]]
 
 
 class Debiasing(NamedTuple):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from vqabook.arena.heads import NO_PROBABILITIES, PLAIN, TITLES
+from vqabook.arena.snippets import write_code
 from vqabook.papers.arena.studies import RARE, REVERSED, RULES, TRAINING, UNIFORM, Records, Study, gain_of
 from vqabook.report.plain import sign
 from vqabook.report.tables import embolden, title
@@ -127,3 +128,10 @@ def _column(heading: str, values: Mapping[str, BySeed]) -> dict[str, dict[str, s
     if not (n := seeds_of(values.values())):
         return {}
     return {f"{heading} ({n})": {name: mean_std(seeds.values()) for name, seeds in values.items()}}
+
+
+def list_code(study: Study) -> dict[str, str]:
+    """The lines of each rule that some case takes, by its name."""
+    best = [choice for prior, rare, after in list_cases() for choice in study.choose(prior, rare=rare, after=after)]
+    rows = dict.fromkeys(choice.row for choice in best if (choice.gain.mean or 0.0) > 0)
+    return {TITLES[row]: write_code(row) for row in TITLES if row in rows}
