@@ -1,4 +1,4 @@
-"""Ranks of rules over data sets, and how far apart two must be: Demšar 2006, "Statistical Comparisons of Classifiers"."""
+"""Ranks of rules over data sets, and how far apart two must be (Demšar 2006, JMLR 7)."""
 
 from __future__ import annotations
 

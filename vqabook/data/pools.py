@@ -17,13 +17,8 @@ from jaxtyping import Float, Int
 
 from vqabook.data.frozen import BACKBONE, HELD_OUT, PIXELS, read_frozen
 from vqabook.data.lvis import CATEGORIES, category_counts
-from vqabook.data.trec import NAMES, load_trec
 from vqabook.extras import import_extra
 from vqabook.splits import rank_within
-
-text = import_extra("sklearn.feature_extraction.text")
-decomposition = import_extra("sklearn.decomposition")
-made = import_extra("sklearn.datasets")
 
 LEAST = 2  # rows that a class keeps of a tail: one to train on, one to choose by
 DIRECTIONS = 256  # of words, that questions are described by
@@ -106,6 +101,8 @@ def _read_images(dataset: str, side: int, root: Path, seed: int) -> Pool:
 
 def _read_questions(dataset: str, side: int, root: Path, seed: int) -> Pool:
     """TREC's six classes. Words and pairs of words, tf-idf, in their first directions: learnt without labels."""
+    from vqabook.data.trec import NAMES, load_trec  # brings torch
+
     trec = load_trec(root)
     place, names = _order(trec.train.labels.numpy(), NAMES)
 
@@ -114,8 +111,9 @@ def _read_questions(dataset: str, side: int, root: Path, seed: int) -> Pool:
             [" ".join(str(i) for i in row if i) for row in part.inputs[0].tolist()] for part in (trec.train, trec.test)
         )
         train, test = told
+        text, algebra = (import_extra(f"sklearn.{name}") for name in ("feature_extraction.text", "decomposition"))
         words = text.TfidfVectorizer(token_pattern=r"\S+", ngram_range=(1, 2), min_df=2, sublinear_tf=True)
-        turn = decomposition.TruncatedSVD(DIRECTIONS, random_state=0)
+        turn = algebra.TruncatedSVD(DIRECTIONS, random_state=0)
         return turn.fit_transform(words.fit_transform(train)), turn.transform(words.transform(test))
 
     about = f"tf-idf of words and pairs, {DIRECTIONS} directions"
@@ -127,7 +125,9 @@ def _make_table(dataset: str, side: int, root: Path, seed: int) -> Pool:
     cut = 2 * FRAUDS // 3
 
     def read() -> Parts:
-        x, y = made.make_classification(n_samples=2 * FRAUDS, random_state=seed, flip_y=0.0, **FRAUD)
+        x, y = import_extra("sklearn.datasets").make_classification(
+            n_samples=2 * FRAUDS, random_state=seed, flip_y=0.0, **FRAUD
+        )
         x = x[np.argsort(y, kind="stable")].reshape(2, FRAUDS, -1)
         return x[:, :cut].reshape(2 * cut, -1), x[:, cut:].reshape(2 * (FRAUDS - cut), -1)
 

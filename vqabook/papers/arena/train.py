@@ -9,7 +9,8 @@ from vqabook import files
 from vqabook.arena.contest import PLAIN, Protocol, judge_all, learn
 from vqabook.arena.own_loss import OwnLoss, load
 from vqabook.metrics.priors import PRIORS
-from vqabook.papers.arena.recipes import ContestRun, lay_out, name_loss
+from vqabook.papers.arena.recipes import ContestRun, name_loss
+from vqabook.papers.arena.rows import lay_out
 from vqabook.training.stages import Scratch
 
 UNIFORM = PRIORS[0]
