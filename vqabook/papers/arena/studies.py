@@ -31,11 +31,14 @@ PRICES = {  # of a rule that is no plain loss -> what it asks for besides
 
 
 class Choice(NamedTuple):
-    """A rule with its mean gain over softmax over sets, which the interval is about, and what it costs elsewhere."""
+    """A rule with its mean gain over softmax over sets, what it gains elsewhere, and on how many tails for sure."""
 
     row: str
     gain: Verdict
     elsewhere: Verdict  # the gain of the same tries where classes at test are as in training
+    better: int  # on how many tails it is ahead of softmax for sure,
+    worse: int  # behind it,
+    tails: int  # of how many
 
     @property
     def price(self) -> str:
@@ -105,24 +108,37 @@ class Study:
             means += [float(np.mean(gains))] if gains else []
         return judge(means, near=NEAR)
 
+    def sure(self, row: str, prior: str, tasks: Sequence[str]) -> tuple[int, int]:
+        """On how many tails a rule is ahead of softmax for sure, and on how many behind it."""
+        kinds = [self.gain(task, row, prior=prior).kind for task in tasks]
+        return kinds.count("holds"), kinds.count("fails")
+
     def choose(self, prior: str, *, rare: bool | None = None, after: bool = False, most: int = 2) -> list[Choice]:
-        """The rules with the highest mean gain over sets. `rare`: only tails whose rarest class has fewer than `RARE`
-        rows, or only others; `after`: only what is made of a trained softmax.
+        """The rules that rank highest over sets, those above softmax alone. `rare`: only tails whose rarest class has
+        fewer than `RARE` rows, or only others; `after`: only what is made of a trained softmax.
         """
         tasks = [task for task in self.tasks if rare is None or (self.least(task) < RARE) == rare]
-        rows = [row for row in self.rows if row in TITLES and row != PLAIN and (not after or row in AFTER)]
-        found = [
-            Choice(row, self.across(row, prior, tasks), self.across(row, UNIFORM, tasks, TRAINING)) for row in rows
+        rows = [row for row in self.rows if row in TITLES and (not after or row in (PLAIN, *AFTER))]
+        order = list(self.rank(prior, tasks, rows).mean) if tasks else [PLAIN]
+        return [
+            Choice(
+                row,
+                self.across(row, prior, tasks),
+                self.across(row, UNIFORM, tasks, TRAINING),
+                *self.sure(row, prior, tasks),
+                len(tasks),
+            )
+            for row in order[: order.index(PLAIN)][:most]
         ]
-        found = [choice for choice in found if choice.gain.mean is not None]
-        return sorted(found, key=lambda choice: -(choice.gain.mean or 0.0))[:most]
 
-    def rank(self, prior: str = UNIFORM) -> Ranks:
-        """The mean rank of every rule over sets, 1 the best; within a set ranks are the mean over its tasks."""
-        rows = [row for row in self.rows if row in TITLES]
+    def rank(
+        self, prior: str = UNIFORM, tasks: Sequence[str] | None = None, rows: Sequence[str] | None = None
+    ) -> Ranks:
+        """The mean rank of rules over sets, 1 the best; within a set ranks are the mean over its tails."""
+        rows = [row for row in self.rows if row in TITLES] if rows is None else rows
         tables = []
-        for tasks in self.sets(self.tasks).values():
-            scores = [[np.mean(list(self.numbers(task, row, prior=prior).values())) for row in rows] for task in tasks]
+        for mine in self.sets(self.tasks if tasks is None else tasks).values():
+            scores = [[np.mean(list(self.numbers(task, row, prior=prior).values())) for row in rows] for task in mine]
             tables.append(np.mean([stats.rankdata(-np.array(line)) for line in scores], axis=0))
         return Ranks.of(rows, np.array(tables))
 

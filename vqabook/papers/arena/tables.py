@@ -96,14 +96,15 @@ def tabulate_choices(study: Study, prior: str) -> pd.DataFrame:
     for rare, after in ((rare, after) for which, rare, after in list_cases() if which == prior):
         case = {"rarest class": f"under {RARE} rows" if rare else f"{RARE} rows or more"}
         case["may you train?"] = "no" if after else "yes"
-        best = [choice for choice in study.choose(prior, rare=rare, after=after) if (choice.gain.mean or 0.0) > 0]
+        best = study.choose(prior, rare=rare, after=after)
         for i, choice in enumerate(best):
             lines.append(
                 (case if not i else dict.fromkeys(case, ""))
                 | {
                     "take": TITLES[choice.row],
-                    "gain": tell(choice.gain),
-                    "where classes are as in training": tell(choice.elsewhere),
+                    "mean gain": tell_mean(choice.gain),
+                    "better, worse for sure": f"{choice.better}, {choice.worse} of {choice.tails} tails",
+                    "if classes are as in training": tell_mean(choice.elsewhere),
                     "asks for": choice.price,
                 }
             )
@@ -124,6 +125,11 @@ def tell(verdict: Verdict) -> str:
     return f"{sign(verdict.mean, 1)}{ends}"
 
 
+def tell_mean(verdict: Verdict) -> str:
+    """`+3.2`, the mean alone."""
+    return "–" if verdict.mean is None else sign(verdict.mean, 1)
+
+
 def _column(heading: str, values: Mapping[str, BySeed]) -> dict[str, dict[str, str]]:
     if not (n := seeds_of(values.values())):
         return {}
@@ -132,6 +138,5 @@ def _column(heading: str, values: Mapping[str, BySeed]) -> dict[str, dict[str, s
 
 def list_code(study: Study) -> dict[str, str]:
     """The lines of each rule that some case takes, by its name."""
-    best = [choice for prior, rare, after in list_cases() for choice in study.choose(prior, rare=rare, after=after)]
-    rows = dict.fromkeys(choice.row for choice in best if (choice.gain.mean or 0.0) > 0)
+    rows = {choice.row for prior, rare, after in list_cases() for choice in study.choose(prior, rare=rare, after=after)}
     return {TITLES[row]: write_code(row) for row in TITLES if row in rows}
