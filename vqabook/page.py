@@ -251,10 +251,9 @@ def draw_forest(stars: Sequence[live.Star], finding: str = "") -> str:
     values = [_tell_star(star) for star in stars]
     alt = f"{finding or 'Printed, recorded and live differences.'} {'; '.join(values)}"
     printed = any(star.claim.printed is not None for star in stars)
-    marks = f"{'Diamonds are printed differences, bars' if printed else 'Bars are'} 95 % intervals of recorded runs"
+    marks = f"{'Diamonds are printed, bars' if printed else 'Bars are'} 95 % intervals."
     caption = (
-        f"{finding} {live.count_inside(stars)} {marks}; a star is one run of this "
-        "build, and the pale bar is where it was expected."
+        f"{finding} {live.count_inside(stars)} {marks}"
         f"{verdicts.tell_shared(verdict for star in stars for verdict in (star.real, star.embedded))}"
     ).strip()
     size, phone = (7.2, 1.2 + 0.42 * len(stars)), 1.4 + 0.62 * len(stars)
