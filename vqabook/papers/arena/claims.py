@@ -19,6 +19,7 @@ RIVALS = {  # of softmax, where all classes are alike at test
     MINE: "balanced softmax",
     "cbs": "class-balanced sampling",
     "focal": "focal loss",
+    "ldam @ drw": "LDAM-DRW",
     "adjusted": "a shift of the logits after training",
 }
 
@@ -33,7 +34,7 @@ def _list_claims() -> list[Claim]:
         for row, title in RIVALS.items():
             claims.append(
                 Claim(
-                    "-".join([NAME, name, *row.split()]),
+                    "-".join([NAME, name, *row.replace("@ ", "").split()]),
                     f"{title} beats softmax {where}, all classes alike at test",
                     "Ours",
                     _side(variant, row, "uniform"),
@@ -42,18 +43,21 @@ def _list_claims() -> list[Claim]:
                     TITLE,
                 )
             )
-        claims.append(
-            Claim(
-                f"{NAME}-{name}-prior-training",
-                f"softmax beats balanced softmax {where}, classes at test as in training",
-                "Ours",
-                _side(variant, PLAIN, "training"),
-                _side(variant, MINE, "training"),
-                PAGE,
-                TITLE,
-            )
-        )
+        claims += [
+            Claim(f"{NAME}-{name}-{of}", f"{more} beats {less} {where}, {classes}", "Ours", *sides, PAGE, TITLE)
+            for of, more, less, classes, sides in _list_duels(variant)
+        ]
     return claims
+
+
+def _list_duels(variant: str) -> list[tuple[str, str, str, str, tuple[Side, Side]]]:
+    """(name, one rule, the other, how frequent classes are at test, both sides)."""
+    cbs, mine = (_side(variant, row, "uniform") for row in ("cbs", MINE))
+    natural = tuple(_side(variant, row, "training") for row in (PLAIN, MINE))
+    return [
+        ("over-cbs", MINE, RIVALS["cbs"], "all classes alike at test", (mine, cbs)),
+        ("prior-training", PLAIN, MINE, "classes at test as in training", (natural[0], natural[1])),
+    ]
 
 
 CLAIMS = tuple(_list_claims())
