@@ -18,7 +18,7 @@ from vqabook import __released__, __version__, files
 from vqabook.evidence.record import key_of, need_evidence, read_records
 from vqabook.evidence.runs import find_records, make, runs_folder
 from vqabook.knobs import from_page, read_meanings
-from vqabook.papers import PAPERS, page_of, paper_of
+from vqabook.papers import OURS, PAPERS, page_of, paper_of
 from vqabook.papers.paper import Paper
 from vqabook.producer import Producer, load_or_make_runs
 from vqabook.report import again, figures, headlines, ledger, limits, live, overview, strength, verdicts
@@ -303,7 +303,7 @@ def read_room(paper: Paper, room: str) -> Records:
 
 def teller_of(*names: str) -> Teller:
     """What text may tell: the package's version and date, and the claims of these papers, unless given of all."""
-    papers = [paper_of(name) for name in names or PAPERS]
+    papers = [paper_of(name) for name in names or (*PAPERS, *OURS)]
     owners = {claim.name: paper for paper in papers for claim in paper.claims}
     claims = {claim.name: claim for paper in papers for claim in paper.claims}
     read = cache(lambda name, room: read_room(paper_of(name), room))
