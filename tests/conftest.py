@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import gc
 import gzip
 import importlib
 import importlib.util
@@ -136,7 +137,14 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["TQDM_DISABLE"] = "1"  # the notebooks' outputs are compared
         os.environ["VQABOOK_RUNS"] = str(make_runs_folder(Path(tempfile.gettempdir())))
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        gc.disable()  # what is imported and collected is no garbage; to look for some took a seventh of the time
         _import_checked()
+
+
+def pytest_collection_finish() -> None:
+    """Garbage is looked for again, among what tests make."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

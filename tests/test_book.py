@@ -15,6 +15,8 @@ import pytest
 import yaml
 from playwright.sync_api import Browser, Page
 
+from vqabook import papers
+from vqabook.cli import pages as commands
 from vqabook.report.plain import minus
 from vqabook.report.verdicts import KINDS
 
@@ -22,20 +24,6 @@ ROOT = Path(__file__).parents[1]
 TOC = yaml.safe_load((ROOT / "book/_toc.yml").read_text())
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 PAGES = [TOC["root"], *re.findall(r"file: (\S+)", (ROOT / "book/_toc.yml").read_text())]
-
-
-MAKE = """
-import sys
-from pathlib import Path
-from vqabook.cli.pages import execute, live, run
-from vqabook.papers import PAGES
-runs, out, *notebooks = map(Path, sys.argv[1:])
-done = runs / ".complete" / "smoke"
-for page in PAGES:
-    run([page], "smoke", str(runs), done=done / f"{page}.1-of-1")
-live(None, "smoke", str(runs), done=done / "live")
-execute(notebooks, out, "smoke", str(runs))
-"""
 LEFT = "08_ten_lines"  # of the notebooks, to the graph
 
 
@@ -44,15 +32,24 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The book's HTML, built from smoke records in a temporary place: the user's own book is not touched."""
     folder = tmp_path_factory.mktemp("book")
     runs = os.environ["VQABOOK_RUNS"]
+    make(runs, folder / "_build" / "pages")
     graph = [sys.executable, "-m", "snakemake", "book", "--cores", "2", "--nolock", "--drop-metadata"]
     graph += ["--config", "profile=smoke", "workers=1", f"out={folder}", f"runs={runs}"]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    # One process makes what the graph would start fourteen for, each of which has torch to import.
-    notebooks = [str(path.relative_to(ROOT)) for path in NOTEBOOKS if path.stem != LEFT]
-    for command in ([sys.executable, "-c", MAKE, runs, str(folder / "_build" / "pages"), *notebooks], graph):
-        result = subprocess.run(command, cwd=ROOT, env={**os.environ, "PATH": path}, capture_output=True, text=True)
-        assert result.returncode == 0, result.stdout + result.stderr
+    result = subprocess.run(graph, cwd=ROOT, env={**os.environ, "PATH": path}, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
     return folder / "_build" / "html"
+
+
+def make(runs: str, pages: Path) -> None:
+    """Make here what the graph would start fourteen processes for, each of which has torch to import."""
+    done = Path(runs, ".complete", "smoke")
+    for name in papers.PAGES:
+        commands.run([name], "smoke", runs, done=done / f"{name}.1-of-1")
+    commands.live(None, "smoke", runs, done=done / "live")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        commands.execute([path.relative_to(ROOT) for path in NOTEBOOKS if path.stem != LEFT], pages, "smoke", runs)
 
 
 def open_page(page: Page, html: Path, name: str) -> None:

@@ -21,7 +21,7 @@ from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
 
 NAME = "vqabook-warm"  # of the entry point
-IMPORTED = ("ipykernel.kernelapp", "vqabook.page")
+IMPORTED = ("ipykernel.kernelapp", "vqabook.page", "torch")
 CAN_FORK = "forkserver" in multiprocessing.get_all_start_methods()
 
 

@@ -9,7 +9,7 @@ import json
 import pickle
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -197,10 +197,15 @@ def test_damaged_binary_files_get_one_clear_sentence(made10, made100, tmp_path):
         load_cifar100(with_files(made100, tmp_path / "early", train=bytes(early)))
 
 
-def png(width: int, height: int, mode: str = "RGB") -> bytes:
-    file = io.BytesIO()
-    Image.new(mode, (width, height)).save(file, "PNG")
-    return file.getvalue()
+def png(width: int, height: int, mode: str = "RGB") -> Callable[[], bytes]:
+    """What makes a black PNG: when its test runs, since every worker reads this file."""
+
+    def make() -> bytes:
+        file = io.BytesIO()
+        Image.new(mode, (width, height)).save(file, "PNG", compress_level=1)
+        return file.getvalue()
+
+    return make
 
 
 @pytest.mark.parametrize(
@@ -222,8 +227,9 @@ def png(width: int, height: int, mode: str = "RGB") -> bytes:
 )
 def test_damaged_sheets_get_one_clear_sentence(sheets, tmp_path, files, sentence):
     (tmp_path / "out").mkdir()
+    made = {name: content() if callable(content) else content for name, content in files.items()}
     with pytest.raises(ValueError, match=sentence):
-        prepare_sheets(with_files(sheets, tmp_path / "in", **files), tmp_path / "out")
+        prepare_sheets(with_files(sheets, tmp_path / "in", **made), tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
 
 

@@ -338,15 +338,14 @@ def test_two_processes_fetch_once(server, root, tmp_path):
         f'keep = ["top/questions.json", "top/images/*"]\ndownloads = [{{ url = "{server.url}/toy.zip" }}]\n'
     )
     script = (
-        "import sys; from pathlib import Path; from vqabook.fetch.fetch import fetch;"
+        "import os, sys; from pathlib import Path; from vqabook.fetch.fetch import fetch;"
         "from vqabook.fetch.manifest import read_manifest;"
-        "print(fetch('toy', Path(sys.argv[1]), manifest=read_manifest(Path(sys.argv[2]))).origin)"
+        "os.fork();"  # two processes, by which all is imported once
+        "print(fetch('toy', Path(sys.argv[1]), manifest=read_manifest(Path(sys.argv[2]))).origin, flush=True)"
     )
     words = [sys.executable, "-c", script, str(root), str(tmp_path / "manifest.toml")]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    both = [subprocess.Popen(words, **pipes) for _ in range(2)]
-    out = sorted(process.communicate(timeout=60)[0].strip() for process in both)
-    assert out == ["already there", f"url 127.0.0.1:{server.server_port}"]
+    both = subprocess.run(words, capture_output=True, text=True, timeout=60)  # until both have closed their pipes
+    assert sorted(both.stdout.splitlines()) == ["already there", f"url 127.0.0.1:{server.server_port}"]
     assert server.asked == ["/toy.zip"] and tree(root / "toy") == WHOLE
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from torch.nn import functional as F
 
 from vqabook.models import Lxmert, LxmertConfig, bert_words
 
-transformers = pytest.importorskip("transformers")
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("transformers") is None, reason="needs transformers")
 SIZES = {"feature": 5, "hidden": 8, "heads": 2, "wide": 16, "positions": 12}
 CONFIG = LxmertConfig.small(12, 7, **SIZES)
 WORDS = torch.tensor([[3, 4, 5, 6, 0, 0], [7, 0, 0, 0, 0, 0], [2, 11, 1, 3, 8, 9], [1, 1, 10, 0, 0, 0]])
@@ -46,7 +48,13 @@ def boxes() -> torch.Tensor:
 
 
 @pytest.fixture(scope="session")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+def transformers() -> ModuleType:
+    """Imported when a test needs it, which takes a second: every worker reads this file, one runs it."""
+    return importlib.import_module("transformers")
+
+
+@pytest.fixture(scope="session")
+def saved(transformers, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """A folder as `save_pretrained` writes it, of random weights of a kind of transformers' LXMERT."""
 
     def save(kind: str = "LxmertForQuestionAnswering") -> Path:
@@ -64,7 +72,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     return save
 
 
-def test_a_pretrained_one_gives_transformers_own_logits(saved, regions, boxes):
+def test_a_pretrained_one_gives_transformers_own_logits(transformers, saved, regions, boxes):
     folder = saved()
     theirs = transformers.LxmertForQuestionAnswering.from_pretrained(folder).eval()
     ours = Lxmert.from_pretrained(folder).eval()
@@ -78,7 +86,7 @@ def test_a_pretrained_one_gives_transformers_own_logits(saved, regions, boxes):
     assert not torch.allclose(out.logits, unmasked)  # control: our padding is their attention mask
 
 
-def test_the_same_weights_in_ours_give_the_same_logits(model, regions, boxes):
+def test_the_same_weights_in_ours_give_the_same_logits(transformers, model, regions, boxes):
     begun = F.pad(WORDS, (1, 0), value=12)  # [CLS] is the word after the last
     theirs = transformers.LxmertForQuestionAnswering(model.network.config).eval()
     theirs.load_state_dict(model.network.state_dict())
@@ -86,7 +94,7 @@ def test_the_same_weights_in_ours_give_the_same_logits(model, regions, boxes):
     torch.testing.assert_close(model(regions, WORDS, boxes).logits, told.question_answering_score, rtol=0, atol=0)
 
 
-def test_the_defaults_are_the_published_sizes():
+def test_the_defaults_are_the_published_sizes(transformers):
     ours, published = LxmertConfig(30522, 9500), transformers.LxmertConfig()
     for name, theirs in importlib.import_module("vqabook.models.lxmert").THEIRS.items():
         assert getattr(ours, name) == getattr(published, theirs), name
@@ -239,7 +247,7 @@ def test_a_gpu_gives_the_same_logits(model, regions):
     torch.testing.assert_close(there, here, rtol=1e-3, atol=1e-3)
 
 
-def test_questions_become_word_pieces(saved):
+def test_questions_become_word_pieces(transformers, saved):
     folder = saved()
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "what", "is", "a", "giraf", "##fe", "?"]
     (folder / "vocab.txt").write_text("\n".join(pieces) + "\n")
@@ -262,7 +270,7 @@ def test_a_question_that_is_too_long(model, regions):
         model(regions, F.pad(WORDS, (0, 6)))
 
 
-def test_what_is_no_lxmert(saved, tmp_path):
+def test_what_is_no_lxmert(transformers, saved, tmp_path):
     for make in (Lxmert.from_pretrained, lambda path: bert_words(["a"], path)):
         with pytest.raises(RuntimeError, match="a pretrained LXMERT is .* cannot be read .*give a local path"):
             make(tmp_path)

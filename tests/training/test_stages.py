@@ -149,7 +149,7 @@ def test_what_is_locked_waits(stages):
 
 
 TRAINS = """
-import sys, time
+import os, sys, time
 from pathlib import Path
 from torch import nn
 from vqabook.training.stages import Stages
@@ -159,14 +159,15 @@ def train(model, checkpoint):
         file.write("once ")
     time.sleep(1)
     nn.init.constant_(model.weight, 3)
+os.fork()  # two processes, of which torch is imported once
 model = nn.Linear(1, 1)
 Stages(folder, "c1").go_on(model, {"paper": "p"}, train)
-print(model.weight.item())
+print(model.weight.item(), flush=True)
 """
 
 
 def test_two_processes_make_a_stage_once(tmp_path):
     words = [sys.executable, "-c", f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{TRAINS}", str(tmp_path)]
-    both = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    assert [process.communicate(timeout=120)[0].strip() for process in both] == ["3.0", "3.0"]
+    both = subprocess.run(words, stdout=subprocess.PIPE, text=True, timeout=120)  # until both have closed it
+    assert both.stdout.split() == ["3.0", "3.0"]
     assert (tmp_path / "trained").read_text() == "once "

@@ -165,24 +165,26 @@ def test_a_first_stage_that_other_code_left_is_not_used(first, second, tmp_path,
 
 @pytest.mark.timeout(900)
 def test_an_edit_between_the_stages_makes_the_first_one_again(tmp_path):
-    """With another momentum from the second command on, a folder with older stages gives what a new one does."""
+    """With another momentum from the second process on, a folder with older stages gives what a new one does."""
     code, folder = tmp_path / "code", tmp_path / "folder"
     shutil.copytree(ROOT / "vqabook", code / "vqabook", ignore=shutil.ignore_patterns("__pycache__"))
 
-    def make(variants: list[str], *outs: Path) -> list[dict]:
-        """The last one's result in each folder, by one process."""
-        asked = [recipe_of(variant).asked() for variant in variants]
-        (tmp_path / "recipes.json").write_text(json.dumps(asked))
+    def make(variant: str, *outs: Path) -> list[dict]:
+        """Its result in each folder, by a process with the copied code."""
+        asked = recipe_of(variant).asked()
+        (tmp_path / "recipes.json").write_text(json.dumps([asked]))
         script = "import sys\nfrom pathlib import Path\nfrom vqabook.cli.pages import make\n"
         script += "for out in sys.argv[2:]:\n    make(Path(out), Path(sys.argv[1]))"
         words = [sys.executable, "-c", script, str(tmp_path / "recipes.json"), *map(str, outs)]
         subprocess.run(words, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(code)}, check=True)
-        return [read_record(out / f"{key_of(asked[-1])}.json")["result"] | {"history": None} for out in outs]
+        return [read_record(out / f"{key_of(asked)}.json")["result"] | {"history": None} for out in outs]
 
-    (before,) = make(["softmax at 10", "crt at 10"], folder)
+    produce("softmax at 10", folder)
+    before = produce("crt at 10", folder) | {"history": None}
+    assert len(list(folder.glob("*.weights.stage"))) == 1
     edited = code / "vqabook" / "training" / "solver.py"
     edited.write_text(edited.read_text("utf-8").replace("momentum: float = 0.9", "momentum: float = 0.5"), "utf-8")
-    after, alone = make(["crt at 10"], folder, tmp_path / "alone")
+    after, alone = make("crt at 10", folder, tmp_path / "alone")
     assert len(list(folder.glob("*.weights.stage"))) == 2
     assert after == alone != before
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -12,13 +14,20 @@ from vqabook.papers.balanced_activation.studies import Study, find_part, find_st
 from vqabook.report import verdicts
 from vqabook.world.mixture import Mixture
 
-EMBEDDED = verdicts.evidence(PAPER.name, profile="small")
-REAL = verdicts.evidence(PAPER.name, dataset=tuple(PAPER.real))
+
+@pytest.fixture(scope="module")
+def embedded() -> list[Mapping]:
+    return verdicts.evidence(PAPER.name, profile="small")
 
 
 @pytest.fixture(scope="module")
-def whole() -> list[Study]:
-    return find_whole(EMBEDDED, REAL)
+def real() -> list[Mapping]:
+    return verdicts.evidence(PAPER.name, dataset=tuple(PAPER.real))
+
+
+@pytest.fixture(scope="module")
+def whole(embedded, real) -> list[Study]:
+    return find_whole(embedded, real)
 
 
 @pytest.fixture
@@ -28,13 +37,13 @@ def figure():
     plt.close(figure)
 
 
-def test_studies_are_sets_and_imbalances(whole):
-    assert [(s.name, s.classes, s.imbalance) for s in find_studies(EMBEDDED)] == [
+def test_studies_are_sets_and_imbalances(whole, embedded):
+    assert [(s.name, s.classes, s.imbalance) for s in find_studies(embedded)] == [
         ("digits", 10, 100),
         ("digits", 10, 10),
     ]
     assert [(s.name, s.imbalance) for s in whole] == [("digits", 100), ("CIFAR-10-LT", 100)]
-    assert find_whole([r for r in EMBEDDED if not r["recipe"]["variant"].startswith("crt")], []) == []
+    assert find_whole([r for r in embedded if not r["recipe"]["variant"].startswith("crt")], []) == []
     assert whole[1].printed["softmax"] == 77.4 and whole[1].counts[-1] == 50
     assert len(whole[0].runs("softmax")) == len(whole[0].seeds("softmax")) == 10
 
@@ -54,8 +63,8 @@ def test_tables_have_printed_beside_ours_and_the_best_in_bold(whole):
     assert tables.tabulate_learning(whole).shape == (len(TABLE), 4)
 
 
-def test_tables_of_detectors_are_grouped():
-    classifiers, detectors = tables.tabulate_classifiers(REAL), tables.tabulate_detectors(EMBEDDED)
+def test_tables_of_detectors_are_grouped(embedded, real):
+    classifiers, detectors = tables.tabulate_classifiers(real), tables.tabulate_detectors(embedded)
     assert (len(classifiers), len(detectors)) == (len(COUNTS_ROWS), len(DETECTION_ROWS))
     assert classifiers.index.name == "LVIS' counts, %, n = 5"
     assert detectors["masks, printed", "rare"]["balanced sigmoid"] == "<b>18.3</b>"
@@ -103,12 +112,12 @@ def test_a_split_gain_adds_up(whole, figure):
     assert shift + rest == pytest.approx(sum(gains.values()) / len(gains))
 
 
-def test_detectors_gains_stand_beside_the_printed_ones(figure):
-    pictures.draw_detectors(figure, EMBEDDED, rows=("balanced sigmoid",))
+def test_detectors_gains_stand_beside_the_printed_ones(figure, embedded, real):
+    pictures.draw_detectors(figure, embedded, rows=("balanced sigmoid",))
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [
         f"{name}, balanced sigmoid" for name in ("rare", "common", "frequent")
     ]
-    assert find_part(EMBEDDED, "detection") and not find_part(REAL, "detection")
+    assert find_part(embedded, "detection") and not find_part(real, "detection")
 
 
 def test_the_sketchs_border_is_where_both_classes_are_as_many(figure):
