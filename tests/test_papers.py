@@ -155,7 +155,7 @@ def on_benchmark(side: Side, page: str) -> bool:
     return variant.startswith(("vgg ", "heads ")) or side.where.get("classes") == 100 or variant.endswith(" at 200")
 
 
-# Asked for by a knob of chapter 05 that is empty in its profiles: recorded of ResNet, not of SAN.
+# Asked for by a knob of chapter 05 that is empty in its profiles; recorded all the same.
 ASKED_ALONE = {
     f"{network} {row}"
     for network in ("san", "resnet")
