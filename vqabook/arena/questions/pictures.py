@@ -71,10 +71,11 @@ def draw_gains(
     above, beside = figures.panels(figure, 2, columns=2, sharey=not is_narrow(figure))
     chosen = ranking.chosen.name if ranking.chosen else ""
     marks = {START: mark_of("baseline"), chosen: mark_of("method")}
+    seen, unseen = (0.0, 0.3) if is_narrow(figure) else (-0.14, 0.2)  # a phone has the row's name above it
     for y, row in enumerate(ranking.rows):
         mark = marks.get(row.name, REST)
-        _draw_row(above, y - 0.14, gains["changing"][row.name], row.gain, mark)
-        _draw_row(above, y + 0.2, gains["changing"][f"{BLIND}{row.name}"], row.blind, mark_of("no image"))
+        _draw_row(above, y + seen, gains["changing"][row.name], row.gain, mark)
+        _draw_row(above, y + unseen, gains["changing"][f"{BLIND}{row.name}"], row.blind, mark_of("no image"))
         _draw_row(beside, y, gains["same"][row.name], row.cost, mark)
     for axes, title in ((above, "where priors change"), (beside, "where they stay")):
         name_rows(axes, titles)

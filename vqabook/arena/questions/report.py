@@ -74,6 +74,12 @@ def write(report: Report, folder: Path) -> str:
 def answer(report: Report) -> list[str]:
     """Which rule, what it gains where priors change and costs where not, and whether a model gains as much unseen."""
     name, start, chosen = report.asked.name, report.ranking.row(START), report.ranking.chosen
+    if not start.has_learnt:
+        return [
+            f"**UpDn has not learnt to look** on {name}: without a rule it is no better on validation than the model "
+            f"without images ({sign(start.sight.mean or 0.0)} points), so that no gain is one of sight.",
+            "More questions, more training (--epochs) or better features would tell; until then keep Sigm-BCE.",
+        ]
     if chosen is None:
         others = [row for row in report.ranking.rows if row.name != START]
         first = f"**No rule is better for sure than Sigm-BCE without one** on {name}, where priors change: the first, "
@@ -100,10 +106,10 @@ def _tell_blind(row: Standing) -> str:
     unseen = f"A model that sees no image gains {tell_gain(row.blind)} by the same rule"
     if row.beyond.kind == "holds":
         return f"{unseen}: {tell_gain(row.beyond)} of the gain is the image's."
-    return (
-        f"{unseen}, so that a gain of sight is not seen ({tell_gain(row.beyond)} beyond it): the rule changes which "
-        "answers are preferred, and does not make the model look."
-    )
+    told = f"{unseen}, so that a gain of sight is not seen ({tell_gain(row.beyond)} beyond it): the rule"
+    if row.beyond.kind == "undecided":
+        return f"{told} may do no more than change which answers are preferred."
+    return f"{told} changes which answers are preferred, and does not make the model look."
 
 
 def list_blocks(report: Report) -> list[Block]:
@@ -122,23 +128,19 @@ def list_blocks(report: Report) -> list[Block]:
 
 
 def _warn(report: Report) -> list[Block]:
-    """Models that are no better on validation than one without images, and who gains beyond that one."""
-    blocks: list[Block] = []
-    start = report.ranking.row(START)
-    if not start.has_learnt:
+    """Who gains beyond the model without images, and who is no better than it on validation."""
+    rows = report.ranking.rows
+    ahead = [row for row in rows if row.kind == "holds" and row.beyond.kind == "holds"]
+    told = ", ".join(f"{TITLES[row.name]} ({tell_gain(row.beyond)})" for row in ahead) or "none is seen to"
+    blocks: list[Block] = [Text(f"Rules that gain more for UpDn than for the model without images: {told}.", "note")]
+    if unseeing := [TITLES[row.name] for row in rows if not row.sees]:
         blocks.append(
             Text(
-                f"**UpDn has not learnt to look**: without a rule it is no better on validation than the model "
-                f"without images ({sign(start.sight.mean or 0)} points), so that no gain below is one of sight. More "
-                "training (--epochs), more questions or better features would help.",
+                "On validation UpDn is no better than the model without images by the same rule: "
+                f"{', '.join(unseeing)}.",
+                "note",
             )
         )
-    unlearnt = [TITLES[row.name] for row in report.ranking.rows if not row.has_learnt and row.name != START]
-    if unlearnt:
-        blocks.append(Text(f"No better than the model without images on validation: {', '.join(unlearnt)}.", "note"))
-    ahead = [row for row in report.ranking.rows if row.kind == "holds" and row.beyond.kind == "holds"]
-    told = ", ".join(f"{TITLES[row.name]} ({tell_gain(row.beyond)})" for row in ahead) or "none is seen to"
-    blocks.append(Text(f"Rules that gain more for UpDn than for the model without images: {told}.", "note"))
     return blocks
 
 
@@ -217,7 +219,7 @@ def _show_ranking(report: Report) -> list[Block]:
 
 def _tell_words(report: Report) -> str:
     """What the verdicts that are there say."""
-    words = {**WORDS, NOT_LEARNT: "UpDn is no better on validation than the model without images"}
+    words = {**WORDS, NOT_LEARNT: "by its loss alone UpDn is no better on validation than without images"}
     used = {row.kind for row in report.ranking.rows if row.name != START}
     return "; ".join(f"{kind}: {meaning}" for kind, meaning in words.items() if kind in used) + "."
 
@@ -261,14 +263,14 @@ def _show_code(report: Report) -> list[Block]:
 def _show_open(report: Report) -> list[Block]:
     leader = report.ranking.leader
     undecided = [row for row in report.ranking.rows if row.name != leader.name and row.behind.kind in OPEN]
-    heading, title = Heading("What is undecided"), TITLES[leader.name]
+    heading, title, n = Heading("What is undecided"), TITLES[leader.name], len(report.ranking.rows) - 1
     if not undecided:
         return [heading, Text(f"Nothing is open: {title} is told apart from every other rule.")]
     cells = [[TITLES[row.name], tell_gain(row.behind), *tell_needs(row.behind)] for row in undecided]
     shared = " Seeds divide the same questions anew, so that more of them help only so far." if _shares(report) else ""
     return [
         heading,
-        Text(f"{len(undecided)} rules are not told apart from {title}, where priors change.{shared}"),
+        Text(f"Not told apart from {title}, where priors change: {len(undecided)} of {n}.{shared}"),
         Cells(["rule", f"lead of {title}", "seeds in all", "or times as many questions"], cells),
     ]
 
@@ -347,6 +349,7 @@ def _summarise(report: Report, row: Standing) -> dict:
         "name": TITLES[row.name],
         "verdict": row.kind,
         "has_learnt": row.has_learnt,
+        "sees": row.sees,
         "mean": row.mean,
         **{name: _tell(verdict) for name, verdict in verdicts.items()},
         "numbers": {

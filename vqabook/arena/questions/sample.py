@@ -73,7 +73,8 @@ def take(data: Path, out: Path, seeds: Sequence[int], most: int | None = None) -
     spec = DataSpec(str(data))
     source, folder = source_files(spec, None)
     store = open_features(find_features(spec.dataset, source, folder))
-    splits, notes = load_questions(spec, None), []
+    splits = load_questions(spec, None)
+    notes: list[str] = []
     if source.drop_unseen_images:
         splits = _keep(splits, [np.isin(part.image_id, store.image_ids) for part in _there(splits)])
     total = _count(splits)
