@@ -245,7 +245,7 @@ def test_the_answer_has_gain_cost_and_what_is_gained_unseen(report):
 
 
 def test_no_rule_that_is_better_for_sure_is_said_to_be_so(asked):
-    report = Report.of(asked, made({name: (0.1, 0.0) for name in TITLES}, spread=2.0))
+    report = Report.of(asked, made({name: (0.1, 0.0) for name in TITLES}, sight=9.0, spread=2.0))
     first, second = answer(report)
     assert report.ranking.chosen is None and first.startswith(
         "**No rule is better for sure than Sigm-BCE without one**"
