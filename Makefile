@@ -19,6 +19,7 @@ PAGE = $(if $(filter $(P),$(PAPERS)),$(patsubst notebooks/%,$(BUILD)/pages/%,\
 	$(wildcard notebooks/*_$(P).ipynb notebooks/*_$(P)_*.ipynb)))
 DATA_SETS = $(shell sed -n 's/^\[\([a-z0-9_]*\)\]$$/\1/p' vqabook/fetch/manifest.toml)
 PAPERS = $(shell ls notebooks | sed -n 's/^[0-9]*_\([a-z].*\)\.ipynb$$/\1/p')
+TRAINED = $(filter-out data ten_lines,$(PAPERS))
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # One thread a process: the graph starts as many processes as it has cores.
@@ -34,7 +35,7 @@ alone = $(if $(HAS_FLOCK),exec 9>.make.lock; flock --nonblock 9 || { \
 snakemake = snakemake $(1) $(if $(HAS_FLOCK),--nolock) --rerun-incomplete --quiet host progress \
 	$(if $(PROFILE_DIR),--profile $(PROFILE_DIR),--cores $(CORES)) $(SMK)
 
-.PHONY: help book test test-detection paper data bench notebooks lint types serve clean
+.PHONY: help book records test test-detection paper data bench notebooks lint types serve clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -48,6 +49,11 @@ paper: $(READY) ## run and execute one paper's page: make paper P=loss_rescaling
 		echo "P must name a paper that has a notebook, got '$(P)'; choose one of:" $(PAPERS) >&2; exit 2; fi
 	@$(alone) $(call snakemake,$(PAGE))
 	@echo "Executed:" $(addprefix $(CURDIR)/,$(PAGE))
+
+records: $(READY) ## make one page's records, on a cluster in jobs of minutes: make records P=mcl_kd PROFILE_DIR=profiles/slurm
+	@if [ -z "$(filter $(P),$(TRAINED))" ]; then \
+		echo "P must name a page that has records, got '$(P)'; choose one of:" $(TRAINED) >&2; exit 2; fi
+	@$(alone) $(call snakemake,records_$(P))
 
 data: $(READY) ## fetch data sets, verified: make data D=cifar10
 	@for name in $(or $(D),-); do if [[ " $(DATA_SETS) " != *" $$name "* ]]; then \

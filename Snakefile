@@ -3,20 +3,25 @@
     snakemake book --cores 2
     snakemake book --cores 2 --config profile=smoke out=/tmp/b runs=/tmp/r
     snakemake book --profile profiles/slurm
+    snakemake records_loss_rescaling --profile profiles/slurm --config minutes=10
 
 `profile` is a preset of params/, `out` holds _build/, `runs` the records, `data_root` the downloaded benchmarks. A
-page's records are made in `shards`, a job each, by `workers` processes each, one a GPU if the job has GPUs. A job runs
+page's records are made in `shards`, a job each, by `workers` processes each, one a GPU if the job has GPUs; without
+`shards` in jobs of about so many `minutes`, by what recorded runs took; records_PAGE makes them alone. A job runs
 again when its notebook, the records, the code or these settings changed; live runs also when the machine kind did.
 What a job makes and may go on from are records; its output is the list of them, since a failed job's outputs go.
 """
 
 import hashlib
+import sys
+from functools import cache
 from importlib.metadata import distribution
 from pathlib import Path
 
 from vqabook.evidence.fingerprint import code_hash
 from vqabook.evidence.record import machine
-from vqabook.papers import page_of
+from vqabook.evidence.runs import find_work
+from vqabook.papers import page_of, paper_of
 
 
 def folder(name, default):
@@ -30,7 +35,6 @@ def folder(name, default):
 PROFILE = config.get("profile", "small")
 RUNS = folder("runs", "data/runs")
 BUILD = f"{folder('out', 'book')}/_build"
-SHARDS = int(config.get("shards", 1))
 WORKERS = int(config.get("workers", 2))
 # The recorded profile misses next to nothing: its pages are looked through side by side, by one process each.
 RECORDERS = 1 if PROFILE == "small" and not {"runs", "workers"} & config.keys() else WORKERS
@@ -63,14 +67,33 @@ COMPLETE = f"{RUNS}/.complete/{PROFILE}"
 LIVE = f"{COMPLETE}/live"
 
 
-def records_of(pages):
-    """The lists of these pages' records: one a shard."""
-    return expand(f"{COMPLETE}/{{trained}}.{{shard}}-of-{SHARDS}", trained=pages, shard=range(1, SHARDS + 1))
+@cache
+def count_shards(page):
+    """`shards` if they are given; else as many as last `minutes`, which is told before the first is submitted."""
+    if "shards" in config or "minutes" not in config:
+        return int(config.get("shards", 1))
+    if not (minutes := float(config["minutes"])) > 0:
+        raise ValueError(f"minutes of a job are above 0, got {minutes}; 10 is usual")
+    paper, where = paper_of(page), {name: config.get(name) for name in ("runs", "data_root")}
+    setting = paper.setting_of(profile=PROFILE, **where)
+    work = find_work(paper.name, paper.asked(setting, page), setting.runs)
+    shards = work.count_jobs(minutes, RECORDERS)
+    if work.names and workflow.is_main_process:
+        print(f"{page}: {work.tell(shards, RECORDERS)}", file=sys.stderr)
+    return shards
+
+
+def records_of(*pages):
+    """What lists the records of these pages: a file a shard. It is asked once a job needs them."""
+    return lambda wildcards: [
+        f"{COMPLETE}/{page}.{k + 1}-of-{n}" for page in pages for n in [count_shards(page)] for k in range(n)
+    ]
 
 
 wildcard_constraints:
     trained="[a-z_]+",
     shard="[0-9]+",
+    shards="[0-9]+",
 
 
 localrules:
@@ -120,7 +143,7 @@ rule book:
 rule ledger:
     """Every claim with its verdict, the live runs and the latest recheck, for people and for machines."""
     input:
-        runs=records_of(TRAINED),
+        runs=records_of(*TRAINED),
         live=LIVE,
         pages=PAGES,
     output:
@@ -194,7 +217,7 @@ for chapter, names in CHAPTERS.items():
             f"chapter_{chapter}"
         input:
             notebooks=expand("notebooks/{page}.ipynb", page=names),
-            runs=records_of(sorted({NOTEBOOKS[name] for name in names} & set(TRAINED))),
+            runs=records_of(*sorted({NOTEBOOKS[name] for name in names} & set(TRAINED))),
             live=LIVE,
         output:
             expand(f"{BUILD}/pages/{{page}}.ipynb", page=names),
@@ -205,6 +228,17 @@ for chapter, names in CHAPTERS.items():
             f"execute the notebooks of chapter {chapter}"
         shell:
             "exec vqabook execute {input.notebooks:q} --out {BUILD:q}/pages {params.settings:q}"
+
+
+for page in TRAINED:
+
+    rule:
+        """A page's records alone, as many jobs as `records` has for it: no notebook, no book."""
+        name:
+            f"records_{page}"
+        localrule: True
+        input:
+            records_of(page),
 
 
 rule live:
@@ -225,13 +259,13 @@ rule live:
 rule records:
     """A shard of one page's training records. Its workers share them by file locks: each takes the next free one."""
     output:
-        f"{COMPLETE}/{{trained}}.{{shard}}-of-{SHARDS}",
+        f"{COMPLETE}/{{trained}}.{{shard}}-of-{{shards}}",
     params:
         settings=SETTINGS,
         code=NUMERIC,
     threads: RECORDERS
     message:
-        "train what is missing for {wildcards.trained}, profile {PROFILE}, shard {wildcards.shard} of {SHARDS}"
+        "train what is missing for {wildcards.trained}, profile {PROFILE}, shard {wildcards.shard} of {wildcards.shards}"
     shell:
-        "exec vqabook run {wildcards.trained} {params.settings:q} --shard {wildcards.shard}/{SHARDS}"
+        "exec vqabook run {wildcards.trained} {params.settings:q} --shard {wildcards.shard}/{wildcards.shards}"
         " --workers {threads} --done {output:q}"

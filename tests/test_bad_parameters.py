@@ -15,7 +15,7 @@ import pytest
 
 from vqabook import cli
 from vqabook.knobs import LARGEST
-from vqabook.papers import PAGES, PAPERS, paper_of
+from vqabook.papers import OURS, PAGES, PAPERS, paper_of
 from vqabook.papers.paper import Paper
 from vqabook.producer import load_or_make_runs
 
@@ -27,7 +27,7 @@ WRONG = {  # by the type of a parameter: what it cannot be, as Python and as pap
     str: (3, 0.5, True, ["a"], {}, b"a", "a\0b", "", " "),
     tuple: (3, "x", "", None.__class__, {"a": 1}, [[1]], "[", "(" * 500, [NAN, NAN], ["\0"]),
 }
-SETTINGS = {name: paper_of(name).setting for name in PAPERS}
+SETTINGS = {name: paper_of(name).setting for name in (*PAPERS, *OURS)}
 FIELDS = [(name, field) for name, setting in SETTINGS.items() for field in dataclasses.fields(setting)]
 
 
@@ -155,7 +155,7 @@ def test_a_set_too_small_for_changed_priors_is_told_before_anything_runs(page, s
         load_or_make_runs(page, setting, share=shard)
 
 
-@pytest.mark.parametrize("paper", PAPERS)
+@pytest.mark.parametrize("paper", (*PAPERS, *OURS))
 def test_every_part_says_before_it_runs_what_it_would_end_with(paper):
     """But the study of classifiers, whose tail is read with its recipes, and what has an environment of its own."""
     parts = paper_of(paper).parts

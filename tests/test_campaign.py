@@ -66,7 +66,7 @@ def test_the_protocol_page_shows_each_row_and_what_went_wrong():
 
 def test_rows_of_another_commit_say_so():
     shown = render_html({"rows": [ROWS[0], ROWS[1] | {"made": MADE | {"commit": "d", "seconds": 600.0}}]})
-    assert "commit c, 2 minutes. On m, 2026-01-02, commit d, 10 minutes (stopped)." in shown
+    assert "commit c, 2 minutes. On m, 2026-01-02, commit d, 10 minutes (rows 2)." in shown
 
 
 def test_many_questions_are_told_below():

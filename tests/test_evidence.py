@@ -13,7 +13,7 @@ import pytest
 
 from vqabook.evidence.recheck import choose, find_again, make_again
 from vqabook.evidence.record import EVIDENCE, key_of
-from vqabook.papers import PAGES, PAPERS, paper_of
+from vqabook.papers import OURS, PAGES, PAPERS, paper_of
 from vqabook.producer import Producer
 from vqabook.report import rechecked
 from vqabook.report.verdicts import evidence, of_claim
@@ -39,7 +39,7 @@ def numbers(value: object) -> Iterator[float]:
             yield value
 
 
-@pytest.mark.parametrize("paper", PAPERS)
+@pytest.mark.parametrize("paper", (*PAPERS, *OURS))
 def test_a_record_is_named_by_what_was_asked_and_holds_finite_numbers(paper):
     for name, record in read(paper).items():
         assert name == key_of(record["recipe"])
@@ -54,7 +54,7 @@ def test_every_embedded_column_has_all_its_seeds(page):
     assert [f"{r['variant']}, seed {r['seed']}" for r in missing] == []
 
 
-@pytest.mark.parametrize("name", PAPERS)
+@pytest.mark.parametrize("name", (*PAPERS, *OURS))
 def test_no_verdict_pairs_two_machine_kinds(name):
     paper = paper_of(name)
     columns = [evidence(name, profile="small"), evidence(name, profile="real", dataset=tuple(paper.real))]

@@ -15,9 +15,9 @@ from vqabook.papers import PAGES
 ROOT = Path(__file__).parents[1]
 
 
-def plan(folder: Path, **config: object) -> subprocess.CompletedProcess:
-    """A dry run of the whole book into `folder`, with its commands."""
-    command = [sys.executable, "-m", "snakemake", "book", "--cores", "2", "--nolock", "--dry-run", "--printshellcmds"]
+def plan(folder: Path, target: str = "book", **config: object) -> subprocess.CompletedProcess:
+    """A dry run of a target, the whole book or less, into `folder`, with its commands."""
+    command = [sys.executable, "-m", "snakemake", target, "--cores", "2", "--nolock", "--dry-run", "--printshellcmds"]
     settings = {"profile": "smoke", "out": folder, "runs": folder / "runs", "data_root": folder / "data", **config}
     words = [f"{name}={value}" for name, value in settings.items()]
     environment = {**os.environ, "HOME": str(folder)}
@@ -69,3 +69,31 @@ def test_the_home_folder_may_be_spelt_short(tmp_path):
 def test_a_folder_that_would_be_a_wildcard_is_refused(tmp_path):
     done = plan(tmp_path, out=tmp_path / "a{b}")
     assert done.returncode != 0 and "out is a folder without braces in its name, got" in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("config", "jobs", "told"),
+    [
+        # ten runs that take two seconds, as nothing like them is recorded: three of them fit in a tenth of a minute
+        ({"minutes": 0.1, "workers": 1}, 4, "class_imbalance: 10 runs to make, 0:00 h of one process; jobs: 4, "),
+        ({"minutes": 0.1, "workers": 2}, 2, "jobs: 2, "),
+        ({"minutes": 0.1, "shards": 3}, 3, ""),  # said outright
+        ({}, 1, ""),
+    ],
+)
+def test_a_page_s_records_alone_are_jobs_of_minutes(config, jobs, told, tmp_path):
+    done = plan(tmp_path, "records_class_imbalance", **config)
+    assert done.returncode == 0 and told in done.stderr, done.stderr
+    runs = find_commands(done.stdout, "run")
+    shards = [f"{k + 1}/{jobs}" for k in range(jobs)]
+    assert sorted((words[2], words[words.index("--shard") + 1]) for words in runs) == [
+        ("class_imbalance", shard) for shard in shards
+    ]
+    assert done.stdout.count("exec vqabook") == jobs, "neither notebooks nor a book"
+
+
+@pytest.mark.slow
+def test_a_job_of_no_time_is_refused(tmp_path):
+    done = plan(tmp_path, "records_class_imbalance", minutes=0)
+    assert done.returncode != 0 and "minutes of a job are above 0, got 0.0; 10 is usual" in done.stdout + done.stderr

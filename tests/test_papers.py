@@ -13,7 +13,9 @@ import yaml
 from vqabook.evidence.record import key_of
 from vqabook.knobs import from_page
 from vqabook.page import list_live_recipes
-from vqabook.papers import PAGES, PAPERS, page_of, paper_of
+from vqabook.papers import OURS, PAGES, PAPERS, page_of, paper_of
+from vqabook.papers.arena.recipes import NATURAL
+from vqabook.papers.arena.setting import REAL
 from vqabook.papers.balanced_activation.setting import ROWS
 from vqabook.papers.loss_rescaling.claims import TEN
 from vqabook.papers.mcl_kd.setting import runs_of as ensembles_of
@@ -24,7 +26,8 @@ from vqabook.report.claims import Side
 from vqabook.report.verdicts import MIN_SEEDS, evidence, number, with_parts
 
 ROOT = Path(__file__).resolve().parents[1]
-CLAIMS = [claim for paper in PAPERS for claim in paper_of(paper).claims]
+STUDIES = (*PAPERS, *OURS)
+CLAIMS = [claim for paper in STUDIES for claim in paper_of(paper).claims]
 EMBEDDED_PROFILES = ("smoke", "small")
 REAL_ALONE = {"Imbalanced CIFAR-10": "cifar10", "LFW, seven people": "faces", TEN: "vqa_v2_60k"}
 BENCHMARK = {  # what digits have too few pixels, rows or classes for: variants of the profile `paper`
@@ -33,6 +36,7 @@ BENCHMARK = {  # what digits have too few pixels, rows or classes for: variants 
         {f"{row} at {n:g}" for n in s.imbalances for row in ROWS}
         | {f"heads at {n:g}{end}" for n in s.heads_imbalances for end in ("", " @ twice as long")}
     ),
+    "arena": lambda s: {f"{name} {how}" for name in REAL for how in (NATURAL, *(f"at {n:g}" for n in s.imbalances))},
 }
 
 
@@ -44,8 +48,8 @@ def notebook_of(page: str) -> Path:
 
 def test_every_paper_is_a_package_and_has_its_pages():
     packages = {path.parent.name for path in (ROOT / "vqabook" / "papers").glob("*/__init__.py")}
-    assert packages == set(PAPERS) == set(PAGES.values())
-    for name in PAPERS:
+    assert packages == set(STUDIES) == set(PAGES.values())
+    for name in STUDIES:
         paper = paper_of(name)
         assert paper.name == name and paper.pages == tuple(page for page in PAGES if PAGES[page] == name)
         assert {page_of(claim.page) for claim in paper.claims} <= set(paper.pages)
@@ -53,7 +57,7 @@ def test_every_paper_is_a_package_and_has_its_pages():
         assert {claim.paper for claim in paper.claims} == {paper.title}
 
 
-@pytest.mark.parametrize("name", PAPERS)
+@pytest.mark.parametrize("name", STUDIES)
 def test_every_part_of_a_paper_has_runs(name):
     paper = paper_of(name)
     whole = paper.setting_of(profile="smoke", **paper.whole)
@@ -61,7 +65,7 @@ def test_every_part_of_a_paper_has_runs(name):
     assert {recipe.get("part") or recipe["kind"] for recipe in recipes} == set(paper.parts)
 
 
-@pytest.mark.parametrize("name", PAPERS)
+@pytest.mark.parametrize("name", STUDIES)
 def test_a_recipe_is_read_back_from_its_record(name):
     paper = paper_of(name)
     whole = paper.setting_of(profile="smoke", **paper.whole)
@@ -73,7 +77,7 @@ def test_a_recipe_is_read_back_from_its_record(name):
             part.recipe.of(kept | {"epochz": 3})
 
 
-@pytest.mark.parametrize("name", PAPERS)
+@pytest.mark.parametrize("name", STUDIES)
 def test_live_runs_are_both_sides_of_live_claims_with_a_seed_of_their_own(name):
     paper = paper_of(name)
     recipes = list_live_recipes(paper, "small")
@@ -143,9 +147,11 @@ def embedded(page: str, profile: str) -> list[dict]:
     return paper.asked(paper.setting_of(profile=profile, **values), page) + [record["recipe"] for record in apart]
 
 
-def on_benchmark(side: Side) -> bool:
+def on_benchmark(side: Side, page: str) -> bool:
     """Whether nothing embedded can be run for a side: VGGNet, frozen features, 100 classes, an imbalance of 200."""
     variant = side.where["variant"]
+    if page == "arena":
+        return variant.split(" ")[0] in REAL
     return variant.startswith(("vgg ", "heads ")) or side.where.get("classes") == 100 or variant.endswith(" at 200")
 
 
@@ -163,7 +169,7 @@ def test_both_sides_of_a_claim_are_run_and_shown(page, profile):
     claims = [claim for claim in CLAIMS if claim.page == notebook_of(page).stem]
     assert claims
     for claim in claims:
-        if any(map(on_benchmark, (claim.more, claim.less))):
+        if any(on_benchmark(side, page) for side in (claim.more, claim.less)):
             variants = BENCHMARK[page](paper_of(page).setting_of(profile="paper"))
             assert {claim.more.where["variant"], claim.less.where["variant"]} <= variants, claim.name
             continue

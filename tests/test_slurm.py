@@ -1,6 +1,7 @@
 """The graph on a cluster: the same Snakefile, by profile, on a one-node Slurm that the test starts and stops.
 
-Two jobs make a page's records, a shard each; one of them is killed on its first try and goes on from its records.
+Two jobs, of ten seconds by the plan, make a page's records, each with a shard and a stand-in for a GPU; one of them is
+killed on its first try and goes on from its records.
 """
 
 from __future__ import annotations
@@ -18,8 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from vqabook.evidence.record import key_of
-from vqabook.evidence.runs import deal_out
+from vqabook.evidence.runs import find_work
 from vqabook.papers import paper_of
 
 ROOT = Path(__file__).parents[1]
@@ -38,7 +38,8 @@ TIMEOUT = 400  # half a minute on two free cores
 # What the graph calls in a job. The first try of shard 1 is killed by Slurm once a record of its own is there.
 KILLED_ONCE = """#!{python}
 import json, os, pathlib, subprocess, sys, time
-kept, runs = pathlib.Path({kept!r}), pathlib.Path({runs!r})
+kept, runs, gpus = map(pathlib.Path, ({kept!r}, {runs!r}, {gpus!r}))
+(gpus / os.environ["SLURM_JOB_ID"]).write_text(os.environ["CUDA_VISIBLE_DEVICES"], "utf-8")
 command = [sys.executable, "-m", "vqabook", *sys.argv[1:]]
 if kept.exists() or "1/2" not in sys.argv:
     os.execv(sys.executable, command)
@@ -75,7 +76,8 @@ SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd.pid
 SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd.log
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=8000
+GresTypes=gpu
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=8000 Gres=gpu:2
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -93,12 +95,13 @@ def write_configuration(folder: Path, host: str) -> Path:
     key = folder / "munge.key"
     key.write_bytes(os.urandom(128))
     key.chmod(0o600)
-    # Two CPUs are promised even on a machine with one: the rule asks for two.
+    # Two CPUs are promised even on a machine with one, and two GPUs: their files stand for them.
     cpus = max(2, os.cpu_count() or 1)
     ports = {"controller_port": free_port(), "node_port": free_port()}
     text = CONFIGURATION.format(host=host, folder=folder, cpus=cpus, **ports)
     path = folder / "slurm.conf"
     path.write_text(text)
+    (folder / "gres.conf").write_text("Name=gpu File=/dev/null\nName=gpu File=/dev/zero\n")
     return path
 
 
@@ -159,8 +162,8 @@ def stop(daemon: subprocess.Popen) -> None:
 def name_shards(page: str, n: int) -> list[set[str]]:
     """The names of a page's records at smoke size, a set a shard."""
     asked = paper_of(page).asked(paper_of(page).setting_of(profile="smoke"), page)
-    names, shards = [key_of(recipe) for recipe in asked], deal_out(asked, n)
-    return [{name for name, k in zip(names, shards, strict=True) if k == shard} for shard in range(n)]
+    dealt = find_work(paper_of(page).name, asked, "anew").deal_out(n)
+    return [{name for name, k in dealt.items() if k == shard} for shard in range(n)]
 
 
 def write_vqabook(folder: Path, **values: object) -> None:
@@ -174,13 +177,16 @@ def test_a_page_s_records_are_made_by_two_slurm_jobs_of_which_one_is_killed(clus
     """Each makes one shard, in folders whose names have a space and an accent; the killed one keeps its records."""
     environment, folder = cluster
     complete, runs = tmp_path / "rüns 1" / ".complete" / "smoke", tmp_path / "rüns 1" / "loss_rescaling"
+    (gpus := tmp_path / "gpus").mkdir()
     lists = [complete / f"class_imbalance.{k}-of-2" for k in (1, 2)]
     shards = name_shards("class_imbalance", 2)
-    write_vqabook(folder, kept=str(tmp_path / "kept"), runs=str(runs), names=shards[0])
-    command = [sys.executable, "-m", "snakemake", *map(str, lists), "--profile", "profiles/slurm", "--quiet", "rules"]
-    command += ["--nolock", "--drop-metadata", "--latency-wait", "5", "--slurm-logdir", str(tmp_path / "logs")]
+    write_vqabook(folder, kept=str(tmp_path / "kept"), runs=str(runs), names=shards[0], gpus=str(gpus))
+    command = [sys.executable, "-m", "snakemake", "records_class_imbalance", "--profile", "profiles/slurm"]
+    command += ["--quiet", "rules", "--nolock", "--drop-metadata", "--latency-wait", "5"]
+    command += ["--slurm-logdir", str(tmp_path / "logs")]
     command += ["--slurm-init-seconds-before-status-checks", FIRST_LOOK]
-    command += ["--config", "profile=smoke", "shards=2", "workers=1", f"out={tmp_path / 'bóok'}"]
+    command += ["--set-resources", "records:gres=gpu:1"]
+    command += ["--config", "profile=smoke", "minutes=0.17", "workers=1", f"out={tmp_path / 'bóok'}"]
     command += [f"runs={tmp_path / 'rüns 1'}"]
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIMEOUT)
     assert result.returncode == 0 and "Trying to restart" in result.stderr, result.stdout + result.stderr
@@ -194,3 +200,5 @@ def test_a_page_s_records_are_made_by_two_slurm_jobs_of_which_one_is_killed(clus
     assert (
         said.count("Allocate JobId=") == 3 and said.count("REQUEST_KILL_JOB") == 1 and said.count("WEXITSTATUS 0") == 2
     )
+    seen = [path.read_text("utf-8") for path in sorted(gpus.iterdir())]
+    assert len(seen) == 3 and set(seen) == {"0", "1"}  # the two at a time have one each

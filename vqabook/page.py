@@ -18,7 +18,7 @@ from vqabook import __released__, __version__, files
 from vqabook.evidence.record import key_of, need_evidence, read_records
 from vqabook.evidence.runs import find_records, make, runs_folder
 from vqabook.knobs import from_page, read_meanings
-from vqabook.papers import PAPERS, page_of, paper_of
+from vqabook.papers import OURS, PAPERS, page_of, paper_of
 from vqabook.papers.paper import Paper
 from vqabook.producer import Producer, load_or_make_runs
 from vqabook.report import again, figures, headlines, ledger, limits, live, overview, strength, verdicts
@@ -251,10 +251,9 @@ def draw_forest(stars: Sequence[live.Star], finding: str = "") -> str:
     values = [_tell_star(star) for star in stars]
     alt = f"{finding or 'Printed, recorded and live differences.'} {'; '.join(values)}"
     printed = any(star.claim.printed is not None for star in stars)
-    marks = f"{'Diamonds are printed differences, bars' if printed else 'Bars are'} 95 % intervals of recorded runs"
+    marks = f"{'Diamonds are printed, bars' if printed else 'Bars are'} 95 % intervals."
     caption = (
-        f"{finding} {live.count_inside(stars)} {marks}; a star is one run of this "
-        "build, and the pale bar is where it was expected."
+        f"{finding} {live.count_inside(stars)} {marks}"
         f"{verdicts.tell_shared(verdict for star in stars for verdict in (star.real, star.embedded))}"
     ).strip()
     size, phone = (7.2, 1.2 + 0.42 * len(stars)), 1.4 + 0.62 * len(stars)
@@ -304,7 +303,7 @@ def read_room(paper: Paper, room: str) -> Records:
 
 def teller_of(*names: str) -> Teller:
     """What text may tell: the package's version and date, and the claims of these papers, unless given of all."""
-    papers = [paper_of(name) for name in names or PAPERS]
+    papers = [paper_of(name) for name in names or (*PAPERS, *OURS)]
     owners = {claim.name: paper for paper in papers for claim in paper.claims}
     claims = {claim.name: claim for paper in papers for claim in paper.claims}
     read = cache(lambda name, room: read_room(paper_of(name), room))

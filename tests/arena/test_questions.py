@@ -252,7 +252,8 @@ def test_no_rule_that_is_better_for_sure_is_said_to_be_so(asked):
     )
     assert "Keep Sigm-BCE" in second and "sigmoid_bce(out.logits, target)" in write_markdown(list_blocks(report))
     alone = Report.of(asked, made({}, seeds=1))
-    assert "no interval of fewer than 3 seeds: give more (--seeds)" in answer(alone)[1] and list_blocks(alone)
+    assert "no interval of fewer than 3 seeds: give more (--seeds)" in answer(alone)[1]
+    assert "All is: there is no interval of fewer than 3 seeds" in write_markdown(list_blocks(alone))
 
 
 def test_a_model_that_has_not_learnt_to_look_is_said_to_be_so(asked):

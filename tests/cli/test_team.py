@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from vqabook.cli.team import Team, list_gpus
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -67,3 +71,32 @@ def test_the_others_do_the_same_and_are_awaited(status, tmp_path, monkeypatch):
     files = {name: Path(tmp_path, name) for name in "479"}
     assert [name for name, path in files.items() if path.exists()] == ["7", "9"]
     assert files["7"].read_text() == "--workers 3 --workers 1"
+
+
+# Python starts every process with it: which GPUs a process sees as it imports torch, and as it has made a record.
+WATCH = """
+import os, pathlib, sys
+def watch(event, words):
+    made = event == "os.rename" and str(words[1]).endswith(".json")
+    if made or event == "import" and words[0] == "torch":
+        what = pathlib.Path(words[1]).stem if made else "torch"
+        with open({log!r} + str(os.getpid()), "a") as log:
+            log.write(what + " " + os.environ["CUDA_VISIBLE_DEVICES"] + "\\n")
+sys.addaudithook(watch)
+"""
+
+
+@pytest.mark.slow
+def test_workers_of_one_job_have_a_gpu_each_and_make_a_page_between_them(tmp_path):
+    """Stand-ins for the three GPUs of a node: what is there is the CPU, whatever CUDA_VISIBLE_DEVICES names."""
+    (tmp_path / "sitecustomize.py").write_text(WATCH.format(log=f"{tmp_path}/log "), "utf-8")
+    words = ["run", "class_imbalance", "--profile", "smoke", "--runs", tmp_path / "runs", "--done", tmp_path / "done"]
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    environment = {**os.environ, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": "4,GPU-7,9"}
+    command = [sys.executable, "-m", "vqabook", *map(str, words), "--workers", "3"]
+    subprocess.run(command, env=environment, check=True)
+    logs = [path.read_text("utf-8").splitlines() for path in tmp_path.glob("log *")]
+    seen = [{line.split(" ")[1] for line in log} for log in logs]
+    assert sorted(map(sorted, seen)) == [["4"], ["9"], ["GPU-7"]], "one a process, from before torch is imported"
+    made = sorted(name for log in logs for name in (line.split(" ")[0] for line in log) if name != "torch")
+    assert made == sorted(json.loads((tmp_path / "done").read_text("utf-8"))), "each by one process"

@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from vqabook.evidence import runs
 from vqabook.evidence.record import key_of, machine, provenance, read_records, write_json
-from vqabook.evidence.runs import deal_out, find_records, load_or_make, make, runs_folder
+from vqabook.evidence.runs import find_records, find_work, load_or_make, make, runs_folder
 from vqabook.files import KEPT
 
 
@@ -125,18 +125,12 @@ def test_the_home_folder_may_be_spelt_short(monkeypatch, tmp_path):
     assert runs_folder(None) == tmp_path / "others"
 
 
-def test_a_seed_is_one_node_s_while_there_are_seeds_enough():
-    recipes = [recipe_of(variant, seed) for seed in range(3) for variant in "abcd"]
-    assert deal_out(recipes, 1) == [0] * 12
-    assert deal_out(recipes, 2) == [0] * 4 + [1] * 4 + [0] * 4
-    assert deal_out(recipes, 3) == [0] * 4 + [1] * 4 + [2] * 4
-    assert deal_out(recipes, 6) == [0, 1, 0, 1, 2, 3, 2, 3, 4, 5, 4, 5]
-    assert set(deal_out(recipes, 5)) == set(range(5))
-    assert deal_out([], 4) == []
-
-
-def test_a_recipe_that_a_page_lists_twice_is_one_node_s():
-    assert deal_out([recipe_of("a"), recipe_of("b"), recipe_of("a")], 2) == [0, 1, 0]
+def test_evidence_is_no_work_but_for_a_seed_that_misses_a_run_or_for_a_folder_of_ones_own(record, tmp_path):
+    for i in (0, 2, 3):
+        record(RECIPES[i])
+    assert set(find_work("p", RECIPES, None).names) == {key_of(recipe) for recipe in RECIPES[:2]}
+    assert len(find_work("p", RECIPES, str(tmp_path)).names) == 4
+    assert find_work("p", RECIPES[2:], None).names == ()
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 5])

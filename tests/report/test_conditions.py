@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from vqabook.papers import PAPERS, paper_of
+from vqabook.papers import OURS, PAPERS, paper_of
 from vqabook.report.claims import CONDITIONS, HAS, MOST_HEADLINES, Side, mark_headlines
 from vqabook.report.headlines import judge_paper
 from vqabook.report.verdicts import find_doubts, value_at, verdict_on
@@ -114,7 +114,7 @@ def test_a_number_that_moves_with_twice_the_training_is_not_converged(moves, why
     assert verdict_on(replace(claim, unit="nats"), [*records, *longer]).converged is None
 
 
-@pytest.mark.parametrize("name", PAPERS)
+@pytest.mark.parametrize("name", (*PAPERS, *OURS))
 def test_headlines_are_few_the_papers_own_and_none_compares_what_another_does(name):
     headlines = [claim for claim in paper_of(name).claims if claim.headline]
     assert 0 < len(headlines) <= MOST_HEADLINES
@@ -122,7 +122,7 @@ def test_headlines_are_few_the_papers_own_and_none_compares_what_another_does(na
     assert len({claim.compares for claim in headlines}) == len(headlines)
 
 
-@pytest.mark.parametrize("name", PAPERS)
+@pytest.mark.parametrize("name", (*PAPERS, *OURS))
 def test_it_is_said_what_every_data_set_of_a_paper_has(name):
     paper = paper_of(name)
     assert HAS.keys() >= {*paper.real, *paper.further}

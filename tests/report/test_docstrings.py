@@ -17,6 +17,7 @@ from vqabook.report import docstrings
         ("Meaning. Eq. 3 says so.", "Meaning."),
         ("As in Eq. (4) and by Ren et al. Then more.", "As in Eq. (4) and by Ren et al. Then more."),
         ("μ, Sec. 3.1. `weight`: its factor.", "μ, Sec. 3.1."),
+        ("A pair (one; two), then; the rest. And more.", "A pair (one; two), then."),
         ("One sentence\nover two lines.\n\nAnother paragraph. And more.", "One sentence\nover two lines."),
     ],
 )
@@ -60,7 +61,7 @@ def test_a_line_holds_the_first_sentence_and_folds_the_place_with_the_rest():
     [
         ("the *mean over the batch* is Σ (1 - b)", "the mean over the batch is Σ (1 − b)"),
         ("-log D(μ) - log(1 - D(α)), in [-1, 1]", "−log D(μ) − log(1 − D(α)), in [−1, 1]"),
-        ("n_j^(-1/4); `x * -1 - y`, Eqs. 44-46", "n_j^(−1/4); x * -1 - y, Eqs. 44-46"),
+        ("n_j^(-1/4), `x * -1 - y`, Eqs. 44-46", "n_j^(−1/4), x * -1 - y, Eqs. 44-46"),
         ("Float, *, cross-entropy of 2 * 3 * x", "Float, *, cross-entropy of 2 * 3 * x"),
     ],
 )

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from vqabook.papers import PAPERS, paper_of
+from vqabook.papers import OURS, PAPERS, paper_of
 from vqabook.report import ledger
 from vqabook.report.claims import Claim, Side
 from vqabook.report.verdicts import verdict_on
@@ -101,7 +101,7 @@ def test_a_pages_claims_lead_to_the_ledger_and_are_found_on_the_page_once(claim,
 
 
 def test_no_two_claims_have_one_address():
-    addresses = [claim.address for name in PAPERS for claim in paper_of(name).claims]
+    addresses = [claim.address for name in (*PAPERS, *OURS) for claim in paper_of(name).claims]
     assert len(set(addresses)) == len(addresses)
     assert "claim-loss-re-scaling-table-v-bce-both-over-baseline" in addresses
 

@@ -66,6 +66,6 @@ def test_the_front_page_counts_them():
     none = Verdict("not run")
     stars = [Star(CLAIM, value, (0.0, 1.0), none, none) for value in (0.0, 0.5, 1.0, 1.5, None)]
     assert count_inside(stars) == (
-        "3 of 4 comparisons that were trained while this book was built fell inside the 95 % prediction interval of "
-        "the recorded runs; by chance alone about 0.2 would not."
+        "3 of 4 comparisons trained with this build (stars) fell inside their 95 % prediction interval (pale bars); "
+        "by chance about 0.2 would not."
     )

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from vqabook.papers import PAPERS, paper_of
+from vqabook.papers import OURS, PAPERS, paper_of
 from vqabook.report.claims import HAS
 from vqabook.report.plain import SETS, clear, minus, minus_cells, name_run, name_set, sign
 
@@ -25,7 +25,7 @@ def test_a_run_is_named_in_words(variant, name):
     assert name_run(variant) == name
 
 
-@pytest.mark.parametrize("name", PAPERS)
+@pytest.mark.parametrize("name", (*PAPERS, *OURS))
 def test_no_run_of_a_claim_is_named_as_code_names_it(name):
     variants = {side.where["variant"] for claim in paper_of(name).claims for side in claim.sides()}
     assert [variant for variant in variants if re.search(r"[_@]|\bk\d", name_run(variant))] == []

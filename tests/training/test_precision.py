@@ -13,7 +13,7 @@ from vqabook.core import Batch, Output, Table
 from vqabook.evidence.record import key_of
 from vqabook.models.images import ResNet, ResNetConfig
 from vqabook.objectives import Objective
-from vqabook.papers import PAPERS, paper_of
+from vqabook.papers import OURS, PAPERS, paper_of
 from vqabook.training.fit import FitConfig, fit
 from vqabook.training.precision import layers_in_bf16
 
@@ -85,7 +85,7 @@ def test_a_model_that_returns_a_tensor_is_trained_too(images):
     assert isinstance(model(*images.inputs), Tensor)
 
 
-@pytest.mark.parametrize("name", PAPERS)
+@pytest.mark.parametrize("name", (*PAPERS, *OURS))
 def test_a_recipe_says_its_precision_where_its_network_has_one(name):
     paper = paper_of(name)
     whole = {"profile": "smoke", **paper.whole}

@@ -38,7 +38,7 @@ from vqabook.arena.trials import group_tries, list_tries, pick, try_after
 from vqabook.core import Table
 from vqabook.data.sampling import DrawEvenly
 from vqabook.evidence import runs
-from vqabook.metrics.classes import average_precision, groups_of, macro_f1
+from vqabook.metrics.classes import average_precision, f1_above, find_threshold, groups_of, macro_f1
 from vqabook.metrics.priors import priors_of
 from vqabook.models.side_by_side import Heads
 from vqabook.objectives.side_by_side import AllRules
@@ -128,20 +128,34 @@ class Contest:
         division = divide(self.examples, recipe["seed"], self.protocol.shares)
         if recipe["variant"] == PILOT:
             return find_steps(division, self.protocol, recipe["seed"])
-        groups: Mapping[str, Sequence[str]] = group_tries(self.protocol.trials)
-        rules: Mapping[str, Any] = list_tries(division.counts, self.protocol.trials)
-        if recipe["variant"] != LIBRARY:
-            (loss,) = [loss for loss in self.own if loss.row == recipe["variant"]]
-            groups, rules = {"plain": [loss.row]}, {loss.row: loss.rule(division.counts)}
-        steps, seed = recipe["steps"], recipe["seed"]
-        heads, label = start(division, groups, seed), f"seed {seed}, {recipe['variant']}"
-        run = partial(train, heads, rules, division, self.protocol, steps, seed, checkpoint=checkpoint, label=label)
-        run() if recipe["variant"] == LIBRARY else call(f"{recipe['variant']} trains a classifier", run, RETURN)
-        seconds = {name: steps * time_loss(rule, division, seed) for name, rule in rules.items()}
+        (loss,) = [loss for loss in self.own if loss.row == recipe["variant"]] or [None]
+        seed, label = recipe["seed"], f"seed {recipe['seed']}, {recipe['variant']}"
+        heads, seconds = learn(division, self.protocol, seed, recipe["steps"], loss, checkpoint=checkpoint, label=label)
         rows = judge_all(heads, division, self.examples, self.protocol)
         for name, row in rows.items():
-            row["seconds"] = round(seconds.get(name, seconds.get(PLAIN, 0.0)), 3)
+            row["seconds"] = seconds.get(name, seconds.get(PLAIN, 0.0))
         return {"rows": rows, "sizes": {part: len(x) for part, x in division.x.items()}, "width": division.width}
+
+
+def learn(
+    division: Division,
+    protocol: Protocol,
+    seed: int,
+    steps: int,
+    loss: OwnLoss | None = None,
+    *,
+    checkpoint: Path,
+    label: str,
+) -> tuple[Heads, dict[str, float]]:
+    """Classifiers of all rules of the library, or of a loss of one's own alone; seconds of each loss in all steps."""
+    groups: Mapping[str, Sequence[str]] = group_tries(protocol.trials)
+    rules: Mapping[str, Any] = list_tries(division.counts, protocol.trials)
+    if loss is not None:
+        groups, rules = {"plain": [loss.row]}, {loss.row: loss.rule(division.counts)}
+    heads = start(division, groups, seed)
+    run = partial(train, heads, rules, division, protocol, steps, seed, checkpoint=checkpoint, label=label)
+    run() if loss is None else call(f"{loss.row} trains a classifier", run, RETURN)
+    return heads, {name: round(steps * time_loss(rule, division, seed), 3) for name, rule in rules.items()}
 
 
 def start(division: Division, groups: Mapping[str, Sequence[str]], seed: int) -> Heads:
@@ -261,17 +275,21 @@ def judge_all(heads: Heads, division: Division, examples: Examples, protocol: Pr
     wanted = read_prior(protocol.prior, examples.classes, counts)
     answers = answer_part(heads, division, "test", wanted, protocol)
     picked: dict[str, tuple[str, float | None]] = {name: (name, None) for name in answers}
+    held: Mapping[str, Answers] = {}
+    if protocol.trials > 1 or len(counts) == 2:
+        held = answer_part(heads, division, "valid", wanted, protocol)
     if protocol.trials > 1:
-        picked = pick(
-            answer_part(heads, division, "valid", wanted, protocol), division.labels["valid"], wanted, protocol.trials
-        )
+        picked = pick(held, division.labels["valid"], wanted, protocol.trials)
     whole = torch.from_numpy(examples.counts)
     groups = group_by_rows(whole) if protocol.bounds is None else groups_of(whole, *protocol.bounds)
     priors = priors_of(counts) | {"wanted": wanted}
-    return {
-        row: measure(row, answers[name], truth, priors, groups) | ({} if value is None else {"picked": value})
-        for row, (name, value) in picked.items()
-    }
+    rows = {}
+    for row, (name, value) in picked.items():
+        rows[row] = measure(row, answers[name], truth, priors, groups) | ({} if value is None else {"picked": value})
+        if len(counts) == 2:
+            threshold = find_threshold(held[name].lead, division.labels["valid"] == 1)
+            rows[row]["f1"] = f1_above(threshold, answers[name].lead, truth == 1, priors["training"])
+    return rows
 
 
 def answer_part(
@@ -309,10 +327,14 @@ def tell_prior(
 def measure(
     name: str, answers: Answers, truth: Int[Tensor, " n"], priors: Mapping[str, Tensor], groups: Mapping[str, Tensor]
 ) -> dict:
-    """A row's numbers: `judge`'s, macro-F1 by the wanted prior, and of two classes average precision of the rarer."""
+    """A row's numbers: `judge`'s, macro-F1 by the wanted prior, and of two classes average precision of the rarer.
+
+    That one also where classes are as frequent as in training.
+    """
     probable = not name.startswith(NO_PROBABILITIES)
     found = judge(answers, truth, priors, groups, {"wanted": "", "training": "_training"} if probable else {})
     found["macro_f1"] = macro_f1(answers.picked, truth, priors["wanted"])
     if len(priors["wanted"]) == 2:
-        found["average_precision"] = average_precision(answers.lead, truth == 1, priors["wanted"])
+        for name_of, end in (("wanted", ""), ("training", "_training")):
+            found[f"average_precision{end}"] = average_precision(answers.lead, truth == 1, priors[name_of])
     return found

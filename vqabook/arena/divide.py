@@ -79,15 +79,23 @@ def divide(examples: Examples, seed: int, shares: Sequence[float] = SHARES) -> D
     """The division of a seed, at the mean and deviation of its training rows; what is constant there is left out."""
     parts = deal(examples.labels, seed, shares)
     rows = {part: examples.rows[places] for part, places in parts.items()}
+    return scale(examples, rows, {part: torch.from_numpy(examples.labels[at]) for part, at in parts.items()})
+
+
+def scale(
+    examples: Examples, rows: Mapping[str, Int[np.ndarray, " n"]], labels: Mapping[str, Int[Tensor, " n"]]
+) -> Division:
+    """A division into these rows of each part."""
     mean, deviation = measure(examples.x, rows["train"], examples.columns)
     moves = deviation > 0
     columns: np.ndarray | slice = examples.columns[moves]
     if len(examples.columns[moves]) == examples.x.shape[1]:
         columns = slice(None)  # no copy
-    scale = mean[moves], 1 / deviation[moves]
-    labels = {part: torch.from_numpy(examples.labels[places]) for part, places in parts.items()}
+    factors = mean[moves], 1 / deviation[moves]
     counts = torch.bincount(labels["train"], minlength=len(examples.classes))
-    return Division({part: Scaled(examples.x, rows[part], columns, *scale) for part in parts}, labels, counts)
+    return Division(
+        {part: Scaled(examples.x, those, columns, *factors) for part, those in rows.items()}, labels, counts
+    )
 
 
 def measure(x: Rows, rows: Int[np.ndarray, " n"], columns: Int[np.ndarray, " d"]) -> tuple[np.ndarray, np.ndarray]:

@@ -124,8 +124,7 @@ def show(name: str, description: Description | None = None) -> None:
     alt = re.split(r"[:.,] ", picture["alt"])[0]  # what is drawn; what it shows stands in the caption alone
     figures.show(draw, caption=f"{picture['alt']} Rows: {rows}.", alt=alt, size=(7.2, tall), phone=phone)
     when = f"<p><small>Described {stamp['started'][:10]} at commit {stamp['commit']}.</small></p>" if stamp else ""
-    summary = f"{len(facts)} facts: {', '.join(list(facts)[:3])}, …"
-    show_html(fold(escape(summary), f"<dl>{listed}</dl>{when}", kind="facts"))
+    show_html(fold(f"{len(facts)} facts", f"<dl>{listed}</dl>{when}", kind="facts"))
 
 
 def format_description(name: str, description: Description) -> str:

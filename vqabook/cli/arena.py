@@ -51,7 +51,9 @@ def arena(
     most: Annotated[
         int | None, typer.Option("--questions", min=1, help="of a set of questions: so many at most; default: all")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="of a set of questions: of both stages; default: 7")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="of a set of questions: of both stages; default: 7, of few questions more")
+    ] = None,
 ):
     """Tell which loss to use on DATA: rules for long tails compared as linear classifiers of your features.
 

@@ -17,7 +17,7 @@ import typer
 from vqabook import files, stop
 from vqabook.cli.team import Team
 from vqabook.evidence import record
-from vqabook.papers import PAGES, PAPERS, paper_of
+from vqabook.papers import OURS, PAGES, PAPERS, paper_of
 from vqabook.progress import start_log
 
 PROFILES = ("smoke", "small", "real", "paper")
@@ -221,7 +221,7 @@ def ledger(
     """Write every claim with its verdict: JSON and CSV for machines, HTML for the book, with the live runs."""
     record.need_evidence()
     how = {"profile": profile, "runs": runs, "data_root": data_root}
-    settings = {name: paper_of(name).setting_of(**how) for name in PAPERS}
+    settings = {name: paper_of(name).setting_of(**how) for name in (*PAPERS, *OURS)}
     files.need_writable(out, "give another folder (--out)")
     from vqabook import page
     from vqabook.evidence.recheck import read_outcome
@@ -287,11 +287,11 @@ def recheck(
             print("\n".join([*lines, f"{n} runs made by both codes; {len(lines)} differ or are of one code alone."]))
             raise typer.Exit(int(bool(lines)))
         _log(verbose)
-        chosen = recheck.choose(papers or PAPERS, None if every or made else sample, profile)
+        chosen = recheck.choose(papers or (*PAPERS, *OURS), None if every or made else sample, profile)
         if not made:
             recheck.make_again(chosen, Producer(files.data_root(data_root), threads=threads), folder)
         pairs = recheck.find_again(chosen, folder)
-    outcome = rechecked.compare(pairs, {name: paper_of(name).claims for name in papers or PAPERS})
+    outcome = rechecked.compare(pairs, {name: paper_of(name).claims for name in papers or (*PAPERS, *OURS)})
     print("\n".join(rechecked.tell(outcome)))
     if keep:
         record.write_json(recheck.OUTCOME, outcome)

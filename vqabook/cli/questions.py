@@ -8,6 +8,7 @@ from vqabook.files import need_writable
 
 EPOCHS = (2, 200)  # fewest and most, of both stages
 LATE = 2 / 7  # of them have weights
+ENOUGH = 35_000  # questions that are read in all, so that a small set has as many steps as one of 5,000
 
 
 def compare(
@@ -37,9 +38,9 @@ def compare(
     asked = take(data, folder, range(seeds), most)
     need_writable(folder, "give another folder (--out)")
     sizes = CONTEST_SIZES | {"min_answer_count": max(1, min(9, asked.n // 1000))}  # UpDn's 9 from 9,000 questions on
-    if epochs is not None:
-        late = max(1, round(LATE * epochs))
-        sizes |= {"epochs": epochs - late, "rescale_epochs": late}
+    length = epochs or max(7, min(35, ENOUGH // asked.n))
+    late = max(1, round(LATE * length))
+    sizes |= {"epochs": length - late, "rescale_epochs": late}
     values = {"profile": "small", "dataset": str(asked.folder), "seeds": tuple(range(seeds))}
     recipes = [recipe.asked() for recipe in list_contest(paper_of(NAME).setting_of(**values, **sizes))]
     with team.at_work("--no-report", quiet=True):

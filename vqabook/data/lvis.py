@@ -24,6 +24,7 @@ BOUNDS = (10, 100)
 # 2020, arXiv:2003.05176, and its release): 101 images of 0.5, 110 of 1.0
 EQUALISED = {"0.5": 0.00177, "1.0": 0.0011}
 COLUMNS = f"categories (id, name, frequency one of {', '.join(FREQUENCIES)}, image_count, instance_count)"
+CATEGORIES = "lvis/lvis_v1_train_cat_info.json.gz"  # category info, below a data root
 IMAGES = "coco_images"  # the folder of COCO's images, below a data root
 
 

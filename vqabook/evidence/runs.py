@@ -1,7 +1,6 @@
 """All records of a page: evidence and what lies there are loaded, the others made, by as many processes as help."""
 
 import hashlib
-import itertools
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from filelock import Timeout
 
 from vqabook.evidence.fingerprint import code_hash
+from vqabook.evidence.jobs import Work
 from vqabook.evidence.record import EVIDENCE, key_of, kind_of, machine, produce_or_load, read_record, read_records
 from vqabook.files import HOME, at_home, sweep
 from vqabook.progress import Bar, tell
@@ -41,7 +41,7 @@ def load_or_make(
 ) -> list[dict]:
     """A record of each recipe in their order, made if need be; those others work on come last.
 
-    `share` (k, n): only those that `deal_out` gives to node k of n.
+    `share` (k, n): only those that are dealt to job k of n; the first shows what need not be made.
 
     Recorded evidence is shown as recorded, unless `runs` names a folder. A seed of which some runs must be made here is
     made here whole where evidence comes from another machine kind: both sides of a pair are from one.
@@ -52,23 +52,16 @@ def load_or_make(
     if halved := {i: kind_of(record) for i, record in found.items() if record["recipe"]["seed"] in missing}:
         here = machine_of_runs()
         found = {i: record for i, record in found.items() if halved.get(i, here) == here}
-    ours = [i for i, k in enumerate(deal_out(recipes, share[1])) if k == share[0]]
+    jobs = find_work(paper, recipes, runs).deal_out(share[1]) if share[1] > 1 else {}
+    ours = [i for i, recipe in enumerate(recipes) if jobs.get(key_of(recipe), 0) == share[0]]
     done = {at: found[i] for at, i in enumerate(ours) if i in found}
     wanted = [recipes[i] for i in ours]
     return _make_missing(produce, wanted, runs_folder(runs) / paper, done, label=label, code=code_hash())
 
 
-def deal_out(recipes: Sequence[Mapping], n: int) -> list[int]:
-    """The node, 0 to n - 1, that makes each recipe: a seed's runs stay together, since pairs are of one machine kind.
-
-    With more nodes than seeds, a seed's runs are dealt to several; the nodes are then of one kind.
-    """
-    seeds = sorted({recipe["seed"] for recipe in recipes})
-    nodes = -(-n // max(len(seeds), 1))  # a seed
-    numbers = {seed: itertools.count() for seed in seeds}
-    unique = {key_of(recipe): recipe["seed"] for recipe in recipes}
-    dealt = {key: (seeds.index(seed) * nodes + next(numbers[seed]) % nodes) % n for key, seed in unique.items()}
-    return [dealt[key_of(recipe)] for recipe in recipes]
+def find_work(paper: str, recipes: Sequence[Mapping], runs: str | None) -> Work:
+    """What evidence lacks of these recipes, with the seconds that it tells: the same on every machine."""
+    return Work.of(recipes, read_records(EVIDENCE / paper), anew=bool(runs))
 
 
 def make(recipes: Iterable[Mapping], produce: Produce, folder: Path, *, here: bool = False) -> list[dict]:

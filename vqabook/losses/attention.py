@@ -77,7 +77,7 @@ def attention_adversarial(
 
 
 def reverse_gradient(x: Tensor) -> Tensor:
-    """`x` itself; its gradient comes back negated (Ganin & Lempitsky 2015): one optimiser for two players."""
+    """`x` itself, whose gradient comes back negated (Ganin & Lempitsky 2015): one optimiser for two players."""
     return 2 * x.detach() - x
 
 

@@ -76,3 +76,21 @@ def average_precision(score: Float[Tensor, " n"], positive: Bool[Tensor, " n"], 
     recall = hits / hits[-1]
     steps = torch.diff(recall, prepend=recall.new_zeros(1))
     return 100 * float((steps * hits / seen.clamp(min=torch.finfo(seen.dtype).tiny)).sum())
+
+
+def find_threshold(score: Float[Tensor, " n"], positive: Bool[Tensor, " n"]) -> float:
+    """The least score that is called positive where F1 of the positives, 2 TP / (called + positives), is highest."""
+    order = score.argsort(descending=True)
+    ranked, hits = score[order], positive[order].double().cumsum(0)
+    f1 = 2 * hits / (torch.arange(1, len(score) + 1) + positive.sum())
+    last = torch.cat([ranked[1:] != ranked[:-1], torch.ones(1, dtype=torch.bool)])  # equal scores stand together
+    return float(ranked[torch.where(last, f1, -1.0).argmax()])
+
+
+def f1_above(
+    threshold: float, score: Float[Tensor, " n"], positive: Bool[Tensor, " n"], prior: Float[Tensor, " 2"]
+) -> float:
+    """F1 of the positives, in percent, were those with such a score called so; `prior`: of negatives and positives."""
+    weight, called = weigh_rows(prior, positive.long()), score >= threshold
+    right, both = (weight * (called & positive)).sum(), (weight * called).sum() + (weight * positive).sum()
+    return 100 * float(2 * right / both)

@@ -148,7 +148,7 @@ class Rubi(Criterion):
 
 
 class LossRescaling(Objective):
-    """L = L_cls + `mask_weight` L_mask; answer i of question type j weighs `weight[j, i]` once `progress` >= `after`.
+    """L = L_cls + `mask_weight` L_mask: answer i of type j weighs `weight[j, i]` once `progress` >= `after`.
 
     L_cls is the `criterion`; "bce" and "ce" are short for `Plain`. `weight` [q, a] from `rescaling_weights`, or None
     for the plain loss; `label` [q, a] from `in_type`, read when the model has an answer mask. Schedule (Sec. V-D):

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from vqabook.papers.paper import Paper
 
 PAPERS = ("loss_rescaling", "soft_cross_entropy", "attention_supervision", "mcl_kd", "balanced_activation")
-PAGES = {"class_imbalance": "loss_rescaling", **{name: name for name in PAPERS}}  # page -> paper
+OURS = ("arena",)  # what is no paper, and has runs and a page like one
+PAGES = {"class_imbalance": "loss_rescaling", **{name: name for name in (*PAPERS, *OURS)}}  # page -> paper
 
 
 def page_of(notebook: str) -> str | None:

@@ -9,6 +9,9 @@ from sphinx import addnodes
 # A sentence's end: a stop before a capital, a name or a bracket, but not that of "Eq. (3)" or "et al. `x`".
 _END = re.compile(r"(?<!\bEq)(?<!\bEqs)(?<!\bSec)(?<!\bal)(?<!\be\.g)(?<!\bi\.e)\.\s+(?=[A-Z`\"(\[])")
 
+# What stands before the first semicolon that is in no brackets, and the letter that then begins a sentence.
+_CLAUSE = re.compile(r"^([^;()]*(?:\([^()]*\)[^;()]*)*);\s+([a-z](?=[a-z]))?")
+
 # Of formulas: between blanks, or before a number or a name that nothing precedes.
 _MINUS = re.compile(r"(?<= )-(?= )|(?<![\w\-)\]}'\"])-(?=[\w.Σ(‖½])")
 
@@ -43,9 +46,11 @@ def _escape(text: str) -> str:
 
 
 def split_first(text: str) -> str:
-    """The text with a blank line behind its first sentence."""
+    """The text with a blank line behind its first sentence, or behind what that says before a semicolon."""
     first, blank, rest = text.partition("\n\n")
-    return _END.sub(".\n\n", first, count=1) + blank + rest
+    sentence, stop, more = _END.sub(".\n\n", first, count=1).partition("\n\n")
+    sentence = _CLAUSE.sub(lambda clause: f"{clause[1]}.\n\n{(clause[2] or '').upper()}", sentence, count=1)
+    return sentence + stop + more + blank + rest
 
 
 def fold(app: Any, doctree: nodes.document) -> None:

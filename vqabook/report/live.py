@@ -67,6 +67,6 @@ def count_inside(stars: Sequence[Star]) -> str:
     if not judged:
         return "No live run has a recorded interval to fall into here."
     return (
-        f"{sum(judged)} of {len(judged)} comparisons that were trained while this book was built fell inside the 95 % "
-        f"prediction interval of the recorded runs; by chance alone about {0.05 * len(judged):.1f} would not."
+        f"{sum(judged)} of {len(judged)} comparisons trained with this build (stars) fell inside their 95 % prediction "
+        f"interval (pale bars); by chance about {0.05 * len(judged):.1f} would not."
     )

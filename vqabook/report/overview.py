@@ -110,7 +110,7 @@ def tell_strength(dots: Sequence[Dot], source: str) -> str:
     these = [dot for dot in dots if dot.source == source and dot.met]
     could = sum(dot.could_see for dot in these)
     where = SOURCES[source].capitalize()
-    return f"{where} {could} of {len(these)} tested claims could have shown an effect as large as the printed one."
+    return f"{where} {could} of {len(these)} tested claims could have shown the printed effect."
 
 
 def render_levels(levels: Sequence[Level]) -> str:

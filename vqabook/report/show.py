@@ -24,12 +24,16 @@ def show_source(*objects: Callable, folded: str = "") -> None:
 
     `folded`: words that unfold it.
     """
-    source = source_of(*objects)
+    show_code(source_of(*objects), folded=folded)
+
+
+def show_code(code: str, *, folded: str = "") -> None:
+    """Display lines of Python. `folded`: words that unfold them."""
     if folded:
-        code = highlight(source, PythonLexer(), HtmlFormatter())
-        show_html(fold(escape(folded), f'<div class="highlight-python notranslate">{code}</div>'))
+        lines = highlight(code, PythonLexer(), HtmlFormatter())
+        show_html(fold(escape(folded), f'<div class="highlight-python notranslate">{lines}</div>'))
     else:
-        say(f"```python\n{source}\n```")
+        say(f"```python\n{code}\n```")
 
 
 def show_html(html: str) -> None:

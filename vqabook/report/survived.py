@@ -50,14 +50,14 @@ def render_html(outcome: Mapping | None, questions: Mapping | None = None) -> st
 
 
 def _list_calls(rows: Sequence[Mapping]) -> Iterator[str]:
-    """Where, when and by which commit rows were made, how long they took; which, in all calls but the largest."""
+    """Where, when and by which commit rows were made, how long they took; which, but for the largest call."""
     calls: dict[str, list[Mapping]] = {}
     for row in rows:
         calls.setdefault(_tell_where(row["made"]), []).append(row)
     largest = max(calls.values(), key=len)
     for where, own in calls.items():
         minutes = sum(row["made"]["seconds"] for row in own) / 60
-        which = "" if own is largest else f" ({'; '.join(row['what'] for row in own)})"
+        which = "" if own is largest else f" (rows {', '.join(str(rows.index(row) + 1) for row in own)})"
         yield f"{where}, {minutes:.0f} minutes{which}."
 
 

@@ -106,8 +106,8 @@ def by_chance(tested: Sequence[float]) -> str:
     """How many of these tests are significant, and how many would be if no difference were there."""
     marked, n = sum(p < SIGNIFICANT for p in tested), len(tested)
     return (
-        f"{marked} of {n} tested cells carry {DAGGER}, for a gain or a loss (two-sided paired t-test over seeds, "
-        f"p < {SIGNIFICANT}). If every difference were zero, about {SIGNIFICANT * n:.2g} of {n} still would."
+        f"{marked} of {n} tested cells carry {DAGGER}, gain or loss (two-sided paired t-test over seeds, "
+        f"p < {SIGNIFICANT}); by chance about {SIGNIFICANT * n:.2g} of {n} would."
     )
 
 

@@ -26,6 +26,7 @@ from vqabook.evidence.record import key_of, read_record
 from vqabook.losses.longtail import balanced_softmax, log_counts
 from vqabook.losses.margins import optimal_margins
 from vqabook.models.heads import CosineClassifier, Decoupled
+from vqabook.objectives import MetaSampler
 from vqabook.papers.balanced_activation import PAPER, counts, printed, recipes, theory
 from vqabook.papers.balanced_activation import train as training
 from vqabook.papers.balanced_activation.recipes import Row, Run, Tail, read_tail
@@ -62,7 +63,13 @@ def test_a_recipe_is_what_its_record_keeps():
         assert PAPER.parts[asked.get("part", "train")].recipe is type(recipe)
 
 
-@pytest.mark.parametrize("row", ["softmax", "balanced softmax", "softmax @ as long", "ldam @ drw", "crt", "cbs"])
+@pytest.mark.parametrize(
+    "row",
+    [
+        "softmax", "balanced softmax", "softmax @ as long", "balanced softmax @ second stage",
+        "balanced softmax @ second stage, evenly", "balanced meta-softmax", "ldam @ drw", "crt", "cbs",
+    ],
+)  # fmt: skip
 def test_a_run_gives_what_its_claims_read(row, tmp_path):
     whole = PAPER.whole | {"imbalances": (100.0,)}
     result, again = (produce(f"{row} at 100", tmp_path / str(i), **whole) for i in range(2))
@@ -74,6 +81,24 @@ def test_a_run_gives_what_its_claims_read(row, tmp_path):
         for side in (claim.more, claim.less):
             if side.where["variant"] == f"{row} at 100":
                 assert number({"result": result}, side.metric) is not None, side.metric
+
+
+def test_second_stages_draw_their_rows_as_they_say(tmp_path, monkeypatch):
+    """A new classifier, the same for all three; classes evenly but where rows come as they are."""
+    given = {}
+
+    def watch(model: nn.Module, objective: nn.Module, table: object, config: object, **more: object) -> list[dict]:
+        if isinstance(model, Decoupled):
+            given[len(given)] = (copy.deepcopy(model.classifier.state_dict()), objective, more["order"])
+        return [{"test_accuracy": 0.0, "rates": [50.0] * 10}]
+
+    monkeypatch.setattr(training, "fit", watch)
+    for row in ("balanced meta-softmax", "balanced softmax @ second stage", "balanced softmax @ second stage, evenly"):
+        produce(f"{row} at 10", tmp_path)
+    weights, objectives, orders = zip(*given.values(), strict=True)
+    assert all(torch.equal(own[name], x) for own in weights for name, x in weights[0].items())
+    assert [isinstance(objective, MetaSampler) for objective in objectives] == [True, False, False]
+    assert [order is None for order in orders] == [False, True, False]
 
 
 @pytest.mark.parametrize("row", COUNTS_ROWS)
@@ -92,6 +117,8 @@ def test_every_printed_number_is_a_row_of_the_table():
     }  # fmt: skip
     found = {claim.name: claim.printed for claim in PAPER.claims}
     assert found["balanced-10-100-over-softmax"] == 5.7
+    assert (found["balanced-10-meta-over-softmax"], found["balanced-100-meta-over-balanced-softmax"]) == (7.5, 0.5)
+    assert found["balanced-10-meta-over-crt"] is None
     assert found["balanced-10-gain-100-10"] == pytest.approx((83.1 - 77.4) - (90.9 - 90.0))
     assert (found["balanced-detector-over-repeat-factor"], found["balanced-detector-rare"]) == (3.0, 6.7)
     assert "balanced-100-gain-200-100" not in found and found["balanced-100-gain-100-10"] == 3.8
@@ -114,7 +141,7 @@ def test_a_second_stage_trains_the_classifier_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "fit_network", watch)
     produce("softmax at 10", tmp_path)
     (weights,) = tmp_path.glob("*.weights.stage")
-    for row in ("crt", "lws"):
+    for row in ("crt", "lws", "balanced meta-softmax"):
         result = produce(f"{row} at 10", tmp_path)
         assert all(torch.equal(kept["first"][name], value) for name, value in kept.pop("after").items())
         assert result | {"history": None} == produce(f"{row} at 10", tmp_path / row) | {"history": None}

@@ -47,6 +47,8 @@ def test_tables_have_printed_beside_ours_and_the_best_in_bold(whole):
     assert shown.loc["balanced softmax", "printed, CIFAR-10-LT"] == "<b>83.1\u00a0±\u00a00.4</b>"
     assert shown.loc["class-balanced sampling", "overall"].startswith("<b>")
     further = tables.tabulate_further(whole[0])
+    printed = further["printed, CIFAR-10-LT"]
+    assert (printed["balanced meta-softmax"], printed["cRT"], printed[tables.ADJUSTED]) == ("<b>84.9</b>", "–", "–")
     adjusted = verdicts.mean_std(whole[0].seeds("softmax", "adjusted.few").values())
     assert further.loc[tables.ADJUSTED, whole[0].groups["few"]] == adjusted and "balanced softmax" in further.index
     assert tables.tabulate_learning(whole).shape == (len(TABLE), 4)

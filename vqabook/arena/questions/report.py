@@ -220,6 +220,7 @@ def _show_ranking(report: Report) -> list[Block]:
 def _tell_words(report: Report) -> str:
     """What the verdicts that are there say."""
     words = {**WORDS, NOT_LEARNT: "by its loss alone UpDn is no better on validation than without images"}
+    words["not run"] = f"fewer than {MIN_SEEDS} seeds"
     used = {row.kind for row in report.ranking.rows if row.name != START}
     return "; ".join(f"{kind}: {meaning}" for kind, meaning in words.items() if kind in used) + "."
 
@@ -264,6 +265,8 @@ def _show_open(report: Report) -> list[Block]:
     leader = report.ranking.leader
     undecided = [row for row in report.ranking.rows if row.name != leader.name and row.behind.kind in OPEN]
     heading, title, n = Heading("What is undecided"), TITLES[leader.name], len(report.ranking.rows) - 1
+    if len(report.seeds) < MIN_SEEDS:
+        return [heading, Text(f"All is: there is no interval of fewer than {MIN_SEEDS} seeds; give more (--seeds).")]
     if not undecided:
         return [heading, Text(f"Nothing is open: {title} is told apart from every other rule.")]
     cells = [[TITLES[row.name], tell_gain(row.behind), *tell_needs(row.behind)] for row in undecided]

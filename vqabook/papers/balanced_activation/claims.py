@@ -6,7 +6,7 @@ from functools import partial
 from itertools import pairwise
 
 from vqabook.papers.balanced_activation.head_claims import list_heads_claims
-from vqabook.papers.balanced_activation.printed import DETECTED, PRINTED
+from vqabook.papers.balanced_activation.printed import DETECTED, LONGER, PRINTED
 from vqabook.papers.balanced_activation.setting import AS_LONG, TABLE
 from vqabook.report.claims import Claim, Side, mark_headlines
 
@@ -26,6 +26,7 @@ NAMES = {
     "repeat factor": "repeat-factor sampling", "repeat factor @ as long": "repeat-factor sampling, as long",
     "softmax @ anew": "softmax", "softmax @ as long": "softmax, as long",
     "balanced softmax @ as long": "balanced softmax, as long",
+    "balanced meta-softmax": "balanced meta-softmax",
 }  # fmt: skip
 CONTRADICTIONS = (  # where, what the paper prints there
     ("Theorem 1 and Corollary 1", "the theorem and Eq. 14 have counts to the power of 1; the corollary's margins make "
@@ -39,7 +40,7 @@ CONTRADICTIONS = (  # where, what the paper prints there
     ("Eqs. 36-37 and 48", "Eq. 48 prints the term of the true class alone; Eqs. 36-37 have both terms."),
     ("Eq. 44 and its release", "the released code drops log(k − 1), and counts images that show a class."),
 )  # fmt: skip
-MINE = "balanced softmax"
+MINE, META = "balanced softmax", "balanced meta-softmax"
 IN_PRINT = ("ResNet-50", "val")  # the part of Table 2 that detectors are compared with
 BEST, PLAIN = "balanced sigmoid", "repeat factor"  # of Table 2
 GROUPS = {"rare": "r", "common": "c", "frequent": "f"}
@@ -48,7 +49,8 @@ RIVALS = [row for row in TABLE if row != MINE]
 
 def image_side(row: str, at: int, metric: str = "test.overall", *, classes: int = 10, over: str | None = None) -> Side:
     """A row at an imbalance, or its gain over another; its accuracy as printed."""
-    printed = PRINTED.get((classes, at), {}).get(row) if metric == "test.overall" else None
+    in_print = PRINTED.get((classes, at), {}) | LONGER.get((classes, at), {})
+    printed = in_print.get(row) if metric == "test.overall" else None
     base = image_side(over, at, metric, classes=classes) if over else None
     return Side({"variant": f"{row} at {at}", "classes": classes}, metric, printed, base)
 
@@ -76,7 +78,7 @@ Row = tuple[str, str, str, Side, Side]  # name, statement, where, more, less
 
 
 def _table_1(classes: int) -> list[Claim]:
-    """Balanced softmax beats every rival at every imbalance, and the more, the more there is; Fig. 1."""
+    """Balanced softmax beats every rival at every imbalance, and the more, the more there is; Fig. 1; BALMS."""
     among, side = "" if classes == 10 else f"among {classes} classes ", partial(image_side, classes=classes)
     rows: list[Row] = []
     for at in IMBALANCES:
@@ -93,6 +95,9 @@ def _table_1(classes: int) -> list[Claim]:
         more, less = (side(row, SHOWN, "marginal.divergence") for row in (rival, MINE))
         text = f"p(y) over the balanced test set is farther from uniform with {NAMES[rival]} than with balanced softmax"
         rows.append((f"stable-{rival}", f"{text} at {SHOWN}", "Fig. 1", more, less))
+    for rival in ("softmax", MINE, "crt"):
+        text = f"{META} beats {NAMES[rival]} at imbalance {SHOWN}"
+        rows.append((f"meta-over-{rival}", text, "Longer paper, Table 2", side(META, SHOWN), side(rival, SHOWN)))
     return [
         _claim(f"{classes}-{name}", f"{among}{text}", where, more, less, DATA[classes])
         for name, text, where, more, less in rows
@@ -124,6 +129,7 @@ def _ours() -> list[Claim]:
         *((f"over-{row}", f"balanced softmax beats {NAMES[row]}", "Ours", mine, side(row))
           for row in ("ldam @ drw", "class balance @ focal")),
         *_against_stages(),
+        *_against_samplers(),
         *((f"gap-{group}", f"from training to test softmax loses more on classes of {group} training rows than of many",
            "Sec. 3.2", _gap(group), _gap("many")) for group in ("few", "medium")),
         ("over-dealt", "a class' own count beats those of other classes", "Ours, control", mine, dealt),
@@ -160,6 +166,23 @@ def _against_stages() -> list[Row]:
              rival),
         ]  # fmt: skip
     return [(name, text, "Ours", more, less) for name, text, more, less in rows]
+
+
+def _against_samplers() -> list[Row]:
+    """What the meta sampler adds to a second stage of balanced softmax; whether it draws rare classes more often."""
+    side = partial(image_side, at=SHOWN)
+    meta, again, longer = side(META), side(f"{MINE} @ second stage"), side(f"{MINE}{AS_LONG}")
+    rare, first = (side(META, metric=f"rates.{name}") for name in ("rarest", "first"))
+    return [
+        ("meta-over-second-stage", "a second stage with the meta sampler beats one with rows as they come",
+         "Ours, control", meta, again),
+        ("meta-over-evenly", "a second stage with the meta sampler beats one with classes drawn evenly",
+         "Ours, control", meta, side(f"{MINE} @ second stage, evenly")),
+        ("meta-as-long", f"{META} beats {MINE} that trains as long", "Ours", meta, longer),
+        ("second-stage", f"a second stage of {MINE} beats {MINE} that trains as long", "Ours", again, longer),
+        ("meta-rare", "the meta sampler draws a row of the rarest class more often than one of the most frequent",
+         "Ours", rare, first),
+    ]  # fmt: skip
 
 
 def _table_2(study: str, at: str, rivals: Sequence[str], metric: str, precision: str, where: str) -> list[Row]:

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 
 from vqabook.data import frozen
 from vqabook.data.imbalanced import Cut, CutImages, select_images
-from vqabook.data.lvis import BOUNDS, EQUALISED, Photographs, category_counts, describe_photographs
+from vqabook.data.lvis import BOUNDS, CATEGORIES, EQUALISED, Photographs, category_counts, describe_photographs
 from vqabook.detection.scenes import Scenes
 from vqabook.files import advise, data_root
 from vqabook.papers.balanced_activation.head_recipes import list_heads
@@ -32,7 +32,6 @@ from vqabook.papers.balanced_activation.setting import (
 )
 from vqabook.papers.paper import Recipe
 
-CATEGORIES = "lvis/lvis_v1_train_cat_info.json.gz"
 IMAGES = 100_170  # of LVIS 1.0's train split
 MADE = (2000.0, 1.3)  # instances of the most frequent class of a made tail, and the power of the others' rank
 HELD_OUT = {"digits": frozen.HELD_OUT}  # for test, where there is no official split

@@ -14,15 +14,16 @@ class Method:
     """A row: how the classifier learns."""
 
     rule: str  # of `objectives.longtail`
-    draw: str = "rows"  # an epoch's; classes: evenly; repeat: rare classes' rows more often
+    draw: str = "rows"  # an epoch's; classes: evenly; repeat: rare classes' rows more often; learnt: meta sampler
     exponent: float = 1.0  # of the counts, in balanced softmax
     dealt: bool = False  # counts are dealt out to other classes: ours, a control
-    second: str | None = None  # crt, lws: the classifier alone, classes drawn evenly; again: the classifier goes on
+    # crt, lws: the classifier alone, classes drawn evenly; anew: a new one, as `draw` says; again: it goes on
+    second: str | None = None
 
     @property
     def evenly(self) -> bool:
-        """Whether classes are drawn evenly."""
-        return self.draw == "classes" or self.second in ("crt", "lws")
+        """Whether classes are drawn evenly, of a meta sampler those of its meta set."""
+        return self.draw in ("classes", "learnt") or self.second in ("crt", "lws")
 
 
 TABLE = {  # Table 1
@@ -39,6 +40,9 @@ AS_LONG = " @ as long"  # in one stage, as many steps as cRT and LWS have in bot
 FURTHER = {  # what Table 1 lacks; "@": ours
     "crt": Method("softmax", second="crt"),
     "lws": Method("softmax", second="lws"),
+    "balanced meta-softmax": Method("balanced_softmax", draw="learnt", second="anew"),  # arXiv:2007.10740
+    "balanced softmax @ second stage": Method("balanced_softmax", second="anew"),
+    "balanced softmax @ second stage, evenly": Method("balanced_softmax", draw="classes", second="anew"),
     "sigmoid": Method("sigmoid"),
     "balanced sigmoid": Method("balanced_sigmoid"),
     "balanced sigmoid @ released": Method("released_sigmoid"),

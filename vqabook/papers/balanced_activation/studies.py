@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vqabook.papers.balanced_activation.claims import DATA, NAMES
-from vqabook.papers.balanced_activation.printed import PRINTED, SPREAD
+from vqabook.papers.balanced_activation.printed import LONGER, PRINTED, SPREAD
 from vqabook.report.verdicts import BySeed, by_seed, matching
 
 Records = Sequence[Mapping]
@@ -50,9 +50,11 @@ class Study:
 
     @property
     def printed_cells(self) -> Mapping[str, str]:
-        """The same with its ±, by what pages call a row."""
-        spread = SPREAD.get((self.classes, self.imbalance), {})
-        return {name_of(row): f"{value:.1f}\u00a0±\u00a0{spread[row]:.1f}" for row, value in self.printed.items()}
+        """The same with its ±, by what pages call a row; and the longer paper's."""
+        at = self.classes, self.imbalance
+        spread, longer = SPREAD.get(at, {}), LONGER.get(at, {})
+        cells = {name_of(row): f"{value:.1f}\u00a0±\u00a0{spread[row]:.1f}" for row, value in self.printed.items()}
+        return cells | {name_of(row): f"{value:.1f}" for row, value in longer.items()}
 
     @property
     def groups(self) -> dict[str, str]:

@@ -54,10 +54,12 @@ def tabulate_gaps(study: Study) -> pd.DataFrame:
 def tabulate_further(study: Study) -> pd.DataFrame:
     """What Table 1 lacks, beside balanced softmax and softmax whose logits are adjusted at test (%)."""
     metrics = _metrics(study)
-    shown = _tabulate(study, [MINE, *(row for row in FURTHER if "exponent" not in row)], metrics)
-    adjusted = {
-        name: mean_std(study.seeds("softmax", metrics[name].replace("test.", "adjusted.")).values())
-        for name in shown.columns
+    printed = {f"printed, {study.in_print}": study.printed_cells} if study.printed else {}
+    shown = _tabulate(study, [MINE, *(row for row in FURTHER if "exponent" not in row)], metrics, printed)
+    adjusted = dict.fromkeys(printed, "–") | {
+        name: mean_std(study.seeds("softmax", metric.replace("test.", "adjusted.")).values())
+        for name, metric in metrics.items()
+        if name in shown.columns
     }
     return embolden(
         pd.concat([shown, pd.DataFrame(adjusted, index=[ADJUSTED])]).rename_axis(columns=shown.columns.name)

@@ -20,7 +20,9 @@ from vqabook.losses.longtail import adjust, log_counts
 from vqabook.metrics.classes import accuracies, marginal
 from vqabook.models.heads import CosineClassifier, Decoupled, ScaledClassifier
 from vqabook.models.images import ResNet, ResNetConfig
+from vqabook.objectives.base import Objective
 from vqabook.objectives.longtail import SCALE, LabelLoss, Rule, long_tail, start_rare
+from vqabook.objectives.meta_sampler import MetaSampler
 from vqabook.papers.balanced_activation.recipes import Row, Run
 from vqabook.papers.balanced_activation.setting import DROPS, Method
 from vqabook.training.fit import NO_CLIP, FitConfig, Schedule, fit, predict
@@ -41,6 +43,9 @@ def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str 
     result = {"test": accuracies(logits, truth, counts, *bounds), "marginal": marginal(logits)}
     if recipe.method == Run.FIRST:
         result["adjusted"] = accuracies(adjust(logits, log_counts(counts)), truth, counts, *bounds)
+    if recipe.method.draw == "learnt":
+        first, *_, rarest = history[-1]["rates"]
+        result["rates"] = {"first": first, "rarest": rarest}
     learnt = accuracies(classify(model, data.train, recipe), data.train.labels.cpu(), counts, *bounds)
     return result | {
         "train": learnt,
@@ -62,7 +67,7 @@ def fit_stages(
 ) -> tuple[nn.Module, list[dict]]:
     """`model` as trained, with its history; a second stage trains the classifier alone, on the first one's features.
 
-    `fit_row(model, checkpoint, recipe=...)` trains, `renew` makes the classifier of cRT.
+    `fit_row(model, checkpoint, recipe=...)` trains, `renew` makes a new classifier; LWS scales the first one.
     """
     if not recipe.shares:
         return model, fit_row(model, scratch.checkpoint, recipe=recipe)
@@ -111,14 +116,22 @@ def build_objective(recipe: Run, data: Division) -> LabelLoss:
 
 
 def fit_network(model: nn.Module, checkpoint: Path, recipe: Run, data: Division) -> list[dict]:
-    """Train what of `model` has gradients; its history, judged on test after every epoch."""
+    """Train what of `model` has gradients; its history, judged on test after every epoch, with learnt rates (%)."""
     table, labels = replace(data.train, lookup=augment(recipe.augment, data.train)), data.train.labels.cpu()
+    objective: Objective = (rule := build_objective(recipe, data))
+    if recipe.method.draw == "learnt":
+        objective = MetaSampler(rule, table, ahead=recipe.lr)
+
+    def judge(model: nn.Module) -> dict:
+        rates = {"rates": (100 * objective.rates).tolist()} if isinstance(objective, MetaSampler) else {}
+        return {"test_accuracy": measure_accuracy(model, data.held_out, recipe), **rates}
+
     return fit(
         model,
-        build_objective(recipe, data),
+        objective,
         table,
         fit_config(recipe, len(table)),
-        evaluate=lambda model: {"test_accuracy": measure_accuracy(model, data.held_out, recipe)},
+        evaluate=judge,
         checkpoint=checkpoint,
         keep=True,
         order=(lambda generator: class_balanced_order(labels, generator=generator)) if recipe.method.evenly else None,

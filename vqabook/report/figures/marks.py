@@ -72,6 +72,8 @@ _BASELINE, _METHOD, _CONTROL = (MEANINGS[name][0] for name in ("baseline", "meth
 
 MARKS: Mapping[str, Mark] = {  # every name that pictures show
     **{name: mark for name, (mark, _) in MEANINGS.items()},
+    # the arena: how a rule works
+    "a loss": _METHOD, "another order of rows": OTHERS[0], "made after training": OTHERS[1], "your own loss": _CONTROL,
     # re-scaling
     "mask (sigmoid)": _PARTS[2], "mask (softplus-G)": _PARTS[1], "re-scaling": _PARTS[0], "both": _METHOD,
     "focal": OTHERS[0], "focal (released)": OTHERS[4],
