@@ -72,7 +72,7 @@ def arena(
         questions.compare(data[0], out, seeds, workers, report=report, most=most, epochs=epochs)
         return
     refuse({"--questions": most, "--epochs": epochs}, f"are of sets of questions, and {data[0]} is none")
-    how = {"seeds": tuple(range(seeds)), "steps": steps, "trials": trials, "decay": decay}
+    how: dict[str, Any] = {"seeds": tuple(range(seeds)), "steps": steps, "trials": trials, "decay": decay}
     how |= {"prior": read_prior(test_prior), "bounds": read_bounds(bounds)}
     compare(data, out, loss or (), how, workers, report=report, label=label, skip_bad=skip_bad)
 

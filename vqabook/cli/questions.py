@@ -37,9 +37,8 @@ def compare(
     folder = out or Path(f"arena-{data.resolve().name}")
     asked = take(data, folder, range(seeds), most)
     need_writable(folder, "give another folder (--out)")
-    sizes = CONTEST_SIZES | {
-        "min_answer_count": max(1, min(9, -(-asked.n // 1000)))
-    }  # UpDn's 9 from 9,000 questions on
+    fewest = max(1, min(9, -(-asked.n // 1000)))  # of an answer in training: UpDn's 9 from 8,000 questions on
+    sizes = CONTEST_SIZES | {"min_answer_count": fewest}
     length = epochs or max(7, min(35, ENOUGH // asked.n))
     late = max(1, round(LATE * length))
     sizes |= {"epochs": length - late, "rescale_epochs": late}

@@ -99,7 +99,7 @@ def take(data: Path, out: Path, seeds: Sequence[int], most: int | None = None) -
 
 def check_divisions(spec: DataSpec, source: Source, splits: Splits, seeds: Sequence[int]) -> dict[str, float]:
     """`Asked.shared`, once every seed has been seen to divide the questions. ValueError for too few of them."""
-    shared = {}
+    shared: dict[str, float] = {}
     priors: tuple[Prior, ...] = ("changing", "same")
     for prior in priors:
         for seed in seeds:

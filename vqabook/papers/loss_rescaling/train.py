@@ -163,8 +163,8 @@ def build_network(recipe: Run, task: Task) -> nn.Module:
         return San(SanConfig(**sizes, feature=task.features.width, attention=recipe.hidden // 2))
     else:
         sizes["n_words"] += name.startswith("css")  # its [MASK]
-        updn = {"feature": task.features.width, "attention_dropout": recipe.attention_dropout}
-        model = UpDn(UpDnConfig(**sizes, **updn))
+        sizes["feature"] = task.features.width
+        model = UpDn(UpDnConfig(**sizes, attention_dropout=recipe.attention_dropout))
     if m.mask is None:
         return model
     return AnswerMask(
