@@ -106,12 +106,17 @@ def write(report: Report, folder: Path) -> str:
     blocks, told = list_blocks(report), minus(" ".join(answer(report)).replace("**", ""))
     metrics = [SCORE, "uniform", *(metric for metric, _ in COLUMNS.values())]
     write_json(folder / "report.json", summarise(report, told, metrics))
+    write_pages(blocks, folder)
+    return told
+
+
+def write_pages(blocks: Sequence[Block], folder: Path) -> None:
+    """report.md with its pictures beside it, and report.html."""
     texts = {"report.md": write_markdown(blocks), "report.html": write_html(blocks)}
     texts |= {block.file: draw_svg(block.draw, size=block.size) for block in blocks if isinstance(block, Picture)}
     for name, text in texts.items():
         with written_whole(folder / name) as partial_:
             partial_.write_text(text, "utf-8")
-    return told
 
 
 def answer(report: Report) -> tuple[str, str]:
@@ -122,7 +127,7 @@ def answer(report: Report) -> tuple[str, str]:
         best = next((row for row in ranking.rows if row.name != START), start)
         return (
             f"**No rule is seen to beat softmax** on {data} {report.where}: the first, {report.title(best.name)}, "
-            f"gains {_gain(best.gain)} points.",
+            f"gains {tell_gain(best.gain)} points.",
             "Keep softmax, or bring more rows; what would tell the rules apart stands below."
             if best.gain.interval
             else f"There is no interval of fewer than {MIN_SEEDS} divisions: give more (--seeds).",
@@ -130,17 +135,17 @@ def answer(report: Report) -> tuple[str, str]:
     level = f"{clear(chosen.mean, 1)} % in place of {clear(start.mean, 1)} %"
     cost = compare(report.numbers(chosen.name, "many"), report.numbers(START, "many"))
     told = {
-        "holds": f"Frequent classes gain, too: {_gain(cost)} points.",
-        "fails": f"Frequent classes pay: {_gain(cost)} points.",
+        "holds": f"Frequent classes gain, too: {tell_gain(cost)} points.",
+        "fails": f"Frequent classes pay: {tell_gain(cost)} points.",
     }
     return (
-        f"**Take {report.title(chosen.name)}**: on {data}, {report.where}, it gains {_gain(chosen.gain)} points of "
+        f"**Take {report.title(chosen.name)}**: on {data}, {report.where}, it gains {tell_gain(chosen.gain)} points of "
         f"{report.score} over softmax ({level}).",
-        told.get(cost.kind, f"That frequent classes pay is not seen: {_gain(cost)} points."),
+        told.get(cost.kind, f"That frequent classes pay is not seen: {tell_gain(cost)} points."),
     )
 
 
-def _gain(verdict: Verdict) -> str:
+def tell_gain(verdict: Verdict) -> str:
     """`+1.20 [+0.80, +1.60]`."""
     return f"{sign(verdict.mean or 0.0)}{span(*(verdict.interval or (None, None)))}"
 
@@ -238,9 +243,9 @@ def _show_table(report: Report) -> list[Block]:
     cells = [
         [
             report.title(row.name),
-            _cell(row.scores, 1),
+            tell_cell(row.scores, 1),
             "" if row.name == START else row.gain.kind,
-            *(_cell(report.numbers(row.name, metric), digits) for metric, digits in shown.values()),
+            *(tell_cell(report.numbers(row.name, metric), digits) for metric, digits in shown.values()),
         ]
         for row in report.ranking.rows
     ]
@@ -266,7 +271,7 @@ def _is_used(report: Report, kind: str) -> bool:
     return any(row.gain.kind == kind for row in report.ranking.rows if row.name != START)
 
 
-def _cell(numbers: BySeed, digits: int) -> str:
+def tell_cell(numbers: BySeed, digits: int) -> str:
     """`80.4 ± 4.1`; a dash where a rule has no such number."""
     if not numbers:
         return "–"
@@ -283,7 +288,7 @@ def _show_priors(report: Report) -> list[Block]:
     cells = []
     for row in report.ranking.rows:
         gains = [compare(report.numbers(row.name, m), start[m]) for m in columns.values()]
-        cells.append([report.title(row.name), *map(_gain, gains)])
+        cells.append([report.title(row.name), *map(tell_gain, gains)])
     cells = [line for line in cells if line[0] != report.title(START)]
     best = {
         heading: max(report.ranking.rows, key=lambda row: np.mean(list(report.numbers(row.name, metric).values())))
@@ -316,7 +321,7 @@ def _show_open(report: Report) -> list[Block]:
     heading = Heading("What would tell the undecided apart")
     if not undecided:
         return [heading, Text(f"Nothing is open: {report.title(leader.name)} is told apart from every other rule.")]
-    cells = [[report.title(row.name), _gain(row.behind), *_needs(row)] for row in undecided]
+    cells = [[report.title(row.name), tell_gain(row.behind), *tell_needs(row.behind)] for row in undecided]
     return [
         heading,
         Text(
@@ -328,9 +333,9 @@ def _show_open(report: Report) -> list[Block]:
     ]
 
 
-def _needs(row: Standing) -> tuple[str, str]:
-    """Divisions in all, and times as many rows, at which the lead would be seen if it is as large as it looks."""
-    n, times = count_divisions(row.behind), count_rows(row.behind)
+def tell_needs(lead: Verdict) -> tuple[str, str]:
+    """Divisions in all, and times as many rows, at which a lead would be seen if it is as large as it looks."""
+    n, times = count_divisions(lead), count_rows(lead)
     return (f"{n}" if n else "none suffices"), ("–" if times is None or times > 1e4 else f"{max(times, 1):,.1f}")
 
 

@@ -69,6 +69,21 @@ def own_folder(dataset: str) -> Path | None:
     return path if path.is_dir() else None
 
 
+def is_set(path: Path) -> bool:
+    """Whether a path is a set of questions, whole or not: a name, or a folder with an official file or regions alone.
+
+    A folder with arrays or further folders in it, and no official file, is another kind of data.
+    """
+    if not path.is_dir():
+        return str(path) in SOURCES and not path.exists()
+    inside = list(path.iterdir())
+    names = [each.name.lower().removesuffix(".gz") for each in inside]
+    if any(name.endswith(tuple(f"{part}.json" for part in Files._fields)) for name in names):
+        return True
+    regions = any(name.endswith((".h5", ".hdf5")) for name in names)
+    return regions and not any(each.is_dir() or each.suffix == ".npy" for each in inside)
+
+
 def find_own(folder: Path) -> Source:
     """The set that lies in a folder, by the names of its files; see `RULE`.
 

@@ -37,8 +37,9 @@ class Run(Recipe):
     attention_dropout: float
     backbone: Backbone | None = None  # None: UpDn
     glove: bool | None = None  # words start from GloVe's vectors
+    blind: bool | None = None  # the rule trains a model that sees no image
 
-    LEFT_OUT = (*Recipe.LEFT_OUT, "backbone", "glove")
+    LEFT_OUT = (*Recipe.LEFT_OUT, "backbone", "glove", "blind")
 
     def asked(self) -> dict:
         """The recipe as its record keeps it; a backbone says its own options alone."""
@@ -68,6 +69,21 @@ def list_recipes(s: Setting, page: str) -> list[Recipe]:
     runs.sort(key=lambda run: (run.method.rescale, run.backbone is not None))
     counted = [Recipe(**_what(s, "statistics", prior, "statistics")) for prior in s.priors]
     return [*counted, *runs, *(_vision_runs(s) if page == "class_imbalance" else ())]
+
+
+def list_contest(s: Setting) -> list[Recipe]:
+    """The runs of the arena, seed by seed: every rule of `CONTEST` with sight and blind, for each prior.
+
+    A seed divides the questions anew, too, where the set's own division is not asked for.
+    """
+    runs = [_run(s, prior, row, what, change, of=of) for prior in s.priors for of, row, what, change in known.CONTEST]
+    runs += [replace(run, variant=f"blind {run.variant}", blind=True) for run in runs]
+    runs.sort(key=lambda run: run.method.rescale)
+    counted = [Recipe(**_what(s, "statistics", prior, "statistics")) for prior in s.priors]
+    return [
+        *counted,
+        *(replace(run, seed=seed, data=run.data | {"split_seed": seed}) for seed in s.seeds for run in runs),
+    ]
 
 
 def examples(s: Setting, n: int) -> list[dict]:

@@ -111,6 +111,16 @@ VARIED = (  # page 02: a backbone, its run, the name of a change, and the change
     ("lxmert", "bce re-scaling", "positive term only", {"positive_only": True}),
     ("focal", "bce baseline", "released", {"softmax": True}),
 )
+POSITIVE = ("positive term only", {"positive_only": True})
+CONTEST: tuple[tuple[str, str, str, Mapping[str, Any]], ...] = (  # the arena: a backbone, its run, a change of it
+    *(("", f"{loss} {module}", "", {}) for loss in ("bce", "ce") for module in MODULES if module != "mask (sigmoid)"),
+    *(("", f"bce {module}", *POSITIVE) for module in ("re-scaling", "both")),
+    *((name, "bce baseline", "", {}) for name in ("lm", "lmh", "bias_product", "reweight", "focal")),
+    ("rubi", "ce baseline", "", {}),
+)
+CONTEST_SIZES = {  # of these runs: some 5,000 questions, seen and unseen, take minutes on two cores
+    "epochs": 5, "rescale_epochs": 2, "batch_size": 128, "lr": 0.02, "hidden": 64, "word": 64, "attention_dropout": 0.0,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

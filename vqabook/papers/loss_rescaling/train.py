@@ -66,7 +66,7 @@ def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str 
     model, objective = build(recipe, task, counts, data_root)
     core = model.model if isinstance(model, AnswerMask) else model
     watched = {"question": core.get_submodule("question_encoder"), "classifier": core.get_submodule("classifier")}
-    diagnosis = None if recipe.backbone or m.mask or m.rescale else Diagnosis(task, m.loss)
+    diagnosis = None if recipe.backbone or recipe.blind or m.mask or m.rescale else Diagnosis(task, m.loss)
 
     def evaluate(model: nn.Module) -> dict:
         soft = {part: 100 * float(predict(model, getattr(task, part), soft_score).mean()) for part in ("valid", "test")}
@@ -156,13 +156,15 @@ def build_network(recipe: Run, task: Task) -> nn.Module:
     if name == "lxmert":
         return Lxmert(LxmertConfig.small(**sizes, feature=task.features.width, **(backbone.sizes or {})))
     sizes |= {"hidden": recipe.hidden, "word": recipe.word}
-    if name == "question_only":
-        return QuestionOnly(QuestionOnlyConfig(**sizes))
-    sizes["feature"] = task.features.width
-    if name == "san":
-        return San(SanConfig(**sizes, attention=recipe.hidden // 2))
-    sizes["n_words"] += name.startswith("css")  # its [MASK]
-    model = UpDn(UpDnConfig(**sizes, attention_dropout=recipe.attention_dropout))
+    model: nn.Module
+    if name == "question_only" or recipe.blind:
+        model = QuestionOnly(QuestionOnlyConfig(**sizes))
+    elif name == "san":
+        return San(SanConfig(**sizes, feature=task.features.width, attention=recipe.hidden // 2))
+    else:
+        sizes["n_words"] += name.startswith("css")  # its [MASK]
+        sizes["feature"] = task.features.width
+        model = UpDn(UpDnConfig(**sizes, attention_dropout=recipe.attention_dropout))
     if m.mask is None:
         return model
     return AnswerMask(
