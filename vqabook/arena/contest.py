@@ -128,7 +128,7 @@ class Contest:
         division = divide(self.examples, recipe["seed"], self.protocol.shares)
         if recipe["variant"] == PILOT:
             return find_steps(division, self.protocol, recipe["seed"])
-        (loss,) = [loss for loss in self.own if loss.row == recipe["variant"]] or [None]
+        loss = next((loss for loss in self.own if loss.row == recipe["variant"]), None)
         seed, label = recipe["seed"], f"seed {recipe['seed']}, {recipe['variant']}"
         heads, seconds = learn(division, self.protocol, seed, recipe["steps"], loss, checkpoint=checkpoint, label=label)
         rows = judge_all(heads, division, self.examples, self.protocol)

@@ -44,13 +44,13 @@ def lay_out(recipe: ContestRun, root: Path, runs: str | None = None) -> tuple[Ex
     labels, columns = pool.labels[kept], np.flatnonzero(x[kept].max(0) > x[kept].min(0))
     examples = Examples(data.dataset, x, kept, labels, pool.names, columns, {}, (), (), data.digest)
     rng, valid = np.random.default_rng(recipe.seed), np.zeros(len(kept), bool)
-    for of in range(len(counts)):
-        mine = np.flatnonzero(labels == of)
+    for label in range(len(counts)):
+        mine = np.flatnonzero(labels == label)
         valid[rng.permutation(mine)[: max(1, round(VALID * len(mine)))]] = True
     test = len(pool.labels) + np.arange(len(pool.truth))
-    parts = {"train": (kept[~valid], labels[~valid]), "valid": (kept[valid], labels[valid]), "test": (test, pool.truth)}
-    rows, of = ({part: values[i] for part, values in parts.items()} for i in (0, 1))
-    return examples, scale(examples, rows, {part: torch.from_numpy(y) for part, y in of.items()})
+    rows = {"train": kept[~valid], "valid": kept[valid], "test": test}
+    truth = {"train": labels[~valid], "valid": labels[valid], "test": pool.truth}
+    return examples, scale(examples, rows, {part: torch.from_numpy(y) for part, y in truth.items()})
 
 
 def _need(found: str, data: ContestData) -> None:

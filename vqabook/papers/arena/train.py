@@ -22,8 +22,13 @@ def train(recipe: ContestRun, scratch: Scratch, *, data_root: Path | None, devic
     Heads are as many as tries: they are trained on the CPU, whatever the device.
     """
     examples, division = lay_out(recipe, files.data_root(data_root))
-    size = {"batch_size": recipe.batch_size, "decay": recipe.decay, "trials": recipe.trials}
-    protocol = Protocol((recipe.seed,), steps=recipe.steps, **size)
+    protocol = Protocol(
+        (recipe.seed,),
+        steps=recipe.steps,
+        trials=recipe.trials,
+        batch_size=recipe.batch_size,
+        decay=recipe.decay,
+    )
     loss = _load(recipe)
     heads, seconds = learn(
         division, protocol, recipe.seed, recipe.steps, loss, checkpoint=scratch.checkpoint, label=recipe.label
