@@ -13,7 +13,7 @@ from vqabook.arena.heads import AFTER, EVEN, PLAIN, TITLES
 from vqabook.arena.ranks import Ranks
 from vqabook.papers.arena.studies import RULES, UNIFORM, Records, Study, gain_of
 from vqabook.report import figures
-from vqabook.report.plain import sign
+from vqabook.report.plain import clear, sign
 
 WIDEST = 15.0  # points, where colours end
 KINDS = ("a loss", "another order of rows", "made after training", "your own loss")
@@ -33,7 +33,7 @@ def name(row: str) -> str:
 
 def draw_gains(figure: Figure, study: Study, tasks: Sequence[str], prior: str = UNIFORM) -> None:
     """A line a rule, a column a task: the gain over softmax as a number and a colour, pale where it may be none."""
-    axes = figure.add_subplot()
+    axes, narrow = figure.add_subplot(), figures.is_narrow(figure)
     rows = sorted((row for row in study.rows if row != PLAIN), key=lambda row: -_mean(study, row, tasks, prior))
     for y, row in enumerate(rows):
         for x, task in enumerate(tasks):
@@ -45,10 +45,13 @@ def draw_gains(figure: Figure, study: Study, tasks: Sequence[str], prior: str = 
             axes.add_patch(_box(x, y, (*shade[:3], 1.0 if sure else 0.25)))
             dark = sure and abs(verdict.mean) > 0.6 * WIDEST
             ink = "white" if dark else "black" if sure else figures.mark_of("printed").color
-            axes.text(x, y, sign(verdict.mean, 1), ha="center", va="center", fontsize=8, color=ink)
+            told = clear(verdict.mean, 0) if narrow else sign(verdict.mean, 1)
+            axes.text(x, y, told, ha="center", va="center", fontsize=7 if narrow else 8, color=ink)
     axes.set(xlim=(-0.5, len(tasks) - 0.5), ylim=(len(rows) - 0.5, -0.5))
-    axes.set_yticks(range(len(rows)), [name(row) for row in rows], fontsize=8)
-    axes.set_xticks(range(len(tasks)), [task.replace(" ", "\n", 1) for task in tasks], fontsize=8)
+    titles = [name(row).replace(", ", ",\n") if narrow else name(row) for row in rows]
+    axes.set_yticks(range(len(rows)), titles, fontsize=7 if narrow else 8)
+    columns = [task if narrow else task.replace(" ", "\n", 1) for task in tasks]
+    axes.set_xticks(range(len(tasks)), columns, fontsize=8, rotation=90 if narrow else 0)
     axes.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
     axes.grid(False)
     for spine in axes.spines.values():
@@ -89,7 +92,7 @@ def draw_counts(figure: Figure, study: Study, tasks: Sequence[str]) -> None:
         axes.plot(most, y, **figures.mark_of("many").dots)
         axes.annotate(f"{classes:,} classes", (most, y), (8, 0), textcoords="offset points", va="center", fontsize=8)
     figures.name_rows(axes, list(tasks), zero=False)
-    axes.set(xscale="log", xlabel="training rows of the rarest class, and of the most frequent one", xlim=(0.7, 3e5))
+    axes.set(xscale="log", xlabel="training rows of a class", xlim=(0.7, 3e5))
     axes.xaxis.set_major_formatter("{x:,.0f}")
 
 
@@ -103,17 +106,20 @@ def draw_trade(figure: Figure, study: Study, tasks: Sequence[str]) -> None:
     kept = {row: (many, few) for row, (many, few) in points.items() if many is not None and few is not None}
     front = sorted(at for at in kept.values() if not any(beats(other, at) for other in kept.values()))
     axes.plot(*zip(*front, strict=True), color=figures.mark_of("baseline").color, linewidth=1, linestyle="--")
-    for row, at in kept.items():
+    for row, at in sorted(kept.items(), key=lambda item: item[1]):
         kind = "baseline" if row == PLAIN else kind_of(row)
         axes.plot(*at, **figures.mark_of(kind).dots, label=None if kind in shown else kind)
         shown.add(kind)
-        if at in front or row not in TITLES:
-            axes.annotate(name(row), at, (6, 5), textcoords="offset points", fontsize=7.5)
+        if row != PLAIN and (at in front or row not in TITLES):
+            right = at in front and front.index(at) % 2 == 0  # names take turns, so that neighbours stay apart
+            how = ((6, 5), "left") if right else ((-6, -10), "right")
+            axes.annotate(name(row), at, how[0], ha=how[1], textcoords="offset points", fontsize=7.5)
     axes.axhline(0, color="gray", linewidth=0.8, linestyle=":")
     axes.axvline(0, color="gray", linewidth=0.8, linestyle=":")
     axes.set(xlabel="change on frequent classes (points)", ylabel="change on rare classes (points)")
-    axes.margins(x=0.25)
-    axes.legend(loc="lower left", fontsize=8)
+    axes.margins(x=0.25, y=0.12)
+    columns = 2 if figures.is_narrow(figure) else 4
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=columns, fontsize=8)
 
 
 def beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
