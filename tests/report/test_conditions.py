@@ -114,7 +114,7 @@ def test_a_number_that_moves_with_twice_the_training_is_not_converged(moves, why
     assert verdict_on(replace(claim, unit="nats"), [*records, *longer]).converged is None
 
 
-@pytest.mark.parametrize("name", (*PAPERS, *OURS))
+@pytest.mark.parametrize("name", PAPERS)
 def test_headlines_are_few_the_papers_own_and_none_compares_what_another_does(name):
     headlines = [claim for claim in paper_of(name).claims if claim.headline]
     assert 0 < len(headlines) <= MOST_HEADLINES

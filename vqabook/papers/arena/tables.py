@@ -19,23 +19,28 @@ PRIORS = {
     TRAINING: "as in training",
     REVERSED: "rare classes frequent",
 }
-COLUMNS = {  # of a task's table -> metric
-    "balanced accuracy": "wanted", "frequent": "many", "medium": "medium", "rare": "few", "macro-F1": "macro_f1",
-    "NLL": "nll", "ECE": "ece", "average precision": "average_precision", "F1, threshold of validation": "f1",
+COLUMNS = {  # of a tail's two tables -> metric
+    "where it is right": {
+        "balanced accuracy": "wanted", "frequent": "many", "medium": "medium", "rare": "few", "macro-F1": "macro_f1",
+    },
+    "how sure, how it ranks, what it takes": {
+        "NLL": "nll", "ECE": "ece", "average precision": "average_precision", "F1": "f1",
+    },
 }  # fmt: skip
 
 
-def tabulate_task(study: Study, task: str) -> pd.DataFrame:
-    """All that is measured of each rule on a task, mean ± standard deviation; classes alike at test."""
+def tabulate_task(study: Study, task: str, part: str) -> pd.DataFrame:
+    """A `part` of all that is measured of each rule on a tail, mean ± standard deviation; classes alike at test."""
     cells: dict[str, dict[str, str]] = {}
-    for heading, metric in COLUMNS.items():
+    for heading, metric in COLUMNS[part].items():
         without = NO_PROBABILITIES if metric in ("nll", "ece") else ()
         rows = [row for row in study.rows if row not in without]
-        values = {TITLES.get(row, row): study.numbers(task, row, metric) for row in rows}
-        cells |= _column(heading, values)
+        cells |= _column(heading, {TITLES.get(row, row): study.numbers(task, row, metric) for row in rows})
+    if "nll" not in COLUMNS[part].values():
+        return title(embolden(pd.DataFrame(cells)), task)
     seconds = {TITLES.get(row, row): _seconds(study, task, row) for row in study.rows}
     cells["seconds of the loss"] = {row: "–" if x is None else f"{x:.2f}" for row, x in seconds.items()}
-    return title(embolden(pd.DataFrame(cells), but=("NLL", "ECE", "seconds of the loss")), task)
+    return title(pd.DataFrame(cells).fillna("–"), task)
 
 
 def _seconds(study: Study, task: str, row: str) -> float | None:
@@ -46,13 +51,19 @@ def _seconds(study: Study, task: str, row: str) -> float | None:
     return float(np.median(kept)) if kept else None
 
 
-def tabulate_gains(study: Study, prior: str) -> pd.DataFrame:
-    """The gain of every rule over softmax on every task, with its interval (points)."""
-    cells = {
-        task: {TITLES.get(row, row): tell(study.gain(task, row, prior=prior)) for row in study.rows if row != PLAIN}
-        for task in study.tasks
-    }
-    return pd.DataFrame(cells).rename_axis(f"gain over softmax, {PRIORS[prior]}", axis="columns")
+def tabulate_gains(study: Study, prior: str, sets: Sequence[str]) -> pd.DataFrame:
+    """The gain of every rule over softmax on all tails of some sets, bold where its interval excludes zero (points)."""
+    cells: dict[tuple[str, str], dict[str, str]] = {}
+    for task in (task for task in study.tasks if task.split(" ")[0] in sets):
+        name, _, at = task.partition(" ")
+        found = {TITLES.get(row, row): study.gain(task, row, prior=prior) for row in study.rows if row != PLAIN}
+        cells[name, at.removeprefix("at ")] = {row: _embolden(verdict) for row, verdict in found.items()}
+    return pd.DataFrame(cells)
+
+
+def _embolden(verdict: Verdict) -> str:
+    mean = tell_mean(verdict)
+    return f"<b>{mean}</b>" if verdict.kind in ("holds", "fails") else mean
 
 
 def tabulate_rare(study: Study, task: str) -> pd.DataFrame:
