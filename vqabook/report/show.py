@@ -1,6 +1,6 @@
 """Tables, text and source, shown on a page."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import escape
 
 import pandas as pd
@@ -17,6 +17,13 @@ def show(table: pd.DataFrame, *, index: bool = True, classes: str | None = None,
     cells = minus_cells(table.to_html(escape=False, index=index, border=0, classes=classes))
     html = f'<div class="results">{cells}</div>'
     show_html(fold(escape(folded), html) if folded else html)
+
+
+def show_folded(tables: Sequence[pd.DataFrame], words: str) -> None:
+    """Display tables below each other, which a line of `words` unfolds; nothing without a table."""
+    html = "".join(f'<div class="results">{minus_cells(t.to_html(escape=False, border=0))}</div>' for t in tables)
+    if html:
+        show_html(fold(escape(words), html))
 
 
 def show_source(*objects: Callable, folded: str = "") -> None:
