@@ -112,6 +112,7 @@ def test_a_number_that_moves_with_twice_the_training_is_not_converged(moves, why
     assert verdict.why == why and verdict.converged is (not why)
     assert verdict.kind == ("conditions not met" if why else "holds")
     assert verdict_on(replace(claim, unit="nats"), [*records, *longer]).converged is None
+    assert verdict_on(replace(claim, unit="kappa x 100"), [*records, *longer]).why == why  # as fine a scale as points
 
 
 @pytest.mark.parametrize("name", PAPERS)

@@ -237,6 +237,7 @@ def verdict_on(claim: Claim, records: Sequence[Mapping]) -> Verdict:
 
 CHANCE = 0.05
 LEARNT = 1 / 8  # of what a guess gets wrong, what models make up that have learnt; ours: half of the least in print
+HUNDREDTHS = ("points", "kappa x 100")  # units in which `STEADY` is
 STEADY = 1.0  # how many points a number may move, on average, when a run is trained twice as long
 COURSE = ("curves", "epochs_to_reach", "history")  # numbers on how training goes, whichever epoch is best
 
@@ -252,7 +253,7 @@ def find_doubts(claim: Claim, records: Sequence[Mapping]) -> list[str]:
     if claim.selects:
         sides = [side for side in claim.sides() if str(side.metric).partition(".")[0] not in COURSE]
         doubts += [_doubt_end(where, records) for where in (*(side.where for side in sides), *claim.starts)]
-    if claim.unit == "points":
+    if claim.unit in HUNDREDTHS:
         doubts += [_doubt_length(side, records) for side in claim.sides()]
     return list(dict.fromkeys(doubt for doubt in doubts if doubt is not None))
 
