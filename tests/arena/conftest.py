@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from vqabook import cli
 from vqabook.arena.examples import Examples, check
 from vqabook.arena.readers import Raw
 
@@ -31,3 +34,17 @@ def make_rows() -> Make:
 def examples(make_rows) -> Examples:
     """A skewed set of three classes."""
     return check(Raw("clouds", *make_rows([300, 80, 20])))
+
+
+@pytest.fixture
+def vqabook(monkeypatch, capsys):
+    """Call the command line; exit status, stdout, stderr."""
+
+    def call(*words: object) -> SimpleNamespace:
+        monkeypatch.setattr(sys, "argv", ["vqabook", *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, error = capsys.readouterr()
+        return SimpleNamespace(status=end.value.code or 0, out=out, error=error)
+
+    return call

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -15,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 
-from vqabook import cli
 from vqabook.arena.page import write_markdown
 from vqabook.arena.questions import sample
 from vqabook.arena.questions.ranking import BLIND, NOT_LEARNT, START, rank
@@ -309,20 +306,6 @@ def test_the_lines_of_a_rule_run(row):
     assert max(map(len, code.splitlines())) < 80 and len(code.splitlines()) < 40
     owned = [p for group in given["optimizer"].param_groups for p in group["params"]]
     assert all(any(p is q for q in owned) for p in given["model"].parameters())
-
-
-@pytest.fixture
-def vqabook(monkeypatch, capsys):
-    """Call the command line; exit status, stdout, stderr."""
-
-    def call(*words: object) -> SimpleNamespace:
-        monkeypatch.setattr(sys, "argv", ["vqabook", *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        out, error = capsys.readouterr()
-        return SimpleNamespace(status=end.value.code or 0, out=out, error=error)
-
-    return call
 
 
 def test_the_command_writes_a_report_and_goes_on(vqabook, own, tmp_path, monkeypatch):

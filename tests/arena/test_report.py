@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from vqabook import cli
 from vqabook.arena.contest import LIBRARY, PILOT, TOLD, Contest, Protocol
 from vqabook.arena.heads import AFTER, MINE, PLAIN, RULES
 from vqabook.arena.own_loss import load
@@ -170,20 +167,6 @@ def test_the_lines_of_a_rule_run(row, tmp_path, monkeypatch):
     assert (row in AFTER or row == f"adjusted{TOLD}") == torch.equal(before, model.weight)
     assert row.startswith("mine") or given["answer"].shape == (5,)
     assert max(map(len, code.splitlines())) < 80
-
-
-@pytest.fixture
-def vqabook(monkeypatch, capsys):
-    """Call the command line; exit status, stdout, stderr."""
-
-    def call(*words: object) -> SimpleNamespace:
-        monkeypatch.setattr(sys, "argv", ["vqabook", *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        out, error = capsys.readouterr()
-        return SimpleNamespace(status=end.value.code or 0, out=out, error=error)
-
-    return call
 
 
 def test_the_command_writes_a_report_and_goes_on(vqabook, make_rows, tmp_path):

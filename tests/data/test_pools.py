@@ -9,7 +9,6 @@ import pytest
 
 from vqabook.data.long_tail import long_tail_counts
 from vqabook.data.pools import LEAST, Pool, cut_classes, list_possible, read_pool
-from vqabook.files import data_root
 
 
 def pool_of(counts: list[int], *, natural: bool = False) -> Pool:
@@ -61,12 +60,11 @@ def test_features_belong_to_their_labels(dataset, tmp_path):
     assert pool.digest() == read_pool(dataset, 0, tmp_path, 0).digest()
 
 
-@pytest.mark.parametrize(("dataset", "classes", "rows"), [("trec", 6, 5452), ("lvis_v1", 1203, 26280)])
-def test_real_pools_have_their_published_sizes(dataset, classes, rows):
-    root = data_root(None)
-    if not (root / ("nltk_data" if dataset == "trec" else "lvis")).exists():
-        pytest.skip(f"needs {dataset} in $VQABOOK_DATA; made pools are tested above")
-    pool = read_pool(dataset, 0, root, 0)
+@pytest.mark.parametrize(
+    ("dataset", "folder", "classes", "rows"), [("trec", "nltk_data", 6, 5452), ("lvis_v1", "lvis", 1203, 26280)]
+)
+def test_real_pools_have_their_published_sizes(dataset, folder, classes, rows, real_data):
+    pool = read_pool(dataset, 0, real_data(folder).parent, 0)
     assert len(pool.names) == classes and len(pool.labels) == rows
     counts = np.bincount(pool.labels)
     assert counts.tolist() == sorted(counts.tolist(), reverse=True)
