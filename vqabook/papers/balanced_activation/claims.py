@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from vqabook.papers.balanced_activation.head_claims import list_heads_claims
 from vqabook.papers.balanced_activation.printed import DETECTED, LONGER, PRINTED
-from vqabook.papers.balanced_activation.setting import AS_LONG, TABLE
+from vqabook.papers.balanced_activation.setting import AS_LONG, HALVED, IN_BF16, TABLE
 from vqabook.report.claims import Claim, Side, mark_headlines
 
 TITLE = "Balanced activation (Ren et al. 2020)"
@@ -135,6 +135,8 @@ def _ours() -> list[Claim]:
         ("over-dealt", "a class' own count beats those of other classes", "Ours, control", mine, dealt),
         ("dealt", "softmax beats balanced softmax with other classes' counts", "Ours, control", side("softmax"),
          dealt),
+        *((f"bf16-{row}", f"{NAMES[row]} in single precision beats the same in bf16", "Ours, control", side(row),
+           side(f"{row}{IN_BF16}")) for row in HALVED),
         ("sigmoid", "balanced sigmoid beats the sigmoid", "Ours, Eq. 46", sigmoid, side("sigmoid")),
         ("sigmoid-offset", "the sigmoid's offset with log(k − 1) beats that without", "Ours, Eq. 44", sigmoid,
          side("balanced sigmoid @ released")),

@@ -24,6 +24,7 @@ from vqabook.papers.balanced_activation.setting import (
     AS_LONG,
     COUNTS_ROWS,
     DETECTION_ROWS,
+    IN_BF16,
     NAME,
     ROWS,
     TABLE,
@@ -184,9 +185,13 @@ def _image_runs(s: Setting, imbalance: float, seed: int) -> list[Run]:
     if "ldam @ drw" in rows and s.drw == "weights":
         rows["ldam @ drw"] = replace(rows["ldam @ drw"], rule="ldam_drw_released")
     longer = {"steps": s.steps + s.second_steps}
-    return [
+    runs = [
         Run(**shared | (longer if row.endswith(AS_LONG) else {}), variant=f"{row} at {imbalance:g}", method=method)
         for row, method in rows.items()
+    ]
+    halved = s.in_bf16 if imbalance in s.further_at else ()
+    return runs + [
+        Run(**shared, variant=f"{row}{IN_BF16} at {imbalance:g}", method=ROWS[row], precision="bf16") for row in halved
     ]
 
 

@@ -54,6 +54,8 @@ FURTHER = {  # what Table 1 lacks; "@": ours
     **{f"balanced softmax @ exponent {x:g}": Method("balanced_softmax", exponent=x) for x in (0.25, 0.5, 1.5, 2.0)},
 }
 ROWS = TABLE | FURTHER
+HALVED = ("softmax", "cbs", "balanced softmax")
+IN_BF16 = " @ bf16"
 COUNTS_ROWS = {
     **{name: ROWS[name] for name in ("softmax", "balanced softmax", "sigmoid", "balanced sigmoid")},
     **{name: ROWS[name] for name in ("balanced sigmoid @ released", "equalisation @ sigmoid")},
@@ -81,6 +83,7 @@ class Setting(PageSetting):
     further_at: tuple[float, ...] = knob(
         (100.0,), rule=within(1, 1e6), empty=True
     )  # imbalances at which rows of ours are run
+    in_bf16: tuple[str, ...] = knob((), rule=one_of(*TABLE), empty=True)  # rows run there again, their layers in bf16
 
     depth: int = knob(32, rule=positive())  # Sec. 4.1: ResNet-32
     width: int = knob(16, rule=positive())  # of its first stage
@@ -146,17 +149,17 @@ class Setting(PageSetting):
 PROFILES: dict[str, dict] = {
     "smoke": {
         "seeds": (0,), "dataset": "digits", "imbalances": (10.0,), "further_at": (10.0,), "depth": 8, "width": 4,
-        "steps": 12, "second_steps": 6, "batch_size": 32, "warmup": 2, "augment": "shift", "many": 40, "few": 15,
-        "counts": "made", "counts_seeds": (0,), "counts_classes": 20, "counts_share": 1.0, "counts_width": 8,
-        "counts_steps": 20, "heads_sets": ("digits",), "heads_imbalances": (10.0,), "heads_seeds": (0,),
-        "heads_longer_at": (), "heads_steps": 20, "heads_batch_size": 64,
+        "in_bf16": ("softmax",), "steps": 12, "second_steps": 6, "batch_size": 32, "warmup": 2, "augment": "shift",
+        "many": 40, "few": 15, "counts": "made", "counts_seeds": (0,), "counts_classes": 20, "counts_share": 1.0,
+        "counts_width": 8, "counts_steps": 20, "heads_sets": ("digits",), "heads_imbalances": (10.0,),
+        "heads_seeds": (0,), "heads_longer_at": (), "heads_steps": 20, "heads_batch_size": 64,
     },
     "small": {
         "seeds": tuple(range(10)), "dataset": "digits", "imbalances": (100.0, 10.0), "depth": 8, "width": 8,
-        "steps": 400, "second_steps": 130, "batch_size": 64, "warmup": 40, "augment": "shift", "many": 40, "few": 15,
-        "counts": "made", "counts_classes": 200, "counts_share": 1.0, "counts_width": 32, "counts_noise": 1.5,
-        "counts_steps": 1_500, "detection_images": 300, "detection_side": 96, "detection_channels": 64,
-        "detection_epochs": 6, "detection_second_epochs": 3,
+        "in_bf16": HALVED, "steps": 400, "second_steps": 130, "batch_size": 64, "warmup": 40, "augment": "shift",
+        "many": 40, "few": 15, "counts": "made", "counts_classes": 200, "counts_share": 1.0, "counts_width": 32,
+        "counts_noise": 1.5, "counts_steps": 1_500, "detection_images": 300, "detection_side": 96,
+        "detection_channels": 64, "detection_epochs": 6, "detection_second_epochs": 3,
     },
     "real": {
         "imbalances": (100.0,), "depth": 8, "stem_stride": 2, "steps": 1_500,

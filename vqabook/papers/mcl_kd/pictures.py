@@ -8,12 +8,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from vqabook.papers.mcl_kd.claims import KS, METRICS, PRINTED, title_of
+from vqabook.papers.mcl_kd.setting import NETWORKS
 from vqabook.report import figures
-from vqabook.report.verdicts import by_seed
+from vqabook.report.verdicts import by_seed, pair
 
 Records = Sequence[Mapping]
 AS_LONG = "ie @ as long"
 ENDS = (1, 3)  # specialists of each example that are shown
+SWEPT = {"beta": "β", "temperature": "T"}
 
 
 def draw_scores(figure: Figure, network: str, rooms: Mapping[str, Records]) -> None:
@@ -34,3 +36,31 @@ def _read_scores(network: str, row: str, rooms: Mapping[str, Records]) -> dict[s
         read = [by_seed(records, {"variant": f"{network} {row}"}, f"test.{metric}") for metric in METRICS]
         pairs[room] = tuple(float(np.mean(list(seeds.values()))) for seeds in read if seeds)
     return {room: (pair[0], pair[1]) for room, pair in pairs.items() if len(pair) == 2}
+
+
+def draw_sweep(figure: Figure, records: Records, networks: Sequence[str], k: int) -> None:
+    """What MCL-KD gains over an ensemble that trains as long, over how many times its own β, or T, is: a panel a
+    network, means over seeds in a band of one standard deviation.
+    """
+    grid = figures.panels(figure, len(networks), columns=2)
+    for axes, network in zip(grid, networks, strict=True):
+        for name, letter in SWEPT.items():
+            gains = read_sweep(records, network, k, name)
+            figures.lines(
+                axes, list(gains), list(zip(*gains.values(), strict=True)), mark=figures.mark_of(letter), label=letter
+            )
+        axes.axhline(0, color="gray", linewidth=0.8)
+        axes.set(xscale="log", title=NETWORKS[network], xlabel="times the printed value", ylabel="gain (points)")
+        axes.set_xticks([0.1, 1, 10], ["0.1", "1", "10"])
+    figures.name_lines(figure)
+
+
+def read_sweep(records: Records, network: str, k: int, name: str) -> dict[float, list[float]]:
+    """MCL-KD over an ensemble as long, one difference a seed, by how many times β or T (`name`) is."""
+    own, longer = f"{network} mcl_kd k{k}", by_seed(records, {"variant": f"{network} {AS_LONG}"}, "test.overall")
+    variants = {run["recipe"]["variant"] for run in records}
+    start = f"{own} @ {name} x "
+    rows = {1.0: own} | {float(v.removeprefix(start)): v for v in variants if v.startswith(start)}
+    gains = {x: pair(by_seed(records, {"variant": row}, "test.overall"), longer) for x, row in sorted(rows.items())}
+    seeds = set.intersection(*(set(gain) for gain in gains.values()))
+    return {x: [gain[seed] for seed in sorted(seeds)] for x, gain in gains.items()}

@@ -88,6 +88,7 @@ MARKS: Mapping[str, Mark] = {  # every name that pictures show
     **dict.fromkeys(("random", "shuffled", "own", "mean"), _CONTROL), "true": OTHERS[2],
     # specialised ensembles
     "IE": _BASELINE, "IE as long": _CONTROL, "MCL": OTHERS[0], "CMCL": OTHERS[1], "MCL-KD": _METHOD,
+    "β": OTHERS[0], "T": OTHERS[1],
     # long tails
     "softmax": _BASELINE, "balanced softmax": _METHOD, "equalisation": OTHERS[0], "class-balanced sampling": OTHERS[1],
     "cRT": OTHERS[2], "LWS": OTHERS[3], "LDAM-DRW": OTHERS[4], "class-balanced weighting": OTHERS[5],
