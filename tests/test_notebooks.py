@@ -1,7 +1,8 @@
 """The pages: their notebooks have the agreed form, run at smoke size and refuse bad parameters; numbers stay put.
 
-pytest runs the notebooks themselves through nbval (see `addopts` in pyproject.toml): every cell must run, and the
-stored output of cells tagged `nbval-check-output` must come out again. What follows is what nbval cannot see.
+pytest runs the notebooks themselves through nbval (see `addopts` in pyproject.toml): the stored output of cells tagged
+`nbval-check-output` must come out again. Every cell must run in the book's build (tests/test_book.py). What follows is
+what these two cannot see.
 """
 
 from __future__ import annotations

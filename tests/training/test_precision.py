@@ -95,7 +95,7 @@ def test_a_recipe_says_its_precision_where_its_network_has_one(name):
         assert [key_of(recipe) for recipe in asked] == [
             key_of(recipe) for recipe in paper.asked(paper.setting_of(**whole), page)
         ]
-        assert not any("precision" in recipe for recipe in asked)
+        assert all(("precision" in recipe) == ("bf16" in recipe["variant"]) for recipe in asked)
         for one, other in zip(asked, paper.asked(half, page), strict=True):
             said = {"precision": "bf16"} if paper.parts[one.get("part") or one["kind"]].halves else {}
             assert other == one | said

@@ -30,7 +30,7 @@ from vqabook.objectives import MetaSampler
 from vqabook.papers.balanced_activation import PAPER, counts, printed, recipes, theory
 from vqabook.papers.balanced_activation import train as training
 from vqabook.papers.balanced_activation.recipes import Row, Run, Tail, read_tail
-from vqabook.papers.balanced_activation.setting import COUNTS_ROWS, ROWS, TABLE, Method
+from vqabook.papers.balanced_activation.setting import COUNTS_ROWS, HALVED, IN_BF16, ROWS, TABLE, Method
 from vqabook.report.verdicts import number
 from vqabook.world.mixture import Mixture
 
@@ -372,6 +372,7 @@ def test_bad_settings_are_refused_before_anything_runs(values, message):
 
 def test_rows_off_the_table_run_where_asked():
     trained = [recipe for recipe in list_smoke(imbalances=(10.0, 5.0)) if recipe.part is None]
-    assert len(trained) == len(ROWS) + len(TABLE)
+    assert len(trained) == len(ROWS) + len(TABLE) + len(HALVED)
+    assert [r.variant for r in trained if r.precision] == [f"{row}{IN_BF16} at 10" for row in HALVED]
     second = [recipe.method.second is not None for recipe in trained]
     assert second == sorted(second)

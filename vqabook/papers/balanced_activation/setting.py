@@ -149,7 +149,7 @@ class Setting(PageSetting):
 PROFILES: dict[str, dict] = {
     "smoke": {
         "seeds": (0,), "dataset": "digits", "imbalances": (10.0,), "further_at": (10.0,), "depth": 8, "width": 4,
-        "in_bf16": ("softmax",), "steps": 12, "second_steps": 6, "batch_size": 32, "warmup": 2, "augment": "shift",
+        "in_bf16": HALVED, "steps": 12, "second_steps": 6, "batch_size": 32, "warmup": 2, "augment": "shift",
         "many": 40, "few": 15, "counts": "made", "counts_seeds": (0,), "counts_classes": 20, "counts_share": 1.0,
         "counts_width": 8, "counts_steps": 20, "heads_sets": ("digits",), "heads_imbalances": (10.0,),
         "heads_seeds": (0,), "heads_longer_at": (), "heads_steps": 20, "heads_batch_size": 64,

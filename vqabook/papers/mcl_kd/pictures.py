@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from vqabook.papers.mcl_kd.claims import KS, METRICS, PRINTED, title_of
-from vqabook.papers.mcl_kd.setting import NETWORKS
 from vqabook.report import figures
 from vqabook.report.verdicts import by_seed, pair
 
@@ -16,6 +15,7 @@ Records = Sequence[Mapping]
 AS_LONG = "ie @ as long"
 ENDS = (1, 3)  # specialists of each example that are shown
 SWEPT = {"beta": "β", "temperature": "T"}
+Sweep = dict[float, list[float]]
 
 
 def draw_scores(figure: Figure, network: str, rooms: Mapping[str, Records]) -> None:
@@ -38,25 +38,24 @@ def _read_scores(network: str, row: str, rooms: Mapping[str, Records]) -> dict[s
     return {room: (pair[0], pair[1]) for room, pair in pairs.items() if len(pair) == 2}
 
 
-def draw_sweep(figure: Figure, records: Records, networks: Sequence[str], k: int) -> None:
+def draw_sweep(figure: Figure, sweeps: Mapping[str, Mapping[str, Sweep]]) -> None:
     """What MCL-KD gains over an ensemble that trains as long, over how many times its own β, or T, is: a panel a
     network, means over seeds in a band of one standard deviation.
+
+    `sweeps`: title -> letter -> what `read_sweep` returns.
     """
-    grid = figures.panels(figure, len(networks), columns=2)
-    for axes, network in zip(grid, networks, strict=True):
-        for name, letter in SWEPT.items():
-            gains = read_sweep(records, network, k, name)
-            figures.lines(
-                axes, list(gains), list(zip(*gains.values(), strict=True)), mark=figures.mark_of(letter), label=letter
-            )
+    for axes, (title, letters) in zip(figures.panels(figure, len(sweeps), columns=2), sweeps.items(), strict=True):
+        for letter, gains in letters.items():
+            seeds = list(zip(*gains.values(), strict=True))
+            figures.lines(axes, list(gains), seeds, mark=figures.mark_of(letter), label=letter)
         axes.axhline(0, color="gray", linewidth=0.8)
-        axes.set(xscale="log", title=NETWORKS[network], xlabel="times the printed value", ylabel="gain (points)")
+        axes.set(xscale="log", title=title, xlabel="times its own value", ylabel="gain (points)")
         axes.set_xticks([0.1, 1, 10], ["0.1", "1", "10"])
     figures.name_lines(figure)
 
 
-def read_sweep(records: Records, network: str, k: int, name: str) -> dict[float, list[float]]:
-    """MCL-KD over an ensemble as long, one difference a seed, by how many times β or T (`name`) is."""
+def read_sweep(records: Records, network: str, k: int, name: str) -> Sweep:
+    """MCL-KD over an ensemble as long, one difference a seed, by how many times its own β or T (`name`) is."""
     own, longer = f"{network} mcl_kd k{k}", by_seed(records, {"variant": f"{network} {AS_LONG}"}, "test.overall")
     variants = {run["recipe"]["variant"] for run in records}
     start = f"{own} @ {name} x "
