@@ -5,6 +5,7 @@ arXiv:1606.05589 (VQA-HAT), who compare ranks of 14 x 14 cells. Maps are rows [n
 in reading order. Everything returns one value a row; a table's number is the mean.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -102,7 +103,9 @@ def earth_movers_distance(
         raise ValueError(f"distances are finite and at least 0, got {distance.min()} to {distance.max()}; correct them")
     own, theirs = _as_shares("maps", maps), _as_shares("human", human)
     costs = np.broadcast_to(distance.astype(np.float64, order="C"), (n, o, o))
-    return np.array([_transport(a, b, cost) for a, b, cost in zip(own, theirs, costs, strict=True)], dtype=np.float64)
+    emd2 = import_extra("ot.lp").emd2  # once: to look for a module takes as long as a small pair
+    pairs = zip(own, theirs, costs, strict=True)
+    return np.array([_transport(emd2, a, b, cost) for a, b, cost in pairs], dtype=np.float64)
 
 
 def grid_distance(width: int, height: int) -> Float[np.ndarray, "o o"]:
@@ -167,8 +170,10 @@ def _overlaps(n: int, m: int) -> Float[np.ndarray, "{m} {n}"]:
     return (np.minimum(new + n, old + m) - np.maximum(new, old)).clip(min=0).astype(np.float64)
 
 
-def _transport(a: Float[np.ndarray, " o"], b: Float[np.ndarray, " o"], cost: Float[np.ndarray, "o o"]) -> float:
-    moved, log = import_extra("ot.lp").emd2(a, b, cost, numItermax=_MOST_PIVOTS, log=True)
+def _transport(
+    emd2: Callable, a: Float[np.ndarray, " o"], b: Float[np.ndarray, " o"], cost: Float[np.ndarray, "o o"]
+) -> float:
+    moved, log = emd2(a, b, cost, numItermax=_MOST_PIVOTS, log=True)
     if log["warning"] is not None:
         raise RuntimeError(f"the cheapest transport between two maps was not found: {log['warning']}")
     return float(moved)

@@ -29,6 +29,7 @@ PAPER = Paper(
         "specialists": (1, 2, 3),
         "vqa_specialists": (3,),
         "more": ("distilled", "wide", "long"),
+        "betas": (0.1,),
     },
     contradictions=CONTRADICTIONS,
 )
