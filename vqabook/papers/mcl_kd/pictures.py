@@ -44,7 +44,7 @@ def draw_sweep(figure: Figure, sweeps: Mapping[str, Mapping[str, Sweep]]) -> Non
 
     `sweeps`: title -> letter -> what `read_sweep` returns.
     """
-    for axes, (title, letters) in zip(figures.panels(figure, len(sweeps), columns=2), sweeps.items(), strict=True):
+    for axes, (title, letters) in zip(figures.panels(figure, len(sweeps), columns=3), sweeps.items(), strict=True):
         for letter, gains in letters.items():
             seeds = list(zip(*gains.values(), strict=True))
             figures.lines(axes, list(gains), seeds, mark=figures.mark_of(letter), label=letter)
