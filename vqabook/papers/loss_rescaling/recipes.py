@@ -120,7 +120,7 @@ def _backbones(s: Setting) -> Iterator[Run]:
                 yield from (_run(s, prior, row, of=name) for row in asked)
         if name == "question_only" and _divides_anew(s):
             yield from (_run(s, "changing", row, known.IN_TURN, of=name) for row in known.BLIND)
-        if name in ("question_only", "lm", "lmh") and s.longer and "changing" in s.priors:
+        if name in ("question_only", "lm", "lmh", "css_lmh") and s.longer and "changing" in s.priors:
             yield _run(s, "changing", "bce baseline", AS_LONG_AGAIN, of=name)
         if "changing" in s.priors:
             changes: list[tuple[Any, ...]] = [tuple(change) for of, *change in known.VARIED if of == name]
