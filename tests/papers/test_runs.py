@@ -12,7 +12,7 @@ RUNS = {
     "soft_cross_entropy": ("avg modal", "pool votes", "question scores", "avg votes @ release"),
     "attention_supervision": (
         *("text baseline", "text adv", "text probe", "text mmd @ shuffled maps"),
-        *("image mse", "image probe", "image mmd @ paired", "image mse @ 1000 masks"),
+        *("image mse", "image probe", "image mmd @ paired", "image mse @ 100 masks"),
         *("vqa both adv", "vqa question mmd", "vqa probe", "vqa image adv @ own maps"),
         *("vqa image adv @ given the question", "vqa image mse @ relevant regions"),
     ),

@@ -58,7 +58,7 @@ def arena(
     """Tell which loss to use on DATA: rules for long tails compared as linear classifiers of your features.
 
     Of questions about images: which rule against language priors, seen by UpDn and by a model without images, where
-    answers' priors change and where they stay. Some 5,000 questions take five to eight minutes on two cores.
+    answers' priors change and where they stay. Some 5,000 questions take six minutes on two cores.
 
     Writes report.html, report.md and report.json. Interrupted, the same command goes on; a loss that is added later is
     trained alone. `vqabook arena mine.npz --loss mine.py:my_loss --test-prior '{"cat": 0.9, "dog": 0.1}'`
