@@ -341,7 +341,8 @@ def test_two_processes_fetch_once(server, root, tmp_path):
         "import os, sys; from pathlib import Path; from vqabook.fetch.fetch import fetch;"
         "from vqabook.fetch.manifest import read_manifest;"
         "os.fork();"  # two processes, by which all is imported once
-        "print(fetch('toy', Path(sys.argv[1]), manifest=read_manifest(Path(sys.argv[2]))).origin, flush=True)"
+        "origin = fetch('toy', Path(sys.argv[1]), manifest=read_manifest(Path(sys.argv[2]))).origin;"
+        "os.write(1, f'{origin}\\n'.encode())"  # at once: a text and its end would mix with the other's
     )
     words = [sys.executable, "-c", script, str(root), str(tmp_path / "manifest.toml")]
     both = subprocess.run(words, capture_output=True, text=True, timeout=60)  # until both have closed their pipes
