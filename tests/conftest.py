@@ -37,7 +37,7 @@ HAS_TORCHVISION = importlib.util.find_spec("torchvision") is not None  # `make t
 FIRST = ("tests/test_book", "tests/test_slurm", "tests/test_types", "tests/test_evidence")
 FIRST += ("tests/papers/loss_rescaling/test_controls",)
 LAST = ("tests/test_notebooks", "notebooks/")  # they show the smoke runs that the book was built from
-CHECKED = 5  # calls of a function in a test; to check all of them takes a third of the tests' time
+CHECKED = 50  # calls of a function in a test; to check all of them takes a third of the tests' time
 CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"  # an int is a float
 
 

@@ -14,8 +14,7 @@ from vqabook.report import ledger, ledger_page
 ROOT = Path(__file__).resolve().parents[2]
 SORTED = "; effects sorted within their unit, points first"
 N = 540  # claims, as many as the book has
-PHONE = 390
-wide_and_narrow = pytest.mark.parametrize("width", [1280, PHONE])
+wide_and_narrow = pytest.mark.parametrize("width", [1280, 390])
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +108,9 @@ def test_a_click_on_a_verdict_shows_its_claims_alone(page, address, width):
     assert told(page) == "540 of 540 claims" and shown.count() == 540
 
 
-def test_words_filters_and_order_are_kept_in_the_address_of_the_page(page, address):
-    shown = open_ledger(page, address, PHONE)
+@wide_and_narrow
+def test_words_filters_and_order_are_kept_in_the_address_of_the_page(page, address, width):
+    shown = open_ledger(page, address, width)
     page.get_by_label("Search").fill("number 1 paper")
     assert all("1" in str(name) for name in names(shown))
     page.get_by_label("Search").fill("claim-12")  # a claim's name
@@ -129,19 +129,20 @@ def test_words_filters_and_order_are_kept_in_the_address_of_the_page(page, addre
     wait_for_names(page, shown, largest[:5])
     order.click()
     wait_for_names(page, shown, largest[:-6:-1])
-    again = open_ledger(page, page.url, PHONE)
+    again = open_ledger(page, page.url, width)
     assert "paper=paper-b" in page.url and "sort=real-asc" in page.url
     wait_for_names(page, again, largest[:-6:-1])
     assert told(page) == f"{len(measured)} of 540 claims{SORTED}"
     assert page.get_by_label("Whose claims").input_value() == "ours"
 
 
-def test_effects_of_another_unit_come_after_all_points(page, address):
+@wide_and_narrow
+def test_effects_of_another_unit_come_after_all_points(page, address, width):
     """Largest first or least first, nats are not sorted in among points; what was not run is last."""
     measured = [i for i in range(N) if i % 3 != 2]
     nats = [i for i in measured if i % 50 == 7]
     for way, step in (("desc", -1), ("asc", 1)):
-        shown = open_ledger(page, f"{address}?sort=real-{way}")
+        shown = open_ledger(page, f"{address}?sort=real-{way}", width)
         page.get_by_role("button", name="on one page").click()
         wait_for_names(page, shown, sorted(set(measured) - set(nats))[::step] + nats[::step])
         assert told(page) == f"540 of 540 claims{SORTED}"
