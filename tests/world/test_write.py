@@ -326,9 +326,16 @@ PARTS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def small_cache(tmp_path_factory) -> Path:
+    find_world(World(n_train=100), folder := tmp_path_factory.mktemp("cache"))
+    return folder
+
+
 @pytest.mark.parametrize("part", PARTS)
-def test_a_damaged_world_in_the_cache_is_set_aside_and_made_again(damage, part, tmp_path):
+def test_a_damaged_world_in_the_cache_is_set_aside_and_made_again(small_cache, damage, part, tmp_path):
     world = World(n_train=100)
+    shutil.copytree(small_cache, tmp_path, dirs_exist_ok=True)
     folder = find_world(world, tmp_path)
     whole = {file.name: file.read_bytes() for file in folder.iterdir()}
     damage(folder / part)

@@ -151,6 +151,8 @@ def _run(s: Setting, prior: str, row: str, what: str = "", change: Mapping | Non
         options["sizes" if random else "weights"] = _lxmert_sizes(s) if random else s.lxmert_weights
         sizes |= {"epochs": s.lxmert_epochs, "rescale_epochs": s.lxmert_rescale_epochs, "lr": s.lxmert_lr}
         sizes["batch_size"] = s.lxmert_batch
+    if of in known.MIXINS:
+        sizes["lr"] *= s.mixin_step
     if what == AS_LONG_AGAIN:
         sizes |= {size: 2 * sizes[size] for size in ("epochs", "rescale_epochs")}
     method: dict[str, Any] = {"loss": loss}
