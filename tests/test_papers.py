@@ -209,7 +209,7 @@ def test_knobs_enter_the_recipes():
     changes = {"lr": 0.5, "cap": 3.0, "min_votes": 4, "questions": 300, "hidden": 8, "world_noise": 1.5}
     for name, value in changes.items():
         assert keys(False) and not keys(False) & keys(False, **{name: value}), name
-    mixins, other = ({k for k in keys(False, **step) if "lm" in k} for step in ({}, {"mixin_step": 3.0}))
+    mixins, other = ({k for k in keys(False, **step) if "-lm" in k} for step in ({}, {"mixin_step": 3.0}))
     assert len(keys(False) & keys(False, mixin_step=3.0)) == len(keys(False)) - len(mixins) and not mixins & other
     of_lxmert = {"lr": 0.5, "epochs": 3, "rescale_epochs": 2, "hidden": 32, "layers": (2, 1, 1), "dropout": 0.3}
     for name, value in of_lxmert.items():

@@ -4,7 +4,7 @@ A run is one training. Baselines train as long as the two-stage method, and ever
 nothing is selected.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import product
 from typing import Any, cast
@@ -61,10 +61,9 @@ def list_recipes(s: Setting, page: str) -> list[Recipe]:
 
     A backbone other than UpDn comes first: "lmh bce both". Runs without weights come before those that go on from them.
     """
-    if page == "class_imbalance":
-        runs = [run for run in _updn(s) if run.variant.split(" @ ")[0] in known.DIAGNOSED]
-    else:
-        runs = [*_updn(s), *_backbones(s)]
+    runs = [run for run in _updn(s) if page != "class_imbalance" or run.variant.split(" @ ")[0] in known.DIAGNOSED]
+    if page != "class_imbalance":
+        runs += [*_backbones(s), *(_blind(s, known.BLINDED) if s.blind else ())]
     runs = [replace(run, seed=seed) for seed in s.seeds for run in runs]
     runs.sort(key=lambda run: (run.method.rescale, run.backbone is not None))
     counted = [Recipe(**_what(s, "statistics", prior, "statistics")) for prior in s.priors]
@@ -77,13 +76,19 @@ def list_contest(s: Setting) -> list[Recipe]:
     A seed divides the questions anew, too, where the set's own division is not asked for.
     """
     runs = [_run(s, prior, row, what, change, of=of) for prior in s.priors for of, row, what, change in known.CONTEST]
-    runs += [replace(run, variant=f"blind {run.variant}", blind=True) for run in runs]
+    runs += _blind(s, known.CONTEST)
     runs.sort(key=lambda run: run.method.rescale)
     counted = [Recipe(**_what(s, "statistics", prior, "statistics")) for prior in s.priors]
     return [
         *counted,
         *(replace(run, seed=seed, data=run.data | {"split_seed": seed}) for seed in s.seeds for run in runs),
     ]
+
+
+def _blind(s: Setting, rules: Sequence[tuple]) -> list[Run]:
+    """Rules as a model without an image learns by them."""
+    runs = (_run(s, prior, row, what, change, of=of) for prior in s.priors for of, row, what, change in rules)
+    return [replace(run, variant=f"blind {run.variant}", blind=True) for run in runs]
 
 
 def examples(s: Setting, n: int) -> list[dict]:
