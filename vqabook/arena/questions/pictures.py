@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vqabook.arena.questions.ranking import BLIND, START, Ranking
 from vqabook.report import figures
 from vqabook.report.figures import Mark, is_narrow, mark_of, name_rows
-from vqabook.report.verdicts import BySeed, Verdict
+from vqabook.report.verdicts import BySeed
 
 SHOWN = 10  # question types, the largest ones
 PANELS = 4  # of them, whose train and test are shown
@@ -74,18 +72,13 @@ def draw_gains(
     seen, unseen = (0.0, 0.3) if is_narrow(figure) else (-0.14, 0.2)  # a phone has the row's name above it
     for y, row in enumerate(ranking.rows):
         mark = marks.get(row.name, REST)
-        _draw_row(above, y + seen, gains["changing"][row.name], row.gain, mark)
-        _draw_row(above, y + unseen, gains["changing"][f"{BLIND}{row.name}"], row.blind, mark_of("no image"))
-        _draw_row(beside, y, gains["same"][row.name], row.cost, mark)
+        for axes, at, (prior, name), verdict, by in (
+            (above, y + seen, ("changing", row.name), row.gain, mark),
+            (above, y + unseen, ("changing", f"{BLIND}{row.name}"), row.blind, mark_of("no image")),
+            (beside, y, ("same", row.name), row.cost, mark),
+        ):
+            figures.gain(axes, at, list(gains[prior][name].values()), verdict.interval, by, size=3)
     for axes, title in ((above, "where priors change"), (beside, "where they stay")):
         name_rows(axes, titles)
         axes.set(title=title, xlabel="gain over Sigm-BCE (points)")
     beside.tick_params(axis="y", labelleft=is_narrow(figure))
-
-
-def _draw_row(axes: Axes, y: float, gains: BySeed, verdict: Verdict, mark: Mark) -> None:
-    values = list(gains.values())
-    axes.plot(values, np.full(len(values), y), **mark.dots | {"markersize": 3, "alpha": 0.4})
-    axes.plot(np.mean(values), y, "|", color=mark.color, markersize=8, markeredgewidth=2)
-    if verdict.interval is not None:
-        axes.plot(verdict.interval, (y, y), color=mark.color, linewidth=1.8)

@@ -128,13 +128,20 @@ def beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
 
 
 def draw_blind(figure: Figure, records: Records) -> None:
-    """What each rule against changed priors gains, with an image; and of one rule, without: a dot a seed."""
-    rows: dict[str, tuple[list[float], tuple[float, float] | None]] = {}
+    """A row a rule against changed priors: what UpDn gains by it, and a model without an image; a dot a seed."""
+    axes, names = figure.add_subplot(), list[str]()
+    below = {"UpDn": 0.0, "no image": 0.27} if figures.is_narrow(figure) else {"UpDn": -0.15, "no image": 0.17}
     for rule in RULES:
-        gain = gain_of(records, rule.rule, rule.start)
-        if gain.differences:
-            rows[f"UpDn, {rule.name}"] = list(gain.differences.values()), gain.interval
-        if rule.blind and (blind := gain_of(records, rule.blind, rule.blind_start)).differences:
-            rows[f"no image, {rule.name}"] = list(blind.differences.values()), blind.interval
-    figures.gains(axes := figure.add_subplot(), rows, {})
+        sides = {"UpDn": (rule.rule, rule.start), "no image": (rule.blind, rule.blind_start)}
+        found = {model: gain_of(records, *side) for model, side in sides.items() if side[0]}
+        if not found["UpDn"].differences:
+            continue
+        for model, gain in found.items():
+            seeds = list((gain.differences or {}).values())
+            figures.gain(axes, len(names) + below[model], seeds, gain.interval, figures.mark_of(model), size=3)
+        names.append(rule.name)
+    figures.name_rows(axes, names)
+    for model in below:
+        axes.plot([], [], **figures.mark_of(model).dots, label=model)
+    figure.legend(loc="outside upper center", ncols=2)
     axes.set_xlabel("gain over the plain loss, priors changed (points)")

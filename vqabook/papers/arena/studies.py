@@ -163,19 +163,21 @@ class Debiasing(NamedTuple):
     blind_start: str = ""
 
 
-BLIND = "question_only ce re-scaling", "question_only ce baseline"
-RULES = (  # LM and LMH are in chapter 02: here they were still learning when they ended
-    Debiasing("re-scaling, cross-entropy", "ce re-scaling", "ce baseline", *BLIND),
-    Debiasing("re-scaling, binary", "bce re-scaling", "bce baseline"),
-    Debiasing("mask", "bce mask (softplus-G)", "bce baseline"),
-    Debiasing("mask and re-scaling", "bce both", "bce baseline"),
-    Debiasing("positive term alone", "bce both @ positive term only", "bce baseline"),
-    Debiasing("RUBi", "rubi ce baseline", "ce baseline"),
-    Debiasing("bias product", "bias_product bce baseline", "bce baseline"),
-    Debiasing("re-weighting", "reweight bce baseline", "bce baseline"),
-    Debiasing("focal loss", "focal bce baseline", "bce baseline"),
-    Debiasing("CSS", "css bce baseline", "bce baseline"),
-    Debiasing("CSS+LMH", "css_lmh bce baseline", "bce baseline"),
+POSITIVE = "bce both @ positive term only"
+BLIND, BLIND_CE = "question_only bce baseline", "question_only ce baseline"
+RULES = (
+    Debiasing("re-scaling, cross-entropy", "ce re-scaling", "ce baseline", "question_only ce re-scaling", BLIND_CE),
+    Debiasing("re-scaling, binary", "bce re-scaling", "bce baseline", "blind bce re-scaling", BLIND),
+    Debiasing("mask", "bce mask (softplus-G)", "bce baseline", "blind bce mask (softplus-G)", BLIND),
+    Debiasing("mask and re-scaling", "bce both", "bce baseline", "blind bce both", BLIND),
+    Debiasing("positive term alone", POSITIVE, "bce baseline", f"blind {POSITIVE}", BLIND),
+    Debiasing("LM", "lm bce baseline", "bce baseline", "blind lm bce baseline", BLIND),
+    Debiasing("LMH", "lmh bce baseline", "bce baseline", "blind lmh bce baseline", BLIND),
+    Debiasing("RUBi", "rubi ce baseline", "ce baseline", "blind rubi ce baseline", BLIND_CE),
+    Debiasing("bias product", "bias_product bce baseline", "bce baseline", "blind bias_product bce baseline", BLIND),
+    Debiasing("re-weighting", "reweight bce baseline", "bce baseline", "blind reweight bce baseline", BLIND),
+    Debiasing("focal loss", "focal bce baseline", "bce baseline", "blind focal bce baseline", BLIND),
+    Debiasing("CSS", "css bce baseline", "bce baseline"),  # it needs images
 )
 
 

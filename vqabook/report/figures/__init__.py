@@ -5,7 +5,7 @@ Every function takes plain data and draws on axes or a figure; `show` puts the d
 
 from vqabook.report.figures.answers import distribution, matrix, weights
 from vqabook.report.figures.claims import dumbbells, forest, printed_measured, strength
-from vqabook.report.figures.compare import bars, gains, interval, joined, slopes, stacked, trade
+from vqabook.report.figures.compare import bars, gain, gains, interval, joined, slopes, stacked, trade
 from vqabook.report.figures.curves import accuracy_by_count, lines
 from vqabook.report.figures.frame import (
     PHONE,
@@ -33,7 +33,7 @@ from vqabook.report.figures.matrices import families, shares
 
 __all__ = [
     "MARKS", "MEANINGS", "OTHERS", "PHONE", "Mark", "accuracy_by_count", "attention_map", "bars",
-    "count_in_ones", "distribution", "dumbbells", "families", "forest", "frame_regions", "gains", "interval",
+    "count_in_ones", "distribution", "dumbbells", "families", "forest", "frame_regions", "gain", "gains", "interval",
     "is_narrow", "joined", "light_up", "lines", "looks", "mark_of", "mask_to_target", "matrix", "name_lines",
     "name_rows", "panels", "picture", "printed_measured", "readings", "render", "render_links", "shares", "show",
     "slopes", "stacked", "strength", "strip", "trade", "weights",

@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from vqabook.report.figures.frame import is_narrow, name_rows
 from vqabook.report.figures.marks import Mark, mark_of
 
-Gains = Mapping[str, tuple[Sequence[float], tuple[float, float] | None]]  # label -> of each seed, 95 % interval
+Limits = tuple[float, float] | None
+Gains = Mapping[str, tuple[Sequence[float], Limits]]  # label -> of each seed, 95 % interval
 
 
 def bars(axes: Axes, values: Mapping[str, Sequence[float]], *, label: str) -> None:
@@ -38,15 +39,19 @@ def interval(axes: Axes, x: float, seeds: Sequence[float], limits: tuple[float, 
 def gains(axes: Axes, rows: Gains, printed: Mapping) -> None:
     """A row a label, by the mark of what is before ", ": a dot a seed, mean, 95 % interval; diamonds as printed."""
     for y, (label, (seeds, limits)) in enumerate(rows.items()):
-        mark = mark_of(label.split(", ")[0])
-        if len(seeds):
-            axes.plot(seeds, np.full(len(seeds), y), **mark.dots | {"markersize": 4.5, "alpha": 0.6})
-            axes.plot(np.mean(seeds), y, "|", color=mark.color, markersize=16, markeredgewidth=2.5)
-        if limits:
-            axes.plot(limits, (y, y), color=mark.color, linewidth=2)
+        gain(axes, y, seeds, limits, mark_of(label.split(", ")[0]))
         if label in printed:
             axes.plot(printed[label], y, **mark_of("printed").dots)
     name_rows(axes, list(rows))
+
+
+def gain(axes: Axes, y: float, seeds: Sequence[float], limits: Limits, mark: Mark, *, size: float = 4.5) -> None:
+    """At height `y` a dot a seed, `size` points wide, their mean and its 95 % interval."""
+    if len(seeds):
+        axes.plot(seeds, np.full(len(seeds), y), **mark.dots | {"markersize": size, "alpha": 0.6})
+        axes.plot(np.mean(seeds), y, "|", color=mark.color, markersize=3.5 * size, markeredgewidth=2.5)
+    if limits:
+        axes.plot(limits, (y, y), color=mark.color, linewidth=2)
 
 
 def slopes(axes: Axes, lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], ends: tuple[str, str]) -> None:
