@@ -72,7 +72,7 @@ def test_a_value_against_its_rule_is_refused(paper, field):
         for wrong in (default[:-1], [*default, default[0]], []):
             assert f"{field.name} must be a list of {n} int, got" in told(paper, **{field.name: wrong})
     elif listed:
-        once = default or ["digits" if kind is str else 0.5]
+        once = default or [{str: "digits", int: 3}.get(kind, 0.5)]
         twice = [*once, once[0]]
         assert f"{field.name} lists each value once, got {twice[0]!r} twice" in told(paper, **{field.name: twice})
         if not field.metadata["empty"]:
