@@ -45,8 +45,9 @@ def test_every_kind_gives_the_same_rows(rows, tmp_path, cache):
         np.save(tmp_path / folder / "y.npy", y)
     write_table(tmp_path / "table.csv", x, y)
     pd.read_csv(tmp_path / "table.csv").to_csv(tmp_path / "semicolon.csv", sep=";", index=False, encoding="utf-8-sig")
+    pd.read_csv(tmp_path / "table.csv").to_parquet(tmp_path / "table.parquet")
     write_store(tmp_path / "features.h5", x, y)
-    ways = ("named.npz", "only.npz", "pair", "table.csv", "semicolon.csv", "features.h5")
+    ways = ("named.npz", "only.npz", "pair", "table.csv", "semicolon.csv", "table.parquet", "features.h5")
     asked = [[tmp_path / way] for way in ways] + [[tmp_path / "y.npy", tmp_path / "X.npy"]]
     for paths in asked:
         found = read(paths, tmp_path)
@@ -97,6 +98,7 @@ BAD = {  # name -> what is written, or None; the sentence
     "absent.npz": (None, "does not exist; check the path"),
     "notes.docx": (b"x", "the arena reads an .npz; .* got .*notes.docx; convert it"),
     "lone.npy": (b"x", "an .npy holds features or labels, not both: give two"),
+    "damaged.parquet": (b"PAR1 and no table", "a .parquet is a table"),
     "data.csv": (b"0.5,1.5,2\n0.1,0.2,1\n", "its first line has numbers, 0.5, 1.5, 2: put a line of column names"),
     "one.csv": (b"label\na\n", "its first line names fewer than two columns"),
     "bare.csv": (b"id,label\na,b\n", r"features are numbers: 1 columns of .* are not \(id\)"),
@@ -134,12 +136,8 @@ def test_arrays_of_other_names_and_features_of_regions_are_refused(rows, tmp_pat
         read([tmp_path / "two.npz"], tmp_path, label="y")
 
 
-def test_parquet_comes_by_pandas_and_what_it_needs_is_told(rows, tmp_path, monkeypatch):
-    path = tmp_path / "a.parquet"
-    path.touch()
-    table = pd.DataFrame({"f": [1.0, 2.0], "y": ["a", "b"]})
-    monkeypatch.setattr(pd, "read_parquet", lambda _: table.copy())
-    assert read([path], tmp_path).y.tolist() == ["a", "b"]
+def test_without_pyarrow_a_parquet_s_error_says_what_to_do(tmp_path, monkeypatch):
+    (path := tmp_path / "a.parquet").touch()
 
     def lack(_):
         raise ImportError("pyarrow")
