@@ -134,12 +134,11 @@ def draw_blind(figure: Figure, records: Records) -> None:
     for rule in RULES:
         sides = {"UpDn": (rule.rule, rule.start), "no image": (rule.blind, rule.blind_start)}
         found = {model: gain_of(records, *side) for model, side in sides.items() if side[0]}
-        if not found["UpDn"].differences:
-            continue
-        for model, gain in found.items():
-            seeds = list((gain.differences or {}).values())
-            figures.gain(axes, len(names) + below[model], seeds, gain.interval, figures.mark_of(model), size=3)
-        names.append(rule.name)
+        if found["UpDn"].differences:
+            for model, gain in found.items():
+                at, seeds = len(names) + below[model], list((gain.differences or {}).values())
+                figures.gain(axes, at, seeds, gain.interval, figures.mark_of(model), size=3)
+            names.append(rule.name)
     figures.name_rows(axes, names)
     for model in below:
         axes.plot([], [], **figures.mark_of(model).dots, label=model)

@@ -49,7 +49,8 @@ def gain(axes: Axes, y: float, seeds: Sequence[float], limits: Limits, mark: Mar
     """At height `y` a dot a seed, `size` points wide, their mean and its 95 % interval."""
     if len(seeds):
         axes.plot(seeds, np.full(len(seeds), y), **mark.dots | {"markersize": size, "alpha": 0.6})
-        axes.plot(np.mean(seeds), y, "|", color=mark.color, markersize=3.5 * size, markeredgewidth=2.5)
+        height = size * (2 if is_narrow(axes.figure) else 3.5)  # a phone has the row's name above it
+        axes.plot(np.mean(seeds), y, "|", color=mark.color, markersize=height, markeredgewidth=2.5)
     if limits:
         axes.plot(limits, (y, y), color=mark.color, linewidth=2)
 
