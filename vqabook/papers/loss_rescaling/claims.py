@@ -320,6 +320,9 @@ def _controls() -> Iterator[Claim]:
         runs = [f"{of}ce {module} @ {IN_TURN}" for module in ("re-scaling", "baseline")]
         statement = f"{title}, Soft-CE, test of rare answers: re-scaling beats baseline"
         yield compare(f"control-{name}", statement, "Ours: control, division of the questions", runs, data=TEN)
+    statement = "A model without an image, Sigm-BCE: mask and re-scaling of the positive term beat baseline"
+    runs = ["blind bce both @ positive term only", BLIND]
+    yield compare("control-positive-blind", statement, "Ours: control, blind", runs, data=TEN)
     runs = [f"ce {module}{LONGER}" for module in ("re-scaling", "baseline")]
     statement = "UpDn, Soft-CE, trained twice as long: re-scaling beats baseline"
     yield compare("control-longer", statement, "Ours: control, length of training", runs, data=TEN)
