@@ -23,8 +23,10 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import h5py
-import hypothesis.database  # noqa: F401  after vqabook, which imports Sphinx, it would import autodoc, and beartype
-import jaxtyping  # would look for autodoc in the stack of every call that it checks anew
+
+# Before vqabook imports Sphinx: else it imports autodoc, for which beartype looks in the stack of all that it checks.
+import hypothesis.database  # noqa: F401
+import jaxtyping
 import matplotlib.pyplot
 import numpy as np
 import pytest
@@ -86,15 +88,11 @@ class Checks:
         @functools.wraps(thing)
         def check(*args, **more):
             nonlocal checked, calls, test
-            if calls > CHECKED and test == self.test:
-                return thing(*args, **more)
-            if torch.compiler.is_compiling():
+            if (calls == CHECKED and test == self.test) or torch.compiler.is_compiling():
                 return thing(*args, **more)
             if test != self.test:
                 calls, test = 0, self.test
             calls += 1
-            if calls > CHECKED:
-                return thing(*args, **more)
             if checked is None:
                 checked = self.whole(thing, typechecker=typechecker)
             return checked(*args, **more)

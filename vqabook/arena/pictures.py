@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from vqabook.arena.ranking import START, Ranking
-from vqabook.report.figures import Mark, is_narrow, mark_of, name_rows
+from vqabook.report.figures import Mark, gain, is_narrow, mark_of, name_rows
 
 NAMED = 24  # classes up to which each has a bar with its name
 REST = Mark("#6f7f96", "o")  # rules that are neither the start, nor chosen, nor one's own
@@ -48,9 +48,6 @@ def draw_forest(figure: Figure, ranking: Ranking, titles: Mapping[str, str], own
     for y, row in enumerate(ranking.rows):
         mark = marks.get(row.name, REST)
         gains = [row.scores[seed] - start.scores[seed] for seed in sorted(row.scores.keys() & start.scores.keys())]
-        axes.plot(gains, np.full(len(gains), y), **mark.dots | {"markersize": 3.5, "alpha": 0.45})
-        axes.plot(np.mean(gains), y, "|", color=mark.color, markersize=11, markeredgewidth=2.5)
-        if row.gain.interval is not None and row.name != START:
-            axes.plot(row.gain.interval, (y, y), color=mark.color, linewidth=2)
+        gain(axes, y, gains, None if row.name == START else row.gain.interval, mark, size=3.5)
     name_rows(axes, [titles[row.name] for row in ranking.rows])
     axes.set_xlabel("gain over softmax (points)")

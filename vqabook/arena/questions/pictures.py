@@ -69,15 +69,13 @@ def draw_gains(
     above, beside = figures.panels(figure, 2, columns=2, sharey=not is_narrow(figure))
     chosen = ranking.chosen.name if ranking.chosen else ""
     marks = {START: mark_of("baseline"), chosen: mark_of("method")}
+    changed, same = ({name: list(of.values()) for name, of in gains[prior].items()} for prior in ("changing", "same"))
     seen, unseen = (0.0, 0.3) if is_narrow(figure) else (-0.14, 0.2)  # a phone has the row's name above it
     for y, row in enumerate(ranking.rows):
         mark = marks.get(row.name, REST)
-        for axes, at, (prior, name), verdict, by in (
-            (above, y + seen, ("changing", row.name), row.gain, mark),
-            (above, y + unseen, ("changing", f"{BLIND}{row.name}"), row.blind, mark_of("no image")),
-            (beside, y, ("same", row.name), row.cost, mark),
-        ):
-            figures.gain(axes, at, list(gains[prior][name].values()), verdict.interval, by, size=3)
+        figures.gain(above, y + seen, changed[row.name], row.gain.interval, mark, size=3)
+        figures.gain(above, y + unseen, changed[f"{BLIND}{row.name}"], row.blind.interval, mark_of("no image"), size=3)
+        figures.gain(beside, y, same[row.name], row.cost.interval, mark, size=3)
     for axes, title in ((above, "where priors change"), (beside, "where they stay")):
         name_rows(axes, titles)
         axes.set(title=title, xlabel="gain over Sigm-BCE (points)")

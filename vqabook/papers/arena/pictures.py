@@ -132,8 +132,7 @@ def draw_blind(figure: Figure, records: Records) -> None:
     axes, names = figure.add_subplot(), list[str]()
     below = {"UpDn": 0.0, "no image": 0.27} if figures.is_narrow(figure) else {"UpDn": -0.15, "no image": 0.17}
     for rule in RULES:
-        sides = {"UpDn": (rule.rule, rule.start), "no image": (rule.blind, rule.blind_start)}
-        found = {model: gain_of(records, *side) for model, side in sides.items() if side[0]}
+        found = {model: gain_of(records, *side) for model, side in rule.sides.items()}
         if found["UpDn"].differences:
             for model, gain in found.items():
                 at, seeds = len(names) + below[model], list((gain.differences or {}).values())

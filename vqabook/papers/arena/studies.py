@@ -158,26 +158,30 @@ class Debiasing(NamedTuple):
 
     name: str
     rule: str
-    start: str
-    blind: str = ""  # the rule's runs of a model without an image
-    blind_start: str = ""
+    start: str = "bce baseline"
+    blind: str | None = None  # the rule's runs of a model without an image; "": none, it needs images
+
+    @property
+    def sides(self) -> dict[str, tuple[str, str]]:
+        """The two runs of each model that has them."""
+        blind = f"blind {self.rule}" if self.blind is None else self.blind
+        unseeing = {"no image": (blind, f"question_only {self.start}")} if blind else {}
+        return {"UpDn": (self.rule, self.start)} | unseeing
 
 
-POSITIVE = "bce both @ positive term only"
-BLIND, BLIND_CE = "question_only bce baseline", "question_only ce baseline"
 RULES = (
-    Debiasing("re-scaling, cross-entropy", "ce re-scaling", "ce baseline", "question_only ce re-scaling", BLIND_CE),
-    Debiasing("re-scaling, binary", "bce re-scaling", "bce baseline", "blind bce re-scaling", BLIND),
-    Debiasing("mask", "bce mask (softplus-G)", "bce baseline", "blind bce mask (softplus-G)", BLIND),
-    Debiasing("mask and re-scaling", "bce both", "bce baseline", "blind bce both", BLIND),
-    Debiasing("positive term alone", POSITIVE, "bce baseline", f"blind {POSITIVE}", BLIND),
-    Debiasing("LM", "lm bce baseline", "bce baseline", "blind lm bce baseline", BLIND),
-    Debiasing("LMH", "lmh bce baseline", "bce baseline", "blind lmh bce baseline", BLIND),
-    Debiasing("RUBi", "rubi ce baseline", "ce baseline", "blind rubi ce baseline", BLIND_CE),
-    Debiasing("bias product", "bias_product bce baseline", "bce baseline", "blind bias_product bce baseline", BLIND),
-    Debiasing("re-weighting", "reweight bce baseline", "bce baseline", "blind reweight bce baseline", BLIND),
-    Debiasing("focal loss", "focal bce baseline", "bce baseline", "blind focal bce baseline", BLIND),
-    Debiasing("CSS", "css bce baseline", "bce baseline"),  # it needs images
+    Debiasing("re-scaling, cross-entropy", "ce re-scaling", "ce baseline", "question_only ce re-scaling"),
+    Debiasing("re-scaling, binary", "bce re-scaling"),
+    Debiasing("mask", "bce mask (softplus-G)"),
+    Debiasing("mask and re-scaling", "bce both"),
+    Debiasing("positive term alone", "bce both @ positive term only"),
+    Debiasing("LM", "lm bce baseline"),
+    Debiasing("LMH", "lmh bce baseline"),
+    Debiasing("RUBi", "rubi ce baseline", "ce baseline"),
+    Debiasing("bias product", "bias_product bce baseline"),
+    Debiasing("re-weighting", "reweight bce baseline"),
+    Debiasing("focal loss", "focal bce baseline"),
+    Debiasing("CSS", "css bce baseline", blind=""),
 )
 
 

@@ -85,10 +85,9 @@ def tabulate_debiasing(records: Records) -> pd.DataFrame:
         gain = gain_of(records, rule.rule, rule.start)
         if gain.mean is None:
             continue
-        blind = gain_of(records, rule.blind, rule.blind_start) if rule.blind else None
         lines[rule.name] = {
             "priors changed": tell(gain),
-            "the same, without image": "–" if blind is None else tell(blind),
+            "the same, without image": tell(gain_of(records, *blind)) if (blind := rule.sides.get("no image")) else "–",
             "priors the same": tell(gain_of(records, rule.rule, rule.start, prior="same")),
             "validation": tell(gain_of(records, rule.rule, rule.start, "valid")),
             "n": str(gain.n),

@@ -78,9 +78,9 @@ def list_recipes(s: Setting, page: str) -> list[Recipe]:
     baseline", "<task> [question | image | both] <loss>", or either with "@ <what is ours>";
     "<task> probe" looks at what masks do to the baseline.
     """
-    seeds = {task: (task == "text" and s.text_seeds) or s.seeds for task in s.tasks}
-    every = dict.fromkeys(seed for of_task in seeds.values() for seed in of_task)
-    baselines = [_baseline(s, task, seed) for seed in every for task in s.tasks if seed in seeds[task]]
+    own = {"text": s.text_seeds or s.seeds}
+    every = dict.fromkeys((*s.seeds, *own["text"]))
+    baselines = [_baseline(s, task, seed) for seed in every for task in s.tasks if seed in own.get(task, s.seeds)]
     texts = [baseline for baseline in baselines if baseline.task == "text" and s.glove]
     glove = [replace(text, variant="text baseline @ GloVe", model={**text.model, "glove": True}) for text in texts]
     others: list[Recipe] = []

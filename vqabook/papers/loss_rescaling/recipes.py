@@ -61,9 +61,10 @@ def list_recipes(s: Setting, page: str) -> list[Recipe]:
 
     A backbone other than UpDn comes first: "lmh bce both". Runs without weights come before those that go on from them.
     """
-    runs = [run for run in _updn(s) if page != "class_imbalance" or run.variant.split(" @ ")[0] in known.DIAGNOSED]
-    if page != "class_imbalance":
-        runs += [*_backbones(s), *(_blind(s, known.BLINDED) if s.blind else ())]
+    if page == "class_imbalance":
+        runs = [run for run in _updn(s) if run.variant.split(" @ ")[0] in known.DIAGNOSED]
+    else:
+        runs = [*_updn(s), *_backbones(s), *(_blind(_list_rules(s, known.BLINDED)) if s.blind else ())]
     runs = [replace(run, seed=seed) for seed in s.seeds for run in runs]
     runs.sort(key=lambda run: (run.method.rescale, run.backbone is not None))
     counted = [Recipe(**_what(s, "statistics", prior, "statistics")) for prior in s.priors]
@@ -75,8 +76,8 @@ def list_contest(s: Setting) -> list[Recipe]:
 
     A seed divides the questions anew, too, where the set's own division is not asked for.
     """
-    runs = [_run(s, prior, row, what, change, of=of) for prior in s.priors for of, row, what, change in known.CONTEST]
-    runs += _blind(s, known.CONTEST)
+    runs = _list_rules(s, known.CONTEST)
+    runs += _blind(runs)
     runs.sort(key=lambda run: run.method.rescale)
     counted = [Recipe(**_what(s, "statistics", prior, "statistics")) for prior in s.priors]
     return [
@@ -85,9 +86,12 @@ def list_contest(s: Setting) -> list[Recipe]:
     ]
 
 
-def _blind(s: Setting, rules: Sequence[tuple]) -> list[Run]:
-    """Rules as a model without an image learns by them."""
-    runs = (_run(s, prior, row, what, change, of=of) for prior in s.priors for of, row, what, change in rules)
+def _list_rules(s: Setting, rules: Sequence[tuple]) -> list[Run]:
+    return [_run(s, prior, row, what, change, of=of) for prior in s.priors for of, row, what, change in rules]
+
+
+def _blind(runs: Sequence[Run]) -> list[Run]:
+    """The same runs of a model without an image."""
     return [replace(run, variant=f"blind {run.variant}", blind=True) for run in runs]
 
 
