@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from dataclasses import replace
@@ -12,7 +13,7 @@ import torch
 from sklearn import metrics
 
 from vqabook.arena import contest as module
-from vqabook.arena.contest import Contest, Protocol, cost_of, draw_round, start, train
+from vqabook.arena.contest import Contest, Protocol, Training, cost_of, draw_round, start, train
 from vqabook.arena.divide import divide
 from vqabook.arena.examples import check
 from vqabook.arena.heads import AFTER, MINE, PLAIN, RULES, Answers, average_classes, list_rules
@@ -81,7 +82,7 @@ def test_other_data_or_options_are_other_records(examples, held):
     _, folder = held
     before = set(folder.glob("*.json"))
     names = {
-        json.dumps(Contest(other, protocol)._asked(module.LIBRARY, 0, 40), sort_keys=True)
+        json.dumps(Contest(other, protocol)._asked(module.LIBRARY, 0, steps=40), sort_keys=True)
         for other in (examples, check(Raw("clouds", np.random.rand(9, 2), np.repeat([0, 1], [5, 4]))))
         for protocol in (QUICK, Protocol(prior="training"), Protocol(bounds=(9, 3)), Protocol(decay=0.1))
     }
@@ -123,14 +124,31 @@ def test_a_loss_that_breaks_in_training_is_named(examples, tmp_path):
 def test_steps_double_until_softmax_settles(examples, monkeypatch):
     monkeypatch.setattr(module, "FIRST", 25)
     division = divide(examples, 0)
-    found = module.find_steps(division, Protocol(), 0)
+    found = module.find_steps(division, Protocol(), 3e-3, 0)[1]
     costs = {int(steps): cost for steps, cost in found["costs"].items()}
     assert found["settled"] and 2 * found["steps"] == max(costs)
     assert costs[2 * found["steps"]] > (1 - module.SETTLED) * costs[found["steps"]]
     monkeypatch.setattr(module, "FIRST", 2)
     monkeypatch.setattr(module, "LAST", 4)
-    assert module.find_steps(division, Protocol(), 0)["settled"] is False
-    assert module.find_steps(division, Protocol(steps=7), 0)["steps"] == 7
+    unsettled = module.find_steps(division, Protocol(), 3e-3, 0)[1]
+    assert (unsettled["steps"], unsettled["settled"]) == (4, False)
+    assert module.find_steps(division, Protocol(steps=7), 3e-3, 0)[1]["steps"] == 7
+    asked = module.find_training(division, Protocol(steps=7, decay=0.1), 0)
+    assert asked == {"steps": 7, "decay": 0.1, "costs": {}, "settled": None, "valid": {}}
+
+
+def test_decay_falls_as_long_as_validation_rows_cost_less_by_it():
+    """Of many classes that lie well apart a decay of 0.003 lets softmax learn half; of noise less decay costs more."""
+    rng = np.random.default_rng(0)
+    many = np.repeat(np.arange(200), 12)
+    apart, noise = 3 * rng.normal(size=(200, 32))[many] + rng.normal(size=(2400, 32)), rng.normal(size=(300, 16))
+    quick, found = Protocol(steps=200), {}
+    for name, x, labels in (("apart", apart, many), ("noise", noise, np.repeat([0, 1, 2], [200, 70, 30]))):
+        found[name] = module.find_training(divide(check(Raw(name, x, labels)), 0), quick, 0)
+        valid = list(found[name]["valid"].values())
+        picked = found[name]["valid"][f"{found[name]['decay']:g}"]
+        assert picked == min(valid) and all(b < a for a, b in itertools.pairwise(valid[:-1]))
+    assert found["apart"]["decay"] < found["noise"]["decay"] == module.DECAYS[0]
 
 
 def test_training_takes_as_many_steps_as_are_asked_for(examples):
@@ -138,9 +156,9 @@ def test_training_takes_as_many_steps_as_are_asked_for(examples):
     drawn = draw_round(5, 12)(torch.Generator().manual_seed(0))
     assert drawn[:5].sort().values.tolist() == drawn[5:10].sort().values.tolist() == list(range(5)) and len(drawn) == 12
     heads = start(division, {"plain": [PLAIN]}, 0)
-    before = cost_of(heads, division, 0.0)
-    train(heads, {PLAIN: list_rules(division.counts)[PLAIN]}, division, Protocol(), 20, 0, label="")
-    assert cost_of(heads, division, 0.0) < before
+    before = cost_of(heads, division, "train")
+    train(heads, {PLAIN: list_rules(division.counts)[PLAIN]}, division, Protocol(), Training(20, 0.0), 0, label="")
+    assert cost_of(heads, division, "train") < before
 
 
 @pytest.mark.parametrize("counts", [[90, 12], [4] * 300], ids=["2 classes", "300 classes"])

@@ -31,7 +31,7 @@ SECTIONS = [
 
 
 def record(seed: int, rows: dict[str, dict], variant: str = LIBRARY) -> dict:
-    recipe = {"variant": variant, "seed": seed, "shares": [0.6, 0.2, 0.2], "steps": 40}
+    recipe = {"variant": variant, "seed": seed, "decay": 3e-4, "shares": [0.6, 0.2, 0.2], "steps": 40}
     stamp = {"machine": machine(), "hardware": "2 cores", "seconds": 3.0, "code": "abc", "versions": {"torch": "2"}}
     sizes = {"train": 240, "valid": 80, "test": 80}
     return {"recipe": recipe, "result": {"rows": rows, "sizes": sizes, "width": 4}, "provenance": stamp}
@@ -58,7 +58,8 @@ def made(gains: dict[str, float], spread: float = 0.5, seeds: int = 5, rows: tup
             )
             by[name] = dict.fromkeys(metrics, level) | {"many": 80 - pays + spread * rng.normal()}
         records.append(record(seed, by))
-    pilot = {"recipe": {"variant": PILOT}, "result": {"steps": 40, "costs": {"200": 0.5, "400": 0.49}, "settled": True}}
+    found = {"steps": 40, "decay": 3e-4, "costs": {"200": 0.5, "400": 0.49}, "settled": True, "valid": {"0.003": 0.6}}
+    pilot = {"recipe": {"variant": PILOT}, "result": found}
     return [pilot, *records]
 
 

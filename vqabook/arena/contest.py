@@ -48,7 +48,8 @@ LIBRARY = "rules"  # the record of a division that has all rules of the library
 PILOT = "steps"  # the record that says how long to train
 ROUNDS = 20  # in which steps are taken: a rule that weighs late starts in the seventeenth
 FIRST, LAST = 200, 6400  # steps that are tried, each twice the one before
-SETTLED = 0.02  # of softmax' training cost: doubled steps that save less are not needed
+SETTLED = 0.02  # of softmax' training cost: doubled steps that save less are not needed; nor is less decay
+DECAYS = (3e-3, 3e-4, 3e-5)  # that are tried, as long as validation rows cost softmax less by the next
 SEEN = 20_000  # training rows that the cost is taken of
 AT_ONCE = 16 << 20  # logits of test rows that are held together
 MOST_TRIALS = 20
@@ -57,11 +58,12 @@ TOLD = ", told the prior"
 
 @dataclass(frozen=True)
 class Protocol:
-    """How all rules are trained and judged alike. Batch and decay are those of the book's heads, page 06.4.
+    """How all rules are trained and judged alike. The batch is that of the book's heads, page 06.4.
 
-    `steps` None: doubled until softmax saves less than 2 % of its training cost by it. `lr` None: `find_rate`.
-    `prior`: what classes occur like where it counts, a name or class -> share. `bounds`: rows in the data above which
-    a class is one of many, and below which of few; None: by thirds of all rows.
+    `steps` None: doubled until softmax saves less than 2 % of its training cost by it. `decay` None: that of `DECAYS`
+    by which validation rows cost softmax least. `lr` None: `find_rate`. `prior`: what classes occur like where it
+    counts, a name or class -> share. `bounds`: rows in the data above which a class is one of many, and below which of
+    few; None: by thirds of all rows.
     """
 
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
@@ -72,7 +74,7 @@ class Protocol:
     trials: int = 1  # of each rule's own value; validation rows pick, where there are several
     batch_size: int = 512
     lr: float | None = None
-    decay: float = 3e-3  # of class vectors, in the loss
+    decay: float | None = None  # of class vectors, in the loss
 
     def __post_init__(self):
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
@@ -83,6 +85,14 @@ class Protocol:
             raise ValueError(f"a rule has 1 to {MOST_TRIALS} trials, got {self.trials}; 5 span what papers try")
         if self.bounds is not None and not self.bounds[0] >= self.bounds[1] >= 0:
             raise ValueError(f"bounds are rows of a class, MANY then FEW, the larger first, got {list(self.bounds)}")
+
+
+@dataclass(frozen=True)
+class Training:
+    """What the protocol says or the pilot found: `decay` is of class vectors, in the loss."""
+
+    steps: int
+    decay: float
 
 
 @dataclass(frozen=True)
@@ -103,23 +113,22 @@ class Contest:
             )
 
     def hold(self, folder: Path) -> list[dict]:
-        """All records, made in `folder` where they are missing: how long to train, then each seed and variant."""
-        pilot = runs.make([self._asked(PILOT, self.protocol.seeds[0], None)], self.produce, folder)[0]
-        steps = pilot["result"]["steps"]
+        """All records, made in `folder` where they are missing: how to train, then each seed and variant."""
+        pilot = runs.make([self._asked(PILOT, self.protocol.seeds[0])], self.produce, folder)[0]
+        found = {name: pilot["result"][name] for name in ("steps", "decay")}
         variants = [LIBRARY, *(loss.row for loss in self.own)]
-        asked = [self._asked(variant, seed, steps) for seed in self.protocol.seeds for variant in variants]
+        asked = [self._asked(variant, seed, **found) for seed in self.protocol.seeds for variant in variants]
         return [pilot, *runs.make(asked, self.produce, folder)]
 
-    def _asked(self, variant: str, seed: int, steps: int | None) -> dict[str, Any]:
+    def _asked(self, variant: str, seed: int, **found: float) -> dict[str, Any]:
         """The recipe of a record: it names the record, so that other data or options give another."""
         p, own = self.protocol, {loss.row: loss.digest for loss in self.own}
-        how: dict[str, Any] = {"shares": list(p.shares), "batch_size": p.batch_size, "lr": p.lr, "decay": p.decay}
-        if variant == PILOT:
-            how |= {"steps": p.steps}
-        else:
+        how: dict[str, Any] = {"shares": list(p.shares), "batch_size": p.batch_size, "lr": p.lr}
+        how |= {"steps": p.steps, "decay": p.decay} | found
+        if variant != PILOT:
             prior = p.prior if isinstance(p.prior, str) else dict(sorted(p.prior.items()))
             how |= {"trials": p.trials} if p.trials > 1 else {}
-            how |= {"steps": steps, "prior": prior, "bounds": p.bounds and list(p.bounds), "loss": own.get(variant)}
+            how |= {"prior": prior, "bounds": p.bounds and list(p.bounds), "loss": own.get(variant)}
         data = {"dataset": self.examples.name, "digest": self.examples.digest}
         return {"paper": "arena", "variant": variant, "seed": seed, "data": data, **how}
 
@@ -127,10 +136,11 @@ class Contest:
         """The result that a recipe asks for."""
         division = divide(self.examples, recipe["seed"], self.protocol.shares)
         if recipe["variant"] == PILOT:
-            return find_steps(division, self.protocol, recipe["seed"])
+            return find_training(division, self.protocol, recipe["seed"])
         loss = next((loss for loss in self.own if loss.row == recipe["variant"]), None)
         seed, label = recipe["seed"], f"seed {recipe['seed']}, {recipe['variant']}"
-        heads, seconds = learn(division, self.protocol, seed, recipe["steps"], loss, checkpoint=checkpoint, label=label)
+        how = Training(recipe["steps"], recipe["decay"])
+        heads, seconds = learn(division, self.protocol, how, seed, loss, checkpoint=checkpoint, label=label)
         rows = judge_all(heads, division, self.examples, self.protocol)
         for name, row in rows.items():
             row["seconds"] = seconds.get(name, seconds.get(PLAIN, 0.0))
@@ -140,8 +150,8 @@ class Contest:
 def learn(
     division: Division,
     protocol: Protocol,
+    how: Training,
     seed: int,
-    steps: int,
     loss: OwnLoss | None = None,
     *,
     checkpoint: Path,
@@ -153,9 +163,9 @@ def learn(
     if loss is not None:
         groups, rules = {"plain": [loss.row]}, {loss.row: loss.rule(division.counts)}
     heads = start(division, groups, seed)
-    run = partial(train, heads, rules, division, protocol, steps, seed, checkpoint=checkpoint, label=label)
+    run = partial(train, heads, rules, division, protocol, how, seed, checkpoint=checkpoint, label=label)
     run() if loss is None else call(f"{loss.row} trains a classifier", run, RETURN)
-    return heads, {name: round(steps * time_loss(rule, division, seed), 3) for name, rule in rules.items()}
+    return heads, {name: round(how.steps * time_loss(rule, division, seed), 3) for name, rule in rules.items()}
 
 
 def start(division: Division, groups: Mapping[str, Sequence[str]], seed: int) -> Heads:
@@ -176,17 +186,17 @@ def train(
     rules: Mapping[str, Any],
     division: Division,
     protocol: Protocol,
-    steps: int,
+    how: Training,
     seed: int,
     *,
     checkpoint: Path | None = None,
     label: str,
 ) -> None:
-    """Train heads in place, each by its rule, for `steps` steps: in rounds, whatever the number of rows."""
+    """Train heads in place, each by its rule: in rounds, whatever the number of rows."""
     labels, n = division.labels["train"], len(division.labels["train"])
     batch = max(16, min(protocol.batch_size, n // 4))
-    rounds = min(ROUNDS, steps)
-    per_round = batch * math.ceil(steps / rounds)
+    rounds = min(ROUNDS, how.steps)
+    per_round = batch * math.ceil(how.steps / rounds)
     lookup = DrawEvenly(division.x["train"], labels.argsort(stable=True), division.counts)
     table = Table((torch.arange(n),), labels, len(division.counts), lookup=lookup)
     config = FitConfig(
@@ -198,7 +208,7 @@ def train(
         clip=NO_CLIP,
         seed=seed,
     )
-    objective = AllRules(rules, protocol.decay, even=EVEN)
+    objective = AllRules(rules, how.decay, even=EVEN)
     fit(heads, objective, table, config, checkpoint=checkpoint, keep=True, order=draw_round(n, per_round), label=label)
 
 
@@ -220,35 +230,49 @@ def draw_round(n: int, wanted: int) -> Callable[[torch.Generator], Int[Tensor, "
     return draw
 
 
-def find_steps(division: Division, protocol: Protocol, seed: int) -> dict:
-    """How long to train: steps double until softmax' training cost, decay included, falls by less than `SETTLED`.
+def find_training(division: Division, protocol: Protocol, seed: int) -> dict:
+    """Steps and decay of all rules, by what softmax needs: the protocol's, or found. Test rows are not seen.
 
-    The fewer of the last two are taken; at the end of what is tried it has not settled. Test rows are not seen.
+    Decay falls as long as validation rows cost softmax less by it, by `SETTLED` at least; each has the steps it needs.
     """
-    if protocol.steps is not None:
-        return {"steps": protocol.steps, "costs": {}, "settled": None}
-    costs: dict[int, float] = {}
-    rules = {PLAIN: list_rules(division.counts)[PLAIN]}
-    steps = FIRST
-    while steps <= LAST:
-        heads = start(division, {"plain": [PLAIN]}, seed)
-        train(heads, rules, division, protocol, steps, seed, label=f"{PLAIN}, {steps} steps")
-        costs[steps] = cost_of(heads, division, protocol.decay)
-        if steps > FIRST and costs[steps] > (1 - SETTLED) * costs[steps // 2]:
+    if protocol.steps is not None and protocol.decay is not None:
+        return {"steps": protocol.steps, "decay": protocol.decay, "costs": {}, "settled": None, "valid": {}}
+    found: dict[str, Any] = {}
+    valid: dict[str, float] = {}
+    for decay in DECAYS if protocol.decay is None else (protocol.decay,):
+        heads, steps = find_steps(division, protocol, decay, seed)
+        cost = cost_of(heads, division, "valid")
+        worse = bool(valid) and cost > (1 - SETTLED) * min(valid.values())
+        valid[f"{decay:g}"] = cost
+        if worse:
             break
+        found = {**steps, "decay": decay}
+    return found | {"valid": valid}
+
+
+def find_steps(division: Division, protocol: Protocol, decay: float, seed: int) -> tuple[Heads, dict]:
+    """Softmax as it was trained longest, and how long to train: the protocol's steps, or found.
+
+    Steps double until its training cost, decay included, falls by less than `SETTLED`. The fewer of the last two are
+    taken; at the end of what is tried it has not settled.
+    """
+    costs: dict[int, float] = {}
+    rules, steps, settled = {PLAIN: list_rules(division.counts)[PLAIN]}, protocol.steps or FIRST, False
+    while not settled and (not costs or (protocol.steps is None and steps <= LAST)):
+        heads, label = start(division, {"plain": [PLAIN]}, seed), f"{PLAIN}, decay {decay:g}, {steps} steps"
+        train(heads, rules, division, protocol, Training(steps, decay), seed, label=label)
+        costs[steps] = cost_of(heads, division, "train", decay)
+        settled = steps // 2 in costs and costs[steps] > (1 - SETTLED) * costs[steps // 2]
         steps *= 2
-    settled = steps <= LAST
-    return {
-        "steps": max(costs) // (2 if settled else 1),
-        "costs": {str(k): v for k, v in costs.items()},
-        "settled": settled,
-    }
+    taken = max(costs) // (2 if settled else 1)
+    told = {str(k): v for k, v in costs.items()}
+    return heads, {"steps": taken, "costs": told, "settled": settled if protocol.steps is None else None}
 
 
 @torch.no_grad()
-def cost_of(heads: Heads, division: Division, decay: float) -> float:
-    """Softmax' mean cross-entropy of training rows, and half the decay times its squared class vectors."""
-    x, labels, total = division.x["train"], division.labels["train"], 0.0
+def cost_of(heads: Heads, division: Division, part: str, decay: float = 0.0) -> float:
+    """Softmax' mean cross-entropy of a part's rows, and half the decay times its squared class vectors."""
+    x, labels, total = division.x[part], division.labels[part], 0.0
     places = torch.arange(0, len(x), max(1, len(x) // SEEN))
     for some in places.split(BATCH):
         total += float(nn.functional.cross_entropy(heads.logits(x[some])[PLAIN], labels[some], reduction="sum"))

@@ -21,11 +21,11 @@ def tell_method(report: Report) -> dict[str, str]:
     examples, protocol = report.contest.examples, report.contest.protocol
     record = next(r for r in report.records if r["recipe"]["variant"] == LIBRARY)
     sizes, stamp, recipe = record["result"]["sizes"], record["provenance"], record["recipe"]
-    costs = report.pilot["result"]["costs"]
+    pilot = report.pilot["result"]
     words = {True: "settled", False: "not settled: give more --steps", None: "as asked"}
-    settled, (train, _, test) = words[report.pilot["result"]["settled"]], recipe["shares"]
+    settled, (train, _, test) = words[pilot["settled"]], recipe["shares"]
     seconds = sum(r["provenance"]["seconds"] for r in report.records)
-    tried = "; ".join(f"{steps}: {cost:.4f}" for steps, cost in costs.items())
+    tried, decays = ("; ".join(f"{x}: {cost:.4f}" for x, cost in pilot[part].items()) for part in ("costs", "valid"))
     return {
         "data": f"{examples.name}, {len(examples.labels):,} rows, {record['result']['width']:,} columns, "
         f"{len(examples.classes):,} classes, digest {examples.digest}",
@@ -33,11 +33,12 @@ def tell_method(report: Report) -> dict[str, str]:
         f"{sizes['valid']:,} of validation, {sizes['test']:,} of test",
         "features": "standardised by mean and deviation of training rows",
         "training": f"{recipe['steps']} steps of Adam in batches of {protocol.batch_size} or a quarter of the rows, "
-        f"cosine schedule, decay {protocol.decay:g}",
+        "cosine schedule",
         "trials": f"{protocol.trials} of each rule's own value"
         if protocol.trials > 1
         else "none: values are the papers'",
         "steps": f"{settled}{f' (softmax training cost by steps: {tried})' if tried else ''}",
+        "decay": f"{recipe['decay']:g}, {f'picked by softmax validation cost ({decays})' if decays else 'as asked'}",
         "prior at test": protocol.prior if isinstance(protocol.prior, str) else str(dict(protocol.prior)),
         "intervals": f"95 %, Student's t, paired by division; variance s² (1/n + {test / train:.2f})",
         "machine": f"{stamp['hardware']}; {seconds:,.0f} s in all",

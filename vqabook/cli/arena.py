@@ -19,7 +19,6 @@ Data = Annotated[
         "`vqabook data features`; a folder of images by class; or a folder of questions in VQA's layout"
     ),
 ]
-DECAY = 3e-3
 
 
 def arena(
@@ -40,7 +39,9 @@ def arena(
     bounds: Annotated[
         str | None, typer.Option(help="MANY,FEW: rows of a class above and below which it counts so; default: thirds")
     ] = None,
-    decay: Annotated[float, typer.Option(min=0.0, help="weight decay of all rules")] = DECAY,
+    decay: Annotated[
+        float | None, typer.Option(min=0.0, help="weight decay of all rules; default: picked on validation rows")
+    ] = None,
     trials: Annotated[
         int,
         typer.Option(min=1, max=20, help="values of each rule's own knob, picked on validation rows; 1: the paper's"),
@@ -66,7 +67,7 @@ def arena(
     from vqabook.data.layout import is_set
 
     given = {"--label": label, "--loss": loss, "--test-prior": test_prior != "uniform", "--steps": steps}
-    given |= {"--bounds": bounds, "--decay": decay != DECAY, "--trials": trials > 1, "--skip-bad": skip_bad}
+    given |= {"--bounds": bounds, "--decay": decay is not None, "--trials": trials > 1, "--skip-bad": skip_bad}
     if len(data) == 1 and is_set(data[0]):
         refuse(given, f"are of labelled features, and {data[0]} is a set of questions")
         questions.compare(data[0], out, seeds, workers, report=report, most=most, epochs=epochs)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vqabook import files
-from vqabook.arena.contest import PLAIN, Protocol, judge_all, learn
+from vqabook.arena.contest import PLAIN, Protocol, Training, judge_all, learn
 from vqabook.arena.own_loss import OwnLoss, load
 from vqabook.metrics.priors import PRIORS
 from vqabook.papers.arena.recipes import ContestRun, name_loss
@@ -22,16 +22,10 @@ def train(recipe: ContestRun, scratch: Scratch, *, data_root: Path | None, devic
     Heads are as many as tries: they are trained on the CPU, whatever the device.
     """
     examples, division = lay_out(recipe, files.data_root(data_root))
-    protocol = Protocol(
-        (recipe.seed,),
-        steps=recipe.steps,
-        trials=recipe.trials,
-        batch_size=recipe.batch_size,
-        decay=recipe.decay,
-    )
-    loss = _load(recipe)
+    protocol = Protocol((recipe.seed,), trials=recipe.trials, batch_size=recipe.batch_size)
+    how, loss = Training(recipe.steps, recipe.decay), _load(recipe)
     heads, seconds = learn(
-        division, protocol, recipe.seed, recipe.steps, loss, checkpoint=scratch.checkpoint, label=recipe.label
+        division, protocol, how, recipe.seed, loss, checkpoint=scratch.checkpoint, label=recipe.label
     )
     rows = {}
     for prior in PRIORS:
