@@ -17,6 +17,7 @@ PAPER = Paper(
     live=("balanced-10-100-over-softmax", "balanced-10-100-over-cbs"),
     parts={
         "train": Part(f"{__name__}.train:train", Run, "prepare", halves=True),
+        "full": Part(f"{__name__}.train:train", Run, "prepare", halves=True),
         "counts": Part(f"{__name__}.counts:train", CountsRun),
         "heads": Part(f"{__name__}.heads:train", HeadsRun, "prepare"),
         "detection": Part(f"{__name__}.detection:train", DetectionRun, apart=True),

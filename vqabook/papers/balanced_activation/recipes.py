@@ -24,14 +24,17 @@ from vqabook.papers.balanced_activation.setting import (
     AS_LONG,
     COUNTS_ROWS,
     DETECTION_ROWS,
+    FULL,
     IN_BF16,
     NAME,
     ROWS,
     TABLE,
     Method,
     Setting,
+    name_full,
 )
 from vqabook.papers.paper import Recipe
+from vqabook.report.claims import LONGER
 
 IMAGES = 100_170  # of LVIS 1.0's train split
 MADE = (2000.0, 1.3)  # instances of the most frequent class of a made tail, and the power of the others' rank
@@ -60,7 +63,7 @@ class Row(Recipe):
 
 @dataclass(frozen=True, kw_only=True)
 class Run(Row):
-    """One classifier of images. `variant`: "<row> at <imbalance>"."""
+    """One classifier of images. `variant`: "<row> at <imbalance>"; of a network of full size "full <row> at ..."."""
 
     data: CutImages
     classes: int
@@ -166,7 +169,8 @@ def list_recipes(s: Setting, page: str) -> list[Recipe]:
     """Every run of the page, those that second stages start from before them."""
     runs = [run for imbalance in s.imbalances for seed in s.seeds for run in _image_runs(s, imbalance, seed)]
     runs.sort(key=lambda run: run.method.second is not None)
-    return [*runs, *_counts_runs(s), *list_heads(s), *(_detection_runs(s) if s.detection else ())]
+    full = _full_runs(s) if s.full_rows else ()
+    return [*runs, *full, *_counts_runs(s), *list_heads(s), *(_detection_runs(s) if s.detection else ())]
 
 
 def _what(s: Setting, kind: type, part: str | None = None) -> dict:
@@ -193,6 +197,24 @@ def _image_runs(s: Setting, imbalance: float, seed: int) -> list[Run]:
     return runs + [
         Run(**shared, variant=f"{row}{IN_BF16} at {imbalance:g}", method=ROWS[row], precision="bf16") for row in halved
     ]
+
+
+def _full_runs(s: Setting) -> list[Run]:
+    """Rows again by a network of full size, that learns its training rows; some twice as long."""
+    half = s.full_precision if s.full_precision == "bf16" else None
+    asked = [(seed, row, 1) for seed in s.seeds for row in s.full_rows]
+    asked += [(seed, row, 2) for seed in s.full_longer_seeds for row in s.full_longer_rows]
+    runs = []
+    for imbalance in s.further_at:
+        for seed, row, longer in asked:
+            shared = _image_runs(s, imbalance, seed)[0]
+            own = _what(s, Run, FULL) | {"method": ROWS[row], "precision": half, "variant": name_full(row, imbalance)}
+            run = replace(shared, **own)
+            if longer > 1:
+                more = {name: longer * getattr(run, name) for name in ("steps", "second_steps", "warmup")}
+                run = replace(run, **more, variant=run.variant + LONGER)
+            runs.append(run)
+    return sorted(runs, key=lambda run: run.method.second is not None)
 
 
 def _counts_runs(s: Setting) -> list[CountsRun]:

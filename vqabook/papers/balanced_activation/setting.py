@@ -56,6 +56,7 @@ FURTHER = {  # what Table 1 lacks; "@": ours
 ROWS = TABLE | FURTHER
 HALVED = ("softmax", "cbs", "balanced softmax")
 IN_BF16 = " @ bf16"
+FULL = "full"  # the part of networks of full size
 COUNTS_ROWS = {
     **{name: ROWS[name] for name in ("softmax", "balanced softmax", "sigmoid", "balanced sigmoid")},
     **{name: ROWS[name] for name in ("balanced sigmoid @ released", "equalisation @ sigmoid")},
@@ -72,6 +73,11 @@ DETECTION_ROWS = {  # Table 2; all but the first train the first one's classifie
     "softmax @ anew": Method("softmax", draw="repeat", second="again"),
     "repeat factor @ as long": Method("sigmoid", draw="repeat", second="again"),
 }
+
+
+def name_full(row: str, imbalance: float) -> str:
+    """The variant of a row by a network of full size."""
+    return f"{FULL} {row} at {imbalance:g}"
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,18 @@ class Setting(PageSetting):
     # release: with Cutout, its shears bicubic; LDAM: crop and flip
     augment: str = knob("autoaugment", rule=one_of(*AUGMENTS))
     drw: str = knob("weights", rule=one_of("weights", "examples"))  # LDAM-DRW's later mean is over; release: weights
+    full_rows: tuple[str, ...] = knob((), rule=one_of(*ROWS), empty=True)  # again, by a network that learns its rows
+    full_longer_seeds: tuple[int, ...] = knob((0,), rule=within(0, 2**31))  # also twice as long
+    full_longer_rows: tuple[str, ...] = knob((), rule=one_of(*ROWS), empty=True)  # of these rows
+    full_depth: int = knob(20, rule=positive())
+    full_stem_stride: int = knob(1, rule=one_of(1, 2))
+    full_steps: int = knob(11_640, rule=positive())
+    full_second_steps: int = knob(2_910, rule=positive())
+    full_batch_size: int = knob(64, rule=positive())
+    full_warmup: int = knob(582, rule=within(0, 10**6))
+    full_augment: str = knob("crop and flip", rule=one_of(*AUGMENTS))
+    full_precision: str = knob("bf16", rule=one_of("fp32", "bf16"))
+
     many: int = knob(100, rule=positive())  # a class of more training rows is many, of the release
     few: int = knob(20, rule=positive())  # a class of fewer is few
 
@@ -153,6 +171,8 @@ PROFILES: dict[str, dict] = {
         "many": 40, "few": 15, "counts": "made", "counts_seeds": (0,), "counts_classes": 20, "counts_share": 1.0,
         "counts_width": 8, "counts_steps": 20, "heads_sets": ("digits",), "heads_imbalances": (10.0,),
         "heads_seeds": (0,), "heads_longer_at": (), "heads_steps": 20, "heads_batch_size": 64,
+        "full_rows": ("softmax", "crt"), "full_longer_rows": ("softmax",), "full_depth": 8, "full_steps": 6,
+        "full_second_steps": 3, "full_batch_size": 32, "full_warmup": 2, "full_augment": "shift",
     },
     "small": {
         "seeds": tuple(range(10)), "dataset": "digits", "imbalances": (100.0, 10.0), "depth": 8, "width": 8,
@@ -164,6 +184,7 @@ PROFILES: dict[str, dict] = {
     "real": {
         "imbalances": (100.0,), "depth": 8, "stem_stride": 2, "steps": 1_500,
         "second_steps": 500, "batch_size": 128, "warmup": 100, "heads_sets": ("cifar10", "cifar100"),
+        "full_rows": ("softmax", "balanced softmax", "cbs", "crt", "lws"), "full_longer_rows": HALVED,
     },
     "paper": {
         "detection_dataset": "lvis_v1", "detection_backbones": ("resnet50", "resnet101"),

@@ -49,7 +49,7 @@ def train(recipe: Run, scratch: Scratch, *, data_root: Path | None, device: str 
     learnt = accuracies(classify(model, data.train, recipe), data.train.labels.cpu(), counts, *bounds)
     return result | {
         "train": learnt,
-        "best_on_test": max(row["test_accuracy"] for row in history),
+        "best_on_test": max((row["test_accuracy"] for row in history if "test_accuracy" in row), default=None),
         "parameters": sum(p.numel() for p in model.parameters()),
         "history": history,
     }
@@ -131,7 +131,7 @@ def fit_network(model: nn.Module, checkpoint: Path, recipe: Run, data: Division)
         objective,
         table,
         fit_config(recipe, len(table)),
-        evaluate=judge,
+        evaluate=judge if recipe.part is None else None,  # of a network of full size it would cost half as much again
         checkpoint=checkpoint,
         keep=True,
         order=(lambda generator: class_balanced_order(labels, generator=generator)) if recipe.method.evenly else None,
