@@ -16,7 +16,7 @@ from vqabook.page import list_live_recipes
 from vqabook.papers import OURS, PAGES, PAPERS, page_of, paper_of
 from vqabook.papers.arena.recipes import NATURAL
 from vqabook.papers.arena.setting import REAL
-from vqabook.papers.balanced_activation.setting import ROWS
+from vqabook.papers.balanced_activation.setting import ROWS, name_full
 from vqabook.papers.loss_rescaling.claims import TEN
 from vqabook.papers.mcl_kd.setting import runs_of as ensembles_of
 from vqabook.papers.paper import Paper
@@ -34,6 +34,7 @@ BENCHMARK = {  # what digits have too few pixels, rows or classes for: variants 
     "mcl_kd": lambda s: {"vgg base"} | {f"vgg {row}" for row, _ in ensembles_of("vgg", s.specialists, controls=True)},
     "balanced_activation": lambda s: (
         {f"{row} at {n:g}" for n in s.imbalances for row in ROWS}
+        | {name_full(row, n) for row in ROWS for n in s.further_at}
         | {f"heads at {n:g}{end}" for n in s.heads_imbalances for end in ("", " @ twice as long")}
     ),
     "arena": lambda s: {f"{name} {how}" for name in REAL for how in (NATURAL, *(f"at {n:g}" for n in s.imbalances))},
@@ -148,11 +149,12 @@ def embedded(page: str, profile: str) -> list[dict]:
 
 
 def on_benchmark(side: Side, page: str) -> bool:
-    """Whether nothing embedded can be run for a side: VGGNet, frozen features, 100 classes, an imbalance of 200."""
+    """Whether nothing embedded can be run for a side: VGG, frozen features, full size, 100 classes, imbalance 200."""
     variant = side.where["variant"]
     if page == "arena":
         return variant.split(" ")[0] in REAL
-    return variant.startswith(("vgg ", "heads ")) or side.where.get("classes") == 100 or variant.endswith(" at 200")
+    alone = variant.startswith(("vgg ", "heads ", "full ")) or variant.endswith(" at 200")
+    return alone or side.where.get("classes") == 100
 
 
 # Asked for by knobs of chapter 05 that are empty in its profiles; recorded all the same.

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from vqabook.papers.balanced_activation.head_claims import list_heads_claims
 from vqabook.papers.balanced_activation.printed import DETECTED, LONGER, PRINTED
-from vqabook.papers.balanced_activation.setting import AS_LONG, HALVED, IN_BF16, TABLE
+from vqabook.papers.balanced_activation.setting import AS_LONG, HALVED, IN_BF16, TABLE, name_full
 from vqabook.report.claims import Claim, Side, mark_headlines
 
 TITLE = "Balanced activation (Ren et al. 2020)"
@@ -53,6 +53,12 @@ def image_side(row: str, at: int, metric: str = "test.overall", *, classes: int 
     printed = in_print.get(row) if metric == "test.overall" else None
     base = image_side(over, at, metric, classes=classes) if over else None
     return Side({"variant": f"{row} at {at}", "classes": classes}, metric, printed, base)
+
+
+def full_side(row: str, metric: str = "test.overall") -> Side:
+    """A row by a network of full size, at the imbalance that is shown; its accuracy as printed."""
+    printed = PRINTED[10, SHOWN].get(row) if metric == "test.overall" else None
+    return Side({"variant": name_full(row, SHOWN), "classes": 10}, metric, printed)
 
 
 def region_side(study: str, row: str, metric: str, *, over: str | None = None) -> Side:
@@ -187,6 +193,30 @@ def _against_samplers() -> list[Row]:
     ]  # fmt: skip
 
 
+def _full() -> list[Claim]:
+    """What networks of full size say that have learnt their training rows, of rules that the short ones rank."""
+    mine, plain, adjusted = full_side(MINE), full_side("softmax"), full_side("softmax", "adjusted.overall")
+    first, medium = "test.per_class.0", "test.medium"
+    rows: list[Row] = [
+        *((f"over-{row}", f"balanced softmax beats {NAMES[row]}", "Table 1" if row in TABLE else "Ours", mine,
+           full_side(row)) for row in ("softmax", "cbs", "crt", "lws")),
+        *((row, f"{NAMES[row]} beats softmax", "Table 1" if row in TABLE else "Ours", full_side(row), plain)
+          for row in ("cbs", "crt", "lws")),
+        ("adjusted", "softmax whose logits are adjusted at test beats softmax", "Ours", adjusted, plain),
+        ("over-adjusted", "balanced softmax beats softmax whose logits are adjusted at test", "Ours", mine, adjusted),
+        ("medium", "balanced softmax beats softmax on classes of medium training rows", "Ours", full_side(MINE, medium),
+         full_side("softmax", medium)),
+        ("first", "softmax beats balanced softmax on the most frequent class", "Ours", full_side("softmax", first),
+         full_side(MINE, first)),
+        ("stable", "p(y) over the balanced test set is farther from uniform with softmax than with balanced softmax",
+         "Fig. 1", full_side("softmax", "marginal.divergence"), full_side(MINE, "marginal.divergence")),
+    ]  # fmt: skip
+    return [
+        _claim(f"full-{name}", f"by a network of full size, {text} at imbalance {SHOWN}", where, more, less, DATA[10])
+        for name, text, where, more, less in rows
+    ]
+
+
 def _table_2(study: str, at: str, rivals: Sequence[str], metric: str, precision: str, where: str) -> list[Row]:
     """What Table 2 says: balanced sigmoid over its rivals, by frequency, and where it gains more."""
     pairs = [(f"over-{row}", f"beats {NAMES[row]} in {precision}", "overall", row) for row in rivals]
@@ -235,8 +265,9 @@ def _detection() -> list[Claim]:
 
 
 HEADLINES = (
-    "balanced-10-100-over-softmax", "balanced-10-100-over-equalisation", "balanced-10-gain-100-10",
+    "balanced-full-over-softmax", "balanced-10-100-over-equalisation", "balanced-10-gain-100-10",
     "balanced-100-100-over-softmax", "balanced-detector-over-equalisation", "balanced-detector-rare",
 )  # fmt: skip
 ON_FEATURES = list_heads_claims(PRINTED, {row: NAMES[row] for row in RIVALS}, DATA, page=PAGE, paper=TITLE)
-CLAIMS = mark_headlines((*_table_1(10), *_table_1(100), *_ours(), *_counts(), *_detection(), *ON_FEATURES), HEADLINES)
+ON_IMAGES = (*_table_1(10), *_table_1(100), *_ours(), *_full())
+CLAIMS = mark_headlines((*ON_IMAGES, *_counts(), *_detection(), *ON_FEATURES), HEADLINES)

@@ -82,6 +82,18 @@ def _mean_gain(more: dict[int, float], less: dict[int, float]) -> float:
     return float(np.mean([more[seed] - less[seed] for seed in more if seed in less]))
 
 
+def draw_full(figure: Figure, short: Study, full: Study) -> None:
+    """Accuracy of each rule by a short training of a small network, and by a network of full size."""
+    (axes,) = figures.panels(figure, 1)
+    names = {f"control, {SHIFT}": ("softmax", "adjusted.overall")}
+    names |= {name_of(row): (row, "test.overall") for row in ROWS if full.runs(row)}
+    lines = {
+        name: (list(short.seeds(*what).values()), list(full.seeds(*what).values())) for name, what in names.items()
+    }
+    figures.slopes(axes, lines, ("small, short", "full size"))
+    axes.set_ylabel("test accuracy (%)")
+
+
 def draw_exponents(figure: Figure, studies: Sequence[Study]) -> None:
     """A panel a study: accuracy against the power to which the counts are taken."""
     rows = dict(sorted(EXPONENTS.items()))

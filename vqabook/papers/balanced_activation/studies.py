@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from vqabook.papers.balanced_activation.claims import DATA, NAMES
 from vqabook.papers.balanced_activation.printed import LONGER, PRINTED, SPREAD
+from vqabook.papers.balanced_activation.setting import FULL, name_full
 from vqabook.report.verdicts import BySeed, by_seed, matching
 
 Records = Sequence[Mapping]
@@ -31,12 +32,13 @@ class Study:
     records: Records
     classes: int
     imbalance: int
+    full: bool = False  # by networks of full size
 
     @property
     def name(self) -> str:
         """What headings call the set of images."""
         dataset = self.records[0]["recipe"]["data"]["dataset"]
-        return SETS.get(dataset, dataset)
+        return SETS.get(dataset, dataset) + ", full size" * self.full
 
     @property
     def in_print(self) -> str:
@@ -76,7 +78,7 @@ class Study:
 
     def where(self, row: str) -> dict[str, object]:
         """What the recipes of a row say."""
-        return {"variant": f"{row} at {self.imbalance}"}
+        return {"variant": name_full(row, self.imbalance) if self.full else f"{row} at {self.imbalance}"}
 
     def runs(self, row: str) -> Records:
         """A row's records."""
@@ -103,6 +105,16 @@ def find_whole(*sources: Records) -> list[Study]:
     return [studies[0] for studies in whole if studies]
 
 
+def find_full(*sources: Records) -> list[Study]:
+    """Of each source the study by networks of full size, if there is one."""
+    found = []
+    for records in sources:
+        if mine := find_part(records, FULL):
+            recipe = mine[0]["recipe"]
+            found.append(Study(mine, recipe["classes"], int(recipe["data"]["imbalance"]), full=True))
+    return found
+
+
 def find_part(records: Records, part: str) -> Records:
-    """The records of "counts", the classifiers of regions, or of "detection"."""
+    """The records of "counts", the classifiers of regions, of "detection", or of networks of "full" size."""
     return [record for record in records if record["recipe"].get("part") == part]

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from vqabook.papers.balanced_activation.claims import IN_PRINT, MINE
 from vqabook.papers.balanced_activation.printed import DETECTED
-from vqabook.papers.balanced_activation.setting import COUNTS_ROWS, DETECTION_ROWS, FURTHER, TABLE
+from vqabook.papers.balanced_activation.setting import COUNTS_ROWS, DETECTION_ROWS, FURTHER, ROWS, TABLE
 from vqabook.papers.balanced_activation.studies import SETS, Records, Study, find_part, name_of
 from vqabook.report.tables import embolden, title
 from vqabook.report.verdicts import mean_std, pair, table
@@ -53,17 +53,26 @@ def tabulate_gaps(study: Study) -> pd.DataFrame:
 
 def tabulate_further(study: Study) -> pd.DataFrame:
     """What Table 1 lacks, beside balanced softmax and softmax whose logits are adjusted at test (%)."""
-    metrics = _metrics(study)
+    return _with_shift(study, [MINE, *(row for row in FURTHER if "exponent" not in row)], _metrics(study))
+
+
+def tabulate_full(study: Study) -> pd.DataFrame:
+    """Rows by networks of full size: accuracy, also on the training images, and by training rows of a class (%)."""
+    rows = [row for row in ROWS if study.runs(row)]
+    return _with_shift(study, rows, _metrics(study) | {"training images": "train.overall"})
+
+
+def _with_shift(study: Study, rows: Iterable[str], metrics: Mapping[str, str]) -> pd.DataFrame:
+    """Rows beside their printed cells, and softmax whose logits are adjusted at test."""
     printed = {f"printed, {study.in_print}": study.printed_cells} if study.printed else {}
-    shown = _tabulate(study, [MINE, *(row for row in FURTHER if "exponent" not in row)], metrics, printed)
-    adjusted = dict.fromkeys(printed, "–") | {
+    shown = _tabulate(study, rows, metrics, printed)
+    adjusted = dict.fromkeys(shown.columns, "–") | {
         name: mean_std(study.seeds("softmax", metric.replace("test.", "adjusted.")).values())
         for name, metric in metrics.items()
-        if name in shown.columns
+        if name in shown.columns and metric.startswith("test.")
     }
-    return embolden(
-        pd.concat([shown, pd.DataFrame(adjusted, index=[ADJUSTED])]).rename_axis(columns=shown.columns.name)
-    )
+    whole = pd.concat([shown, pd.DataFrame(adjusted, index=[ADJUSTED])])
+    return embolden(whole.rename_axis(columns=shown.columns.name))
 
 
 def tabulate_classifiers(records: Records) -> pd.DataFrame:
