@@ -13,8 +13,8 @@ REAL = {  # sets whose recorded runs are on real data
     "trec": "a long tail cut out of 5,452 questions of six classes, by their words",
     "lvis_v1": "the counts of 1,203 categories, made features",
 }
-# Steps and decay of all rules, by softmax on the validation rows of seed 0 (`arena.contest.find_training`): the decay of
-# other sets would keep it from learning 1,203 classes.
+# Steps and decay of all rules, as softmax needs them by the validation rows of seed 0 (`arena.contest.find_training`):
+# by the usual decay it would not learn 1,203 classes.
 TRAINING = {"lvis_v1": (800, 3e-4)}
 USUAL = (400, 3e-3)
 

@@ -82,16 +82,16 @@ def _mean_gain(more: dict[int, float], less: dict[int, float]) -> float:
     return float(np.mean([more[seed] - less[seed] for seed in more if seed in less]))
 
 
-def draw_full(figure: Figure, short: Study, full: Study) -> None:
-    """Accuracy of each rule by a short training of a small network, and by a network of full size."""
-    (axes,) = figures.panels(figure, 1)
-    names = {f"control, {SHIFT}": ("softmax", "adjusted.overall")}
-    names |= {name_of(row): (row, "test.overall") for row in ROWS if full.runs(row)}
-    lines = {
-        name: (list(short.seeds(*what).values()), list(full.seeds(*what).values())) for name, what in names.items()
-    }
-    figures.slopes(axes, lines, ("small, short", "full size"))
-    axes.set_ylabel("test accuracy (%)")
+def draw_full(figure: Figure, pairs: Sequence[tuple[Study, Study]]) -> None:
+    """A panel a pair: accuracy of each rule by a small network, trained shortly, and by one of full size."""
+    for axes, (short, full) in zip(figures.panels(figure, len(pairs)), pairs, strict=True):
+        names = {f"control, {SHIFT}": ("softmax", "adjusted.overall")}
+        names |= {name_of(row): (row, "test.overall") for row in ROWS if full.runs(row)}
+        lines = {
+            name: (list(short.seeds(*what).values()), list(full.seeds(*what).values())) for name, what in names.items()
+        }
+        figures.slopes(axes, lines, ("small, short", "full size"))
+        axes.set(title=f"{short.name}, imbalance {short.imbalance}", ylabel="test accuracy (%)")
 
 
 def draw_exponents(figure: Figure, studies: Sequence[Study]) -> None:

@@ -115,6 +115,11 @@ def find_full(*sources: Records) -> list[Study]:
     return found
 
 
+def find_pairs(*sources: Records) -> list[tuple[Study, Study]]:
+    """Of each source that has both the study with every row, and that by networks of full size."""
+    return [(whole, full) for records in sources for whole in find_whole(records) for full in find_full(records)]
+
+
 def find_part(records: Records, part: str) -> Records:
     """The records of "counts", the classifiers of regions, of "detection", or of networks of "full" size."""
     return [record for record in records if record["recipe"].get("part") == part]
