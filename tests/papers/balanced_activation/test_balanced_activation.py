@@ -30,7 +30,7 @@ from vqabook.objectives import MetaSampler
 from vqabook.papers.balanced_activation import PAPER, counts, printed, recipes, theory
 from vqabook.papers.balanced_activation import train as training
 from vqabook.papers.balanced_activation.recipes import Row, Run, Tail, read_tail
-from vqabook.papers.balanced_activation.setting import COUNTS_ROWS, HALVED, IN_BF16, ROWS, TABLE, Method
+from vqabook.papers.balanced_activation.setting import COUNTS_ROWS, FULL, HALVED, IN_BF16, ROWS, TABLE, Method
 from vqabook.report.verdicts import number
 from vqabook.world.mixture import Mixture
 
@@ -368,6 +368,21 @@ def test_a_real_tail_needs_its_file(tmp_path):
 def test_bad_settings_are_refused_before_anything_runs(values, message):
     with pytest.raises(ValueError, match=message):
         list_smoke(**values)
+
+
+def test_networks_of_full_size_never_look_at_test(tmp_path):
+    runs = {run.variant: run for run in list_smoke() if run.part == FULL}
+    assert list(runs) == ["full softmax at 10", "full softmax at 10 @ twice as long", "full crt at 10"]
+    plain, longer, crt = runs.values()
+    for name in ("steps", "second_steps", "warmup"):
+        assert getattr(longer, name) == 2 * getattr(plain, name)
+    assert crt.first_stage() == plain.first_stage() != longer.first_stage()
+    assert {run.precision for run in runs.values()} == {"bf16"}
+    assert recipe_of("full crt at 10", full_precision="fp32").precision is None
+    assert plain.depth == 8 and plain.stem_stride == 1
+    result = produce("full crt at 10", tmp_path)
+    assert result["best_on_test"] is None and not any("test_accuracy" in epoch for epoch in result["history"])
+    assert 0 <= result["test"]["overall"] <= 100
 
 
 def test_rows_off_the_table_run_where_asked():

@@ -10,6 +10,7 @@ import pandas as pd
 from vqabook.arena.heads import NO_PROBABILITIES, PLAIN, TITLES
 from vqabook.arena.snippets import write_code
 from vqabook.papers.arena.studies import RARE, REVERSED, RULES, TRAINING, UNIFORM, Records, Study, gain_of
+from vqabook.report.claims import LONGER
 from vqabook.report.plain import sign
 from vqabook.report.tables import embolden, title
 from vqabook.report.verdicts import BySeed, Verdict, mean_std, seeds_of
@@ -43,10 +44,17 @@ def tabulate_task(study: Study, task: str, part: str) -> pd.DataFrame:
     return title(pd.DataFrame(cells).fillna("–"), task)
 
 
+def compare_seconds(study: Study, task: str) -> float:
+    """Seconds of the dearest loss over those of softmax."""
+    seconds = [x for row in study.rows if (x := _seconds(study, task, row)) is not None]
+    plain = _seconds(study, task, PLAIN)
+    return max(seconds) / plain if plain else 1.0
+
+
 def _seconds(study: Study, task: str, row: str) -> float | None:
-    found = [
-        r["result"]["seconds"].get(row) for r in study.records if r["recipe"]["variant"].partition(" @ ")[0] == task
-    ]
+    """What the loss takes in all steps, by the median run of those that are not trained twice as long."""
+    short = [r for r in study.records if not r["recipe"]["variant"].endswith(LONGER)]
+    found = [r["result"]["seconds"].get(row) for r in short if r["recipe"]["variant"].partition(" @ ")[0] == task]
     kept = [x for x in found if x is not None]
     return float(np.median(kept)) if kept else None
 
