@@ -105,7 +105,7 @@ class Setting(PageSetting):
     augment: str = knob("autoaugment", rule=one_of(*AUGMENTS))
     drw: str = knob("weights", rule=one_of("weights", "examples"))  # LDAM-DRW's later mean is over; release: weights
     full_rows: tuple[str, ...] = knob((), rule=one_of(*ROWS), empty=True)  # again, by a network that learns its rows
-    full_longer_seeds: tuple[int, ...] = knob((0,), rule=within(0, 2**31))  # also twice as long
+    full_longer_seeds: tuple[int, ...] = knob((0, 1), rule=within(0, 2**31))  # also twice as long
     full_longer_rows: tuple[str, ...] = knob((), rule=one_of(*ROWS), empty=True)  # of these rows
     full_depth: int = knob(20, rule=positive())
     full_stem_stride: int = knob(1, rule=one_of(1, 2))
@@ -172,7 +172,7 @@ PROFILES: dict[str, dict] = {
         "counts_width": 8, "counts_steps": 20, "heads_sets": ("digits",), "heads_imbalances": (10.0,),
         "heads_seeds": (0,), "heads_longer_at": (), "heads_steps": 20, "heads_batch_size": 64,
         "full_rows": ("softmax", "crt"), "full_longer_rows": ("softmax",), "full_depth": 8, "full_steps": 6,
-        "full_second_steps": 3, "full_batch_size": 32, "full_warmup": 2, "full_augment": "shift",
+        "full_longer_seeds": (0,), "full_second_steps": 3, "full_batch_size": 32, "full_warmup": 2, "full_augment": "shift",
     },
     "small": {
         "seeds": tuple(range(10)), "dataset": "digits", "imbalances": (100.0, 10.0), "depth": 8, "width": 8,
