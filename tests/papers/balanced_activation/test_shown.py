@@ -10,7 +10,7 @@ import pytest
 
 from vqabook.papers.balanced_activation import PAPER, pictures, tables, theory
 from vqabook.papers.balanced_activation.setting import COUNTS_ROWS, DETECTION_ROWS, TABLE
-from vqabook.papers.balanced_activation.studies import Study, find_part, find_studies, find_whole
+from vqabook.papers.balanced_activation.studies import Study, find_pairs, find_part, find_studies, find_whole
 from vqabook.report import verdicts
 from vqabook.world.mixture import Mixture
 
@@ -103,6 +103,22 @@ def test_pictures_draw_a_panel_a_study(whole, figure):
         draw(figure, whole)
         assert [axes.get_title() for axes in figure.axes] == ["digits, imbalance 100", "CIFAR-10-LT, imbalance 100"]
         assert all(axes.lines for axes in figure.axes)
+
+
+def test_networks_of_full_size_stand_beside_short_ones(embedded, real, figure):
+    ((short, full),) = find_pairs(embedded, real)
+    assert (short.name, full.name, full.imbalance) == ("CIFAR-10-LT", "CIFAR-10-LT, full size", 100)
+    told = full.tell_learnt("softmax")
+    assert told.keys() == {"learnt", "level", "moves"} and float(told["level"].removesuffix("\u00a0%")) >= 68
+    assert short.tell_learnt("softmax")["moves"] == "an unknown amount"
+    shown = tables.tabulate_full(full)
+    assert shown.loc["softmax", "printed, CIFAR-10-LT"] == "77.4\u00a0±\u00a00.8"
+    assert {"softmax", "balanced softmax", tables.ADJUSTED} <= set(shown.index) and "LDAM" not in shown.index
+    assert "<b>" not in "".join(shown["training images"])
+    pictures.draw_full(figure, [(short, full)])
+    (axes,) = figure.axes
+    gains = full.gains("balanced softmax")
+    assert any(line.get_ydata()[-1] == pytest.approx(np.mean(list(gains.values()))) for line in axes.lines)
 
 
 def test_a_split_gain_adds_up(whole, figure):

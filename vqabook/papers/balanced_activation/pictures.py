@@ -83,15 +83,15 @@ def _mean_gain(more: dict[int, float], less: dict[int, float]) -> float:
 
 
 def draw_full(figure: Figure, pairs: Sequence[tuple[Study, Study]]) -> None:
-    """A panel a pair: accuracy of each rule by a small network, trained shortly, and by one of full size."""
+    """A panel a pair: each rule's gain over softmax by a small network, trained shortly, and by one of full size."""
     for axes, (short, full) in zip(figures.panels(figure, len(pairs)), pairs, strict=True):
-        names = {f"control, {SHIFT}": ("softmax", "adjusted.overall")}
-        names |= {name_of(row): (row, "test.overall") for row in ROWS if full.runs(row)}
+        names = {name_of(row): (row, "test.overall") for row in ROWS if full.runs(row) and row != "softmax"}
+        names |= {f"control, {SHIFT}": ("softmax", "adjusted.overall")}
         lines = {
-            name: (list(short.seeds(*what).values()), list(full.seeds(*what).values())) for name, what in names.items()
+            name: (list(short.gains(*what).values()), list(full.gains(*what).values())) for name, what in names.items()
         }
-        figures.slopes(axes, lines, ("small, short", "full size"))
-        axes.set(title=f"{short.name}, imbalance {short.imbalance}", ylabel="test accuracy (%)")
+        figures.slopes(axes, lines, ("small network, short", "full size, until learnt"))
+        axes.set(title=f"{short.name}, imbalance {short.imbalance}", ylabel="gain over softmax (points)")
 
 
 def draw_exponents(figure: Figure, studies: Sequence[Study]) -> None:

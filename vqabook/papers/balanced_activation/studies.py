@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from vqabook.papers.balanced_activation.claims import DATA, NAMES
 from vqabook.papers.balanced_activation.printed import LONGER, PRINTED, SPREAD
 from vqabook.papers.balanced_activation.setting import FULL, name_full
-from vqabook.report.verdicts import BySeed, by_seed, matching
+from vqabook.report.claims import LONGER as TWICE
+from vqabook.report.plain import clear, sign
+from vqabook.report.verdicts import BySeed, by_seed, matching, pair
 
 Records = Sequence[Mapping]
 SETS = {
@@ -76,9 +80,17 @@ class Study:
         """Training rows of each class, of the first tail."""
         return list(self.records[0]["recipe"]["data"]["counts"])
 
-    def where(self, row: str) -> dict[str, object]:
+    def tell_learnt(self, row: str) -> dict[str, str]:
+        """What a row has learnt, in words: of its training images, of test's, and by twice the training."""
+        level, longer = self.seeds(row), by_seed(self.records, self.where(row, TWICE), "test.overall")
+        moves = [longer[seed] - level[seed] for seed in longer.keys() & level.keys()]
+        shares = {"learnt": self.seeds(row, "train.overall"), "level": level}
+        told = {name: f"{clear(float(np.mean(list(of.values()))), 1)}\u00a0%" for name, of in shares.items()}
+        return told | {"moves": f"{sign(float(np.mean(moves)), 1)}\u00a0points" if moves else "an unknown amount"}
+
+    def where(self, row: str, end: str = "") -> dict[str, object]:
         """What the recipes of a row say."""
-        return {"variant": name_full(row, self.imbalance) if self.full else f"{row} at {self.imbalance}"}
+        return {"variant": (name_full(row, self.imbalance) if self.full else f"{row} at {self.imbalance}") + end}
 
     def runs(self, row: str) -> Records:
         """A row's records."""
@@ -87,6 +99,10 @@ class Study:
     def seeds(self, row: str, metric: str = "test.overall") -> BySeed:
         """A row's number for each seed."""
         return by_seed(self.records, self.where(row), metric)
+
+    def gains(self, row: str, metric: str = "test.overall") -> BySeed:
+        """What it gains over softmax."""
+        return pair(self.seeds(row, metric), self.seeds("softmax"))
 
 
 def find_studies(records: Records) -> list[Study]:

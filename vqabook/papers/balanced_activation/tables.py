@@ -72,7 +72,7 @@ def _with_shift(study: Study, rows: Iterable[str], metrics: Mapping[str, str]) -
         if name in shown.columns and metric.startswith("test.")
     }
     whole = pd.concat([shown, pd.DataFrame(adjusted, index=[ADJUSTED])])
-    return embolden(whole.rename_axis(columns=shown.columns.name))
+    return embolden(whole.rename_axis(columns=shown.columns.name), but=("training images",))
 
 
 def tabulate_classifiers(records: Records) -> pd.DataFrame:
