@@ -371,16 +371,16 @@ def test_bad_settings_are_refused_before_anything_runs(values, message):
 
 
 def test_networks_of_full_size_never_look_at_test(tmp_path):
-    runs = {run.variant: run for run in list_smoke() if run.part == FULL}
+    runs = {run.variant: run for run in list_smoke(full_precision="bf16") if run.part == FULL}
     assert list(runs) == ["full softmax at 10", "full softmax at 10 @ twice as long", "full crt at 10"]
     plain, longer, crt = runs.values()
     for name in ("steps", "second_steps", "warmup"):
         assert getattr(longer, name) == 2 * getattr(plain, name)
     assert crt.first_stage() == plain.first_stage() != longer.first_stage()
     assert {run.precision for run in runs.values()} == {"bf16"}
-    assert recipe_of("full crt at 10", full_precision="fp32").precision is None
+    assert recipe_of("full crt at 10").precision is None
     assert plain.depth == 8 and plain.stem_stride == 1
-    result = produce("full crt at 10", tmp_path)
+    result = produce("full crt at 10", tmp_path, full_precision="bf16")
     assert result["best_on_test"] is None and not any("test_accuracy" in epoch for epoch in result["history"])
     assert 0 <= result["test"]["overall"] <= 100
 

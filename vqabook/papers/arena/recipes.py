@@ -10,7 +10,7 @@ from typing import Any
 
 from vqabook.data.pools import POOLS, list_possible, read_pool
 from vqabook.files import data_root
-from vqabook.papers.arena.setting import ALL, NAME, TRAINING, USUAL, Setting
+from vqabook.papers.arena.setting import ALL, NAME, Setting
 from vqabook.papers.paper import Recipe
 from vqabook.report.claims import LONGER
 
@@ -84,15 +84,15 @@ def _run(s: Setting, data: ContestData, seed: int, loss: LossFile | None, *, lon
     at = NATURAL if data.imbalance is None else f"at {data.imbalance:g}"
     name = Path(data.dataset).name if data.dataset not in POOLS else data.dataset
     what: dict[str, Any] = {"paper": NAME, "profile": s.profile, "kind": "train", "prior": "none"}
-    steps, decay = TRAINING.get(data.dataset, USUAL)
+    steps, decay = (s.lvis_steps, s.lvis_decay) if data.dataset == "lvis_v1" else (s.steps, s.decay)
     return ContestRun(
         **what,
         variant=f"{name} {at}" + LONGER * (longer > 1) + (f" @ {name_loss(loss)}" if loss else ""),
         seed=seed,
         data=data,
-        steps=(s.steps or steps) * longer,
+        steps=steps * longer,
         batch_size=s.batch_size,
-        decay=decay if s.decay is None else s.decay,
+        decay=decay,
         trials=s.trials,
         loss=loss,
     )

@@ -13,10 +13,6 @@ REAL = {  # sets whose recorded runs are on real data
     "trec": "a long tail cut out of 5,452 questions of six classes, by their words",
     "lvis_v1": "the counts of 1,203 categories, made features",
 }
-# Steps and decay of all rules, as softmax needs them by the validation rows of seed 0 (`arena.contest.find_training`):
-# by the usual decay it would not learn 1,203 classes.
-TRAINING = {"lvis_v1": (800, 3e-4)}
-USUAL = (400, 3e-3)
 
 
 @dataclass(frozen=True)
@@ -27,11 +23,14 @@ class Setting(PageSetting):
     sets: tuple[str, ...] = knob(("digits", "fraud"), rule=one_of(*POOLS))
     imbalances: tuple[float, ...] = knob((500.0, 100.0, 10.0), rule=within(1, 1e6))
     losses: tuple[str, ...] = knob((), empty=True)  # of one's own, FILE.py:NAME
-    steps: int | None = knob(None, rule=positive())  # None: as softmax needs them, `TRAINING`
+    steps: int = knob(400, rule=positive())
     longer_at: tuple[float, ...] = knob((100.0,), rule=within(1, 1e6), empty=True)  # also twice as long,
     longer_seeds: tuple[int, ...] = knob((0, 1, 2), rule=within(0, 2**31))  # these seeds
     batch_size: int = knob(512, rule=positive())
-    decay: float | None = knob(None, rule=within(0, 1))  # of class vectors, in the loss
+    decay: float = knob(3e-3, rule=within(0, 1))  # of class vectors, in the loss
+    # of LVIS' 1,203 classes, which softmax does not learn by the others: by `arena.contest.find_training` of seed 0
+    lvis_steps: int = knob(800, rule=positive())
+    lvis_decay: float = knob(3e-4, rule=within(0, 1))
     trials: int = knob(5, rule=within(1, 20))  # of each rule's own value; validation rows pick
     side: int = knob(128, rule=positive())  # pixels of the images that features are extracted from
     label: str | None = None  # a table's column of labels

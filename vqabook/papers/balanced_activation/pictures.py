@@ -90,7 +90,7 @@ def draw_full(figure: Figure, pairs: Sequence[tuple[Study, Study]]) -> None:
         lines = {
             name: (list(short.gains(*what).values()), list(full.gains(*what).values())) for name, what in names.items()
         }
-        figures.slopes(axes, lines, ("small network, short", "full size, until learnt"))
+        figures.slopes(axes, lines, ("small network, short", "full size, learnt"))
         axes.set(title=f"{short.name}, imbalance {short.imbalance}", ylabel="gain over softmax (points)")
 
 

@@ -173,7 +173,7 @@ PROFILES: dict[str, dict] = {
         "heads_seeds": (0,), "heads_longer_at": (), "heads_steps": 20, "heads_batch_size": 64,
         "full_rows": ("softmax", "crt"), "full_longer_rows": ("softmax",), "full_depth": 8, "full_steps": 6,
         "full_longer_seeds": (0,), "full_second_steps": 3, "full_batch_size": 32, "full_warmup": 2,
-        "full_augment": "shift",
+        "full_augment": "shift", "full_precision": "fp32",
     },
     "small": {
         "seeds": tuple(range(10)), "dataset": "digits", "imbalances": (100.0, 10.0), "depth": 8, "width": 8,
