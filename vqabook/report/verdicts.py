@@ -260,15 +260,20 @@ def find_doubts(claim: Claim, records: Sequence[Mapping]) -> list[str]:
 
 def _doubt_length(side: Side, records: Sequence[Mapping]) -> str | None:
     """Whether a number moves when the same run is trained twice as long, by the mean over seeds."""
-    longer = by_seed(records, {**side.where, "variant": f"{side.where.get('variant')}{LONGER}"}, side.metric)
-    as_it_is = by_seed(records, side.where, side.metric) if longer else BySeed()
-    moves = [longer[seed] - as_it_is[seed] for seed in longer.keys() & as_it_is.keys()]
-    if not moves:
+    move = find_move(records, side.where, side.metric)
+    if move is None:
         return None
-    move = float(np.mean(moves))
     if abs(move) <= STEADY:
         return ""
     return f"not converged: trained twice as long, one side moves by {sign(move, 1)} points"
+
+
+def find_move(records: Sequence[Mapping], where: Mapping, metric: Metric) -> float | None:
+    """By how much a run's number moves when it is trained twice as long, the mean over seeds; None: none is."""
+    longer = by_seed(records, {**where, "variant": f"{where.get('variant')}{LONGER}"}, metric)
+    as_it_is = by_seed(records, where, metric) if longer else BySeed()
+    moves = [longer[seed] - as_it_is[seed] for seed in longer.keys() & as_it_is.keys()]
+    return float(np.mean(moves)) if moves else None
 
 
 def _doubt_start(where: Mapping, guess: Mapping, records: Sequence[Mapping]) -> str | None:

@@ -181,10 +181,15 @@ def _what(s: Setting, kind: type, part: str | None = None) -> dict:
     return given | {"paper": NAME, "profile": s.profile, "kind": "train", "prior": "none", "part": part}
 
 
-def _image_runs(s: Setting, imbalance: float, seed: int) -> list[Run]:
+def _share(s: Setting, imbalance: float, seed: int) -> dict:
+    """What all rows on one tail of images say."""
     cut = Cut(s.dataset, "imbalanced", imbalance, HELD_OUT.get(s.dataset), seed)
     images = select_images(cut, data_root(s.data_root))
-    shared = _what(s, Run) | {"seed": seed, "data": images.describe(cut), "classes": len(images.names)}
+    return _what(s, Run) | {"seed": seed, "data": images.describe(cut), "classes": len(images.names)}
+
+
+def _image_runs(s: Setting, imbalance: float, seed: int) -> list[Run]:
+    shared = _share(s, imbalance, seed)
     rows = dict(ROWS if imbalance in s.further_at else TABLE)
     if "ldam @ drw" in rows and s.drw == "weights":
         rows["ldam @ drw"] = replace(rows["ldam @ drw"], rule="ldam_drw_released")
@@ -201,19 +206,16 @@ def _image_runs(s: Setting, imbalance: float, seed: int) -> list[Run]:
 
 def _full_runs(s: Setting) -> list[Run]:
     """Rows again by a network of full size, that learns its training rows; some twice as long."""
-    half = s.full_precision if s.full_precision == "bf16" else None
-    asked = [(seed, row, 1) for seed in s.seeds for row in s.full_rows]
-    asked += [(seed, row, 2) for seed in s.full_longer_seeds for row in s.full_longer_rows]
+    own = _what(s, Run, FULL) | {"precision": s.full_precision if s.full_precision == "bf16" else None}
+    asked = {1: (s.full_rows, s.seeds), 2: (s.full_longer_rows, s.full_longer_seeds)}  # times as long
     runs = []
     for imbalance in s.further_at:
-        for seed, row, longer in asked:
-            shared = _image_runs(s, imbalance, seed)[0]
-            own = _what(s, Run, FULL) | {"method": ROWS[row], "precision": half, "variant": name_full(row, imbalance)}
-            run = replace(shared, **own)
-            if longer > 1:
-                more = {name: longer * getattr(run, name) for name in ("steps", "second_steps", "warmup")}
-                run = replace(run, **more, variant=run.variant + LONGER)
-            runs.append(run)
+        for seed in sorted({*s.seeds, *s.full_longer_seeds}):
+            shared = _share(s, imbalance, seed) | own
+            for longer, rows in ((n, rows) for n, (rows, seeds) in asked.items() if seed in seeds):
+                steps = {name: longer * shared[name] for name in ("steps", "second_steps", "warmup")}
+                names = {row: name_full(row, imbalance) + LONGER * (longer > 1) for row in rows}
+                runs += [Run(**shared | steps, method=ROWS[row], variant=name) for row, name in names.items()]
     return sorted(runs, key=lambda run: run.method.second is not None)
 
 

@@ -115,7 +115,6 @@ class Setting(PageSetting):
     full_warmup: int = knob(582, rule=within(0, 10**6))
     full_augment: str = knob("crop and flip", rule=one_of(*AUGMENTS))
     full_precision: str = knob("bf16", rule=one_of("fp32", "bf16"))
-
     many: int = knob(100, rule=positive())  # a class of more training rows is many, of the release
     few: int = knob(20, rule=positive())  # a class of fewer is few
 

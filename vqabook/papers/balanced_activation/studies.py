@@ -10,9 +10,8 @@ import numpy as np
 from vqabook.papers.balanced_activation.claims import DATA, NAMES
 from vqabook.papers.balanced_activation.printed import LONGER, PRINTED, SPREAD
 from vqabook.papers.balanced_activation.setting import FULL, name_full
-from vqabook.report.claims import LONGER as TWICE
 from vqabook.report.plain import clear, sign
-from vqabook.report.verdicts import BySeed, by_seed, matching, pair
+from vqabook.report.verdicts import BySeed, by_seed, find_move, matching, pair
 
 Records = Sequence[Mapping]
 SETS = {
@@ -82,15 +81,14 @@ class Study:
 
     def tell_learnt(self, row: str) -> dict[str, str]:
         """What a row has learnt, in words: of its training images, of test's, and by twice the training."""
-        level, longer = self.seeds(row), by_seed(self.records, self.where(row, TWICE), "test.overall")
-        moves = [longer[seed] - level[seed] for seed in longer.keys() & level.keys()]
-        shares = {"learnt": self.seeds(row, "train.overall"), "level": level}
+        move = find_move(self.records, self.where(row), "test.overall")
+        shares = {"learnt": self.seeds(row, "train.overall"), "level": self.seeds(row)}
         told = {name: f"{clear(float(np.mean(list(of.values()))), 1)}\u00a0%" for name, of in shares.items()}
-        return told | {"moves": f"{sign(float(np.mean(moves)), 1)}\u00a0points" if moves else "an unknown amount"}
+        return told | {"moves": "an unknown amount" if move is None else f"{sign(move, 1)}\u00a0points"}
 
-    def where(self, row: str, end: str = "") -> dict[str, object]:
+    def where(self, row: str) -> dict[str, object]:
         """What the recipes of a row say."""
-        return {"variant": (name_full(row, self.imbalance) if self.full else f"{row} at {self.imbalance}") + end}
+        return {"variant": name_full(row, self.imbalance) if self.full else f"{row} at {self.imbalance}"}
 
     def runs(self, row: str) -> Records:
         """A row's records."""
