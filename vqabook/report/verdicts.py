@@ -260,11 +260,8 @@ def find_doubts(claim: Claim, records: Sequence[Mapping]) -> list[str]:
 
 def _doubt_length(side: Side, records: Sequence[Mapping]) -> str | None:
     """Whether a number moves when the same run is trained twice as long, by the mean over seeds."""
-    move = find_move(records, side.where, side.metric)
-    if move is None:
-        return None
-    if abs(move) <= STEADY:
-        return ""
+    if (move := find_move(records, side.where, side.metric)) is None or abs(move) <= STEADY:
+        return None if move is None else ""
     return f"not converged: trained twice as long, one side moves by {sign(move, 1)} points"
 
 
@@ -290,8 +287,7 @@ def _doubt_start(where: Mapping, guess: Mapping, records: Sequence[Mapping]) -> 
     level, guessed = float(np.mean(levels)), valid_of(same[0]) or 0.0
     if level - guessed >= LEARNT * (100 - guessed):
         return ""
-    name = name_run(where["variant"])
-    return f"not learnt: {name} has {level:.1f} % on validation, a guess {guessed:.1f} %"
+    return f"not learnt: {name_run(where['variant'])} has {level:.1f} % on validation, a guess {guessed:.1f} %"
 
 
 def _doubt_end(where: Mapping, records: Sequence[Mapping]) -> str | None:
@@ -318,8 +314,7 @@ def _doubt_sight(where: Mapping, blind: Mapping, records: Sequence[Mapping]) -> 
     gains = [sees - reads for sees, reads in pairs if sees is not None and reads is not None]
     if not gains:
         return None
-    gain = float(np.mean(gains))
-    if gain > 0:
+    if (gain := float(np.mean(gains))) > 0:
         return ""
     name = name_run(where["variant"])
     return f"not converged: {name} is no better on validation than a model without images ({sign(gain, 1)} points)"
