@@ -188,11 +188,15 @@ def _share(s: Setting, imbalance: float, seed: int) -> dict:
     return _what(s, Run) | {"seed": seed, "data": images.describe(cut), "classes": len(images.names)}
 
 
+def _methods(s: Setting) -> dict[str, Method]:
+    """Of each row."""
+    drw = ROWS["ldam @ drw"]
+    return ROWS | {"ldam @ drw": replace(drw, rule="ldam_drw_released") if s.drw == "weights" else drw}
+
+
 def _image_runs(s: Setting, imbalance: float, seed: int) -> list[Run]:
     shared = _share(s, imbalance, seed)
-    rows = dict(ROWS if imbalance in s.further_at else TABLE)
-    if "ldam @ drw" in rows and s.drw == "weights":
-        rows["ldam @ drw"] = replace(rows["ldam @ drw"], rule="ldam_drw_released")
+    rows = _methods(s) if imbalance in s.further_at else TABLE
     longer = {"steps": s.steps + s.second_steps}
     runs = [
         Run(**shared | (longer if row.endswith(AS_LONG) else {}), variant=f"{row} at {imbalance:g}", method=method)
@@ -208,14 +212,14 @@ def _full_runs(s: Setting) -> list[Run]:
     """Rows again by a network of full size, that learns its training rows; some twice as long."""
     own = _what(s, Run, FULL) | {"precision": s.full_precision if s.full_precision == "bf16" else None}
     asked = {1: (s.full_rows, s.seeds), 2: (s.full_longer_rows, s.full_longer_seeds)}  # times as long
-    runs = []
+    methods, runs = _methods(s), []
     for imbalance in s.further_at:
         for seed in sorted({*s.seeds, *s.full_longer_seeds}):
             shared = _share(s, imbalance, seed) | own
             for longer, rows in ((n, rows) for n, (rows, seeds) in asked.items() if seed in seeds):
                 steps = {name: longer * shared[name] for name in ("steps", "second_steps", "warmup")}
                 names = {row: name_full(row, imbalance) + LONGER * (longer > 1) for row in rows}
-                runs += [Run(**shared | steps, method=ROWS[row], variant=name) for row, name in names.items()]
+                runs += [Run(**shared | steps, method=methods[row], variant=name) for row, name in names.items()]
     return sorted(runs, key=lambda run: run.method.second is not None)
 
 
