@@ -101,6 +101,20 @@ def test_models_that_others_start_from_must_know_more_than_a_guess(level, why, c
     assert verdict_on(starting, [*runs([5.0, 5.1, 4.9]), *late]).why == told
 
 
+@pytest.mark.parametrize(("known", "why"), [
+    (90.0, ""), (89.9, "not learnt: plain knows 89.9 % of its training rows"),
+])  # fmt: skip
+def test_a_network_must_know_its_training_rows(known, why, claim, run, runs):
+    learning, records = replace(claim, learners=({"variant": "plain"},)), runs([5.0, 5.1, 4.9])
+    plain = [run("plain", 1.0, seed) for seed in range(3)]
+    assert verdict_on(learning, [*records, *plain]).converged is None  # control: nothing is said of training rows
+    for seed, record in enumerate(plain):
+        record["result"]["train"] = {"overall": known + seed - 1}
+    verdict = verdict_on(learning, [*records, *plain])
+    assert (verdict.why, verdict.kind) == (why, "conditions not met" if why else "holds")
+    assert verdict_on(claim, [*records, *plain]).kind == "holds"  # control: it is the claim that asks
+
+
 @pytest.mark.parametrize(("moves", "why"), [
     (0.9, ""), (-0.9, ""), (-1.2, "not converged: trained twice as long, one side moves by −1.2 points"),
 ])  # fmt: skip

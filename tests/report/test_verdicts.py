@@ -20,7 +20,6 @@ from vqabook.report.verdicts import (
     of_claim,
     pair,
     seeds_of,
-    significance,
     table,
     verdict_on,
 )
@@ -141,33 +140,6 @@ def test_one_in_forty_holds_by_chance():
     rng = np.random.default_rng(0)
     kinds = [judge(d).kind for d in rng.normal(size=(4000, 3)).tolist()]
     assert kinds.count("holds") / 4000 == pytest.approx(0.025, abs=0.006)
-
-
-def test_the_t_test_is_paired_and_two_sided():
-    more = BySeed({0: 45.0, 1: 47.0, 2: 49.5, 3: 50.0, 9: 99.0})
-    less = BySeed({0: 44.0, 1: 45.5, 2: 46.0, 3: 49.0, 8: 1.0})
-    p = significance(more, less)
-    # by hand: differences 1, 1.5, 3.5, 1: mean 1.75, std sqrt(4.25 / 3) = 1.190, t = 1.75 / 0.595 = 2.940, 3 degrees
-    assert p == pytest.approx(0.0605, abs=1e-4)
-    shared = [0, 1, 2, 3]
-    assert p == pytest.approx(stats.ttest_rel([more[i] for i in shared], [less[i] for i in shared]).pvalue)
-    assert p == significance(less, more)
-    assert (p < 0.05) == (judge([more[i] - less[i] for i in shared]).kind != "undecided")
-
-
-def test_a_t_test_without_seeds_or_without_variance():
-    three = BySeed({0: 1.0, 1: 2.0, 2: 4.0})
-    assert significance(BySeed({0: 1.0, 1: 2.0}), three) is None
-    assert significance(three, BySeed({0: 0.0, 1: 0.0, 5: 0.0})) is None
-    assert significance(three, three) == 1
-    assert significance(three, BySeed({seed: x - 0.5 for seed, x in three.items()})) == 0
-
-
-def test_one_t_test_in_a_hundred_is_significant_by_chance():
-    rng = np.random.default_rng(0)
-    zero = BySeed({0: 0.0, 1: 0.0, 2: 0.0})
-    p = [significance(BySeed(dict(enumerate(d))), zero) for d in rng.normal(size=(4000, 3)).tolist()]
-    assert sum(x < verdicts.SIGNIFICANT for x in p) / 4000 == pytest.approx(0.01, abs=0.004)
 
 
 def test_seeds_are_paired(claim, runs):

@@ -55,7 +55,8 @@ class Claim:
 
     `models`: runs that only learn, one a model that is compared; each must beat `blind`, the run of a model that sees
     the question alone, on validation. `starts`: runs whose weights the compared ones go on from; they must make up
-    enough of what `guess`, a run that knows no more than a question's kind, gets wrong.
+    enough of what `guess`, a run that knows no more than a question's kind, gets wrong. `learners`: runs without any
+    rule, which must know their training rows.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Claim:
     blind: Mapping[str, object] | None = None
     starts: tuple[Mapping[str, object], ...] = ()
     guess: Mapping[str, object] | None = None
+    learners: tuple[Mapping[str, object], ...] = ()
 
     def __post_init__(self):
         if unknown := set(self.needs) - CONDITIONS.keys():

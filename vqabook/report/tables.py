@@ -1,6 +1,6 @@
 """The layouts of a paper's tables: by answer type, selection; printed beside ours, cells mean ± std.
 
-A dagger marks p < 0.01 against the row's backbone (`report.significance`), for a gain or a loss, as the paper's do.
+A dagger marks p < 0.01 against the row's backbone (`significance`), for a gain or a loss, as the paper's do.
 `rows` are label -> recipe values; `sources` heading -> (records, recipe values), one block of columns each; a source
 without a single number is left out.
 """
@@ -9,23 +9,25 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
+from scipy import stats
 
 from vqabook.report.verdicts import (
-    DAGGER,
-    SIGNIFICANT,
+    MIN_SEEDS,
     BySeed,
     by_seed,
     matching,
     mean_std,
     pair,
     seeds_of,
-    significance,
     value_at,
 )
 
 ANSWER_TYPES = {"Y/N": "yes/no", "Num.": "number", "Other": "other", "All": "overall"}  # heading -> metric
 FURTHER = "further_types"  # where `metrics.vqa` keeps the numbers of answer types that a file has besides
 SELECTIONS = {"last epoch": "last", "best on validation": "best_by_valid", "best on test": "best_by_test"}
+
+SIGNIFICANT = 0.01  # what the papers' tables mark with a dagger
+DAGGER = "†"
 
 Rows = Mapping[str, Mapping]
 Sources = Mapping[str, tuple[Sequence[Mapping], Mapping]]
@@ -153,3 +155,17 @@ def _test(column: Mapping[str, BySeed], against: Mapping[str, str]) -> dict[str,
     pairs = {label: other for label, other in against.items() if label in column and other in column}
     tests = {label: significance(column[label], column[other]) for label, other in pairs.items()}
     return {label: p for label, p in tests.items() if p is not None}
+
+
+def significance(more: BySeed, less: BySeed) -> float | None:
+    """The p value of a two-sided paired t-test over the seeds that both have; None with fewer than three.
+
+    Guo et al. 2022 do not say whether theirs is paired; ours is, since a seed fixes the data's order and the start.
+    Differences that are all the same leave no variance: p is 1 if they are zero, else 0, the limit of both cases.
+    """
+    differences = pair(more, less)
+    if len(differences) < MIN_SEEDS:
+        return None
+    if len(unique := set(differences.values())) == 1:
+        return float(unique == {0})
+    return float(stats.ttest_rel([more[seed] for seed in differences], [less[seed] for seed in differences]).pvalue)

@@ -30,8 +30,6 @@ KINDS = {  # of a verdict -> when
     "not run": f"fewer than {MIN_SEEDS} seeds",
 }
 UNTESTED = ("conditions not met", "not run")
-SIGNIFICANT = 0.01  # what the papers' tables mark with a dagger
-DAGGER = "†"
 
 
 @dataclass(frozen=True)
@@ -93,20 +91,6 @@ def _kind(low: float, high: float, printed: float | None, near: float | None) ->
     if printed:
         return "undecided" if low <= printed <= high else "smaller"
     return "no difference" if near is not None and -near <= low and high <= near else "undecided"
-
-
-def significance(more: BySeed, less: BySeed) -> float | None:
-    """The p value of a two-sided paired t-test over the seeds that both have; None with fewer than three.
-
-    Guo et al. 2022 do not say whether theirs is paired; ours is, since a seed fixes the data's order and the start.
-    Differences that are all the same leave no variance: p is 1 if they are zero, else 0, the limit of both cases.
-    """
-    differences = pair(more, less)
-    if len(differences) < MIN_SEEDS:
-        return None
-    if len(unique := set(differences.values())) == 1:
-        return float(unique == {0})
-    return float(stats.ttest_rel([more[seed] for seed in differences], [less[seed] for seed in differences]).pvalue)
 
 
 def number(record: Mapping, metric: Metric) -> float | None:
@@ -236,6 +220,7 @@ def verdict_on(claim: Claim, records: Sequence[Mapping]) -> Verdict:
 
 
 CHANCE = 0.05
+KNOWN = 90.0  # percent of training rows that a model without any rule knows once it has learnt; ours
 LEARNT = 1 / 8  # of what a guess gets wrong, what models make up that have learnt; ours: half of the least in print
 HUNDREDTHS = ("points", "kappa x 100")  # units in which `STEADY` is
 STEADY = 1.0  # how many points a number may move, on average, when a run is trained twice as long
@@ -248,6 +233,7 @@ def find_doubts(claim: Claim, records: Sequence[Mapping]) -> list[str]:
     Empty where no record can tell: no run selects an epoch, sees the question alone, guesses, or is twice as long.
     """
     doubts = [_doubt_start(where, claim.guess, records) for where in claim.starts if claim.guess is not None]
+    doubts += [_doubt_knowledge(where, records) for where in claim.learners]
     if claim.blind is not None:
         doubts += [_doubt_sight(where, claim.blind, records) for where in claim.models if where != claim.blind]
     if claim.selects:
@@ -288,6 +274,15 @@ def _doubt_start(where: Mapping, guess: Mapping, records: Sequence[Mapping]) -> 
     if level - guessed >= LEARNT * (100 - guessed):
         return ""
     return f"not learnt: {name_run(where['variant'])} has {level:.1f} % on validation, a guess {guessed:.1f} %"
+
+
+def _doubt_knowledge(where: Mapping, records: Sequence[Mapping]) -> str | None:
+    """Whether runs know their training rows at the end, by the mean over seeds."""
+    if not (shares := list(by_seed(records, where, "train.overall").values())):
+        return None
+    if (share := float(np.mean(shares))) >= KNOWN:
+        return ""
+    return f"not learnt: {name_run(where['variant'])} knows {share:.1f} % of its training rows"
 
 
 def _doubt_end(where: Mapping, records: Sequence[Mapping]) -> str | None:

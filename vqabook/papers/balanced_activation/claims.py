@@ -1,5 +1,6 @@
 """What Ren et al. 2020 print, as comparisons: Table 1 and Fig. 1; what its theory says of the exponent; and ours."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -72,7 +73,14 @@ def region_side(study: str, row: str, metric: str, *, over: str | None = None) -
 def _claim(name: str, statement: str, where: str, more: Side, less: Side, data: str) -> Claim:
     name = f"balanced-{name}".translate({32: "-", 46: "-"}).replace("-@", "")
     unit = "nats" if more.metric == "marginal.divergence" else "points"
-    return Claim(name, statement, where, more, less, PAGE, TITLE, data, unit)
+    plain = {side.where["variant"]: _plain(side) for side in (more, less) if "classes" in side.where}
+    learners = tuple(dict(where) for where in dict.fromkeys(tuple(where.items()) for where in plain.values()))
+    return Claim(name, statement, where, more, less, PAGE, TITLE, data, unit, learners=learners)
+
+
+def _plain(side: Side) -> dict[str, object]:
+    """Softmax of a side's networks and imbalance."""
+    return {**side.where, "variant": re.sub(r"^(full )?.* at ", r"\1softmax at ", str(side.where["variant"]))}
 
 
 def _print_refutes(more: Side, less: Side) -> bool:
