@@ -41,7 +41,7 @@ CONTRADICTIONS = (  # where, what the paper prints there
     ("Eqs. 36-37 and 48", "Eq. 48 prints the term of the true class alone; Eqs. 36-37 have both terms."),
     ("Eq. 44 and its release", "the released code drops log(k − 1), and counts images that show a class."),
 )  # fmt: skip
-MINE, META = "balanced softmax", "balanced meta-softmax"
+MINE, META, DEALT = "balanced softmax", "balanced meta-softmax", "balanced softmax @ dealt counts"
 IN_PRINT = ("ResNet-50", "val")  # the part of Table 2 that detectors are compared with
 BEST, PLAIN = "balanced sigmoid", "repeat factor"  # of Table 2
 GROUPS = {"rare": "r", "common": "c", "frequent": "f"}
@@ -121,7 +121,7 @@ def _table_1(classes: int) -> list[Claim]:
 def _ours() -> list[Claim]:
     """What the paper says in passing, or leaves open."""
     side = partial(image_side, at=SHOWN)
-    mine, dealt, sigmoid = side(MINE), side(f"{MINE} @ dealt counts"), side("balanced sigmoid")
+    mine, dealt, sigmoid = side(MINE), side(DEALT), side("balanced sigmoid")
     adjusted = side("softmax", metric="adjusted.overall")  # the shift that balanced softmax makes, made after training
     rows: list[Row] = [
         (f"exponent-1-over-{x}", f"counts to the power of 1 beat {x}",
@@ -204,20 +204,29 @@ def _against_samplers() -> list[Row]:
 def _full() -> list[Claim]:
     """What networks of full size say that have learnt their training rows, of rules that the short ones rank."""
     mine, plain, adjusted = full_side(MINE), full_side("softmax"), full_side("softmax", "adjusted.overall")
-    first, medium = "test.per_class.0", "test.medium"
-    rows: list[Row] = [
-        *((f"over-{row}", f"balanced softmax beats {NAMES[row]}", "Table 1" if row in TABLE else "Ours", mine,
-           full_side(row)) for row in ("softmax", "cbs", "crt", "lws")),
-        *((row, f"{NAMES[row]} beats softmax", "Table 1" if row in TABLE else "Ours", full_side(row), plain)
-          for row in ("cbs", "crt", "lws")),
+    first, medium, divergence, dealt = "test.per_class.0", "test.medium", "marginal.divergence", full_side(DEALT)
+    rows: list[Row] = []
+    for row in (*RIVALS, "crt", "lws", "ldam @ drw"):
+        at, rival = "Table 1" if row in TABLE else "Ours", full_side(row)
+        rows.append((f"over-{row}", f"balanced softmax beats {NAMES[row]}", at, mine, rival))
+        if row != "softmax":
+            sides = [(NAMES[row], rival), ("softmax", plain)]
+            (better, more), (worse, less) = sides[::-1] if _print_refutes(rival, plain) else sides
+            rows.append((row, f"{better} beats {worse}", at, more, less))
+    rows += [
         ("adjusted", "softmax whose logits are adjusted at test beats softmax", "Ours", adjusted, plain),
         ("over-adjusted", "balanced softmax beats softmax whose logits are adjusted at test", "Ours", mine, adjusted),
+        ("adjusted-over-ldam @ drw", "softmax whose logits are adjusted at test beats LDAM-DRW", "Ours", adjusted,
+         full_side("ldam @ drw")),
         ("medium", "balanced softmax beats softmax on classes of medium training rows", "Ours", full_side(MINE, medium),
          full_side("softmax", medium)),
         ("first", "softmax beats balanced softmax on the most frequent class", "Ours", full_side("softmax", first),
          full_side(MINE, first)),
-        ("stable", "p(y) over the balanced test set is farther from uniform with softmax than with balanced softmax",
-         "Fig. 1", full_side("softmax", "marginal.divergence"), full_side(MINE, "marginal.divergence")),
+        ("over-dealt", "a class' own count beats those of other classes", "Ours, control", mine, dealt),
+        ("dealt", "softmax beats balanced softmax with other classes' counts", "Ours, control", plain, dealt),
+        *((name, f"p(y) over the balanced test set is farther from uniform with {NAMES[row]} than {MINE}",
+           "Fig. 1", *(full_side(rule, divergence) for rule in (row, MINE)))
+          for name, row in (("stable", "softmax"), ("stable-equalisation", "equalisation"))),
     ]  # fmt: skip
     return [
         _claim(f"full-{name}", f"by a network of full size, {text} at imbalance {SHOWN}", where, more, less, DATA[10])
@@ -273,7 +282,7 @@ def _detection() -> list[Claim]:
 
 
 HEADLINES = (
-    "balanced-full-over-softmax", "balanced-10-100-over-equalisation", "balanced-10-gain-100-10",
+    "balanced-full-over-softmax", "balanced-full-over-equalisation", "balanced-10-gain-100-10",
     "balanced-100-100-over-softmax", "balanced-detector-over-equalisation", "balanced-detector-rare",
 )  # fmt: skip
 ON_FEATURES = list_heads_claims(PRINTED, {row: NAMES[row] for row in RIVALS}, DATA, page=PAGE, paper=TITLE)

@@ -184,7 +184,8 @@ PROFILES: dict[str, dict] = {
     "real": {
         "imbalances": (100.0,), "depth": 8, "stem_stride": 2, "steps": 1_500,
         "second_steps": 500, "batch_size": 128, "warmup": 100, "heads_sets": ("cifar10", "cifar100"),
-        "full_rows": (*TABLE, "crt", "lws", "ldam @ drw"), "full_longer_rows": HALVED,
+        "full_rows": (*TABLE, "crt", "lws", "ldam @ drw", "balanced softmax @ dealt counts"),
+        "full_longer_rows": HALVED,
     },
     "paper": {
         "detection_dataset": "lvis_v1", "detection_backbones": ("resnet50", "resnet101"),
