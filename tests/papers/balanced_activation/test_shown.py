@@ -10,7 +10,14 @@ import pytest
 
 from vqabook.papers.balanced_activation import PAPER, pictures, tables, theory
 from vqabook.papers.balanced_activation.setting import COUNTS_ROWS, DETECTION_ROWS, TABLE
-from vqabook.papers.balanced_activation.studies import Study, find_pairs, find_part, find_studies, find_whole
+from vqabook.papers.balanced_activation.studies import (
+    Study,
+    find_learnt,
+    find_pairs,
+    find_part,
+    find_studies,
+    find_whole,
+)
 from vqabook.report import verdicts
 from vqabook.world.mixture import Mixture
 
@@ -119,6 +126,15 @@ def test_networks_of_full_size_stand_beside_short_ones(embedded, real, figure):
     (axes,) = figure.axes
     gains = full.gains("balanced softmax")
     assert any(line.get_ydata()[-1] == pytest.approx(np.mean(list(gains.values()))) for line in axes.lines)
+
+
+def test_what_has_learnt_is_of_full_size_where_there_is_one(embedded, real):
+    digits, photographs = find_learnt(embedded, real)
+    assert (digits.name, photographs.name) == ("digits", "CIFAR-10-LT, full size")
+    assert (digits.base_of("crt"), digits.base_of("cbs")) == ("softmax @ as long", "softmax")
+    assert photographs.base_of("crt") == "softmax"  # there is none that trains as long
+    short = [record for record in real if record["recipe"].get("part") != "full"]
+    assert [study.name for study in find_learnt(short, [])] == ["CIFAR-10-LT"]
 
 
 def test_a_split_gain_adds_up(whole, figure):

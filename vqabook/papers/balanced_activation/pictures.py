@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vqabook.papers.balanced_activation.claims import region_side
-from vqabook.papers.balanced_activation.setting import AS_LONG, DETECTION_ROWS, ROWS
+from vqabook.papers.balanced_activation.setting import DETECTION_ROWS, ROWS
 from vqabook.papers.balanced_activation.studies import Records, Study, name_of
 from vqabook.report import figures
 from vqabook.report.verdicts import gain
@@ -22,6 +22,7 @@ EXPECTING = ("softmax", "equalisation", "balanced softmax")
 EXPONENTS = {0.0: "softmax", 1.0: "balanced softmax"} | {
     x: f"balanced softmax @ exponent {x:g}" for x in (0.25, 0.5, 1.5, 2.0)
 }
+ADJUSTED = "adjusted.overall"  # accuracy of scores that are shifted after training
 SHIFT, REST = "shift after training", "training with it adds"
 DETECTORS = ("crt", "lws", "equalisation", "balanced sigmoid", "repeat factor @ as long")
 FREQUENCIES = {"rare": "r", "common": "c", "frequent": "f"}
@@ -63,30 +64,25 @@ def draw_by_count(figure: Figure, studies: Sequence[Study], rows: Sequence[str] 
 def draw_split(figure: Figure, studies: Sequence[Study], rows: Sequence[str] = SPLIT) -> None:
     """A row a study and method: its gain over softmax, as a shift of softmax' scores gains, and the rest.
 
-    A method in two stages is compared with softmax that trains as long.
+    A method in two stages is compared with softmax that trains as long, where there is one.
     """
     (axes,) = figures.panels(figure, 1)
     parts: dict[str, dict[str, float]] = {}
     for study in studies:
         for row in rows:
-            base = f"softmax{AS_LONG}" if ROWS[row].second else "softmax"
-            if (seeds := study.seeds(row)) and (plain := study.seeds(base)):
-                shift = _mean_gain(study.seeds(base, "adjusted.overall"), plain)
-                rest = _mean_gain(seeds, plain) - shift
-                parts[f"{study.name}: {name_of(row)}"] = {SHIFT: shift, REST: rest}
+            base = study.base_of(row)
+            if whole := list(study.gains(row, base=base).values()):
+                shift = float(np.mean(list(study.gains(base, ADJUSTED, base=base).values())))
+                parts[f"{study.name}: {name_of(row)}"] = {SHIFT: shift, REST: float(np.mean(whole)) - shift}
     figures.stacked(axes, parts, {SHIFT: figures.mark_of("control"), REST: figures.mark_of("method")})
     axes.set_xlabel("gain over softmax (points)")
-
-
-def _mean_gain(more: dict[int, float], less: dict[int, float]) -> float:
-    return float(np.mean([more[seed] - less[seed] for seed in more if seed in less]))
 
 
 def draw_full(figure: Figure, pairs: Sequence[tuple[Study, Study]]) -> None:
     """A panel a pair: each rule's gain over softmax by a small network, trained shortly, and by one of full size."""
     for axes, (short, full) in zip(figures.panels(figure, len(pairs)), pairs, strict=True):
         names = {name_of(row): (row, "test.overall") for row in ROWS if full.runs(row) and row != "softmax"}
-        names |= {f"control, {SHIFT}": ("softmax", "adjusted.overall")}
+        names |= {f"control, {SHIFT}": ("softmax", ADJUSTED)}
         lines = {
             name: (list(short.gains(*what).values()), list(full.gains(*what).values())) for name, what in names.items()
         }

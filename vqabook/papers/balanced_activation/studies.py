@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vqabook.papers.balanced_activation.claims import DATA, NAMES
+from vqabook.papers.balanced_activation.claims import DATA, MINE, NAMES
 from vqabook.papers.balanced_activation.printed import LONGER, PRINTED, SPREAD
-from vqabook.papers.balanced_activation.setting import FULL, name_full
+from vqabook.papers.balanced_activation.setting import AS_LONG, FULL, ROWS, name_full
 from vqabook.report.plain import clear, sign
 from vqabook.report.verdicts import BySeed, by_seed, find_move, matching, pair
 
@@ -98,9 +98,14 @@ class Study:
         """A row's number for each seed."""
         return by_seed(self.records, self.where(row), metric)
 
-    def gains(self, row: str, metric: str = "test.overall") -> BySeed:
-        """What it gains over softmax."""
-        return pair(self.seeds(row, metric), self.seeds("softmax"))
+    def gains(self, row: str, metric: str = "test.overall", base: str = "softmax") -> BySeed:
+        """What it gains over the accuracy of another."""
+        return pair(self.seeds(row, metric), self.seeds(base))
+
+    def base_of(self, row: str) -> str:
+        """What it is compared with: a row in two stages with softmax that trains as long, where there is one."""
+        longer = f"softmax{AS_LONG}"
+        return longer if ROWS[row].second and self.runs(longer) else "softmax"
 
 
 def find_studies(records: Records) -> list[Study]:
@@ -127,6 +132,13 @@ def find_full(*sources: Records) -> list[Study]:
             recipe = mine[0]["recipe"]
             found.append(Study(mine, recipe["classes"], int(recipe["data"]["imbalance"]), full=True))
     return found
+
+
+def find_learnt(*sources: Records) -> list[Study]:
+    """Of each source the study whose networks learn their training rows: of full size, else that with every row."""
+    full = [[study for study in find_full(records) if study.runs(MINE)] for records in sources]
+    found = [mine or find_whole(records) for mine, records in zip(full, sources, strict=True)]
+    return [studies[0] for studies in found if studies]
 
 
 def find_pairs(*sources: Records) -> list[tuple[Study, Study]]:
