@@ -99,17 +99,15 @@ def test_a_verdict_on_no_claim_of_the_page_is_refused_in_a_sentence(page):
         page.verdict("unknown")
 
 
-def test_verdicts_summary_and_strip_are_shown(page, shown):
+def test_verdicts_and_strip_are_shown(page, shown):
     page.show_verdicts(page.pick(LIVE))
-    page.show_summary()
     page.show_folded()
     page.strip()
     page.strip(notebook="03_1_soft_cross_entropy_tables")
-    claims, summary, *folded, strip, evidence = (html.data for html in shown)
+    claims, *folded, strip, evidence = (html.data for html in shown)
     assert folded[0].startswith("<details><summary>Table 1: 8 claims</summary>")
     assert sum(text.count("verdict-") for text in folded) == 2 * len(page.claims)
     assert "AVG: soft cross-entropy beats cross-entropy" in claims and claims.count("verdict-") == 2
-    assert "Table 1" in summary and "Figs. 1-2" in summary
     assert "papermill notebooks/03_soft_cross_entropy.ipynb out.ipynb -p profile smoke" in strip
     assert "papermill notebooks/03_1_soft_cross_entropy_tables.ipynb out.ipynb -p profile smoke" in evidence
 

@@ -143,10 +143,6 @@ class Page:
         for place, claims in places.items():
             self.show_verdicts(claims, folded=f"{place}: {len(claims)} claim{'s' * (len(claims) > 1)}")
 
-    def show_summary(self) -> None:
-        """Display how many claims of each table or section hold."""
-        show(ledger.summary(self.claims, self.here, self.recorded, dataset=self.dataset))
-
     def forest(self, *names: str, finding: str = "") -> None:
         """Display claims as printed and recorded, with the star of those trained again; unless given, the latter.
 

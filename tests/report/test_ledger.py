@@ -75,16 +75,6 @@ def test_what_is_tested_is_told_with_how_much_of_it_would_be_chance(claim, runs)
     assert "In the embedded world 1 of 1 tested claims of the papers hold and 0 fail" in text
 
 
-def test_claims_are_counted_by_table(claim, runs):
-    others = [
-        replace(claim, name=f"{i}", where=where) for i, where in enumerate(("Fig. 8; x", "Table V, b", "Ours: y"))
-    ]
-    shown = ledger.summary([claim, *others], runs([5.0, 5.1, 4.9]), [], dataset="shapes")
-    assert list(shown.index) == ["Table V &amp; more", "Fig. 8", "Table V", "Ours"]
-    assert shown.loc["Table V", "here: shapes"] == '<span class="verdict-holds">1 holds</span>'
-    assert shown.loc["Fig. 8", "claims"] == 1 and "1 not run" in shown.loc["Fig. 8", "recorded, real"]
-
-
 def test_a_pages_verdicts(claim, runs):
     shown = ledger.verdicts([claim], runs([5.0, 5.1, 4.9]), [], dataset="shapes")
     assert list(shown.columns) == ["claim", "printed", "here: shapes", "recorded, real"]

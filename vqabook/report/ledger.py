@@ -9,7 +9,7 @@ import pandas as pd
 
 from vqabook.report.claims import first_of_equals
 from vqabook.report.plain import minus, sign, span
-from vqabook.report.verdicts import KINDS, UNTESTED, verdict_on
+from vqabook.report.verdicts import UNTESTED, verdict_on
 
 SIDES = {"embedded": "verdict_embedded", "real": "verdict"}  # of a row: its numbers -> their verdict
 
@@ -69,21 +69,6 @@ def _measure(claim, records: Sequence[Mapping]) -> tuple[str, dict | None]:
 def place_of(row: Mapping) -> str:
     """The table, figure or section that a claim belongs to: the first thing its `where` names."""
     return re.split("[,;:]", row["where"])[0]
-
-
-def _count(claims: Sequence[Mapping], side: str) -> str:
-    """How many verdicts of each kind, as labels."""
-    counted = Counter(row[SIDES[side]] for row in claims)
-    return " ".join(badge(kind, f"{counted[kind]} {kind}") for kind in KINDS if counted[kind])
-
-
-def summary(claims: Sequence, local: Sequence[Mapping], recorded: Sequence[Mapping], *, dataset: str) -> pd.DataFrame:
-    """How many claims of each table or section hold, on this page's runs (`dataset`) and on the recorded real ones."""
-    places: dict[str, list[dict]] = {}
-    for row in rows(claims, local, recorded):
-        places.setdefault(place_of(row), []).append(row)
-    cells = {escape(place): [len(some), *(_count(some, side) for side in SIDES)] for place, some in places.items()}
-    return pd.DataFrame.from_dict(cells, orient="index", columns=["claims", f"here: {dataset}", "recorded, real"])
 
 
 def _tell_sides(row: Mapping) -> list[str]:

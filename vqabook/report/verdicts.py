@@ -278,11 +278,10 @@ def _doubt_start(where: Mapping, guess: Mapping, records: Sequence[Mapping]) -> 
 
 def _doubt_knowledge(where: Mapping, records: Sequence[Mapping]) -> str | None:
     """Whether runs know their training rows at the end, by the mean over seeds."""
-    if not (shares := list(by_seed(records, where, "train.overall").values())):
-        return None
-    if (share := float(np.mean(shares))) >= KNOWN:
-        return ""
-    return f"not learnt: {name_run(where['variant'])} knows {share:.1f} % of its training rows"
+    shares = list(by_seed(records, where, "train.overall").values())
+    if not shares or np.mean(shares) >= KNOWN:
+        return "" if shares else None
+    return f"not learnt: {name_run(where['variant'])} knows {np.mean(shares):.1f} % of its training rows"
 
 
 def _doubt_end(where: Mapping, records: Sequence[Mapping]) -> str | None:

@@ -12,8 +12,8 @@ from vqabook.papers.balanced_activation import PAPER, pictures, tables, theory
 from vqabook.papers.balanced_activation.setting import COUNTS_ROWS, DETECTION_ROWS, TABLE
 from vqabook.papers.balanced_activation.studies import (
     Study,
+    find_full,
     find_learnt,
-    find_pairs,
     find_part,
     find_studies,
     find_whole,
@@ -113,7 +113,7 @@ def test_pictures_draw_a_panel_a_study(whole, figure):
 
 
 def test_networks_of_full_size_stand_beside_short_ones(embedded, real, figure):
-    ((short, full),) = find_pairs(embedded, real)
+    (short,), (full,) = find_whole(real), find_full(embedded, real)
     assert (short.name, full.name, full.imbalance) == ("CIFAR-10-LT", "CIFAR-10-LT, full size", 100)
     told = full.tell_learnt("softmax")
     assert told.keys() == {"learnt", "level", "moves"} and float(told["level"].removesuffix("\u00a0%")) >= 68
@@ -122,7 +122,7 @@ def test_networks_of_full_size_stand_beside_short_ones(embedded, real, figure):
     assert shown.loc["softmax", "printed, CIFAR-10-LT"] == "77.4\u00a0±\u00a00.8"
     assert {"softmax", "balanced softmax", tables.ADJUSTED} <= set(shown.index) and "LDAM" not in shown.index
     assert "<b>" not in "".join(shown["training images"])
-    pictures.draw_full(figure, [(short, full)])
+    pictures.draw_full(figure, short, full)
     (axes,) = figure.axes
     gains = full.gains("balanced softmax")
     assert any(line.get_ydata()[-1] == pytest.approx(np.mean(list(gains.values()))) for line in axes.lines)
@@ -131,17 +131,21 @@ def test_networks_of_full_size_stand_beside_short_ones(embedded, real, figure):
 def test_what_has_learnt_is_of_full_size_where_there_is_one(embedded, real):
     digits, photographs = find_learnt(embedded, real)
     assert (digits.name, photographs.name) == ("digits", "CIFAR-10-LT, full size")
-    assert (digits.base_of("crt"), digits.base_of("cbs")) == ("softmax @ as long", "softmax")
-    assert photographs.base_of("crt") == "softmax"  # there is none that trains as long
     short = [record for record in real if record["recipe"].get("part") != "full"]
     assert [study.name for study in find_learnt(short, [])] == ["CIFAR-10-LT"]
 
 
-def test_a_split_gain_adds_up(whole, figure):
-    pictures.draw_split(figure, whole[:1], rows=("balanced softmax",))
-    shift, rest = (bar.get_width() for bar in figure.axes[0].patches)
-    gains = verdicts.pair(whole[0].seeds("balanced softmax"), whole[0].seeds("softmax"))
-    assert shift + rest == pytest.approx(sum(gains.values()) / len(gains))
+@pytest.mark.parametrize(("row", "of_digits", "of_photographs"), [
+    ("balanced softmax", "softmax", "softmax"),
+    ("crt", "softmax @ as long", "softmax"),  # of full size there is none that trains as long
+])  # fmt: skip
+def test_a_split_gain_adds_up(row, of_digits, of_photographs, embedded, real, figure):
+    for study, base in zip(find_learnt(embedded, real), (of_digits, of_photographs), strict=True):
+        figure.clear()
+        pictures.draw_split(figure, [study], rows=(row,))
+        shift, rest = (bar.get_width() for bar in figure.axes[0].patches)
+        gains = verdicts.pair(study.seeds(row), study.seeds(base))
+        assert shift + rest == pytest.approx(sum(gains.values()) / len(gains))
 
 
 def test_detectors_gains_stand_beside_the_printed_ones(figure, embedded, real):

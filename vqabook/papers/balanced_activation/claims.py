@@ -73,18 +73,14 @@ def region_side(study: str, row: str, metric: str, *, over: str | None = None) -
 def _claim(name: str, statement: str, where: str, more: Side, less: Side, data: str) -> Claim:
     name = f"balanced-{name}".translate({32: "-", 46: "-"}).replace("-@", "")
     unit = "nats" if more.metric == "marginal.divergence" else "points"
-    plain = {side.where["variant"]: _plain(side) for side in (more, less) if "classes" in side.where}
-    learners = tuple(dict(where) for where in dict.fromkeys(tuple(where.items()) for where in plain.values()))
+    networks = [dict(side.where) for side in (more, less) if "classes" in side.where]
+    plain = [row | {"variant": re.sub(r"^(full )?.* at ", r"\1softmax at ", str(row["variant"]))} for row in networks]
+    learners = tuple(row for i, row in enumerate(plain) if row not in plain[:i])
     return Claim(name, statement, where, more, less, PAGE, TITLE, data, unit, learners=learners)
 
 
-def _plain(side: Side) -> dict[str, object]:
-    """Softmax of a side's networks and imbalance."""
-    return {**side.where, "variant": re.sub(r"^(full )?.* at ", r"\1softmax at ", str(side.where["variant"]))}
-
-
 def _print_refutes(more: Side, less: Side) -> bool:
-    """Whether the paper's own numbers say the contrary: among 100 classes the gain at 200 is below that at 100."""
+    """Whether the paper's own numbers say the contrary, as of the gain among 100 classes at 200 and at 100."""
     return more.in_print is not None and less.in_print is not None and more.in_print < less.in_print
 
 
@@ -211,7 +207,7 @@ def _full() -> list[Claim]:
         rows.append((f"over-{row}", f"balanced softmax beats {NAMES[row]}", at, mine, rival))
         if row != "softmax":
             sides = [(NAMES[row], rival), ("softmax", plain)]
-            (better, more), (worse, less) = sides[::-1] if _print_refutes(rival, plain) else sides
+            (better, more), (worse, less) = reversed(sides) if _print_refutes(rival, plain) else sides
             rows.append((row, f"{better} beats {worse}", at, more, less))
     rows += [
         ("adjusted", "softmax whose logits are adjusted at test beats softmax", "Ours", adjusted, plain),
@@ -226,7 +222,7 @@ def _full() -> list[Claim]:
         ("dealt", "softmax beats balanced softmax with other classes' counts", "Ours, control", plain, dealt),
     ]  # fmt: skip
     for name, row in (("stable", "softmax"), ("stable-equalisation", "equalisation")):
-        text = f"p(y) over the balanced test set is farther from uniform with {NAMES[row]} than with balanced softmax"
+        text = f"p(y) over the balanced test set is farther from uniform with {NAMES[row]} than with {MINE}"
         rows.append((name, text, "Fig. 1", full_side(row, divergence), full_side(MINE, divergence)))
     return [
         _claim(f"full-{name}", f"by a network of full size, {text} at imbalance {SHOWN}", where, more, less, DATA[10])

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vqabook.papers.balanced_activation.claims import region_side
-from vqabook.papers.balanced_activation.setting import DETECTION_ROWS, ROWS
+from vqabook.papers.balanced_activation.setting import AS_LONG, DETECTION_ROWS, ROWS
 from vqabook.papers.balanced_activation.studies import Records, Study, name_of
 from vqabook.report import figures
 from vqabook.report.verdicts import gain
@@ -66,11 +66,11 @@ def draw_split(figure: Figure, studies: Sequence[Study], rows: Sequence[str] = S
 
     A method in two stages is compared with softmax that trains as long, where there is one.
     """
-    (axes,) = figures.panels(figure, 1)
+    (axes,), longer = figures.panels(figure, 1), f"softmax{AS_LONG}"
     parts: dict[str, dict[str, float]] = {}
     for study in studies:
         for row in rows:
-            base = study.base_of(row)
+            base = longer if ROWS[row].second and study.runs(longer) else "softmax"
             if whole := list(study.gains(row, base=base).values()):
                 shift = float(np.mean(list(study.gains(base, ADJUSTED, base=base).values())))
                 parts[f"{study.name}: {name_of(row)}"] = {SHIFT: shift, REST: float(np.mean(whole)) - shift}
@@ -78,16 +78,14 @@ def draw_split(figure: Figure, studies: Sequence[Study], rows: Sequence[str] = S
     axes.set_xlabel("gain over softmax (points)")
 
 
-def draw_full(figure: Figure, pairs: Sequence[tuple[Study, Study]]) -> None:
-    """A panel a pair: each rule's gain over softmax by a small network, trained shortly, and by one of full size."""
-    for axes, (short, full) in zip(figures.panels(figure, len(pairs)), pairs, strict=True):
-        names = {name_of(row): (row, "test.overall") for row in ROWS if full.runs(row) and row != "softmax"}
-        names |= {f"control, {SHIFT}": ("softmax", ADJUSTED)}
-        lines = {
-            name: (list(short.gains(*what).values()), list(full.gains(*what).values())) for name, what in names.items()
-        }
-        figures.slopes(axes, lines, ("small network, short", "full size, learnt"))
-        axes.set(title=f"{short.name}, imbalance {short.imbalance}", ylabel="gain over softmax (points)")
+def draw_full(figure: Figure, short: Study, full: Study) -> None:
+    """Each rule's gain over softmax by a small network, trained shortly, and by one of full size."""
+    (axes,) = figures.panels(figure, 1)
+    names = {name_of(row): (row, "test.overall") for row in ROWS if full.runs(row) and row != "softmax"}
+    names |= {f"control, {SHIFT}": ("softmax", ADJUSTED)}
+    lines = {name: (list(short.gains(*at).values()), list(full.gains(*at).values())) for name, at in names.items()}
+    figures.slopes(axes, lines, ("small network, short", "full size, learnt"))
+    axes.set(title=f"{short.name}, imbalance {short.imbalance}", ylabel="gain over softmax (points)")
 
 
 def draw_exponents(figure: Figure, studies: Sequence[Study]) -> None:

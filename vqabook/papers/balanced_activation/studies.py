@@ -9,7 +9,7 @@ import numpy as np
 
 from vqabook.papers.balanced_activation.claims import DATA, MINE, NAMES
 from vqabook.papers.balanced_activation.printed import LONGER, PRINTED, SPREAD
-from vqabook.papers.balanced_activation.setting import AS_LONG, FULL, ROWS, name_full
+from vqabook.papers.balanced_activation.setting import FULL, name_full
 from vqabook.report.plain import clear, sign
 from vqabook.report.verdicts import BySeed, by_seed, find_move, matching, pair
 
@@ -64,8 +64,7 @@ class Study:
     @property
     def groups(self) -> dict[str, str]:
         """Many, medium and few by the training rows that their classes have: "2 classes of 50 to 83"."""
-        recipe = self.records[0]["recipe"]
-        many, few = recipe["many"], recipe["few"]
+        many, few = (self.records[0]["recipe"][bound] for bound in ("many", "few"))
         named = {}
         for group in ("many", "medium", "few"):
             rows = [n for n in self.counts if group == ("many" if n > many else "few" if n < few else "medium")]
@@ -102,11 +101,6 @@ class Study:
         """What it gains over the accuracy of another."""
         return pair(self.seeds(row, metric), self.seeds(base))
 
-    def base_of(self, row: str) -> str:
-        """What it is compared with: a row in two stages with softmax that trains as long, where there is one."""
-        longer = f"softmax{AS_LONG}"
-        return longer if ROWS[row].second and self.runs(longer) else "softmax"
-
 
 def find_studies(records: Records) -> list[Study]:
     """The studies of images among records: many classes first, then long tails."""
@@ -136,14 +130,8 @@ def find_full(*sources: Records) -> list[Study]:
 
 def find_learnt(*sources: Records) -> list[Study]:
     """Of each source the study whose networks learn their training rows: of full size, else that with every row."""
-    full = [[study for study in find_full(records) if study.runs(MINE)] for records in sources]
-    found = [mine or find_whole(records) for mine, records in zip(full, sources, strict=True)]
+    found = [[s for s in find_full(records) if s.runs(MINE)] or find_whole(records) for records in sources]
     return [studies[0] for studies in found if studies]
-
-
-def find_pairs(*sources: Records) -> list[tuple[Study, Study]]:
-    """Of each source that has both the study with every row, and that by networks of full size."""
-    return [(whole, full) for records in sources for whole in find_whole(records) for full in find_full(records)]
 
 
 def find_part(records: Records, part: str) -> Records:
