@@ -225,7 +225,7 @@ def _full() -> list[Claim]:
         text = f"p(y) over the balanced test set is farther from uniform with {NAMES[row]} than with {MINE}"
         rows.append((name, text, "Fig. 1", full_side(row, divergence), full_side(MINE, divergence)))
     return [
-        _claim(f"full-{name}", f"by a network of full size, {text} at imbalance {SHOWN}", where, more, less, DATA[10])
+        _claim(f"full-{name}", f"at full size, {text} at imbalance {SHOWN}", where, more, less, DATA[10])
         for name, text, where, more, less in rows
     ]
 

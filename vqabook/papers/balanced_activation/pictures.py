@@ -18,6 +18,7 @@ from vqabook.report.verdicts import gain
 
 BY_COUNT = ("softmax", "balanced softmax", "cbs")
 SPLIT = ("balanced softmax", "crt", "lws", "ldam @ drw")
+TURNED = ("balanced softmax", "cbs", "cbw", "equalisation", "crt", "lws", "ldam @ drw")
 EXPECTING = ("softmax", "equalisation", "balanced softmax")
 EXPONENTS = {0.0: "softmax", 1.0: "balanced softmax"} | {
     x: f"balanced softmax @ exponent {x:g}" for x in (0.25, 0.5, 1.5, 2.0)
@@ -81,8 +82,7 @@ def draw_split(figure: Figure, studies: Sequence[Study], rows: Sequence[str] = S
 def draw_full(figure: Figure, short: Study, full: Study) -> None:
     """Each rule's gain over softmax by a small network, trained shortly, and by one of full size."""
     (axes,) = figures.panels(figure, 1)
-    names = {name_of(row): (row, "test.overall") for row in ROWS if full.runs(row) and row != "softmax"}
-    names |= {f"control, {SHIFT}": ("softmax", ADJUSTED)}
+    names = {name_of(row): (row,) for row in TURNED if full.runs(row)} | {f"control, {SHIFT}": ("softmax", ADJUSTED)}
     lines = {name: (list(short.gains(*at).values()), list(full.gains(*at).values())) for name, at in names.items()}
     figures.slopes(axes, lines, ("small network, short", "full size, learnt"))
     axes.set(title=f"{short.name}, imbalance {short.imbalance}", ylabel="gain over softmax (points)")
@@ -108,7 +108,7 @@ def draw_expectations(figure: Figure, studies: Sequence[Study]) -> None:
         classes = range(1, study.classes + 1)
         for row in EXPECTING:
             if seeds := [run["result"]["marginal"]["p"] for run in study.runs(row)]:
-                figures.lines(axes, classes, seeds, mark=figures.mark_of(row), label=name_of(row))
+                figures.lines(axes, classes, seeds, mark=figures.mark_of(name_of(row)), label=name_of(row))
         axes.axhline(1 / study.classes, color="gray", linewidth=0.8, linestyle=":")
         axes.set_xlabel("class, most training rows first")
     figure.axes[0].set_ylabel("mean p(y) over the test set")

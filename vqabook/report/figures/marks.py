@@ -90,8 +90,8 @@ MARKS: Mapping[str, Mark] = {  # every name that pictures show
     "IE": _BASELINE, "IE as long": _CONTROL, "MCL": OTHERS[0], "CMCL": OTHERS[1], "MCL-KD": _METHOD,
     "β": OTHERS[0], "T": OTHERS[1],
     # long tails
-    "softmax": _BASELINE, "balanced softmax": _METHOD, "equalisation": OTHERS[0], "class-balanced sampling": OTHERS[1],
-    "cRT": OTHERS[2], "LWS": OTHERS[3], "LDAM-DRW": OTHERS[4], "class-balanced weighting": OTHERS[5],
+    "softmax": _BASELINE, "balanced softmax": _METHOD, "class-balanced weighting": OTHERS[5], "cRT": OTHERS[2],
+    "equalisation loss": OTHERS[0], "class-balanced sampling": OTHERS[1], "LWS": OTHERS[3], "LDAM-DRW": OTHERS[4],
     "overall": _BASELINE, "many": _RARE[0], "medium": _RARE[1], "few": _RARE[2],
     "frequent": _RARE[0], "common": _RARE[1], "rare": _RARE[2],
 }  # fmt: skip
