@@ -220,7 +220,7 @@ def verdict_on(claim: Claim, records: Sequence[Mapping]) -> Verdict:
 
 
 CHANCE = 0.05
-KNOWN = 90.0  # percent of training rows that a model without any rule knows once it has learnt; ours
+KNOWN = 90.0  # percent of its training rows that a network knows once it has learnt; ours
 LEARNT = 1 / 8  # of what a guess gets wrong, what models make up that have learnt; ours: half of the least in print
 HUNDREDTHS = ("points", "kappa x 100")  # units in which `STEADY` is
 STEADY = 1.0  # how many points a number may move, on average, when a run is trained twice as long

@@ -73,9 +73,9 @@ def region_side(study: str, row: str, metric: str, *, over: str | None = None) -
 def _claim(name: str, statement: str, where: str, more: Side, less: Side, data: str) -> Claim:
     name = f"balanced-{name}".translate({32: "-", 46: "-"}).replace("-@", "")
     unit = "nats" if more.metric == "marginal.divergence" else "points"
-    networks = [dict(side.where) for side in (more, less) if "classes" in side.where]
-    plain = [row | {"variant": re.sub(r"^(full )?.* at ", r"\1softmax at ", str(row["variant"]))} for row in networks]
-    learners = tuple(row for i, row in enumerate(plain) if row not in plain[:i])
+    rows = [dict(side.where) for side in (more, less) if "classes" in side.where]
+    rows += [row | {"variant": re.sub("^(full )?.* at ", r"\1softmax at ", str(row["variant"]))} for row in rows]
+    learners = tuple(row for i, row in enumerate(rows) if row not in rows[:i])
     return Claim(name, statement, where, more, less, PAGE, TITLE, data, unit, learners=learners)
 
 
