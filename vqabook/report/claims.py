@@ -55,8 +55,8 @@ class Claim:
 
     `models`: runs that only learn, one a model that is compared; each must beat `blind`, the run of a model that sees
     the question alone, on validation. `starts`: runs whose weights the compared ones go on from; they must make up
-    enough of what `guess`, a run that knows no more than a question's kind, gets wrong. `learners`: runs that must know their
-    training rows, whatever their rule.
+    enough of what `guess`, a run that knows no more than a question's kind, gets wrong. `learners`: runs that must know
+    their training rows, whatever their rule.
     """
 
     name: str
