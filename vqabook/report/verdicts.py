@@ -230,7 +230,7 @@ COURSE = ("curves", "epochs_to_reach", "history")  # numbers on how training goe
 def find_doubts(claim: Claim, records: Sequence[Mapping]) -> list[str]:
     """What records say against the convergence of a claim's models, "" for each test that is passed.
 
-    Empty where no record can tell: no run selects an epoch, sees the question alone, guesses, or is twice as long.
+    Empty where no record can tell: no run selects, sees questions alone, guesses, tells of training rows, is longer.
     """
     doubts = [_doubt_start(where, claim.guess, records) for where in claim.starts if claim.guess is not None]
     doubts += [_doubt_knowledge(where, records) for where in claim.learners]

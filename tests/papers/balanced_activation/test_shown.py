@@ -104,7 +104,29 @@ def test_gaps_are_from_training_to_test():
     assert differences == {0: 41.0, 1: 41.0, 2: 41.0}
 
 
-def test_pictures_draw_a_panel_a_study(whole, figure):
+def test_claims_on_networks_ask_what_both_sides_and_softmax_have_learnt():
+    learners = {claim.name: [row["variant"] for row in claim.learners] for claim in PAPER.claims}
+    assert learners["balanced-full-over-cbs"] == [f"full {x} at 100" for x in ("balanced softmax", "cbs", "softmax")]
+    assert learners["balanced-10-gain-200-100"] == ["balanced softmax at 200", "balanced softmax at 100",
+                                                    "softmax at 200", "softmax at 100"]  # fmt: skip
+    assert learners["balanced-gap-few"] == ["softmax at 100"]
+    assert not learners["balanced-counts-rare"] and not learners["balanced-heads-10-over-adjusted"]
+
+
+def test_a_rival_is_compared_with_softmax_as_print_has_it():
+    claims = {claim.name: claim for claim in PAPER.claims}
+    for row, better in (("cbw", "class-balanced weighting"), ("focal", "softmax"), ("ldam", "softmax")):
+        claim = claims[f"balanced-full-{row}"]
+        assert claim.printed > 0 and claim.statement.startswith(f"at full size, {better} beats ")
+    shown = {"full softmax at 100", "full focal at 100"}
+    assert {side.where["variant"] for side in claims["balanced-full-focal"].sides()} == shown
+
+
+def test_pictures_draw_a_panel_a_study(whole, embedded, real, figure):
+    for draw in (pictures.draw_by_count, pictures.draw_expectations):
+        figure.clear()
+        draw(figure, find_learnt(embedded, real))
+        assert figure.axes[1].get_title() == "CIFAR-10-LT, full size, imbalance 100" and figure.axes[1].lines
     for draw in (pictures.draw_by_count, pictures.draw_exponents, pictures.draw_expectations):
         figure.clear()
         draw(figure, whole)
@@ -120,7 +142,9 @@ def test_networks_of_full_size_stand_beside_short_ones(embedded, real, figure):
     assert short.tell_learnt("softmax")["moves"] == "an unknown amount"
     shown = tables.tabulate_full(full)
     assert shown.loc["softmax", "printed, CIFAR-10-LT"] == "77.4\u00a0±\u00a00.8"
-    assert {"softmax", "balanced softmax", tables.ADJUSTED} <= set(shown.index) and "LDAM" not in shown.index
+    assert {"softmax", "balanced softmax", tables.ADJUSTED} <= set(
+        shown.index
+    ) and "class-balanced focal loss" not in shown.index
     assert "<b>" not in "".join(shown["training images"])
     pictures.draw_full(figure, short, full)
     (axes,) = figure.axes

@@ -212,8 +212,8 @@ def _full() -> list[Claim]:
     rows += [
         ("adjusted", "softmax whose logits are adjusted at test beats softmax", "Ours", adjusted, plain),
         ("over-adjusted", "balanced softmax beats softmax whose logits are adjusted at test", "Ours", mine, adjusted),
-        ("adjusted-over-ldam @ drw", "softmax whose logits are adjusted at test beats LDAM-DRW", "Ours", adjusted,
-         full_side("ldam @ drw")),
+        *((f"adjusted-over-{row}", f"softmax whose logits are adjusted at test beats {NAMES[row]}", "Ours", adjusted,
+           full_side(row)) for row in ("ldam @ drw", "crt", "lws")),
         ("medium", "balanced softmax beats softmax on classes of medium training rows", "Ours", full_side(MINE, medium),
          full_side("softmax", medium)),
         ("first", "softmax beats balanced softmax on the most frequent class", "Ours", full_side("softmax", first),

@@ -18,7 +18,7 @@ from vqabook.report.verdicts import gain
 
 BY_COUNT = ("softmax", "balanced softmax", "cbs")
 SPLIT = ("balanced softmax", "crt", "lws", "ldam @ drw")
-TURNED = ("balanced softmax", "cbs", "cbw", "equalisation", "crt", "lws", "ldam @ drw")
+TURNED = ("balanced softmax", "cbs", "equalisation", "crt", "lws", "ldam @ drw")
 EXPECTING = ("softmax", "equalisation", "balanced softmax")
 EXPONENTS = {0.0: "softmax", 1.0: "balanced softmax"} | {
     x: f"balanced softmax @ exponent {x:g}" for x in (0.25, 0.5, 1.5, 2.0)
@@ -84,7 +84,7 @@ def draw_full(figure: Figure, short: Study, full: Study) -> None:
     (axes,) = figures.panels(figure, 1)
     names = {name_of(row): (row,) for row in TURNED if full.runs(row)} | {f"control, {SHIFT}": ("softmax", ADJUSTED)}
     lines = {name: (list(short.gains(*at).values()), list(full.gains(*at).values())) for name, at in names.items()}
-    figures.slopes(axes, lines, ("small network, short", "full size, learnt"))
+    figures.slopes(axes, lines, ("small network, short", "full size"))
     axes.set(title=f"{short.name}, imbalance {short.imbalance}", ylabel="gain over softmax (points)")
 
 
