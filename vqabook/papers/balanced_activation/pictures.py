@@ -23,7 +23,7 @@ EXPECTING = ("softmax", "equalisation", "balanced softmax")
 EXPONENTS = {0.0: "softmax", 1.0: "balanced softmax"} | {
     x: f"balanced softmax @ exponent {x:g}" for x in (0.25, 0.5, 1.5, 2.0)
 }
-ADJUSTED = "adjusted.overall"  # accuracy of scores that are shifted after training
+SHIFTED = "adjusted.overall"  # accuracy of scores that are shifted after training
 SHIFT, REST = "shift after training", "training with it adds"
 DETECTORS = ("crt", "lws", "equalisation", "balanced sigmoid", "repeat factor @ as long")
 FREQUENCIES = {"rare": "r", "common": "c", "frequent": "f"}
@@ -73,7 +73,7 @@ def draw_split(figure: Figure, studies: Sequence[Study], rows: Sequence[str] = S
         for row in rows:
             base = longer if ROWS[row].second and study.runs(longer) else "softmax"
             if whole := list(study.gains(row, base=base).values()):
-                shift = float(np.mean(list(study.gains(base, ADJUSTED, base=base).values())))
+                shift = float(np.mean(list(study.gains(base, SHIFTED, base=base).values())))
                 parts[f"{study.name}: {name_of(row)}"] = {SHIFT: shift, REST: float(np.mean(whole)) - shift}
     figures.stacked(axes, parts, {SHIFT: figures.mark_of("control"), REST: figures.mark_of("method")})
     axes.set_xlabel("gain over softmax (points)")
@@ -82,7 +82,7 @@ def draw_split(figure: Figure, studies: Sequence[Study], rows: Sequence[str] = S
 def draw_full(figure: Figure, short: Study, full: Study) -> None:
     """Each rule's gain over softmax by a small network, trained shortly, and by one of full size."""
     (axes,) = figures.panels(figure, 1)
-    names = {name_of(row): (row,) for row in TURNED if full.runs(row)} | {f"control, {SHIFT}": ("softmax", ADJUSTED)}
+    names = {name_of(row): (row,) for row in TURNED if full.runs(row)} | {f"control, {SHIFT}": ("softmax", SHIFTED)}
     lines = {name: (list(short.gains(*at).values()), list(full.gains(*at).values())) for name, at in names.items()}
     figures.slopes(axes, lines, ("small network, short", "full size"))
     axes.set(title=f"{short.name}, imbalance {short.imbalance}", ylabel="gain over softmax (points)")
